@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* stoa: shared memory for programs. This header brings in all of the library; each subject has its own. */
+#ifndef STOA_STOA_H
+#define STOA_STOA_H
+
+#include <stoa/error.h>
+#include <stoa/segment.h>
+#include <stoa/transfer.h>
+#include <stoa/sync.h>
+#include <stoa/wait.h>
+
+#define STOA_VERSION_MAJOR 0
+#define STOA_VERSION_MINOR 1
+#define STOA_VERSION_PATCH 0
+#define STOA_VERSION "0.1.0"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the library that is running, e.g. "0.1.0"; static storage. Safe anywhere. */
+STOA_API const char *stoa_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The only place for what differs between compilers and for GNU extensions. Uses nothing. */
+#ifndef BASE_CC_H
+#define BASE_CC_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || !defined(__SIZEOF_POINTER__) || \
+	__SIZEOF_POINTER__ != 8
+#error "stoa needs a little-endian 64-bit machine"
+#endif
+
+#define CC_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define CC_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define CC_NOINLINE __attribute__((noinline, cold))
+#define CC_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#define CC_ALIGNED(bytes) __attribute__((aligned(bytes)))
+
+/* Thread-local storage whose address is a constant offset: one instruction, also from a shared library. */
+#define CC_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
+
+#if defined(__has_attribute)
+#if __has_attribute(no_sanitize)
+#define CC_NO_SANITIZE_THREAD __attribute__((no_sanitize("thread")))
+#endif
+#endif
+#ifndef CC_NO_SANITIZE_THREAD
+#define CC_NO_SANITIZE_THREAD
+#endif
+
+/* Keeps the compiler from moving memory accesses across; no instruction. */
+#define cc_compiler_barrier() __asm__ volatile("" ::: "memory")
+
+static inline void cc_pause(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+#define CC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The struct that holds `member` at `pointer`. */
+#define cc_container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+#endif
