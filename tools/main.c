@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* The `stoa` tool: finds the subcommand and runs it. The table below is the only place that lists them. */
+#include "tool.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <string.h>
+
+#include <stoa/stoa.h>
+
+static int command_help(int argc, char **argv);
+
+static const struct command commands[] = {
+	{"help", "explain a command", command_help},
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static const char *command_name(const void *list, size_t i)
+{
+	(void)list;
+	return i < COMMAND_COUNT ? commands[i].name : NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	const char *nearest = nearest_word(name, command_name, NULL);
+
+	if (nearest)
+		return tool_misuse("no command '%s'; did you mean '%s'? 'stoa --help' lists them", name, nearest);
+	return tool_misuse("no command '%s'; 'stoa --help' lists them", name);
+}
+
+static void print_help(FILE *out)
+{
+	fprintf(out, "stoa - shared memory for programs\n\n"
+		     "usage: stoa COMMAND [OPTIONS] [OPERANDS]\n\ncommands:\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(out, "  %s%-8s%s %s\n", colour(out, COLOUR_BOLD), commands[i].name, colour(out, COLOUR_OFF),
+			commands[i].summary);
+	fprintf(out, "\n'stoa COMMAND --help' explains one, with examples; 'stoa --version' tells the version.\n"
+		     "Exit status: 0 done, 1 failed, 2 the command line makes no sense.\n");
+}
+
+static int command_help(int argc, char **argv)
+{
+	char help_option[] = "--help";
+	char *help[] = {argc > 1 ? argv[1] : NULL, help_option, NULL};
+	const struct command *command;
+
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		print_help(stdout);
+		return TOOL_OK;
+	}
+	command = find_command(argv[1]);
+	return command ? command->run(2, help) : unknown_command(argv[1]);
+}
+
+static int dispatch(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		print_help(stderr);
+		return TOOL_MISUSE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_help(stdout);
+		return TOOL_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		printf("stoa %s\n", stoa_version());
+		return TOOL_OK;
+	}
+	if (argv[1][0] == '-')
+		return tool_misuse("no option '%s' before a command; try 'stoa --help'", argv[1]);
+	command = find_command(argv[1]);
+	return command ? command->run(argc - 1, argv + 1) : unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	/* Only to learn the width of characters; numbers and messages stay as they are. */
+	if (!setlocale(LC_CTYPE, "C.UTF-8"))
+		setlocale(LC_CTYPE, "");
+	status = dispatch(argc, argv);
+	progress_end();
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == TOOL_OK)
+		return tool_fail("cannot write the output: %s", strerror(errno));
+	return status;
+}

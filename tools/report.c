@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Errors, colours and progress: what the tool says beside its results. Uses POSIX terminals and the public API. */
+#include "tool.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <stoa/error.h>
+
+#define SENTENCE 1024
+
+static bool progress_visible;
+
+/* Sentences are ours but for the names in them: keep backslashes, and make the rest of text_safe()'s list harmless. */
+static void print_sentence(const char *prefix, const char *format, va_list arguments)
+{
+	char sentence[SENTENCE];
+	char safe[2 * SENTENCE];
+	size_t length;
+	size_t used = 0;
+
+	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	length = strlen(sentence);
+	for (size_t i = 0; i < length && used + 16 < sizeof(safe);) {
+		size_t step = utf8_next(sentence + i, length - i, NULL);
+
+		step = step ? step : 1;
+		if (sentence[i] == '\\')
+			safe[used++] = '\\';
+		else
+			used += strlen(text_safe(sentence + i, step, safe + used, sizeof(safe) - used));
+		i += step;
+	}
+	safe[used] = 0;
+	progress_end();
+	fflush(stdout);
+	fprintf(stderr, "%s%s\n", prefix, safe);
+}
+
+int tool_fail_format(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_sentence("stoa: ", format, arguments);
+	va_end(arguments);
+	return TOOL_FAILED;
+}
+
+int tool_misuse_format(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_sentence("stoa: ", format, arguments);
+	va_end(arguments);
+	return TOOL_MISUSE;
+}
+
+void tool_warn_format(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_sentence("stoa: warning: ", format, arguments);
+	va_end(arguments);
+}
+
+int tool_fail_result(const char *subject, int result)
+{
+	const char *detail = stoa_error_detail();
+
+	if (detail[0] == 0)
+		detail = stoa_error_text(result);
+	if (subject)
+		return tool_fail("%s: %s", subject, detail);
+	return tool_fail("%s", detail);
+}
+
+static bool colours_wanted(FILE *out)
+{
+	const char *none = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(out)) && !(none && none[0]) && term && strcmp(term, "dumb") != 0;
+}
+
+const char *colour(FILE *out, enum colour which)
+{
+	static const char *const codes[] = {
+		[COLOUR_OFF] = "\033[0m",    [COLOUR_BOLD] = "\033[1m",	   [COLOUR_DIM] = "\033[2m",
+		[COLOUR_RED] = "\033[31m",   [COLOUR_GREEN] = "\033[32m",  [COLOUR_YELLOW] = "\033[33m",
+		[COLOUR_BLUE] = "\033[34m",  [COLOUR_CYAN] = "\033[36m",
+	};
+
+	return colours_wanted(out) ? codes[which] : "";
+}
+
+unsigned terminal_width(FILE *out)
+{
+	struct winsize size;
+	const char *text = getenv("COLUMNS");
+	uint64_t columns;
+
+	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		return size.ws_col;
+	if (text && number_parse(text, &columns) && columns >= 20 && columns <= 10000)
+		return (unsigned)columns;
+	return 80;
+}
+
+static bool tenth_passed(void)
+{
+	static uint64_t last;
+	struct timespec now;
+	uint64_t milliseconds;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	milliseconds = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (last && milliseconds - last < 100)
+		return false;
+	last = milliseconds;
+	return true;
+}
+
+void progress_show_format(const char *format, ...)
+{
+	char line[SENTENCE];
+	char safe[SENTENCE];
+	unsigned width;
+	va_list arguments;
+
+	if (!isatty(STDERR_FILENO) || !tenth_passed())
+		return;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	width = terminal_width(stderr);
+	text_safe_string(line, safe, width < sizeof(safe) ? width : sizeof(safe));
+	fprintf(stderr, "\r\033[K%s", safe);
+	fflush(stderr);
+	progress_visible = true;
+}
+
+void progress_end(void)
+{
+	if (!progress_visible)
+		return;
+	progress_visible = false;
+	fprintf(stderr, "\r\033[K");
+	fflush(stderr);
+}
