@@ -17,6 +17,7 @@
 #define CC_NOINLINE __attribute__((noinline, cold))
 #define CC_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define CC_ALIGNED(bytes) __attribute__((aligned(bytes)))
+#define CC_CONSTRUCTOR __attribute__((constructor))
 
 /* Thread-local storage whose address is a constant offset: one instruction, also from a shared library. */
 #define CC_THREAD _Thread_local __attribute__((tls_model("initial-exec")))

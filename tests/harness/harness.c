@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* The portable half of the test harness: the list of tests, checks, and the report in TAP. Runs tests through harness.h. */
+#include <harness/harness.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct test_status *test_status;
+static struct test *tests, **tests_end = &tests;
+
+void test_register(struct test *test)
+{
+	*tests_end = test;
+	tests_end = &test->next;
+}
+
+/* ---- outcomes ---- */
+
+static void conclude(enum test_state state, const char *format, va_list arguments)
+{
+	char text[sizeof(test_status->message)];
+	int running = TEST_RUNNING;
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	if (atomic_compare_exchange_strong(&test_status->state, &running, state))
+		memcpy(test_status->message, text, sizeof(text));
+}
+
+void test_conclude(enum test_state state, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	conclude(state, format, arguments);
+	va_end(arguments);
+}
+
+noreturn void test_fail(const char *file, int line, const char *format, ...)
+{
+	char text[sizeof(test_status->message) - 256];
+	const char *base = strrchr(file, '/');
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	test_conclude(TEST_FAILED, "%s:%d: %s", base ? base + 1 : file, line, text);
+	system_end();
+}
+
+noreturn void test_fail_errno(const char *file, int line, const char *call)
+{
+	test_fail(file, line, "%s: %s", call, strerror(errno));
+}
+
+noreturn void test_skip(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	conclude(TEST_SKIPPED, format, arguments);
+	va_end(arguments);
+	system_end();
+}
+
+void test_check_equal(const char *file, int line, const char *text, unsigned long long a, unsigned long long b)
+{
+	if (a != b)
+		test_fail(file, line, "%s: %lld (0x%llx), %lld (0x%llx)", text, (long long)a, a, (long long)b, b);
+}
+
+void test_check_string(const char *file, int line, const char *text, const char *a, const char *b)
+{
+	if (!a || !b || strcmp(a, b) != 0)
+		test_fail(file, line, "%s: \"%s\", \"%s\"", text, a ? a : "(null)", b ? b : "(null)");
+}
+
+void test_check_result(const char *file, int line, const char *call, int result, int expected)
+{
+	if (result != expected)
+		test_fail(file, line, "%s: %s (%d), expected %s (%d); detail: %s", call, stoa_error_name(result), result,
+			  stoa_error_name(expected), expected, stoa_error_detail());
+}
+
+void test_leaks_ok(const char *reason)
+{
+	test_note("leaks are not looked for: %s", reason);
+	atomic_store(&test_status->leaks_ok, 1);
+}
+
+/* ---- surroundings ---- */
+
+void test_note(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	printf("\n");
+	fflush(stdout);
+}
+
+const char *test_name(const char *suffix)
+{
+	static _Thread_local char names[16][256];
+	static _Thread_local unsigned next;
+	char *name = names[next++ % CC_COUNT(names)];
+
+	snprintf(name, sizeof(names[0]), "t%" PRIu32 "-%s", atomic_load(&test_status->pid), suffix);
+	return name;
+}
+
+uint64_t test_seed(void)
+{
+	const char *given = getenv("STOA_SEED");
+	struct timespec now;
+	uint64_t seed;
+
+	timespec_get(&now, TIME_UTC);
+	seed = given ? strtoull(given, NULL, 0) : ((uint64_t)now.tv_sec << 20) ^ (uint64_t)now.tv_nsec;
+	test_note("STOA_SEED=%" PRIu64, seed);
+	return seed;
+}
+
+uint64_t test_random(uint64_t *state)
+{
+	uint64_t x = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+static bool asked(const char *variable, const char *value)
+{
+	const char *found = getenv(variable);
+
+	return found && strcmp(found, value) == 0;
+}
+
+unsigned test_rounds(unsigned few, unsigned soak)
+{
+	return asked("STOA_SOAK", "1") ? soak : few;
+}
+
+bool test_roles_are_threads(void)
+{
+	return asked("STOA_ROLES", "threads");
+}
+
+/* ---- the report ---- */
+
+static struct {
+	unsigned passed, failed, skipped;
+} counts;
+
+static void print_output(FILE *output)
+{
+	char line[1024];
+
+	if (!output)
+		return;
+	rewind(output);
+	while (fgets(line, sizeof(line), output))
+		printf("# %s%s", line, strchr(line, '\n') ? "" : "\n");
+	fclose(output);
+}
+
+/* A test that must fail passes when it failed in the way foretold. */
+static void judge(const struct test *test)
+{
+	bool foretold = test_status->state == TEST_FAILED && strstr(test_status->message, test->must_fail);
+	char was[200];
+
+	if (test_status->state == TEST_SKIPPED)
+		return;
+	snprintf(was, sizeof(was), "%.180s", test_status->message);
+	test_status->state = foretold ? TEST_PASSED : TEST_FAILED;
+	snprintf(test_status->message, sizeof(test_status->message), "should have failed with \"%s\", but: %s",
+		 test->must_fail, was);
+}
+
+static void run(const struct test *test, unsigned number)
+{
+	const char *slow = getenv("STOA_TEST_SLOW"); /* how many times slower than usual: sanitizers, valgrind, soak */
+	unsigned factor = slow ? (unsigned)strtoul(slow, NULL, 10) : test_rounds(1, 60);
+	FILE *output = NULL;
+
+	memset(test_status, 0, sizeof(*test_status));
+	fflush(NULL);
+	system_run(test, test->seconds * (factor ? factor : 1), &output);
+	if (test->must_fail)
+		judge(test);
+	if (!test->must_fail || test_status->state == TEST_FAILED)
+		print_output(output);
+	else if (output)
+		fclose(output);
+	if (test_status->state == TEST_PASSED) {
+		counts.passed++;
+		printf("ok %u - %s\n", number, test->name);
+	} else if (test_status->state == TEST_SKIPPED) {
+		counts.skipped++;
+		printf("ok %u - %s # SKIP %s\n", number, test->name, test_status->message);
+	} else {
+		counts.failed++;
+		printf("not ok %u - %s # %s\n", number, test->name, test_status->message);
+	}
+	fflush(stdout);
+}
+
+static bool chosen(const struct test *test, int count, char **filters)
+{
+	if (test_roles_are_threads() && !test->threads)
+		return false;
+	for (int i = 0; i < count; i++)
+		if (strstr(test->name, filters[i]))
+			return true;
+	return count == 0;
+}
+
+int main(int count, char **arguments)
+{
+	bool list = count > 1 && strcmp(arguments[1], "--list") == 0;
+	unsigned number = 0, planned = 0;
+
+	if (count > 1 && !list && arguments[1][0] == '-') {
+		fprintf(stderr, "usage: %s [--list] [PART-OF-A-TEST'S-NAME ...]\n", arguments[0]);
+		return 2;
+	}
+	for (const struct test *test = tests; test; test = test->next) {
+		if (list)
+			printf("%s\n", test->name);
+		planned += chosen(test, count - 1, arguments + 1);
+	}
+	if (list)
+		return 0;
+	system_start();
+	printf("1..%u\n", planned);
+	for (const struct test *test = tests; test; test = test->next)
+		if (chosen(test, count - 1, arguments + 1))
+			run(test, ++number);
+	printf("%u passed, %u failed, %u skipped\n", counts.passed, counts.failed, counts.skipped);
+	return counts.failed > 0;
+}

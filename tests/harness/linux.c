@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Linux half of the test harness: isolated children, roles and leak checks, over libc and /proc.
+ *
+ * A privileged run gives each test a mount namespace with an empty /dev/shm, so every name left there is the test's. Others
+ * share /dev/shm and recognise a test's names by what test_name() puts into them.
+ */
+#include <harness/harness.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char dir[4096];
+static bool own_names; /* /dev/shm is this test's alone */
+
+static void nap(void)
+{
+	struct timespec t = {0, 2000000};
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- leaks ---- */
+
+struct holdings {
+	unsigned descriptors, maps, threads, names;
+	char last_map[200], last_name[200], last_descriptor[200];
+};
+
+static void count_maps(struct holdings *h)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (!strstr(line, "/dev/shm/") && !strstr(line, "/memfd:") && !strstr(line, "stoa"))
+			continue;
+		h->maps++;
+		line[strcspn(line, "\n")] = 0;
+		snprintf(h->last_map, sizeof(h->last_map), "%.199s", line);
+	}
+	if (maps)
+		fclose(maps);
+}
+
+static void count_entries(const char *path, const char *part, unsigned *count, char (*last)[200])
+{
+	DIR *list = opendir(path);
+	struct dirent *entry;
+
+	while (list && (entry = readdir(list))) {
+		if (entry->d_name[0] == '.' || (part && !strstr(entry->d_name, part)))
+			continue;
+		++*count;
+		snprintf(*last, sizeof(*last), "%.99s/%.99s", path, entry->d_name);
+	}
+	if (list)
+		closedir(list);
+}
+
+static void count_names(struct holdings *h)
+{
+	DIR *list = opendir("/dev/shm");
+	struct dirent *entry;
+	char path[300], tag[32];
+
+	snprintf(tag, sizeof(tag), "t%" PRIu32 "-", atomic_load(&test_status->pid));
+	while (list && (entry = readdir(list))) {
+		if (strncmp(entry->d_name, "stoa.", 5) != 0)
+			continue;
+		snprintf(path, sizeof(path), "/dev/shm/%s", entry->d_name);
+		count_entries(path, own_names ? NULL : tag, &h->names, &h->last_name);
+	}
+	if (list)
+		closedir(list);
+}
+
+static struct holdings take_stock(void)
+{
+	struct holdings h = {0};
+	char link[300] = "", task[200];
+	ssize_t length;
+
+	count_maps(&h);
+	count_names(&h);
+	count_entries("/proc/self/task", NULL, &h.threads, &task);
+	count_entries("/proc/self/fd", NULL, &h.descriptors, &h.last_descriptor);
+	length = readlink(h.last_descriptor, link, sizeof(link) - 1);
+	snprintf(h.last_descriptor, sizeof(h.last_descriptor), "%.180s", length > 0 ? link : "");
+	return h;
+}
+
+/* The first kind of thing that is more than before; false when there is none. */
+static bool find_leak(const struct holdings *before, char *text, size_t size)
+{
+	struct holdings now = take_stock();
+	siginfo_t child;
+
+	text[0] = 0;
+	if (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
+		snprintf(text, size, "leak: a child process is left, running or not waited for");
+	else if (now.descriptors > before->descriptors)
+		snprintf(text, size, "leak: %u descriptor(s)", now.descriptors - before->descriptors);
+	else if (now.maps > before->maps)
+		snprintf(text, size, "leak: %u mapping(s), e.g. %s", now.maps - before->maps, now.last_map);
+	else if (now.names > before->names)
+		snprintf(text, size, "leak: %u name(s), e.g. %s", now.names - before->names, now.last_name);
+	else if (now.threads > before->threads)
+		snprintf(text, size, "leak: %u thread(s)", now.threads - before->threads);
+	return text[0];
+}
+
+/* Helper threads may still be ending: look again for a while. */
+static void check_leaks(const struct holdings *before)
+{
+	char text[512];
+
+	if (atomic_load(&test_status->leaks_ok))
+		return;
+	for (unsigned i = 0; find_leak(before, text, sizeof(text)); i++) {
+		if (i == 200) {
+			test_conclude(TEST_FAILED, "%s", text);
+			return;
+		}
+		nap();
+	}
+}
+
+/* ---- one test ---- */
+
+void system_start(void)
+{
+	sigset_t set;
+
+	test_status = test_shared(sizeof(*test_status));
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+noreturn void system_end(void)
+{
+	fflush(NULL);
+	kill((pid_t)atomic_load(&test_status->pid), SIGKILL);
+	kill(0, SIGKILL);
+	_exit(1);
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+	(void)status, (void)type, (void)place;
+	return remove(path) && false;
+}
+
+static void name_dir(pid_t pid)
+{
+	const char *base = getenv("TMPDIR");
+
+	snprintf(dir, sizeof(dir), "%.4000s/stoa-test-%d", base && !own_names ? base : "/dev/shm", (int)pid);
+}
+
+static void isolate(int output)
+{
+	struct rlimit no_core = {0, 0};
+	sigset_t set;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sigemptyset(&set);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	setrlimit(RLIMIT_CORE, &no_core);
+	dup2(null, 0);
+	dup2(output, 1);
+	dup2(output, 2);
+	close(output);
+	close(null);
+	own_names = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		    mount("test", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
+	name_dir(getpid());
+}
+
+noreturn static void child(const struct test *test, int output)
+{
+	struct holdings before;
+
+	isolate(output);
+	atomic_store(&test_status->pid, (uint32_t)getpid());
+	before = take_stock();
+	test->body();
+	fflush(NULL);
+	nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	check_leaks(&before);
+	test_conclude(TEST_PASSED, "passed");
+	exit(0);
+}
+
+/* Kill and reap everything the test has left, also what left its process group. */
+static void sweep(pid_t pid)
+{
+	char path[64], text[16];
+	FILE *children;
+
+	kill(-pid, SIGKILL);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	while (waitpid(-1, NULL, WNOHANG | __WALL) != -1 || errno != ECHILD) {
+		children = fopen(path, "re");
+		while (children && fscanf(children, "%15s", text) == 1)
+			kill((pid_t)strtol(text, NULL, 10), SIGKILL);
+		if (children)
+			fclose(children);
+		nap();
+	}
+}
+
+/* False when the time is up. */
+static bool wait_child(pid_t pid, unsigned seconds, int *status)
+{
+	struct timespec now, end, step = {0, 100000000};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += seconds;
+	while (waitpid(pid, status, WNOHANG) == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec > end.tv_sec)
+			return false;
+		sigtimedwait(&set, NULL, &step);
+	}
+	return true;
+}
+
+void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
+{
+	int output = memfd_create("test-output", MFD_CLOEXEC);
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		child(test, output);
+	setpgid(pid, pid);
+	if (pid < 0)
+		test_conclude(TEST_FAILED, "fork: %s", strerror(errno));
+	else if (!wait_child(pid, seconds, &status))
+		test_conclude(TEST_FAILED, "hang: not finished after %u s", seconds);
+	else if (WIFSIGNALED(status))
+		test_conclude(TEST_FAILED, "crash: killed by signal %d, %s", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != 0 && atomic_load(&test_status->state) == TEST_PASSED)
+		atomic_store(&test_status->state, TEST_RUNNING); /* a sanitizer objected at exit */
+	test_conclude(TEST_FAILED, "ended early with exit status %d", WEXITSTATUS(status));
+	if (pid > 0) {
+		sweep(pid);
+		name_dir(pid);
+		nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	}
+	*ret_output = fdopen(output, "r");
+}
+
+const char *test_dir(void)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		test_fail_errno(__FILE__, __LINE__, dir);
+	return dir;
+}
+
+void *test_shared(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		test_fail_errno(__FILE__, __LINE__, "mmap");
+	return memory;
+}
+
+/* ---- roles ---- */
+
+struct thread_role {
+	pthread_t thread;
+	void (*body)(void *argument);
+	void *argument;
+};
+static struct thread_role thread_roles[64];
+static unsigned thread_role_count;
+
+static void *thread_role_main(void *role)
+{
+	((struct thread_role *)role)->body(((struct thread_role *)role)->argument);
+	return NULL;
+}
+
+static pid_t start_thread(void (*body)(void *argument), void *argument)
+{
+	struct thread_role *role = &thread_roles[thread_role_count];
+
+	CHECK(thread_role_count < CC_COUNT(thread_roles));
+	*role = (struct thread_role){.body = body, .argument = argument};
+	CHECK_EQ(pthread_create(&role->thread, NULL, thread_role_main, role), 0);
+	return (pid_t)thread_role_count++;
+}
+
+pid_t test_role_start(const char *name, void (*body)(void *argument), void *argument)
+{
+	pid_t parent = getpid(), pid;
+
+	if (test_roles_are_threads())
+		return start_thread(body, argument);
+	fflush(NULL);
+	pid = fork();
+	CHECK_SYS(pid);
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, name);
+	if (getppid() != parent)
+		_exit(1);
+	body(argument);
+	exit(0);
+}
+
+int test_join(pid_t role)
+{
+	int status;
+
+	if (test_roles_are_threads()) {
+		CHECK_EQ(pthread_join(thread_roles[role].thread, NULL), 0);
+		return 0;
+	}
+	while (waitpid(role, &status, 0) == -1)
+		CHECK_EQ(errno, EINTR);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void test_kill(pid_t role)
+{
+	if (test_roles_are_threads())
+		SKIP("roles are threads, which cannot be killed");
+	CHECK_SYS(kill(role, SIGKILL));
+	test_join(role);
+}
+
+void test_await(const _Atomic uint32_t *word, uint32_t value)
+{
+	while (atomic_load(word) != value)
+		nap();
+}
+
+void test_await_sleep(pid_t role)
+{
+	char path[64], state = 0;
+	FILE *file;
+
+	if (test_roles_are_threads()) {
+		nap();
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)role);
+	while (state != 'S') {
+		nap();
+		file = fopen(path, "re");
+		if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+			test_fail(__FILE__, __LINE__, "process %d is gone", (int)role);
+		fclose(file);
+	}
+}
