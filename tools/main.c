@@ -11,6 +11,7 @@
 static int command_help(int argc, char **argv);
 
 static const struct command commands[] = {
+	{"ls", "list shared memory: ours, or all on this host", command_ls},
 	{"help", "explain a command", command_help},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -193,4 +193,6 @@ void table_destroy(struct table *table);
 
 /* ---- the subcommands ---- */
 
+int command_ls(int argc, char **argv);
+
 #endif

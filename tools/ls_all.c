@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* `stoa ls --all`: shows what os/scan.h found. Names and commands come from strangers; the table and the JSON make them safe. */
+#include "ls.h"
+
+#include "os/scan.h"
+
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *kind_name(const struct scan_object *object)
+{
+	static const char *const names[] = {
+		[SCAN_MEMFD] = "memfd", [SCAN_FILE] = "file", [SCAN_SYSV] = "sysv", [SCAN_ANONYMOUS] = "anon"};
+
+	return names[object->kind];
+}
+
+static const char *owner_name(uint32_t owner, char *buffer, size_t size)
+{
+	const struct passwd *entry = owner == UINT32_MAX ? NULL : getpwuid(owner);
+
+	if (owner == UINT32_MAX)
+		return "?";
+	if (entry)
+		snprintf(buffer, size, "%s", entry->pw_name);
+	else
+		snprintf(buffer, size, "%" PRIu32, owner);
+	return buffer;
+}
+
+static bool is_mapped(const struct scan_object *object)
+{
+	for (size_t i = 0; i < object->user_count; i++)
+		if (object->users[i].maps)
+			return true;
+	return false;
+}
+
+/* What needs attention, in one word. */
+static const char *state_name(const struct scan *scan, const struct scan_object *object)
+{
+	int orphaned = scan_orphaned(scan, object);
+
+	if (orphaned == 1)
+		return "orphaned";
+	if (orphaned < 0)
+		return "orphaned?";
+	if (!object->shared && is_mapped(object))
+		return "private";
+	return object->deleted && object->kind == SCAN_FILE ? "unlinked" : "used";
+}
+
+static void print_size(struct table *table, uint64_t bytes)
+{
+	char text[SIZE_TEXT];
+
+	table_cell(table, bytes == SCAN_UNKNOWN ? "?" : size_text(bytes, text), COLOUR_OFF);
+}
+
+/* "412 postgres, 413 postgres, ...": as many as fit; * marks who has it open but not mapped. */
+static void users_text(const struct scan_object *object, char *buffer, size_t size)
+{
+	size_t used = 0;
+
+	buffer[0] = 0;
+	if (object->user_count == 0 && object->attached > 0)
+		snprintf(buffer, size, "%" PRIu64 " maps, of processes hidden from us", object->attached);
+	for (size_t i = 0; i < object->user_count && used < size; i++) {
+		const struct scan_user *user = &object->users[i];
+		int got = snprintf(buffer + used, size - used, "%s%" PRId64 " %s%s", i ? ", " : "", user->process,
+				   user->command, user->maps ? "" : "*");
+
+		used += got > 0 ? (size_t)got : 0;
+	}
+}
+
+static void print_row(struct table *table, const struct scan *scan, const struct scan_object *object)
+{
+	char users[900];
+	char owner[64];
+	const char *state = state_name(scan, object);
+
+	users_text(object, users, sizeof(users));
+	table_cell(table, kind_name(object), COLOUR_OFF);
+	print_size(table, object->size);
+	print_size(table, object->resident);
+	table_cell(table, owner_name(object->owner, owner, sizeof(owner)), COLOUR_OFF);
+	table_cell(table, state, state[0] == 'o' ? COLOUR_YELLOW : COLOUR_OFF);
+	table_cell(table, object->name[0] ? object->name : "-", COLOUR_OFF);
+	table_cell(table, users, COLOUR_OFF);
+}
+
+static void json_size(struct json *json, const char *key, uint64_t bytes)
+{
+	if (bytes == SCAN_UNKNOWN)
+		json_null(json, key);
+	else
+		json_number(json, key, bytes);
+}
+
+static void print_json(const struct scan *scan, const struct scan_object *object)
+{
+	struct json json;
+	int orphaned = scan_orphaned(scan, object);
+
+	json_begin(&json, stdout);
+	json_text(&json, "kind", kind_name(object));
+	json_text(&json, "name", object->name);
+	json_size(&json, "size", object->size);
+	json_size(&json, "resident", object->resident);
+	if (object->owner == UINT32_MAX)
+		json_null(&json, "owner");
+	else
+		json_number(&json, "owner", object->owner);
+	json_bool(&json, "deleted", object->deleted);
+	json_bool(&json, "shared", object->shared);
+	if (orphaned < 0)
+		json_null(&json, "orphaned");
+	else
+		json_bool(&json, "orphaned", orphaned == 1);
+	json_number(&json, "device", object->device);
+	json_number(&json, "inode", object->inode);
+	json_array_begin(&json, "users");
+	for (size_t i = 0; i < object->user_count; i++) {
+		json_object_begin(&json, NULL);
+		json_signed(&json, "pid", object->users[i].process);
+		json_text(&json, "command", object->users[i].command);
+		json_bool(&json, "maps", object->users[i].maps);
+		json_bool(&json, "opens", object->users[i].opens);
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	json_end(&json);
+}
+
+/* The biggest first, as one looks for what eats the memory. */
+static int compare(const void *left, const void *right)
+{
+	const struct scan_object *a = left;
+	const struct scan_object *b = right;
+	uint64_t x = a->resident == SCAN_UNKNOWN ? a->size : a->resident;
+	uint64_t y = b->resident == SCAN_UNKNOWN ? b->size : b->resident;
+
+	if (x != y)
+		return x < y ? 1 : -1;
+	return strcmp(a->name, b->name);
+}
+
+static void print_summary(const struct scan *scan, size_t shown)
+{
+	uint64_t resident = 0;
+	uint64_t orphaned = 0;
+	size_t orphans = 0;
+	char text[SIZE_TEXT];
+	char other[SIZE_TEXT];
+
+	for (size_t i = 0; i < scan->count; i++) {
+		const struct scan_object *object = &scan->objects[i];
+		uint64_t bytes = object->resident == SCAN_UNKNOWN ? 0 : object->resident;
+
+		resident += bytes;
+		if (scan_orphaned(scan, object) == 1) {
+			orphaned += bytes;
+			orphans++;
+		}
+	}
+	printf("\n%zu of %zu objects, %s resident", shown, scan->count, size_text(resident, text));
+	printf("; %zu orphaned with %s; %" PRIu64 " processes seen\n", orphans, size_text(orphaned, text), scan->processes);
+	if (scan->other_files > 0)
+		printf("%" PRIu64 " more files (%s) in other memory file systems are mapped by nobody: --files lists them\n",
+		       scan->other_files, size_text(scan->other_bytes, other));
+}
+
+/* What this user could not see is said on the error output, so that it is not missed behind a pipe either. */
+static void warn_about_hidden(const struct scan *scan)
+{
+	if (scan->processes_refused > 0)
+		tool_warn("%" PRIu64 " processes of others could not be looked into: their memfds are missing here, and 'orphaned?' "
+			  "means that one of them may use it; run with more rights to see all",
+			  scan->processes_refused);
+	if (scan->directories_refused > 0)
+		tool_warn("%" PRIu64 " directories of others could not be read; run with more rights to see all",
+			  scan->directories_refused);
+}
+
+static void show_progress(uint64_t processes)
+{
+	progress_show("looking into processes: %" PRIu64, processes);
+}
+
+static int show(const struct scan *scan, const struct ls_options *options)
+{
+	static const struct table_column columns[] = {
+		{"KIND", 0}, {"SIZE", TABLE_RIGHT}, {"RESIDENT", TABLE_RIGHT}, {"OWNER", 0}, {"STATE", 0}, {"NAME", 0},
+		{"USERS (* open, not mapped)", 0},
+	};
+	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
+	int status = TOOL_OK;
+
+	if (!table)
+		return tool_fail("out of memory");
+	for (size_t i = 0; i < scan->count; i++) {
+		const struct scan_object *object = &scan->objects[i];
+
+		if (options->orphaned && scan_orphaned(scan, object) == 0)
+			continue;
+		if (options->json)
+			print_json(scan, object);
+		else
+			print_row(table, scan, object);
+	}
+	if (!options->json) {
+		status = table_print(table, stdout);
+		print_summary(scan, table_rows(table));
+	}
+	table_destroy(table);
+	return status;
+}
+
+int ls_all(const struct ls_options *options)
+{
+	struct scan *scan;
+	int status;
+	int error = scan_host(options->files, show_progress, &scan);
+
+	progress_end();
+	if (error)
+		return tool_fail("cannot look through this host: %s", strerror(error));
+	qsort(scan->objects, scan->count, sizeof(scan->objects[0]), compare);
+	status = show(scan, options);
+	warn_about_hidden(scan);
+	scan_destroy(scan);
+	return status;
+}
