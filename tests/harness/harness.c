@@ -81,8 +81,8 @@ void test_check_string(const char *file, int line, const char *text, const char 
 void test_check_result(const char *file, int line, const char *call, int result, int expected)
 {
 	if (result != expected)
-		test_fail(file, line, "%s: %s (%d), expected %s (%d); detail: %s", call, stoa_error_name(result), result,
-			  stoa_error_name(expected), expected, stoa_error_detail());
+		test_fail(file, line, "%s: %s (%d), expected %s (%d); detail: %s", call, stoa_error_name(result),
+			  result, stoa_error_name(expected), expected, stoa_error_detail());
 }
 
 void test_leaks_ok(const char *reason)
@@ -154,9 +154,7 @@ bool test_roles_are_threads(void)
 
 /* ---- the report ---- */
 
-static struct {
-	unsigned passed, failed, skipped;
-} counts;
+static unsigned counts[TEST_SKIPPED + 1];
 
 static void print_output(FILE *output)
 {
@@ -188,6 +186,7 @@ static void run(const struct test *test, unsigned number)
 {
 	const char *slow = getenv("STOA_TEST_SLOW"); /* how many times slower than usual: sanitizers, valgrind, soak */
 	unsigned factor = slow ? (unsigned)strtoul(slow, NULL, 10) : test_rounds(1, 60);
+	static const char *const notes[] = {"", "", " # ", " # SKIP "};
 	FILE *output = NULL;
 
 	memset(test_status, 0, sizeof(*test_status));
@@ -199,16 +198,9 @@ static void run(const struct test *test, unsigned number)
 		print_output(output);
 	else if (output)
 		fclose(output);
-	if (test_status->state == TEST_PASSED) {
-		counts.passed++;
-		printf("ok %u - %s\n", number, test->name);
-	} else if (test_status->state == TEST_SKIPPED) {
-		counts.skipped++;
-		printf("ok %u - %s # SKIP %s\n", number, test->name, test_status->message);
-	} else {
-		counts.failed++;
-		printf("not ok %u - %s # %s\n", number, test->name, test_status->message);
-	}
+	counts[test_status->state]++;
+	printf("%sok %u - %s%s%s\n", test_status->state == TEST_FAILED ? "not " : "", number, test->name,
+	       notes[test_status->state], test_status->state == TEST_PASSED ? "" : test_status->message);
 	fflush(stdout);
 }
 
@@ -243,6 +235,6 @@ int main(int count, char **arguments)
 	for (const struct test *test = tests; test; test = test->next)
 		if (chosen(test, count - 1, arguments + 1))
 			run(test, ++number);
-	printf("%u passed, %u failed, %u skipped\n", counts.passed, counts.failed, counts.skipped);
-	return counts.failed > 0;
+	printf("%u passed, %u failed, %u skipped\n", counts[TEST_PASSED], counts[TEST_FAILED], counts[TEST_SKIPPED]);
+	return counts[TEST_FAILED] > 0;
 }

@@ -12,7 +12,7 @@ enum test_state { TEST_RUNNING, TEST_PASSED, TEST_FAILED, TEST_SKIPPED };
 struct test_status {
 	_Atomic int state; /* enum test_state; the first to leave TEST_RUNNING writes the message */
 	_Atomic int leaks_ok;
-	_Atomic uint32_t pid;	   /* of the test */
+	_Atomic uint32_t pid; /* of the test */
 	char message[1024];
 };
 extern struct test_status *test_status; /* valid from system_start() on */

@@ -192,7 +192,8 @@ static void isolate(int output)
 	dup2(output, 2);
 	close(output);
 	close(null);
-	own_names = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	own_names = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 		    mount("test", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
 	name_dir(getpid());
 }
@@ -263,7 +264,8 @@ void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
 	else if (!wait_child(pid, seconds, &status))
 		test_conclude(TEST_FAILED, "hang: not finished after %u s", seconds);
 	else if (WIFSIGNALED(status))
-		test_conclude(TEST_FAILED, "crash: killed by signal %d, %s", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		test_conclude(TEST_FAILED, "crash: killed by signal %d, %s", WTERMSIG(status),
+			      strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) != 0 && atomic_load(&test_status->state) == TEST_PASSED)
 		atomic_store(&test_status->state, TEST_RUNNING); /* a sanitizer objected at exit */
 	test_conclude(TEST_FAILED, "ended early with exit status %d", WEXITSTATUS(status));

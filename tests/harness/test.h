@@ -22,20 +22,20 @@
 struct test {
 	const char *name;
 	void (*body)(void);
-	unsigned seconds;	/* time limit */
-	bool threads;		/* roles may run as threads of one process, for the thread sanitizer */
-	const char *must_fail;	/* the test passes when it fails with this text in its message */
-	struct test *next;	/* harness */
+	unsigned seconds;      /* time limit */
+	bool threads;          /* roles may run as threads of one process, for the thread sanitizer */
+	const char *must_fail; /* the test passes when it fails with this text in its message */
+	struct test *next;     /* harness */
 };
 #define TEST_SECONDS 20
 
-#define TEST_DEFINE(name_, seconds_, threads_, must_fail_)                                                             \
-	static void name_(void);                                                                                       \
-	CC_CONSTRUCTOR static void register_##name_(void)                                                              \
-	{                                                                                                              \
-		static struct test test = {#name_, name_, seconds_, threads_, must_fail_, NULL};                       \
-		test_register(&test);                                                                                  \
-	}                                                                                                              \
+#define TEST_DEFINE(name_, seconds_, threads_, must_fail_)                                       \
+	static void name_(void);                                                                 \
+	CC_CONSTRUCTOR static void register_##name_(void)                                        \
+	{                                                                                        \
+		static struct test test = {#name_, name_, seconds_, threads_, must_fail_, NULL}; \
+		test_register(&test);                                                            \
+	}                                                                                        \
 	static void name_(void)
 
 #define TEST(name) TEST_DEFINE(name, TEST_SECONDS, false, NULL)
@@ -49,15 +49,15 @@ struct test {
 #define CHECK(condition) ((condition) ? (void)0 : test_fail(__FILE__, __LINE__, "%s", #condition))
 
 /* Any two integers or pointers. */
-#define CHECK_EQ(a, b)                                                                                                 \
+#define CHECK_EQ(a, b) \
 	test_check_equal(__FILE__, __LINE__, #a " == " #b, (unsigned long long)(a), (unsigned long long)(b))
 
 /* Two signed integers and an operator: CHECK_INT(count, >=, 3). */
-#define CHECK_INT(a, op, b)                                                                                            \
-	do {                                                                                                           \
-		long long test_a = (long long)(a), test_b = (long long)(b);                                            \
-		if (!(test_a op test_b))                                                                               \
-			test_fail(__FILE__, __LINE__, "%s: %lld, %lld", #a " " #op " " #b, test_a, test_b);            \
+#define CHECK_INT(a, op, b)                                                                                 \
+	do {                                                                                                \
+		long long test_a = (long long)(a), test_b = (long long)(b);                                 \
+		if (!(test_a op test_b))                                                                    \
+			test_fail(__FILE__, __LINE__, "%s: %lld, %lld", #a " " #op " " #b, test_a, test_b); \
 	} while (0)
 
 #define CHECK_STR(a, b) test_check_string(__FILE__, __LINE__, #a " is " #b, (a), (b))
@@ -68,16 +68,16 @@ struct test {
 /* A system call that must not return -1: CHECK_SYS(ftruncate(fd, 0)). */
 #define CHECK_SYS(call) ((call) != -1 ? (void)0 : test_fail_errno(__FILE__, __LINE__, #call))
 
-#define SKIP(...) test_skip(__VA_ARGS__)	   /* printf-like: the reason */
+#define SKIP(...) test_skip(__VA_ARGS__)            /* printf-like: the reason */
 #define TEST_LEAKS_OK(reason) test_leaks_ok(reason) /* do not look for leaks after this test, because... */
 
 /* ---- surroundings ---- */
 
-const char *test_dir(void);		     /* a private, empty directory in memory; removed afterwards */
-const char *test_name(const char *suffix);   /* a name for this test alone, the same in all its roles; 16 stay valid */
-void *test_shared(size_t size);		     /* zeroed memory shared with roles started later */
-uint64_t test_seed(void);		     /* printed; STOA_SEED repeats a run */
-uint64_t test_random(uint64_t *state);	     /* next number; start with a seed */
+const char *test_dir(void);                /* a private, empty directory in memory; removed afterwards */
+const char *test_name(const char *suffix); /* a name for this test alone, the same in all its roles; 16 stay valid */
+void *test_shared(size_t size);            /* zeroed memory shared with roles started later */
+uint64_t test_seed(void);                  /* printed; STOA_SEED repeats a run */
+uint64_t test_random(uint64_t *state);     /* next number; start with a seed */
 unsigned test_rounds(unsigned few, unsigned soak); /* few, or soak with STOA_SOAK=1 */
 void test_note(const char *format, ...) CC_PRINTF(1, 2);
 bool test_roles_are_threads(void);
@@ -90,7 +90,7 @@ bool test_roles_are_threads(void);
  */
 #define test_role(body, argument) test_role_start(#body, (body), (argument))
 pid_t test_role_start(const char *name, void (*body)(void *argument), void *argument);
-int test_join(pid_t role); /* exit status, or minus the signal that killed it */
+int test_join(pid_t role);  /* exit status, or minus the signal that killed it */
 void test_kill(pid_t role); /* SIGKILL, and reaped */
 
 /* Wait, sleeping, until *word == value; and until the process sleeps in the kernel. The time limit bounds both. */
