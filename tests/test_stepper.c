@@ -255,9 +255,9 @@ static void set_and_wake_covered(struct step_world *world)
 
 	syscall(SYS_get_robust_list, 0, &head, &length);
 	head->list_op_pending = (struct robust_list *)((char *)&control(world)->flag - head->futex_offset);
-	atomic_signal_fence(memory_order_seq_cst);
+	cc_compiler_barrier();
 	set_and_wake(world);
-	atomic_signal_fence(memory_order_seq_cst);
+	cc_compiler_barrier();
 	head->list_op_pending = NULL;
 }
 

@@ -14,6 +14,7 @@
 #ifndef TESTS_STEPPER_H
 #define TESTS_STEPPER_H
 
+#include <base/cc.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,7 +91,7 @@ bool step_prove(const struct step_operation *operation, const struct step_settin
 void step_print(const struct step_operation *operation, const struct step_report *report);
 
 /* Record what is wrong; -1. */
-int step_bad(struct step_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int step_bad(struct step_world *world, const char *format, ...) CC_PRINTF(2, 3);
 
 /* A process of this world, killed with it, that runs `body` and ends with status 0. Its number, or -1. */
 int step_helper(struct step_world *world, void (*body)(struct step_world *world));
