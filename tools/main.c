@@ -12,6 +12,7 @@ static int command_help(int argc, char **argv);
 
 static const struct command commands[] = {
 	{"ls", "list shared memory: ours, or all on this host", command_ls},
+	{"doctor", "what this system offers, and how to turn on what is off", command_doctor},
 	{"help", "explain a command", command_help},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -194,5 +194,6 @@ void table_destroy(struct table *table);
 /* ---- the subcommands ---- */
 
 int command_ls(int argc, char **argv);
+int command_doctor(int argc, char **argv);
 
 #endif
