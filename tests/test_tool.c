@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* The tool's frame: command lines, text from strangers, JSON, sizes; and its commands that look at the host. */
+#include <harness/test.h>
+
+#include "../tools/tool.h"
+#include "tool/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- command lines ---- */
+
+TEST(help_is_for_asking)
+{
+	const struct run *run = run_stoa("--help", NULL);
+
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, "usage: stoa COMMAND");
+	CHECK_STR(run->err, "");
+	run = run_stoa(NULL);
+	CHECK_EQ(run->status, 2);
+	CHECK_HAS(run->err, "usage: stoa COMMAND");
+	CHECK_STR(run->out, "");
+}
+
+/* Each command that the help lists explains itself, with an example, and knows nothing of --nonsense. */
+TEST(every_command_explains_itself)
+{
+	static char list[sizeof(run_stoa("--help", NULL)->out)];
+	unsigned count = 0;
+
+	memcpy(list, run_stoa("--help", NULL)->out, sizeof(list));
+	for (char *line = strtok(list, "\n"); line; line = strtok(NULL, "\n")) {
+		const struct run *run;
+		char name[16];
+
+		if (strncmp(line, "  ", 2) != 0 || sscanf(line + 2, "%15[a-z]", name) != 1 || strcmp(name, "help") == 0)
+			continue;
+		run = run_stoa(name, "--help", NULL);
+		CHECK_EQ(run->status, 0);
+		CHECK_HAS(run->out, "usage: stoa ");
+		CHECK_HAS(run->out, "$ stoa ");
+		run = run_stoa(name, "--nonsense", NULL);
+		CHECK_EQ(run->status, 2);
+		CHECK_HAS(run->err, "no option '--nonsense'");
+		count++;
+	}
+	CHECK_INT(count, >=, 2);
+}
+
+TEST(mistyped_words_are_guessed)
+{
+	const struct run *run = run_stoa("dcotor", NULL);
+
+	CHECK_EQ(run->status, 2);
+	CHECK_STR(run->err, "stoa: no command 'dcotor'; did you mean 'doctor'? 'stoa --help' lists them\n");
+	run = run_stoa("ls", "--jsno", NULL);
+	CHECK_EQ(run->status, 2);
+	CHECK_STR(run->err, "stoa: ls: no option '--jsno'; did you mean '--json'? Try 'stoa ls --help'\n");
+	run = run_stoa("frobnicate", NULL);
+	CHECK_EQ(run->status, 2);
+	CHECK_LACKS(run->err, "did you mean");
+}
+
+TEST(misuse_is_told_and_harmless)
+{
+	const struct run *run = run_stoa("doctor", "me", NULL);
+
+	CHECK_EQ(run->status, 2);
+	CHECK_HAS(run->err, "does not know what to do with 'me'");
+	CHECK_EQ(run_stoa("doctor", "--json=yes", NULL)->status, 2);
+	CHECK_EQ(run_stoa("doctor", "-z", NULL)->status, 2);
+	CHECK_EQ(run_stoa("--nonsense", NULL)->status, 2);
+	/* A word that steers terminals is shown, not obeyed. */
+	run = run_stoa("\033[31m\xff\n", NULL);
+	CHECK_EQ(run->status, 2);
+	CHECK_HAS(run->err, "'\\e[31m\\xff\\n'");
+	CHECK_EQ(strchr(run->err, '\033'), NULL);
+}
+
+TEST(version_is_told)
+{
+	const struct run *run = run_stoa("--version", NULL);
+
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, "stoa ");
+}
+
+TEST(a_full_output_is_a_failure)
+{
+	int status = system(STOA_TOOL " doctor > /dev/full 2> /dev/null");
+
+	CHECK_EQ(WEXITSTATUS(status), 1);
+}
+
+/* ---- text ---- */
+
+static void check_size(const char *text, uint64_t bytes, const char *again)
+{
+	char buffer[SIZE_TEXT];
+	uint64_t got = 1;
+
+	CHECK(size_parse(text, &got));
+	CHECK_EQ(got, bytes);
+	CHECK_STR(size_text(bytes, buffer), again);
+}
+
+TEST(sizes)
+{
+	static const char *const bad[] = {"", "-1", "1e3", "GiB", "1GiBs", "1 2", "17179869184GiB", "99999999999999999999"};
+	uint64_t bytes = 7;
+
+	check_size("0", 0, "0");
+	check_size("4096", 4096, "4KiB");
+	check_size("1023", 1023, "1023B");
+	check_size("64K", 65536, "64KiB");
+	check_size("1.5GiB", UINT64_C(1610612736), "1.5GiB");
+	check_size("1TiB", UINT64_C(1) << 40, "1TiB");
+	check_size("2MB", 2000000, "1.9MiB");
+	check_size("1048575", 1048575, "1023KiB");
+	for (size_t i = 0; i < CC_COUNT(bad); i++)
+		CHECK(!size_parse(bad[i], &bytes));
+	CHECK_EQ(bytes, 7);
+}
+
+TEST(durations)
+{
+	char buffer[DURATION_TEXT];
+	uint64_t got;
+
+	CHECK(duration_parse("5s", &got) && got == UINT64_C(5000000000));
+	CHECK(duration_parse("250ms", &got) && got == 250000000);
+	CHECK(duration_parse("1.5min", &got) && got == UINT64_C(90000000000));
+	CHECK(!duration_parse("5 fortnights", &got));
+	CHECK_STR(duration_text(UINT64_C(7200000000000), buffer), "2h");
+	CHECK_STR(duration_text(999, buffer), "999ns");
+}
+
+TEST(safe_text)
+{
+	char buffer[64];
+
+	CHECK_STR(text_safe_string("plain \xc3\xa4\xe2\x82\xac", buffer, sizeof(buffer)), "plain \xc3\xa4\xe2\x82\xac");
+	CHECK_STR(text_safe_string("\033]0;x\a\\", buffer, sizeof(buffer)), "\\e]0;x\\a\\\\");
+	/* Overlong, surrogate, beyond Unicode, cut short: not characters. */
+	CHECK_STR(text_safe_string("\xc0\xaf", buffer, sizeof(buffer)), "\\xc0\\xaf");
+	CHECK_STR(text_safe_string("\xed\xa0\x80", buffer, sizeof(buffer)), "\\xed\\xa0\\x80");
+	CHECK_STR(text_safe_string("\xf4\x90\x80\x80", buffer, sizeof(buffer)), "\\xf4\\x90\\x80\\x80");
+	CHECK_STR(text_safe_string("a\xe2\x82", buffer, sizeof(buffer)), "a\\xe2\\x82");
+	/* C1 control, right-to-left override. */
+	CHECK_STR(text_safe_string("\xc2\x9b" "1m\xe2\x80\xae", buffer, sizeof(buffer)), "\\u{9b}1m\\u{202e}");
+	CHECK_STR(text_safe_string("0123456789", buffer, 8), "0123...");
+	CHECK_STR(text_safe_string("0123456", buffer, 8), "0123456");
+}
+
+TEST(json_of_anything)
+{
+	static char text[8192];
+	char bytes[256];
+	struct json json;
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	CHECK(out != NULL);
+	for (int i = 0; i < 256; i++)
+		bytes[i] = (char)i;
+	json_begin(&json, out);
+	json_bytes(&json, "all", bytes, sizeof(bytes));
+	json_text(&json, "quote\\slash", NULL);
+	json_array_begin(&json, "list");
+	json_object_begin(&json, NULL);
+	json_object_end(&json);
+	json_number(&json, NULL, UINT64_MAX);
+	json_signed(&json, NULL, -1);
+	json_array_end(&json);
+	json_real(&json, "real", 0.5);
+	json_bool(&json, "yes", true);
+	json_end(&json);
+	CHECK_EQ(fclose(out), 0);
+	CHECK_HAS(text, "\"all_hex\":\"000102");
+	CHECK_HAS(text, "\"list\":[{},18446744073709551615,-1],\"real\":0.5,\"yes\":true}");
+}
+
+/* ---- ls --all ---- */
+
+#define ODD_NAME "odd\033[31m\n\xff name"
+
+/* Whether some process of this host hides from us: then nobody can tell that a file is unused. */
+static bool all_seen(void)
+{
+	return strstr(run_stoa("ls", "--all", NULL)->err, "could not be looked into") == NULL;
+}
+
+TEST(ls_all_finds_a_memfd_and_its_user)
+{
+	char pid[32];
+	const struct run *run;
+	int memory = memfd_create(ODD_NAME, MFD_CLOEXEC);
+	void *map;
+
+	CHECK_SYS(memory);
+	CHECK_SYS(ftruncate(memory, 3 << 20));
+	map = mmap(NULL, 3 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	CHECK(map != MAP_FAILED);
+	memset(map, 1, 2 << 20);
+	run = run_stoa("ls", "--all", NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, "odd\\e[31m\\n\\xff name");
+	CHECK_EQ(strchr(run->out, '\033'), NULL);
+	run = run_stoa("ls", "--all", "--json", NULL);
+	snprintf(pid, sizeof(pid), "\"pid\":%d,", (int)getpid());
+	CHECK_HAS(line_with(run->out, "odd\\u001b[31m\\n\\ufffd name"), pid);
+	CHECK_HAS(line_with(run->out, "odd\\u001b"), "\"kind\":\"memfd\"");
+	CHECK_HAS(line_with(run->out, "odd\\u001b"), "\"size\":3145728,\"resident\":2097152,");
+	CHECK_HAS(line_with(run->out, "odd\\u001b"), "\"name_hex\":\"6f6464");
+	CHECK_HAS(line_with(run->out, "odd\\u001b"), "\"orphaned\":false");
+	check_json(run->out);
+	CHECK_SYS(munmap(map, 3 << 20));
+	CHECK_SYS(close(memory));
+	CHECK_EQ(strstr(run_stoa("ls", "--all", NULL)->out, "odd\\e"), NULL);
+}
+
+TEST(ls_all_finds_files_and_who_left_them)
+{
+	char name[256];
+	char path[300];
+	bool sure = all_seen();
+	const struct run *run;
+	int file;
+
+	snprintf(name, sizeof(name), "/%s", test_name("file"));
+	snprintf(path, sizeof(path), "/dev/shm%s", name);
+	file = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	CHECK_SYS(file);
+	CHECK_SYS(ftruncate(file, 100000));
+	run = run_stoa("ls", "--all", "--json", NULL);
+	CHECK_HAS(line_with(run->out, path), "\"kind\":\"file\"");
+	CHECK_HAS(line_with(run->out, path), "\"size\":100000,\"resident\":0,");
+	CHECK_HAS(line_with(run->out, path), "\"orphaned\":false");
+	CHECK_HAS(line_with(run->out, path), "\"maps\":false,\"opens\":true");
+	CHECK_SYS(close(file));
+	run = run_stoa("ls", "--all", "--json", "--orphaned", NULL);
+	CHECK_HAS(line_with(run->out, path), sure ? "\"orphaned\":true" : "\"orphaned\":null");
+	CHECK_HAS(line_with(run->out, path), "\"users\":[]");
+	CHECK_SYS(shm_unlink(name));
+}
+
+TEST(ls_all_finds_system_v)
+{
+	char name[64];
+	const struct run *run;
+	void *map;
+	int id = shmget(IPC_PRIVATE, 2 << 20, IPC_CREAT | 0600);
+
+	if (id < 0 && (errno == ENOSYS || errno == EACCES))
+		SKIP("no System V shared memory: %s", strerror(errno));
+	CHECK_SYS(id);
+	snprintf(name, sizeof(name), "key 0x00000000 id %d\"", id);
+	run = run_stoa("ls", "--all", "--json", NULL);
+	CHECK_HAS(line_with(run->out, name), "\"kind\":\"sysv\"");
+	CHECK_HAS(line_with(run->out, name), "\"size\":2097152");
+	CHECK_HAS(line_with(run->out, name), "\"orphaned\":true");
+	map = shmat(id, NULL, 0);
+	CHECK(map != (void *)-1);
+	run = run_stoa("ls", "--all", "--json", NULL);
+	CHECK_HAS(line_with(run->out, name), "\"orphaned\":false");
+	CHECK_HAS(line_with(run->out, name), "\"maps\":true");
+	CHECK_SYS(shmdt(map));
+	CHECK_SYS(shmctl(id, IPC_RMID, NULL));
+}
+
+TEST(ls_all_finds_anonymous_shared_memory)
+{
+	char pid[32];
+	void *map = mmap(NULL, 3 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	bool found = false;
+
+	CHECK(map != MAP_FAILED);
+	snprintf(pid, sizeof(pid), "\"pid\":%d,", (int)getpid());
+	for (char *line = strtok((char *)(uintptr_t)run_stoa("ls", "-a", "--json", NULL)->out, "\n"); line; line = strtok(NULL, "\n"))
+		found |= strstr(line, "\"kind\":\"anon\"") && strstr(line, "\"size\":3145728") && strstr(line, pid);
+	CHECK(found);
+	CHECK_SYS(munmap(map, 3 << 20));
+}
+
+/* An ordinary user sees what is its own, and is told that there is more. */
+TEST(ls_all_without_privilege)
+{
+	int status;
+	const struct run *run;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		SKIP("only root can become another user");
+	pid = fork();
+	CHECK_SYS(pid);
+	if (pid == 0) {
+		if (setgid(65534) != 0 || setuid(65534) != 0)
+			_exit(99);
+		run = run_stoa("ls", "--all", NULL);
+		if (run->status == 127)
+			_exit(77); /* the build lies where this user cannot go */
+		_exit(run->status != 0 || !strstr(run->err, "could not be looked into"));
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	if (WEXITSTATUS(status) == 77)
+		SKIP("another user cannot reach %s", STOA_TOOL);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+/* ---- doctor ---- */
+
+TEST(doctor_examines)
+{
+	const struct run *run = run_stoa("doctor", NULL);
+	unsigned ok;
+	unsigned warn;
+	unsigned off;
+
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, "kernel");
+	CHECK_HAS(run->out, "/dev/shm");
+	CHECK_EQ(sscanf(line_with(run->out, " ok, "), "%u ok, %u warn, %u off", &ok, &warn, &off), 3);
+	CHECK_INT(ok, >, 0);
+	run = run_stoa("doctor", "--json", NULL);
+	CHECK_EQ(run->status, 0);
+	check_json(run->out);
+	CHECK_HAS(run->out, "\"topic\":\"RemoveIPC\"");
+	CHECK_HAS(run->out, "\"topic\":\"huge pages\"");
+}
+
+/* It reports what is, not what should be: under a limit of our making it says so. */
+TEST(doctor_sees_a_limit)
+{
+	int status = system("ulimit -f 2048; " STOA_TOOL " doctor --json --quiet | grep -q '\"RLIMIT_FSIZE\",\"level\":\"warn\"'");
+
+	CHECK_EQ(WEXITSTATUS(status), 0);
+}
