@@ -23,6 +23,7 @@
 
 #define add_rlx(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define or_rlx(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
 #define or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
 
 /* Compare and swap, strong; *(expected) gets the value found on failure. */

@@ -15,6 +15,8 @@
 #define CC_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define CC_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define CC_NOINLINE __attribute__((noinline, cold))
+/* The type of an expression, which is not evaluated. */
+#define CC_TYPEOF(expression) __typeof__(expression)
 #define CC_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define CC_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define CC_CONSTRUCTOR __attribute__((constructor))

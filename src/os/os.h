@@ -111,5 +111,198 @@ const struct os_capabilities *os_capabilities(void);
 /* ---- memory objects, maps, names, files, transfer ---- */
 
 #define OS_PAGE UINT64_C(4096)
+#define OS_HUGE_PAGE (UINT64_C(2) << 20)
+
+/* Memory for this process's own structures, zeroed; NULL with -STOA_ENOMEM's sentence set. Freed with os_free(). */
+void *os_allocate(size_t bytes);
+void os_free(void *allocation);
+
+void os_handle_close(os_handle handle);
+
+/*
+ * A memory object is a run of bytes that several processes map. It is made for at most `size` bytes and begins with length
+ * 0; its length grows by os_memory_set_length() (before anybody else knows the object) and os_commit(). What lies beyond the
+ * length faults when touched. Handles are not inherited by new programs unless os_handle_inherit() says so.
+ */
+#define OS_MEMORY_EXECUTABLE (1u << 0) /* may be mapped executable */
+#define OS_MEMORY_SHRINKABLE (1u << 1) /* the length may be cut; otherwise the system refuses it to every holder */
+
+int os_memory_create(uint64_t size, uint32_t flags, os_handle *ret_memory);
+int os_memory_set_length(os_handle memory, uint64_t length);
+
+/* Copy bytes in and out without a map. A read beyond the object's length gives fewer bytes. */
+int os_memory_write(os_handle memory, uint64_t offset, const void *bytes, size_t length);
+int os_memory_read(os_handle memory, uint64_t offset, void *bytes, size_t length, size_t *ret_read);
+
+/* Restrictions that the system imposes on every holder of the object, for ever. */
+#define OS_SEAL_GROW (1u << 0)
+#define OS_SEAL_SHRINK (1u << 1)
+#define OS_SEAL_FUTURE_WRITE (1u << 2)
+#define OS_SEAL_WRITE (1u << 3)
+/* -STOA_ENOTSUP: this kind of object takes no seals. -STOA_EBUSY: somebody has a writable map. */
+int os_memory_seal(os_handle memory, uint32_t seals);
+
+struct os_memory_info {
+	uint64_t length;
+	uint64_t resident;    /* bytes of memory or disk behind it */
+	uint64_t identity[2]; /* equal for handles of one object, as long as one of them is open */
+	uint32_t owner;       /* user id */
+	uint32_t seals;       /* OS_SEAL_* */
+	bool takes_seals;
+	bool regular; /* bytes that can be mapped, in pages of OS_PAGE; not a directory, pipe, device or huge-page pool */
+	bool in_memory; /* its pages are memory that only it holds, not a cache of a disk */
+	bool writable;  /* through this handle */
+};
+int os_memory_info(os_handle memory, struct os_memory_info *ret_info);
+
+/* The length alone; 0 when even that fails. */
+uint64_t os_memory_length(os_handle memory);
+
+/*
+ * A second handle to the same object. A read-only one of an unnamed object cannot be turned into a writable one by another
+ * user; the system enforces that.
+ */
+int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory);
+
+/*
+ * Let new programs that this process turns into (exec) keep the handle under the number *ret_number, which is all that they
+ * need. os_handle_adopt() there makes it theirs and private again.
+ */
+int os_handle_inherit(os_handle handle, uint64_t *ret_number);
+int os_handle_adopt(uint64_t number, os_handle *ret_handle);
+
+/* ---- maps ---- */
+
+#define OS_READ (1u << 0)
+#define OS_WRITE (1u << 1)
+#define OS_EXEC (1u << 2)
+#define OS_PRIVATE (1u << 3) /* copy on write */
+
+/*
+ * Map [offset, offset + length) of the object, present or not; offset in whole pages, the address at offset's remainder
+ * modulo OS_HUGE_PAGE when length is at least that. Nothing is allocated. The map is not part of core files.
+ */
+int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, void **ret_address);
+int os_unmap(void *address, uint64_t length);
+int os_protect(void *address, uint64_t length, uint32_t access);
+
+/* Read the pages in. -STOA_EIO: a page cannot be had. Does not need to be quick to stop: call it in steps. */
+int os_populate(os_handle memory, uint64_t offset, void *address, uint64_t length);
+
+/* ---- commit ---- */
+
+/* A mapped part of an object, as the calls below need it. */
+struct os_extent {
+	os_handle memory;
+	unsigned char *address;
+	uint64_t offset; /* in the object, of the byte at `address` */
+	bool in_memory;
+	bool cannot_shrink; /* sealed so */
+	uint32_t huge;      /* OS_HUGE_*; what os_huge_apply() was told */
+};
+
+#define OS_HUGE_NEVER 0
+#define OS_HUGE_WHERE_OFFERED 1
+
+/*
+ * Back bytes [from, to) of the extent with memory (or disk blocks), growing the object's length to cover `to`, never cutting it. *ret_done,
+ * also on failure, tells how far from `from` on the range is backed for sure. Limits of the process, its memory groups and the host are
+ * looked at first: -STOA_ELIMIT, -STOA_ENOMEM. Any number of processes may do this at once.
+ */
+int os_commit(const struct os_extent *extent, uint64_t from, uint64_t to, uint64_t *ret_done);
+
+/* Give the pages back; they read as zero. The length stays. -STOA_ERIGHTS where a seal forbids it. */
+int os_discard(const struct os_extent *extent, uint64_t from, uint64_t to);
+
+/* Cut the object's length to `length` bytes of the extent. */
+int os_cut(const struct os_extent *extent, uint64_t length);
+
+/* Start writing [from, to) to the file, or wait until it is on stable storage. */
+int os_flush(const struct os_extent *extent, uint64_t from, uint64_t to, bool durable);
+
+/* May an object be made as long as `length`? -STOA_ELIMIT with the limit in the sentence. */
+int os_length_allowed(uint64_t length);
+
+/* Tell the map what pages to use. -STOA_ENOTSUP: wanted, and the system has none to offer. */
+bool os_huge_offered(const char **ret_setting); /* the system's setting, for messages */
+void os_huge_apply(void *address, uint64_t length, uint32_t huge);
+
+/* ---- names ---- */
+
+/*
+ * Names lie in two spaces: the user's own, which nobody else can reach, and the host's. A name refers to a memory object
+ * and a short record. While it is in use a transient name stays; when its last user lets go or dies, it and its object are
+ * gone for whoever looks next.
+ */
+#define OS_NAME_GLOBAL (1u << 0)
+#define OS_NAME_PERSISTENT (1u << 1)
+#define OS_NAME_WORLD_READABLE (1u << 2)
+#define OS_NAME_READ_ONLY (1u << 3) /* open: the handle only reads */
+#define OS_NAME_EXECUTABLE (1u << 4)
+#define OS_NAME_RECORD_MAX 256
+
+/* One handle's use of a name. */
+struct os_name;
+
+/* An object that os_name_publish() can give a name to, as yet seen by nobody. */
+int os_name_prepare(const char *name, uint32_t flags, uint64_t size, os_handle *ret_memory);
+
+/*
+ * Give it the name, all or nothing. -STOA_EEXIST: the name is taken; the object stays nameless. -STOA_EACCES: the place is
+ * somebody else's.
+ */
+int os_name_publish(os_handle memory, const char *name, uint32_t flags, const void *record, size_t record_length,
+		    struct os_name **ret_name);
+
+/*
+ * Open the object that has the name and begin to use it. *ret_record_length is at most OS_NAME_RECORD_MAX. *ret_name is NULL
+ * for an object of another user, which can be read but not kept.
+ */
+int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
+		 struct os_name **ret_name);
+
+/* Let go. The last user of a transient name removes it. */
+void os_name_close(struct os_name *name);
+
+/* Remove the name now, whoever uses it. */
+int os_name_unlink(const char *name, uint32_t flags);
+
+/* For os_handle_inherit(): what keeps the use alive; and the way back, OS_NO_HANDLE giving NULL. */
+os_handle os_name_handle(const struct os_name *name);
+int os_name_adopt(os_handle handle, struct os_name **ret_name);
+
+struct os_name_entry {
+	const char *name;
+	uint32_t flags; /* OS_NAME_GLOBAL, OS_NAME_PERSISTENT, OS_NAME_WORLD_READABLE */
+	uint32_t owner;
+	bool in_use;
+};
+
+/* Call `visit` for each name of the space until it returns non-zero; that is the result. */
+int os_name_list(uint32_t flags, int (*visit)(const struct os_name_entry *entry, void *argument), void *argument);
+
+/* Remove what dead processes of this user left in the space; *ret_removed counts names. */
+int os_name_sweep(uint32_t flags, uint32_t *ret_removed);
+
+/* ---- files ---- */
+
+/* Open a user's file; `create` makes it, mode 0600, when it is not there. */
+int os_file_open(const char *path, bool writable, bool create, os_handle *ret_memory);
+
+/* ---- transfer ---- */
+
+/* Send a message with one handle over a connected local socket; receive one, of exactly `length` bytes. */
+int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed);
+int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender);
+#define OS_SENDER_UNKNOWN UINT32_MAX
+
+/* What the memory functions have found on this system. */
+struct os_memory_capabilities {
+	bool noexec_seal;     /* unnamed memory is sealed against execution */
+	bool populate;        /* os_populate() without copying */
+	bool read_only_maps;  /* read-only shared maps of OS_SEAL_WRITE objects */
+	bool huge_on_request; /* shared memory uses huge pages when asked */
+};
+const struct os_memory_capabilities *os_memory_capabilities(void);
 
 #endif

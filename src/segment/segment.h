@@ -31,18 +31,52 @@ struct roster;
 
 struct stoa_segment {
 	/* Read by every lock and wait: one cache line, constant after opening but for `roster`. */
-	uint32_t rights;	/* STOA_RIGHT_* of this handle; 0 in raw and read-only segments */
-	uint32_t roster_slots;	/* 0 in raw segments */
+	uint32_t rights;                 /* STOA_RIGHT_* of this handle; 0 in raw and read-only segments */
+	uint32_t roster_slots;           /* 0 in raw segments */
 	_Atomic(struct roster *) roster; /* roster layer: attached at first use */
 	unsigned char *data;
 	uint64_t reserve;
 
 	os_handle memory;
-	uint64_t data_offset;	/* of the data in the memory object */
-	uint64_t identity[2];	/* the same for all handles of one memory object in this process */
+	uint64_t data_offset; /* of the data in the memory object */
+	uint64_t identity[2]; /* the same for all handles of one memory object in this process */
 	uint32_t kind;
-	uint32_t flags;		/* STOA_RAW ... */
+	uint32_t flags; /* STOA_RAW ... */
+
+	/*
+	 * Bytes that this process has seen backed with memory, and that nobody can take away: what commit() compares with. A
+	 * hostile peer may grow the object without backing it, so the object's length would not do.
+	 */
+	_Atomic uint64_t verified;
+	_Atomic uint64_t backed; /* the same where others may cut the object, so that it is only a hint; else equal */
+	uint64_t header_identity;
+	struct os_extent extent; /* the main map, for os.h */
+	struct os_name *name;    /* our use of the name, or NULL */
+	uint32_t huge;           /* STOA_HUGE_* */
+	bool writable;
+	bool is_file;                   /* a user's file: its length is exact, in bytes */
+	bool can_be_cut;                /* STOA_SHRINKABLE, a file, or not sealed by whoever sent it */
+	_Atomic uint64_t *backed_slots; /* bits: roster pages that this handle has seen backed */
 };
+
+/*
+ * Make a handle for an object that is open, and map it. `header` has been checked. On success the handle owns `memory` and
+ * `name` (may be NULL). `writable` is what the object allows and the caller wants.
+ */
+struct segment_header;
+int segment_attach(os_handle memory, const struct segment_header *header, bool writable, struct os_name *name,
+		   struct stoa_segment **ret_segment);
+
+/* Check a range of whole pages in the reserve. -STOA_EINVAL, -STOA_ERANGE. */
+int segment_check_range(const struct stoa_segment *segment, uint64_t offset, uint64_t length);
+
+/* 0, or why the string cannot be a name: -STOA_ENAME. */
+int segment_check_name(const char *name);
+
+static inline uint64_t segment_round_up(uint64_t bytes, uint64_t unit)
+{
+	return (bytes + unit - 1) / unit * unit;
+}
 
 /* How the roster lets go when the handle closes. Set once by the roster layer (the segment layer must not call upwards). */
 extern void (*segment_roster_detach)(struct roster *roster);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* Linux: clock, identity, processors, randomness. Uses base. */
+#include <base/error.h>
+#include <os/os.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t os_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+uint32_t os_thread_id(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
+}
+
+uint32_t os_user_id(void)
+{
+	return (uint32_t)geteuid();
+}
+
+void os_yield(void)
+{
+	sched_yield();
+}
+
+unsigned os_cpu_count(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return CPU_COUNT(&set) > 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+int os_random(void *bytes, size_t length)
+{
+	unsigned char *next = bytes;
+
+	while (length) {
+		ssize_t got = getrandom(next, length, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return error_set(-STOA_ESYSTEM, "getrandom: %s", strerror(errno));
+		next += got;
+		length -= (size_t)got;
+	}
+	return 0;
+}

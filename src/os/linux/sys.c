@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all files here share: errno turned into stoa's errors with a sentence, memory for our own structures, closing, and
+ * (with STOA_FAULTS) calls that fail on demand.
+ */
+#include <os/linux/sys.h>
+
+#include <base/error.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef STOA_FAULTS
+#include <base/atomic.h>
+
+static _Atomic uint64_t fault_calls;
+static _Atomic uint64_t fault_nth;
+static _Atomic int fault_error;
+static _Atomic(const char *) fault_call;
+
+void os_fault_arm(uint64_t nth, int error)
+{
+	store_rlx(&fault_nth, 0);
+	store_rlx(&fault_calls, 0);
+	store_rlx(&fault_error, error);
+	store_rlx(&fault_call, NULL);
+	store_rlx(&fault_nth, nth);
+}
+
+uint64_t os_fault_calls(void)
+{
+	return load_rlx(&fault_calls);
+}
+
+const char *os_fault_hit(void)
+{
+	return load_rlx(&fault_call);
+}
+
+int os_fault_here(const char *call)
+{
+	uint64_t nth = load_rlx(&fault_nth);
+
+	if (add_rlx(&fault_calls, 1) + 1 != nth)
+		return 0;
+	store_rlx(&fault_call, call);
+	errno = load_rlx(&fault_error);
+	return 1;
+}
+#endif
+
+int sys_error(int system_error)
+{
+	switch (system_error) {
+	case ENOMEM:
+	case ENOSPC:
+	case EDQUOT: return -STOA_ENOMEM;
+	case EMFILE:
+	case ENFILE:
+	case ENOLCK:
+	case EFBIG:
+	case EAGAIN:
+	case EMLINK: return -STOA_ELIMIT;
+	case EACCES:
+	case EPERM:
+	case EROFS: return -STOA_EACCES;
+	case ENOENT:
+	case ENOTDIR: return -STOA_ENOENT;
+	case EEXIST: return -STOA_EEXIST;
+	case EIO:
+	case EREMOTEIO: return -STOA_EIO;
+	case EBUSY:
+	case ETXTBSY: return -STOA_EBUSY;
+	case ENAMETOOLONG: return -STOA_ENAME;
+	case EOPNOTSUPP:
+	case ENOSYS: return -STOA_ENOTSUP;
+	case EPIPE:
+	case ECONNRESET:
+	case ENOTCONN: return -STOA_ECLOSED;
+	default: return -STOA_ESYSTEM;
+	}
+}
+
+int sys_failed(const char *format, ...)
+{
+	int system_error = errno;
+	char what[384], reason[96];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(what, sizeof(what), format, arguments);
+	va_end(arguments);
+	return error_set(sys_error(system_error), "%s: %s", what, strerror_r(system_error, reason, sizeof(reason)));
+}
+
+const char *sys_user_name(uint32_t user, char *text, size_t size)
+{
+	char buffer[1024];
+	struct passwd entry, *found = NULL;
+
+	if (getpwuid_r(user, &entry, buffer, sizeof(buffer), &found) == 0 && found)
+		snprintf(text, size, "%s (user id %u)", found->pw_name, user);
+	else
+		snprintf(text, size, "user id %u", user);
+	return text;
+}
+
+int sys_read_text(const char *path, char *text, size_t size)
+{
+	int fd = SYS(open, path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t got = -1;
+
+	if (fd < 0)
+		return -1;
+	while (used + 1 < size && (got = SYS(read, fd, text + used, size - 1 - used)) > 0)
+		used += (size_t)got;
+	close(fd);
+	text[used] = 0;
+	return got < 0 ? -1 : 0;
+}
+
+void *os_allocate(size_t bytes)
+{
+	void *allocation = SYS_POINTER(calloc, 1, bytes);
+
+	if (!allocation)
+		error_set(-STOA_ENOMEM, "no memory for %zu bytes of our own", bytes);
+	return allocation;
+}
+
+void os_free(void *allocation)
+{
+	free(allocation);
+}
+
+void os_handle_close(os_handle handle)
+{
+	/* Not tried again after EINTR: the descriptor is gone then too. */
+	if (handle != OS_NO_HANDLE)
+		close(sys_fd(handle));
+}
