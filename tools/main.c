@@ -13,6 +13,7 @@ static int command_help(int argc, char **argv);
 static const struct command commands[] = {
 	{"ls", "list shared memory: ours, or all on this host", command_ls},
 	{"doctor", "what this system offers, and how to turn on what is off", command_doctor},
+	{"bench", "measure stoa against the plain means of the system", command_bench},
 	{"help", "explain a command", command_help},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

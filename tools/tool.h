@@ -195,5 +195,6 @@ void table_destroy(struct table *table);
 
 int command_ls(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_bench(int argc, char **argv); /* in bench/ */
 
 #endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* Interleaved blocks, medians, pinning and payloads; see measure.h. Linux and libc only. */
+#include "measure.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <base/cc.h>
+
+void series_add(struct series *series, double value)
+{
+	if (series->count == series->capacity) {
+		size_t capacity = series->capacity ? series->capacity * 2 : 256;
+		double *values = realloc(series->values, capacity * sizeof(*values));
+
+		if (!values) {
+			series->failed = true;
+			return;
+		}
+		series->values = values;
+		series->capacity = capacity;
+	}
+	series->values[series->count++] = value;
+}
+
+static int compare(const void *left, const void *right)
+{
+	double a = *(const double *)left;
+	double b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+double series_percentile(struct series *series, double fraction)
+{
+	size_t place;
+
+	if (!series->count)
+		return (double)NAN;
+	qsort(series->values, series->count, sizeof(*series->values), compare);
+	place = (size_t)(fraction * (double)(series->count - 1) + 0.5);
+	return series->values[place];
+}
+
+void series_free(struct series *series)
+{
+	free(series->values);
+	memset(series, 0, sizeof(*series));
+}
+
+void measure_result_free(struct measure_result *result)
+{
+	series_free(&result->samples);
+	series_free(&result->baseline);
+}
+
+/* Run one block and keep its samples in `pool`; its median goes to *ret_median. */
+static int block(int (*run)(void *context, struct series *samples), void *context, struct series *pool,
+		 double *ret_median)
+{
+	struct series samples = {0};
+	int rc = run(context, &samples);
+
+	if (!rc && samples.count) {
+		*ret_median = series_percentile(&samples, 0.5);
+		for (size_t i = 0; i < samples.count; i++)
+			series_add(pool, samples.values[i]);
+	}
+	if (!rc && (samples.failed || !samples.count || pool->failed))
+		rc = -1;
+	series_free(&samples);
+	return rc;
+}
+
+struct quotient {
+	double value;
+	double shift; /* how far apart the two baseline blocks are, as a factor >= 1 */
+};
+
+/* Median of the quotients taken in a steady phase; of all, when hardly any was. */
+static double judge(const struct quotient *quotients, unsigned count, unsigned *ret_dropped)
+{
+	struct series steady = {0};
+	struct series all = {0};
+	double median;
+
+	for (unsigned i = 0; i < count; i++) {
+		series_add(&all, quotients[i].value);
+		if (quotients[i].shift <= MEASURE_SHIFT_MAX)
+			series_add(&steady, quotients[i].value);
+	}
+	if (steady.count * 3 >= all.count) {
+		*ret_dropped = (unsigned)(all.count - steady.count);
+		median = series_percentile(&steady, 0.5);
+	} else {
+		*ret_dropped = 0;
+		median = series_percentile(&all, 0.5);
+	}
+	series_free(&steady);
+	series_free(&all);
+	return median;
+}
+
+/* The alternating blocks; fills one quotient per pair. */
+static int alternate(const struct measure_plan *plan, struct quotient *quotients, struct measure_result *result)
+{
+	double before;
+	double middle;
+	double after;
+	int rc = block(plan->baseline, plan->context, &result->baseline, &before);
+
+	for (unsigned i = 0; !rc && i < plan->pairs; i++) {
+		rc = block(plan->subject, plan->context, &result->samples, &middle);
+		if (!rc)
+			rc = block(plan->baseline, plan->context, &result->baseline, &after);
+		if (rc)
+			break;
+		quotients[i].value = middle / ((before + after) / 2);
+		quotients[i].shift = before > after ? before / after : after / before;
+		before = after;
+		if (plan->progress)
+			plan->progress(plan->progress_argument, i + 1, plan->pairs);
+	}
+	return rc;
+}
+
+/* A block of each whose samples nobody keeps: caches, page tables and clock speed settle. */
+static int warm_up(const struct measure_plan *plan)
+{
+	struct series scratch = {0};
+	double median;
+	int rc = block(plan->baseline, plan->context, &scratch, &median);
+
+	if (!rc)
+		rc = block(plan->subject, plan->context, &scratch, &median);
+	series_free(&scratch);
+	return rc;
+}
+
+int measure_run(const struct measure_plan *plan, struct measure_result *ret_result)
+{
+	struct quotient *quotients = calloc(plan->pairs, sizeof(*quotients));
+	int rc;
+
+	memset(ret_result, 0, sizeof(*ret_result));
+	if (!quotients)
+		return -1;
+	rc = warm_up(plan);
+	if (!rc)
+		rc = alternate(plan, quotients, ret_result);
+	if (!rc) {
+		ret_result->pairs = plan->pairs;
+		ret_result->ratio = judge(quotients, plan->pairs, &ret_result->dropped);
+	}
+	free(quotients);
+	return rc;
+}
+
+uint64_t measure_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void measure_spin(uint64_t nanoseconds)
+{
+	uint64_t end = measure_now() + nanoseconds;
+
+	while (measure_now() < end)
+		cc_pause();
+}
+
+/* The mask at the first call. Children inherit it with the rest of the memory. */
+static const cpu_set_t *allowed(void)
+{
+	static cpu_set_t set;
+	static bool known;
+
+	if (!known) {
+		CPU_ZERO(&set);
+		if (sched_getaffinity(0, sizeof(set), &set) || !CPU_COUNT(&set))
+			CPU_SET(0, &set);
+		known = true;
+	}
+	return &set;
+}
+
+unsigned measure_cpus(void)
+{
+	return (unsigned)CPU_COUNT(allowed());
+}
+
+void measure_pin(unsigned place)
+{
+	const cpu_set_t *set = allowed();
+	cpu_set_t one;
+
+	place %= measure_cpus();
+	CPU_ZERO(&one);
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, set))
+			continue;
+		if (place-- == 0) {
+			CPU_SET(cpu, &one);
+			break;
+		}
+	}
+	/* A refusal (a mask that changed meanwhile) leaves the process where it was: noisier, still correct. */
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+void measure_unpin(void)
+{
+	(void)sched_setaffinity(0, sizeof(cpu_set_t), allowed());
+}
+
+void measure_fill(void *bytes, size_t length, uint64_t value)
+{
+	memset(bytes, (int)(value & 0xff), length);
+	memcpy(bytes, &value, length < sizeof(value) ? length : sizeof(value));
+	cc_compiler_barrier();
+}
+
+uint64_t measure_sum(const void *bytes, size_t length)
+{
+	const uint64_t *words = bytes;
+	uint64_t a = 0, b = 0, c = 0, d = 0;
+
+	for (size_t i = 0; i + 4 <= length / 8; i += 4) {
+		a += words[i];
+		b += words[i + 1];
+		c += words[i + 2];
+		d += words[i + 3];
+	}
+	return a + b + c + d;
+}
+
+volatile uint64_t measure_sink;
+
+void measure_use(uint64_t value)
+{
+	measure_sink = value;
+}
