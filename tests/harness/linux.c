@@ -7,10 +7,10 @@
  */
 #include <harness/harness.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -37,12 +37,26 @@ static void nap(void)
 
 /* ---- leaks ---- */
 
+enum { DESCRIPTORS, NAMES, THREADS, MAPPINGS, KINDS };
+static const char *const kinds[] = {"descriptor", "name", "thread", "mapping"};
+
 struct holdings {
-	unsigned descriptors, maps, threads, names;
-	char last_map[200], last_name[200], last_descriptor[200];
+	unsigned count[KINDS];
+	char example[KINDS][200];
 };
 
-static void count_maps(struct holdings *h)
+static void count_paths(struct holdings *h, int kind, const char *pattern)
+{
+	glob_t found;
+
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		h->count[kind] = (unsigned)found.gl_pathc;
+		snprintf(h->example[kind], sizeof(h->example[kind]), "%s", found.gl_pathv[found.gl_pathc - 1]);
+		globfree(&found);
+	}
+}
+
+static void count_mappings(struct holdings *h)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
 	char line[512];
@@ -50,58 +64,24 @@ static void count_maps(struct holdings *h)
 	while (maps && fgets(line, sizeof(line), maps)) {
 		if (!strstr(line, "/dev/shm/") && !strstr(line, "/memfd:") && !strstr(line, "stoa"))
 			continue;
-		h->maps++;
-		line[strcspn(line, "\n")] = 0;
-		snprintf(h->last_map, sizeof(h->last_map), "%.199s", line);
+		h->count[MAPPINGS]++;
+		snprintf(h->example[MAPPINGS], sizeof(h->example[MAPPINGS]), "%.*s", (int)strcspn(line, "\n"), line);
 	}
 	if (maps)
 		fclose(maps);
 }
 
-static void count_entries(const char *path, const char *part, unsigned *count, char (*last)[200])
-{
-	DIR *list = opendir(path);
-	struct dirent *entry;
-
-	while (list && (entry = readdir(list))) {
-		if (entry->d_name[0] == '.' || (part && !strstr(entry->d_name, part)))
-			continue;
-		++*count;
-		snprintf(*last, sizeof(*last), "%.99s/%.99s", path, entry->d_name);
-	}
-	if (list)
-		closedir(list);
-}
-
-static void count_names(struct holdings *h)
-{
-	DIR *list = opendir("/dev/shm");
-	struct dirent *entry;
-	char path[300], tag[32];
-
-	snprintf(tag, sizeof(tag), "t%" PRIu32 "-", atomic_load(&test_status->pid));
-	while (list && (entry = readdir(list))) {
-		if (strncmp(entry->d_name, "stoa.", 5) != 0)
-			continue;
-		snprintf(path, sizeof(path), "/dev/shm/%s", entry->d_name);
-		count_entries(path, own_names ? NULL : tag, &h->names, &h->last_name);
-	}
-	if (list)
-		closedir(list);
-}
-
 static struct holdings take_stock(void)
 {
 	struct holdings h = {0};
-	char link[300] = "", task[200];
-	ssize_t length;
+	char names[64] = "/dev/shm/stoa.*/*";
 
-	count_maps(&h);
-	count_names(&h);
-	count_entries("/proc/self/task", NULL, &h.threads, &task);
-	count_entries("/proc/self/fd", NULL, &h.descriptors, &h.last_descriptor);
-	length = readlink(h.last_descriptor, link, sizeof(link) - 1);
-	snprintf(h.last_descriptor, sizeof(h.last_descriptor), "%.180s", length > 0 ? link : "");
+	if (!own_names)
+		snprintf(names, sizeof(names), "/dev/shm/stoa.*/*t%" PRIu32 "-*", atomic_load(&test_status->pid));
+	count_mappings(&h);
+	count_paths(&h, NAMES, names);
+	count_paths(&h, THREADS, "/proc/self/task/*");
+	count_paths(&h, DESCRIPTORS, "/proc/self/fd/*");
 	return h;
 }
 
@@ -109,19 +89,17 @@ static struct holdings take_stock(void)
 static bool find_leak(const struct holdings *before, char *text, size_t size)
 {
 	struct holdings now = take_stock();
+	int compared =
+		test_roles_are_threads() ? THREADS : KINDS; /* a thread sanitizer has threads and maps of its own */
 	siginfo_t child;
 
 	text[0] = 0;
 	if (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
 		snprintf(text, size, "leak: a child process is left, running or not waited for");
-	else if (now.descriptors > before->descriptors)
-		snprintf(text, size, "leak: %u descriptor(s)", now.descriptors - before->descriptors);
-	else if (now.maps > before->maps)
-		snprintf(text, size, "leak: %u mapping(s), e.g. %s", now.maps - before->maps, now.last_map);
-	else if (now.names > before->names)
-		snprintf(text, size, "leak: %u name(s), e.g. %s", now.names - before->names, now.last_name);
-	else if (now.threads > before->threads && !test_roles_are_threads()) /* a sanitizer has its own */
-		snprintf(text, size, "leak: %u thread(s)", now.threads - before->threads);
+	for (int i = 0; i < compared && !text[0]; i++)
+		if (now.count[i] > before->count[i])
+			snprintf(text, size, "leak: %u %s(s), e.g. %s", now.count[i] - before->count[i], kinds[i],
+				 now.example[i]);
 	return text[0];
 }
 
