@@ -20,7 +20,7 @@ deps-check:
 	@scripts/deps check
 
 build: deps
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) $(if $(PREFIX),--prefix=$(PREFIX)) $(SETUP)
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) $(SETUP)
 	@ninja -C $(BUILD)
 
 run: build
@@ -39,6 +39,7 @@ check: deps-check
 	@scripts/check
 
 install: build
+	@$(if $(PREFIX),meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD))
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:
