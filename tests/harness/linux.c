@@ -198,7 +198,7 @@ static void sweep(pid_t pid)
 
 	kill(-pid, SIGKILL);
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	while (waitpid(-1, NULL, WNOHANG | __WALL) != -1 || errno != ECHILD) {
+	for (int i = 0; i < 2500 && (waitpid(-1, NULL, WNOHANG | __WALL) != -1 || errno != ECHILD); i++) {
 		children = fopen(path, "re");
 		while (children && fscanf(children, "%15s", text) == 1)
 			kill((pid_t)strtol(text, NULL, 10), SIGKILL);
