@@ -1,139 +1,368 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments by themselves: creation, what a commit does and does not do, discarding, shrinking, names. Uses the public API;
- * looks at the memory object only where the promise is about the object.
+ * One segment and one process at a time: creation, what a commit does and does not do, discarding, shrinking, views,
+ * access, seals, numbers. Uses the public API; looks at the memory object only where the promise is about the object.
  */
-#include <harness/test.h>
+#include <segment/common.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <segment/segment.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
-#include <stoa/stoa.h>
-
-#define PAGE UINT64_C(4096)
-#define GIB (UINT64_C(1) << 30)
-
-/* What a child that touches the byte gets: 0 or a signal number. */
-static int touch(volatile unsigned char *byte)
+static struct stoa_segment *make(uint64_t reserve, uint64_t commit, uint32_t flags)
 {
-	pid_t child = fork();
-	int status;
+	struct stoa_segment_options options = {.commit = commit, .flags = flags};
+	struct stoa_segment *segment;
 
-	CHECK_SYS(child);
-	if (child == 0) {
-		signal(SIGBUS, SIG_DFL);
-		signal(SIGSEGV, SIG_DFL);
-		*byte = 1;
-		_exit(0);
-	}
-	CHECK_SYS(waitpid(child, &status, 0));
-	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-static uint64_t blocks(const struct stoa_segment *segment)
-{
-	struct stat status;
-
-	CHECK_SYS(fstat((int)segment->memory, &status));
-	return (uint64_t)status.st_blocks * 512;
+	CHECK_RC(stoa_segment_create(NULL, reserve, &options, &segment), 0);
+	return segment;
 }
 
 TEST(commit_makes_exactly_the_pages)
 {
-	struct stoa_segment *segment;
-	unsigned char *data;
+	struct stoa_segment *segment = make(300 * GIB, 0, 0);
+	unsigned char *data = bytes_of(segment);
 
-	CHECK_RC(stoa_segment_create(NULL, 300 * GIB, NULL, &segment), 0);
-	data = stoa_segment_address(segment);
 	CHECK_EQ(stoa_segment_reserve(segment), 300 * GIB);
 	CHECK_EQ(stoa_segment_committed(segment), 0);
 	CHECK_EQ(touch(data), SIGBUS);
 	CHECK_RC(stoa_segment_commit(segment, 5000), 0);
 	CHECK_EQ(stoa_segment_committed(segment), 2 * PAGE);
+	CHECK_EQ(blocks(segment), 3 * PAGE);
 	CHECK_EQ(touch(data + 2 * PAGE - 1), 0);
 	CHECK_EQ(data[2 * PAGE - 1], 1);
 	CHECK_EQ(touch(data + 2 * PAGE), SIGBUS);
 	CHECK_RC(stoa_segment_commit(segment, 1), 0);
+	CHECK_RC(stoa_segment_commit(segment, 0), 0);
 	CHECK_EQ(stoa_segment_committed(segment), 2 * PAGE);
 	CHECK_RC(stoa_segment_commit(segment, 300 * GIB + 1), -STOA_ERANGE);
+	CHECK_RC(stoa_segment_commit(NULL, 1), -STOA_EINVAL);
+	stoa_segment_close(segment);
+}
+
+/* Under strict seccomp any system call but read, write and exit kills. */
+TEST(a_smaller_commit_makes_no_system_call)
+{
+	struct stoa_segment *segment = make(GIB, MIB, 0);
+	pid_t child = fork();
+	int status;
+
+	CHECK_SYS(child);
+	if (child == 0) {
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+		for (unsigned i = 0; i < 100000; i++)
+			if (stoa_segment_commit(segment, i * 8 % MIB) != 0)
+				syscall(SYS_exit, 1);
+		syscall(SYS_exit, 0);
+	}
+	CHECK_SYS(waitpid(child, &status, 0));
+	CHECK_EQ(status, 0);
 	stoa_segment_close(segment);
 }
 
 TEST(smallest_segments)
 {
-	struct stoa_segment_options options = {.commit = 1};
-	struct stoa_segment *segment;
+	struct stoa_segment *segment = make(1, 1, 0);
+	struct stoa_segment_stat stat;
 
-	CHECK_RC(stoa_segment_create(NULL, 1, &options, &segment), 0);
 	CHECK_EQ(blocks(segment), 2 * PAGE);
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	CHECK_EQ(stat.resident, 2 * PAGE);
+	CHECK_EQ(stat.reserve, PAGE);
+	CHECK_EQ(stat.committed, PAGE);
+	CHECK_EQ(stat.owner, geteuid());
+	CHECK_EQ(stat.seals, STOA_SEAL_SHRINK);
+	CHECK_EQ(stat.roster_slots, 1023);
+	CHECK_EQ(stat.roster_alive, 0);
+	CHECK(stat.identity != 0);
 	stoa_segment_close(segment);
-	options.flags = STOA_RAW;
-	CHECK_RC(stoa_segment_create(NULL, 1, &options, &segment), 0);
+	segment = make(1, 1, STOA_RAW);
 	CHECK_EQ(blocks(segment), PAGE);
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	CHECK_EQ(stat.identity, 0);
+	CHECK_EQ(stat.roster_slots, 0);
 	stoa_segment_close(segment);
 }
 
-TEST(a_name_lives_while_it_is_used)
+TEST(the_largest_reserve)
 {
-	const char *name = test_name("a");
-	struct stoa_segment *first, *second;
-
-	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
-	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &first), 0);
-	CHECK_RC(stoa_segment_create(name, GIB, NULL, &second), -STOA_EEXIST);
-	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &second), STOA_EXISTED);
-	CHECK_RC(stoa_segment_commit(second, PAGE), 0);
-	CHECK_EQ(touch(stoa_segment_address(first)), 0);
-	CHECK_EQ(*(unsigned char *)stoa_segment_address(second), 1);
-	stoa_segment_close(first);
-	CHECK_RC(stoa_segment_open(name, NULL, &first), 0);
-	stoa_segment_close(first);
-	stoa_segment_close(second);
-	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
-}
-
-TEST(raw_names_keep_their_reserve)
-{
-	const char *name = test_name("raw");
-	struct stoa_segment_options options = {.flags = STOA_RAW};
-	struct stoa_segment *first, *second;
-
-	CHECK_RC(stoa_segment_create(name, 3 * GIB, &options, &first), 0);
-	CHECK_RC(stoa_segment_open(name, NULL, &second), 0);
-	CHECK_EQ(stoa_segment_reserve(second), 3 * GIB);
-	stoa_segment_close(first);
-	stoa_segment_close(second);
-}
-
-TEST(persistent_names_stay)
-{
-	const char *name = test_name("p");
-	struct stoa_segment_options options = {.flags = STOA_PERSISTENT};
 	struct stoa_segment *segment;
 
-	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), 0);
-	stoa_segment_close(segment);
-	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), -STOA_EEXIST);
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
-	CHECK_RC(stoa_segment_unlink(name, 0), 0);
-	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_ENOENT);
+	CHECK_RC(stoa_segment_create(NULL, STOA_RESERVE_MAX + 1, NULL, &segment), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_create(NULL, 0, NULL, &segment), -STOA_EINVAL);
+	if (stoa_segment_create(NULL, STOA_RESERVE_MAX, NULL, &segment) == -STOA_ENOMEM)
+		SKIP("no room for a map of 1 TiB: %s", stoa_error_detail());
 	CHECK_RC(stoa_segment_commit(segment, PAGE), 0);
+	CHECK_EQ(touch(bytes_of(segment) + STOA_RESERVE_MAX - 1), SIGBUS);
+	stoa_segment_close(segment);
+}
+
+TEST(options_are_checked)
+{
+	static const struct stoa_segment_options wrong[] = {
+		{.flags = UINT32_C(1) << 31},
+		{.flags = STOA_READ_ONLY},
+		{.flags = STOA_FILE_CREATE},
+		{.flags = STOA_PERSISTENT},
+		{.flags = STOA_GLOBAL},
+		{.flags = STOA_WORLD_READABLE},
+		{.huge = 3},
+		{.roster_slots = 16384},
+		{.reserved = 1},
+	};
+	struct stoa_segment_options too_much = {.commit = 2 * PAGE};
+	struct stoa_segment *segment = NULL;
+
+	for (size_t i = 0; i < CC_COUNT(wrong); i++)
+		CHECK_RC(stoa_segment_create(NULL, PAGE, &wrong[i], &segment), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_create(NULL, PAGE, &too_much, &segment), -STOA_ERANGE);
+	CHECK_RC(stoa_segment_create(NULL, PAGE, NULL, NULL), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_create_or_open(NULL, PAGE, NULL, &segment), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_open(NULL, NULL, &segment), -STOA_EINVAL);
+	CHECK(segment == NULL);
+	stoa_segment_close(NULL);
+}
+
+TEST(discard_gives_memory_back)
+{
+	struct stoa_segment *segment = make(GIB, 16 * PAGE, 0);
+	unsigned char *data = bytes_of(segment);
+	uint64_t before = blocks(segment);
+
+	memset(data, 7, 16 * PAGE);
+	CHECK_RC(stoa_segment_discard(segment, 4 * PAGE, 8 * PAGE), 0);
+	CHECK_EQ(blocks(segment), before - 8 * PAGE);
+	CHECK_RC(stoa_segment_recommit(segment, 4 * PAGE, 8 * PAGE), 0);
+	CHECK_EQ(blocks(segment), before);
+	CHECK_EQ(data[4 * PAGE - 1], 7);
+	CHECK_EQ(data[4 * PAGE], 0);
+	CHECK_EQ(data[12 * PAGE - 1], 0);
+	CHECK_EQ(data[12 * PAGE], 7);
+	CHECK_EQ(stoa_segment_committed(segment), 16 * PAGE);
+	CHECK_RC(stoa_segment_discard(segment, 1, PAGE), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_discard(segment, 0, 1), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_discard(segment, 15 * PAGE, 2 * PAGE), -STOA_EUNCOMMITTED);
+	CHECK_RC(stoa_segment_discard(segment, GIB, PAGE), -STOA_ERANGE);
+	CHECK_RC(stoa_segment_discard(segment, UINT64_MAX - PAGE + 1, PAGE), -STOA_ERANGE);
+	stoa_segment_close(segment);
+}
+
+TEST(shrinking_is_allowed_where_it_was_agreed)
+{
+	struct stoa_segment *segment = make(GIB, 16 * PAGE, 0);
+	unsigned char *data;
+
+	CHECK_RC(stoa_segment_shrink(segment, PAGE), -STOA_ERIGHTS);
+	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
+	CHECK_EQ(errno, EPERM);
+	stoa_segment_close(segment);
+
+	segment = make(GIB, 16 * PAGE, STOA_SHRINKABLE);
+	data = bytes_of(segment);
+	data[3 * PAGE] = 5;
+	CHECK_RC(stoa_segment_shrink(segment, 2 * PAGE + 1), 0);
+	CHECK_EQ(stoa_segment_committed(segment), 3 * PAGE);
+	CHECK_EQ(touch(data + 3 * PAGE), SIGBUS);
+	CHECK_RC(stoa_segment_commit(segment, 16 * PAGE), 0);
+	CHECK_EQ(touch(data + 15 * PAGE), 0);
+	CHECK_EQ(data[3 * PAGE], 0);
+	stoa_segment_close(segment);
+}
+
+static void shrink_in_child(void *segment)
+{
+	CHECK_RC(stoa_segment_shrink(segment, PAGE), 0);
+}
+
+TEST(a_commit_after_a_peers_cut_is_not_answered_from_memory)
+{
+	struct stoa_segment *segment = make(GIB, 16 * PAGE, STOA_SHRINKABLE);
+
+	CHECK_EQ(test_join(test_role(shrink_in_child, segment)), 0);
+	CHECK_EQ(stoa_segment_committed(segment), PAGE);
+	CHECK_RC(stoa_segment_commit(segment, 16 * PAGE), 0);
+	CHECK_EQ(touch(bytes_of(segment) + 15 * PAGE), 0);
+	stoa_segment_close(segment);
+}
+
+TEST(views_show_the_same_bytes)
+{
+	struct stoa_segment *segment = make(GIB, 8 * PAGE, 0);
+	unsigned char *data = bytes_of(segment), *view;
+	void *address;
+
+	CHECK_RC(stoa_view_map(segment, 2 * PAGE, 3 * PAGE, STOA_READ | STOA_WRITE, &address), 0);
+	view = address;
+	data[2 * PAGE + 7] = 42;
+	CHECK_EQ(view[7], 42);
+	view[8] = 43;
+	CHECK_EQ(data[2 * PAGE + 8], 43);
+	CHECK_RC(stoa_view_unmap(view, 3 * PAGE), 0);
+
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_WRITE | STOA_PRIVATE, &address), 0);
+	view = address;
+	view[0] = 9;
+	CHECK_EQ(data[0], 0);
+	CHECK_RC(stoa_view_unmap(view, PAGE), 0);
+
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ, &address), 0);
+	CHECK_EQ(touch(address), SIGSEGV);
+	CHECK_RC(stoa_view_unmap(address, PAGE), 0);
+
+	/* Not committed yet: faults now, works after the commit. */
+	CHECK_RC(stoa_view_map(segment, 8 * PAGE, PAGE, STOA_READ | STOA_WRITE, &address), 0);
+	CHECK_EQ(touch(address), SIGBUS);
+	CHECK_RC(stoa_segment_commit(segment, 9 * PAGE), 0);
+	CHECK_EQ(touch(address), 0);
+	CHECK_EQ(data[8 * PAGE], 1);
+	CHECK_RC(stoa_view_unmap(address, PAGE), 0);
+	stoa_segment_close(segment);
+}
+
+TEST(views_are_checked)
+{
+	struct stoa_segment *segment = make(GIB, PAGE, 0);
+	void *address = NULL;
+
+	CHECK_RC(stoa_view_map(segment, 1, PAGE, STOA_READ, &address), -STOA_EINVAL);
+	CHECK_RC(stoa_view_map(segment, 0, 0, STOA_READ, &address), -STOA_EINVAL);
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, 16, &address), -STOA_EINVAL);
+	CHECK_RC(stoa_view_map(segment, GIB - PAGE, 2 * PAGE, STOA_READ, &address), -STOA_ERANGE);
+	CHECK_RC(stoa_view_map(segment, 0, UINT64_MAX, STOA_READ, &address), -STOA_ERANGE);
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_EXEC, &address), -STOA_ERIGHTS);
+	CHECK_RC(stoa_view_unmap((char *)stoa_segment_address(segment) + 1, PAGE), -STOA_EINVAL);
+	CHECK(address == NULL);
+	stoa_segment_close(segment);
+}
+
+#if defined(__x86_64__)
+TEST(executable_views)
+{
+	static const unsigned char return_42[] = {0xb8, 42, 0, 0, 0, 0xc3};
+	struct stoa_segment *segment = make(MIB, PAGE, STOA_EXECUTABLE);
+	int (*function)(void);
+	void *address;
+
+	memcpy(bytes_of(segment), return_42, sizeof(return_42));
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_EXEC, &address), 0);
+	memcpy(&function, &address, sizeof(function));
+	CHECK_EQ(function(), 42);
+	CHECK_RC(stoa_view_unmap(address, PAGE), 0);
+	stoa_segment_close(segment);
+}
+#endif
+
+TEST(protect_changes_this_process)
+{
+	struct stoa_segment *segment = make(GIB, 8 * PAGE, 0);
+	unsigned char *data = bytes_of(segment);
+
+	CHECK_RC(stoa_segment_protect(segment, PAGE, 2 * PAGE, STOA_READ), 0);
+	CHECK_EQ(touch(data), 0);
+	CHECK_EQ(touch(data + PAGE), SIGSEGV);
+	CHECK_EQ(probe_byte(data + PAGE, false), 0);
+	CHECK_RC(stoa_segment_protect(segment, PAGE, PAGE, STOA_NONE), 0);
+	CHECK_EQ(probe_byte(data + PAGE, false), SIGSEGV);
+	CHECK_RC(stoa_segment_protect(segment, 0, 8 * PAGE, STOA_READ | STOA_WRITE), 0);
+	CHECK_EQ(touch(data + PAGE), 0);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_EXEC), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_PRIVATE), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_protect(segment, 7, PAGE, STOA_READ), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_protect(segment, GIB, PAGE, STOA_READ), -STOA_ERANGE);
+	stoa_segment_close(segment);
+}
+
+TEST(sealed_against_growth)
+{
+	struct stoa_segment *segment = make(GIB, 2 * PAGE, 0);
+
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_GROW), 0);
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
+	CHECK_RC(stoa_segment_commit(segment, 3 * PAGE), -STOA_ERIGHTS);
+	CHECK_EQ(stoa_segment_committed(segment), 2 * PAGE);
+	stoa_segment_close(segment);
+}
+
+TEST(sealed_against_new_writers)
+{
+	struct stoa_segment *segment = make(GIB, 2 * PAGE, 0);
+	void *view;
+
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_FUTURE_WRITE), 0);
+	CHECK_EQ(touch(bytes_of(segment)), 0);
+	CHECK_RC(stoa_segment_commit(segment, 4 * PAGE), 0);
+	CHECK_EQ(touch(bytes_of(segment) + 3 * PAGE), 0);
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_WRITE, &view), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_discard(segment, 0, PAGE), -STOA_ERIGHTS);
+	stoa_segment_close(segment);
+}
+
+TEST(immutable)
+{
+	struct stoa_segment *segment = make(GIB, 2 * PAGE, 0);
+	unsigned char *data = bytes_of(segment);
+	struct stoa_segment_stat stat;
+	void *view;
+
+	data[5] = 55;
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_WRITE, &view), 0);
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE), -STOA_EBUSY);
+	CHECK_EQ(touch(data), SIGSEGV); /* the handle's own map has become read-only all the same */
+	CHECK_RC(stoa_view_unmap(view, PAGE), 0);
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE | STOA_SEAL_GROW), 0);
+	CHECK_EQ(bytes_of(segment), data);
+	CHECK_EQ(data[5], 55);
+	CHECK_EQ(touch(data), SIGSEGV);
+	CHECK_RC(stoa_segment_commit(segment, 3 * PAGE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_WRITE), -STOA_ERIGHTS);
+	CHECK_EQ(mprotect(data, PAGE, PROT_READ | PROT_WRITE), -1);
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ, &view), 0);
+	CHECK_EQ(((unsigned char *)view)[5], 55);
+	CHECK_RC(stoa_view_unmap(view, PAGE), 0);
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	CHECK_EQ(stat.seals, STOA_SEAL_WRITE | STOA_SEAL_GROW | STOA_SEAL_SHRINK);
+	CHECK_EQ(pwrite((int)segment->memory, "x", 1, 0), -1);
+	CHECK_RC(stoa_segment_seal(segment, 16), -STOA_EINVAL);
+	stoa_segment_close(segment);
+}
+
+TEST(huge_page_policy)
+{
+	struct stoa_segment_options options = {.huge = STOA_HUGE_REQUIRE, .commit = 4 * MIB};
+	struct stoa_segment_stat stat;
+	struct stoa_segment *segment;
+	const char *setting;
+
+	if (!os_huge_offered(&setting)) {
+		CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), -STOA_ENOTSUP);
+		check_detail("shmem_enabled");
+		SKIP("shmem_enabled is '%s': huge pages were refused by name", setting);
+	}
+	CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), 0);
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	CHECK_EQ(stat.huge, STOA_HUGE_REQUIRE);
+	CHECK_EQ(stat.resident, 4 * MIB + PAGE);
+	CHECK_EQ((uintptr_t)bytes_of(segment) % (2 * MIB), 0);
+	stoa_segment_close(segment);
+}
+
+TEST(a_page_at_a_time)
+{
+	struct stoa_segment *segment = make(GIB, 0, 0);
+
+	for (uint64_t length = PAGE; length <= 4 * MIB; length += PAGE) {
+		CHECK_RC(stoa_segment_commit(segment, length), 0);
+		bytes_of(segment)[length - 1] = 1;
+	}
+	CHECK_EQ(stoa_segment_committed(segment), 4 * MIB);
+	CHECK_EQ(blocks(segment), 4 * MIB + PAGE);
 	stoa_segment_close(segment);
 }
 
 TEST(roster_pages_are_backed_on_demand)
 {
-	struct stoa_segment *segment;
+	struct stoa_segment *segment = make(GIB, 0, 0);
 
-	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &segment), 0);
 	CHECK_EQ(blocks(segment), PAGE);
 	CHECK_RC(segment_back_slot(segment, 1), 0);
 	CHECK_RC(segment_back_slot(segment, 1), 0);

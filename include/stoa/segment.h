@@ -33,7 +33,8 @@ struct stoa_segment; /* a handle, of this process only */
 #define STOA_READ_ONLY (UINT32_C(1) << 4)  /* this handle only reads (open, file, adopt) */
 #define STOA_EXECUTABLE (UINT32_C(1) << 5) /* views with STOA_EXEC allowed */
 #define STOA_FILE_CREATE (UINT32_C(1) << 6) /* stoa_segment_file: create the file when it is not there, mode 0600 */
-#define STOA_WORLD_READABLE (UINT32_C(1) << 7) /* with STOA_GLOBAL: other users may open it, read-only */
+#define STOA_WORLD_READABLE (UINT32_C(1) << 7) /* with STOA_GLOBAL: other users may open it, with STOA_READ_ONLY */
+#define STOA_ANY_KIND (UINT32_C(1) << 8)   /* stoa_segment_open: also the segment of a named mutex, event or semaphore */
 
 /* stoa_segment_options.huge */
 #define STOA_HUGE_AUTO 0    /* 2 MiB pages where the system offers them on request */
@@ -59,7 +60,8 @@ STOA_API int stoa_segment_create(const char *name, uint64_t reserve, const struc
 
 /*
  * Open a named segment. Its reserve, flags and huge-page policy are those of its creation; from `options` (may be NULL)
- * only STOA_GLOBAL and STOA_READ_ONLY count. Errors: ENAME, ENOENT, EACCES (owner in the detail), EFORMAT, EVERSION,
+ * only STOA_GLOBAL, STOA_READ_ONLY and STOA_ANY_KIND count. A segment of another user (STOA_WORLD_READABLE) can be read; reading it
+ * does not keep its name, and its owner can cut it, which makes a reader's touch fault. Errors: ENAME, ENOENT, EACCES (owner in the detail), EFORMAT, EVERSION,
  * EKIND, ENOMEM, ELIMIT, ESYSTEM.
  */
 STOA_API int stoa_segment_open(const char *name, const struct stoa_segment_options *options,
@@ -98,7 +100,7 @@ STOA_API uint64_t stoa_segment_committed(const struct stoa_segment *segment);
  * Make at least the first `length` bytes usable in every process, at once. Cumulative and idempotent; a length at or below
  * what this process knows as committed returns in nanoseconds without a system call. Publishes no data: order that
  * with a mutex, an event or an atomic of your own. On failure what was committed before stays so, and nothing else
- * changes for anybody. Full memory, a full file system, RLIMIT_FSIZE and memory cgroups (best effort: headroom is
+ * changes for anybody, unless others raced for the last memory: then a part of the growth may stay. Full memory, a full file system, RLIMIT_FSIZE and memory cgroups (best effort: headroom is
  * looked at first, the kernel's killer may win a race) are errors here and never a signal later.
  * Errors: ENOMEM, ELIMIT, ERANGE (beyond the reserve), ERIGHTS (read-only handle or sealed against growth), EIO.
  */
@@ -156,7 +158,7 @@ STOA_API int stoa_segment_flush(struct stoa_segment *segment, uint64_t offset, u
 /*
  * Bring committed pages into memory with a worker thread; the caller goes on. Wait with stoa_prefetch_wait() or in a wait
  * set (stoa/wait.h). A page that cannot be read is -STOA_EIO from the wait, not SIGBUS. `stoa_prefetch_close()` first waits
- * for the worker. EINVAL, ERANGE, EUNCOMMITTED, ENOMEM, ELIMIT.
+ * for the worker. A forked child must not use its parent's. EINVAL, ERANGE, EUNCOMMITTED, ENOMEM, ELIMIT.
  */
 struct stoa_prefetch;
 STOA_API int stoa_segment_prefetch(struct stoa_segment *segment, uint64_t offset, uint64_t length,
@@ -175,8 +177,34 @@ struct stoa_segment_stat {
 	uint32_t huge;
 	uint32_t roster_slots;
 	uint32_t roster_alive; /* threads now taking part */
+	uint32_t kind;	       /* STOA_KIND_* */
+	uint32_t reserved;     /* 0 */
 };
+#define STOA_KIND_DATA 0
+#define STOA_KIND_MUTEX 1 /* holds one named object, made by stoa_mutex_open() */
+#define STOA_KIND_EVENT 2
+#define STOA_KIND_SEMAPHORE 3
 STOA_API int stoa_segment_stat(const struct stoa_segment *segment, struct stoa_segment_stat *ret_stat);
+
+/*
+ * Call `visit` for each name of this user, or with STOA_GLOBAL in `flags` for each of the host's, in no order, until it returns
+ * non-zero: that is then the result. The entry is valid during the call; visit may open, unlink and close. EACCES, ELIMIT.
+ */
+struct stoa_segment_entry {
+	const char *name;
+	uint32_t flags;	   /* STOA_GLOBAL, STOA_PERSISTENT, STOA_WORLD_READABLE */
+	uint32_t owner;	   /* numeric user id */
+	uint32_t in_use;   /* 1: somebody has it open; also said of another user's, which cannot be known */
+	uint32_t reserved; /* 0 */
+};
+STOA_API int stoa_segment_list(uint32_t flags, int (*visit)(const struct stoa_segment_entry *entry, void *argument),
+			       void *argument);
+
+/*
+ * Remove the transient names whose users are all dead: this user's own, or with STOA_GLOBAL this user's among the host's.
+ * Opening or creating such a name does the same for that one. `ret_removed` may be NULL. EACCES, ELIMIT.
+ */
+STOA_API int stoa_segment_gc(uint32_t flags, uint32_t *ret_removed);
 
 /* The page size that discard, protect and views count in. */
 STOA_API uint64_t stoa_page_size(void);

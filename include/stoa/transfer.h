@@ -37,14 +37,17 @@ STOA_API int stoa_segment_send_with_socket(const struct stoa_segment *segment, u
 
 /*
  * Receive one. `ret_sender` (may be NULL) gets the sender's user id from the kernel where the socket tells it, else
- * UINT32_MAX. Errors as open, and ECLOSED at end of stream, EFORMAT for a message that is not ours.
+ * UINT32_MAX. A sender of another user (root excepted) must have sealed the memory against cutting (STOA_SEAL_SHRINK, as unnamed segments
+ * are): else it could make any touch fault, and it is refused with EACCES. Errors as open, and ECLOSED at end of stream,
+ * EFORMAT for a message that is not ours.
  */
 STOA_API int stoa_segment_receive_with_socket(int socket, struct stoa_segment **ret_segment, uint32_t *ret_sender);
 
 /*
  * Let the next exec in this process inherit the segment, and write a token for the new program into `token`
  * (STOA_TOKEN_SIZE bytes): pass it as an argument or in the environment. The new program opens it with
- * stoa_segment_adopt(). Usually called in a forked child. EINVAL, ELIMIT.
+ * stoa_segment_adopt(), once. Usually called in a forked child, which then leaves the handle alone. A token works only in
+ * the program that inherited it: ENOENT otherwise. EINVAL, ELIMIT, EFORMAT.
  */
 #define STOA_TOKEN_SIZE 64
 STOA_API int stoa_segment_inherit(struct stoa_segment *segment, char *token);

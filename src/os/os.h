@@ -165,11 +165,12 @@ uint64_t os_memory_length(os_handle memory);
 int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory);
 
 /*
- * Let new programs that this process turns into (exec) keep the handle under the number *ret_number, which is all that they
- * need. os_handle_adopt() there makes it theirs and private again.
+ * Let new programs that this process turns into (exec) keep the handle, under the same number. There it is "inherited" until
+ * os_handle_keep() makes it private again.
  */
-int os_handle_inherit(os_handle handle, uint64_t *ret_number);
-int os_handle_adopt(uint64_t number, os_handle *ret_handle);
+int os_handle_inherit(os_handle handle);
+bool os_handle_inherited(os_handle handle);
+int os_handle_keep(os_handle handle);
 
 /* ---- maps ---- */
 
@@ -183,6 +184,9 @@ int os_handle_adopt(uint64_t number, os_handle *ret_handle);
  * modulo OS_HUGE_PAGE when length is at least that. Nothing is allocated. The map is not part of core files.
  */
 int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, void **ret_address);
+
+/* Replace a map by one through which nobody can write to the object, at the same address and without a gap. */
+int os_map_read_only(os_handle memory, uint64_t offset, void *address, uint64_t length);
 int os_unmap(void *address, uint64_t length);
 int os_protect(void *address, uint64_t length, uint32_t access);
 
@@ -267,9 +271,13 @@ void os_name_close(struct os_name *name);
 /* Remove the name now, whoever uses it. */
 int os_name_unlink(const char *name, uint32_t flags);
 
-/* For os_handle_inherit(): what keeps the use alive; and the way back, OS_NO_HANDLE giving NULL. */
+/*
+ * For os_handle_inherit(): what keeps the use alive (OS_NO_HANDLE for NULL), and the way back (NULL for OS_NO_HANDLE). Disown is
+ * close without letting go: the handle stays open.
+ */
 os_handle os_name_handle(const struct os_name *name);
 int os_name_adopt(os_handle handle, struct os_name **ret_name);
+void os_name_disown(struct os_name *name);
 
 struct os_name_entry {
 	const char *name;

@@ -133,6 +133,8 @@ static int create(const char *name, uint64_t reserve, const struct stoa_segment_
 	return 0;
 }
 
+#define ANY_KIND UINT32_MAX
+
 static const char *kind_name(uint32_t kind)
 {
 	static const char *const names[] = {"a data segment", "a mutex", "an event", "a semaphore"};
@@ -156,12 +158,13 @@ static int learn_header(os_handle memory, const void *record, size_t record_leng
 	}
 	if (rc < 0)
 		return rc;
-	if (ret_header->kind != kind)
+	if (ret_header->kind != kind && kind != ANY_KIND)
 		return error_set(-STOA_EKIND, "the name belongs to %s, not to %s", kind_name(ret_header->kind),
 				 kind_name(kind));
 	return 0;
 }
 
+/* `flags` of the opener; those of the segment come from its header. */
 static int open_named(const char *name, uint32_t flags, uint32_t kind, struct stoa_segment **ret_segment)
 {
 	unsigned char record[OS_NAME_RECORD_MAX];
@@ -195,6 +198,7 @@ static int about(int rc, const char *name)
 int segment_open_kind(const char *name, const struct stoa_segment_options *options, uint32_t kind,
 		      struct stoa_segment **ret_segment)
 {
+	uint32_t flags;
 	int rc;
 
 	if (!name || !ret_segment)
@@ -202,7 +206,10 @@ int segment_open_kind(const char *name, const struct stoa_segment_options *optio
 	rc = segment_check_name(name);
 	if (rc < 0)
 		return rc;
-	return about(open_named(name, options ? options->flags : 0, kind, ret_segment), name);
+	flags = options ? options->flags : 0;
+	if (flags & STOA_ANY_KIND && kind == SEGMENT_KIND_DATA)
+		kind = ANY_KIND;
+	return about(open_named(name, flags, kind, ret_segment), name);
 }
 
 int segment_create_kind(const char *name, uint64_t reserve, const struct stoa_segment_options *options, uint32_t kind,

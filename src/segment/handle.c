@@ -66,7 +66,7 @@ static void copy_header(struct stoa_segment *segment, const struct segment_heade
 	segment->kind = header->kind;
 	segment->flags = header->flags;
 	segment->huge = header->huge;
-	segment->header_identity = header->identity[0];
+	segment->header_identity = header->flags & STOA_RAW ? 0 : header->identity[0];
 }
 
 int segment_attach(os_handle memory, const struct segment_header *header, bool writable, struct os_name *name,

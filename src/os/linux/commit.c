@@ -31,7 +31,11 @@
 /* The C library's getrlimit() is prlimit64(2), which takes twice as long, and this runs once per page committed. */
 static int own_limit(int resource, struct rlimit *ret_limit)
 {
+#ifdef SYS_getrlimit
 	return (int)syscall(SYS_getrlimit, resource, ret_limit);
+#else
+	return getrlimit((__rlimit_resource_t)resource, ret_limit);
+#endif
 }
 
 int os_length_allowed(uint64_t length)

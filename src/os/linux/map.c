@@ -86,6 +86,21 @@ int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, 
 	return 0;
 }
 
+int os_map_read_only(os_handle memory, uint64_t offset, void *address, uint64_t length)
+{
+	os_handle reader = OS_NO_HANDLE;
+	int rc = os_memory_duplicate(memory, false, &reader);
+
+	if (rc < 0)
+		return rc;
+	if (map_at(address, reader, offset, length, OS_READ) == MAP_FAILED)
+		rc = map_failed(length);
+	else
+		(void)SYS(madvise, address, length, MADV_DONTDUMP);
+	os_handle_close(reader);
+	return rc;
+}
+
 int os_unmap(void *address, uint64_t length)
 {
 	if (SYS(munmap, address, (length + OS_PAGE - 1) & ~(OS_PAGE - 1)) < 0)

@@ -202,20 +202,20 @@ int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
 	return 0;
 }
 
-int os_handle_inherit(os_handle handle, uint64_t *ret_number)
+int os_handle_inherit(os_handle handle)
 {
-	if (SYS(fcntl, sys_fd(handle), F_SETFD, 0) < 0)
-		return sys_failed("letting a descriptor be inherited");
-	*ret_number = (uint64_t)handle;
-	return 0;
+	return SYS(fcntl, sys_fd(handle), F_SETFD, 0) < 0 ? sys_failed("letting a descriptor be inherited") : 0;
 }
 
-int os_handle_adopt(uint64_t number, os_handle *ret_handle)
+bool os_handle_inherited(os_handle handle)
 {
-	if (number > INT32_MAX || SYS(fcntl, (int)number, F_SETFD, FD_CLOEXEC) < 0)
-		return error_set(-STOA_ENOENT, "descriptor %llu was not inherited", (unsigned long long)number);
-	*ret_handle = (os_handle)number;
-	return 0;
+	return SYS(fcntl, sys_fd(handle), F_GETFD) == 0;
+}
+
+int os_handle_keep(os_handle handle)
+{
+	return SYS(fcntl, sys_fd(handle), F_SETFD, FD_CLOEXEC) < 0 ? sys_failed("keeping a descriptor from being inherited")
+								   : 0;
 }
 
 int os_file_open(const char *path, bool writable, bool create, os_handle *ret_memory)

@@ -6,13 +6,15 @@
  *
  *   N.lock   byte 0 USE:  read-locked by each user; write-locked by who proves that there is none
  *            byte 1 GATE: write-locked while N.seg or N.lock appears or disappears
+ *            length 0: no N.seg was ever made under it; 1: no record; longer: the record
  *   N.seg    the object; sticky mode bit: persistent
  *
  * N.lock appears before N.seg and disappears after it, and only under its gate; so whoever holds the gate of the file that
  * is N.lock knows that it stays N.lock. Death at any point leaves one of:
- *   N.lock alone                 nothing has the name. The next maker uses it, the next opener or sweep removes it.
+ *   N.lock alone                   nothing has the name. The next maker uses it, the next opener or sweep removes it.
  *   both, USE unlocked, transient  the users are dead. The next maker, opener or sweep removes both.
- *   N.lock alone, USE locked     an unlink died half-way. The next maker or sweep removes N.lock; the users keep the object.
+ *   N.lock alone, USE locked       an unlink died half-way. The next maker or sweep removes N.lock; the users keep the object.
+ * An N.seg without N.lock, or with one of length 0, is not ours: it is refused and never removed.
  * The object itself has no name until it is complete (O_TMPFILE), so a half-made one is never seen.
  */
 #include <os/linux/sys.h>
@@ -79,16 +81,19 @@ static void leave(int lock)
 	close(lock);
 }
 
-static int open_lock(const struct place *place, bool create, bool *ret_created)
+static int open_lock(const struct place *place, bool create)
 {
 	int fd = SYS(openat, place->directory, place->lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-	*ret_created = false;
 	if (fd >= 0 || errno != ENOENT || !create)
 		return fd;
-	fd = SYS(openat, place->directory, place->lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT | O_EXCL, 0600);
-	*ret_created = fd >= 0;
-	return fd;
+	return SYS(openat, place->directory, place->lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT | O_EXCL, 0600);
+}
+
+/* Was an object ever made under this lock file? Where that cannot be asked, better say no: nothing is removed then. */
+static bool was_used(int lock)
+{
+	return os_memory_length(lock) > 0;
 }
 
 /* Check that a lock file is ours. Closes it otherwise. */
@@ -103,12 +108,11 @@ static int check_lock(const struct place *place, int fd)
 	return rc;
 }
 
-/* Open the name's lock file and hold its gate. *ret_created: there was none before. -STOA_ENOENT without `create`. */
-static int enter_gate(const struct place *place, bool create, int *ret_lock, bool *ret_created)
+/* Open the name's lock file and hold its gate. -STOA_ENOENT without `create`. */
+static int enter_gate(const struct place *place, bool create, int *ret_lock)
 {
 	for (unsigned tries = 0; tries < TRIES; tries++) {
-		bool created;
-		int fd = open_lock(place, create, &created), rc;
+		int fd = open_lock(place, create), rc;
 
 		if (fd < 0 && errno == EEXIST)
 			continue;
@@ -120,7 +124,6 @@ static int enter_gate(const struct place *place, bool create, int *ret_lock, boo
 		if (lock_byte(fd, F_WRLCK, BYTE_GATE) == 0) {
 			if (place_same_file(place, place->lock, fd)) {
 				*ret_lock = fd;
-				*ret_created = created;
 				return 0;
 			}
 			leave(fd);
@@ -168,6 +171,8 @@ static int remove_if_dead(const struct place *place, int lock, enum leftover *re
 		*ret_found = LEFT_IN_USE;
 		return lock_is_busy() ? 0 : sys_failed("locking '%s'", place->lock);
 	}
+	if (!was_used(lock))
+		return remove_entry(place, place->lock);
 	if (status.st_mode & S_ISVTX)
 		return lock_byte(lock, F_UNLCK, BYTE_USE) < 0 ? sys_failed("unlocking '%s'", place->lock) : 0;
 	rc = remove_both(place);
@@ -180,11 +185,10 @@ static int remove_if_dead(const struct place *place, int lock, enum leftover *re
 static int sweep_name(const struct place *place, const struct stat *expected, enum leftover *ret_found)
 {
 	struct stat status;
-	bool created;
 	int lock, rc;
 
 	*ret_found = LEFT_ALONE;
-	rc = enter_gate(place, false, &lock, &created);
+	rc = enter_gate(place, false, &lock);
 	if (rc < 0)
 		return rc == -STOA_ENOENT ? 0 : rc;
 	if (expected &&
@@ -234,7 +238,7 @@ int os_name_prepare(const char *name, uint32_t flags, uint64_t size, os_handle *
 }
 
 /* Under the gate, USE not held by others: clear the object's place of what dead users left there. */
-static int clear_place(const struct place *place, bool lock_was_there)
+static int clear_place(const struct place *place, bool used)
 {
 	struct stat status;
 	int rc;
@@ -244,7 +248,7 @@ static int clear_place(const struct place *place, bool lock_was_there)
 	rc = place_check_own(place, place->object, &status);
 	if (rc < 0)
 		return error_prefix(-STOA_EEXIST, "the name is taken");
-	if (!lock_was_there)
+	if (!used)
 		return error_set(-STOA_EEXIST, "the name is taken by a file that is no segment: '%s' has no lock file",
 				 place->object);
 	if (status.st_mode & S_ISVTX)
@@ -255,11 +259,10 @@ static int clear_place(const struct place *place, bool lock_was_there)
 static int give_name(const struct place *place, int lock, os_handle memory, const void *record, size_t record_length)
 {
 	char path[40];
-	int rc;
+	int rc = os_length_allowed(record_length + 1);
 
-	if (SYS(ftruncate, lock, 0) < 0)
-		return sys_failed("emptying '%s'", place->lock);
-	rc = os_length_allowed(record_length);
+	if (rc == 0 && SYS(ftruncate, lock, 1) < 0)
+		rc = sys_failed("writing '%s'", place->lock);
 	if (rc == 0 && record_length)
 		rc = os_memory_write(lock, 0, record, record_length);
 	if (rc < 0)
@@ -273,9 +276,10 @@ static int give_name(const struct place *place, int lock, os_handle memory, cons
 }
 
 /* Under the gate. 1: the gate was that of an unlinked name and is gone; try again. */
-static int publish_in_gate(const struct place *place, int lock, bool created, os_handle memory, const void *record,
+static int publish_in_gate(const struct place *place, int lock, os_handle memory, const void *record,
 			   size_t record_length)
 {
+	bool used = was_used(lock);
 	struct stat status;
 	int rc;
 
@@ -287,12 +291,11 @@ static int publish_in_gate(const struct place *place, int lock, bool created, os
 		rc = remove_entry(place, place->lock);
 		return rc < 0 ? rc : 1;
 	}
-	rc = clear_place(place, !created);
+	rc = clear_place(place, used);
 	if (rc == 0)
 		rc = give_name(place, lock, memory, record, record_length);
 	if (rc < 0) {
-		/* A lock file without an object is ours to remove; beside anything else it was there before us. */
-		if (created)
+		if (!used)
 			remove_entry(place, place->lock);
 		return rc;
 	}
@@ -310,7 +313,6 @@ int os_name_publish(os_handle memory, const char *name, uint32_t flags, const vo
 	struct os_name *use = NULL;
 	struct place place;
 	int rc = place_open(name, flags, true, &place), lock;
-	bool created;
 
 	if (rc < 0)
 		return rc;
@@ -318,10 +320,10 @@ int os_name_publish(os_handle memory, const char *name, uint32_t flags, const vo
 	if (rc < 0)
 		goto out;
 	do {
-		rc = enter_gate(&place, true, &lock, &created);
+		rc = enter_gate(&place, true, &lock);
 		if (rc < 0)
 			break;
-		rc = publish_in_gate(&place, lock, created, memory, record, record_length);
+		rc = publish_in_gate(&place, lock, memory, record, record_length);
 		if (rc != 0)
 			leave(lock);
 	} while (rc > 0);
@@ -355,25 +357,29 @@ static int open_object(const struct place *place, uint32_t flags, int *ret_objec
 	return rc;
 }
 
+static int not_ours(const struct place *place)
+{
+	return error_set(-STOA_EFORMAT, "'%s' has no lock file of its own: it was not made by stoa", place->object);
+}
+
 /* Become a user of an object that was opened. 1: things moved, look again. *ret_lock is -1 except on 0. */
 static int begin_use(const struct place *place, int object, const struct stat *status, int *ret_lock)
 {
-	bool created;
-	int lock = open_lock(place, false, &created), holder, rc;
+	int lock = open_lock(place, false), holder, rc;
 
 	*ret_lock = -1;
 	if (lock < 0 && errno == ENOENT && place_same_file(place, place->object, object))
-		return error_set(-STOA_EFORMAT, "'%s' has no lock file beside it: it was not made by stoa",
-				 place->object);
+		return not_ours(place);
 	if (lock < 0)
 		return errno == ENOENT ? 1 : place_open_failed(place, place->lock);
 	rc = check_lock(place, lock);
 	if (rc < 0)
 		return rc;
 	holder = byte_holder(lock, BYTE_USE);
-	if (holder == F_UNLCK && !(status->st_mode & S_ISVTX)) {
+	if (holder == F_UNLCK && !(status->st_mode & S_ISVTX && was_used(lock))) {
+		rc = was_used(lock) || !place_same_file(place, place->object, object) ? -STOA_ENOENT : not_ours(place);
 		leave(lock);
-		return -STOA_ENOENT;
+		return rc;
 	}
 	if (holder < 0 || holder == F_WRLCK || lock_byte(lock, F_RDLCK, BYTE_USE) < 0) {
 		rc = holder == F_WRLCK || lock_is_busy() ? 1 : sys_failed("locking '%s'", place->lock);
@@ -451,7 +457,7 @@ int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *
 		}
 	}
 	*ret_memory = object;
-	*ret_record_length = length;
+	*ret_record_length = length > 1 ? length : 0;
 	*ret_name = use;
 	return 0;
 }
@@ -493,11 +499,10 @@ int os_name_unlink(const char *name, uint32_t flags)
 	struct stat status;
 	struct place place;
 	int rc = place_open(name, flags, false, &place), lock;
-	bool created;
 
 	if (rc < 0)
 		return rc;
-	rc = enter_gate(&place, false, &lock, &created);
+	rc = enter_gate(&place, false, &lock);
 	if (rc == 0) {
 		rc = unlink_in_gate(&place, lock);
 		leave(lock);
@@ -505,8 +510,7 @@ int os_name_unlink(const char *name, uint32_t flags)
 		   SYS(fstatat, place.directory, place.object, &status, AT_SYMLINK_NOFOLLOW) == 0) {
 		rc = place_check_own(&place, place.object, &status);
 		if (rc == 0)
-			rc = error_set(-STOA_EFORMAT, "'%s' has no lock file beside it: it was not made by stoa",
-				       place.object);
+			rc = not_ours(&place);
 	}
 	place_close(&place);
 	return rc;
@@ -515,6 +519,11 @@ int os_name_unlink(const char *name, uint32_t flags)
 os_handle os_name_handle(const struct os_name *name)
 {
 	return name ? name->lock : OS_NO_HANDLE;
+}
+
+void os_name_disown(struct os_name *name)
+{
+	os_free(name);
 }
 
 /* The lock file's path, read back, tells the name; a removed one has no name to care for any more. */

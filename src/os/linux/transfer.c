@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One message with one descriptor over a Unix socket. What arrives may be anything: every descriptor that came is either
+ * handed to the caller or closed, whatever the message was.
+ */
+#include <os/linux/sys.h>
+
+#include <base/error.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Room for our one descriptor, credentials if the socket's owner asked for them, and a few descriptors too many. */
+#define PASSED_MAX 8
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX) + CMSG_SPACE(sizeof(struct ucred))];
+};
+
+static int socket_failed(const char *what)
+{
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return error_set(-STOA_EBUSY, "%s would block, and the socket is non-blocking", what);
+	if (errno == ENOTSOCK || errno == EBADF || errno == EDESTADDRREQ)
+		return error_set(-STOA_EINVAL, "%s needs a connected Unix socket", what);
+	return sys_failed("%s", what);
+}
+
+/* The rest of a message that a stream took or gave only in part. */
+static int send_rest(int socket, const char *bytes, size_t length)
+{
+	while (length) {
+		ssize_t sent = SYS(send, socket, bytes, length, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return socket_failed("sending a segment");
+		bytes += sent;
+		length -= (size_t)sent;
+	}
+	return 0;
+}
+
+int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed)
+{
+	union control control;
+	struct iovec piece = {(void *)(uintptr_t)bytes, length};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control};
+	struct cmsghdr *header;
+	int fd = sys_fd(passed);
+	ssize_t sent;
+
+	memset(&control, 0, sizeof(control));
+	message.msg_controllen = CMSG_SPACE(sizeof(fd));
+	header = CMSG_FIRSTHDR(&message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	do
+		sent = SYS(sendmsg, sys_fd(socket), &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return socket_failed("sending a segment");
+	return send_rest(sys_fd(socket), (const char *)bytes + sent, length - (size_t)sent);
+}
+
+/* Collect what came with a message. Returns the number of descriptors, all of them in `fds`. */
+static unsigned collect(struct msghdr *message, int *fds, uint32_t *sender)
+{
+	unsigned count = 0;
+
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+		size_t length = header->cmsg_len - CMSG_LEN(0);
+
+		if (header->cmsg_level != SOL_SOCKET)
+			continue;
+		if (header->cmsg_type == SCM_RIGHTS) {
+			memcpy(fds + count, CMSG_DATA(header), length);
+			count += (unsigned)(length / sizeof(int));
+		}
+		if (header->cmsg_type == SCM_CREDENTIALS && length >= sizeof(struct ucred)) {
+			struct ucred who;
+
+			memcpy(&who, CMSG_DATA(header), sizeof(who));
+			*sender = who.uid;
+		}
+	}
+	return count;
+}
+
+static uint32_t peer_of(int socket)
+{
+	struct ucred who;
+	socklen_t size = sizeof(who);
+
+	/* (uid_t)-1 is what a socket without a peer says. */
+	return SYS(getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 ? OS_SENDER_UNKNOWN : who.uid;
+}
+
+static int receive_rest(int socket, char *bytes, size_t length)
+{
+	while (length) {
+		ssize_t got = SYS(recv, socket, bytes, length, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return socket_failed("receiving a segment");
+		if (got == 0)
+			return error_set(-STOA_EFORMAT, "the other end closed in the middle of a message");
+		bytes += got;
+		length -= (size_t)got;
+	}
+	return 0;
+}
+
+/* Is it one whole message with one descriptor? A packet is whole at once; of a stream the rest may follow. */
+static int check_received(os_handle socket, const struct msghdr *message, char *bytes, size_t got, size_t length,
+			  unsigned count)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || count != 1)
+		return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes with %u descriptors%s", got, count,
+				 message->msg_flags & MSG_CTRUNC ? " or more" : "");
+	if (SYS(getsockopt, sys_fd(socket), SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return socket_failed("receiving a segment");
+	if (got < length && type != SOCK_STREAM)
+		return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes", got);
+	return receive_rest(sys_fd(socket), bytes + got, length - got);
+}
+
+int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender)
+{
+	union control control;
+	struct iovec piece = {bytes, length};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control};
+	int fds[sizeof(control) / sizeof(int)], rc;
+	uint32_t sender = OS_SENDER_UNKNOWN;
+	unsigned count;
+	ssize_t got;
+
+	message.msg_controllen = sizeof(control);
+	do
+		got = SYS(recvmsg, sys_fd(socket), &message, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return socket_failed("receiving a segment");
+	count = collect(&message, fds, &sender);
+	if (got == 0 && count == 0)
+		return error_set(-STOA_ECLOSED, "the other end has closed the socket");
+	rc = check_received(socket, &message, bytes, (size_t)got, length, count);
+	if (rc < 0) {
+		while (count)
+			close(fds[--count]);
+		return rc;
+	}
+	*ret_passed = fds[0];
+	*ret_sender = sender == OS_SENDER_UNKNOWN ? peer_of(sys_fd(socket)) : sender;
+	return 0;
+}

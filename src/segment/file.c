@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A user's file as a segment: raw, so that its bytes are the data and its length is the committed length, to the byte. And
+ * flushing, which means something for files only.
+ */
+#include <base/error.h>
+#include <inttypes.h>
+#include <segment/header.h>
+#include <segment/segment.h>
+
+#define FILE_FLAGS (STOA_RAW | STOA_SHRINKABLE | STOA_READ_ONLY | STOA_EXECUTABLE | STOA_FILE_CREATE)
+
+/* Lay a segment over an opened file. On success it owns `file`. */
+static int attach_file(os_handle file, uint64_t reserve, uint32_t flags, struct stoa_segment **ret_segment)
+{
+	struct os_memory_info info;
+	struct segment_header header = {.flags = STOA_RAW | (flags & STOA_EXECUTABLE)};
+	int rc = os_memory_info(file, &info);
+
+	if (rc < 0)
+		return rc;
+	if (!info.regular)
+		return error_set(-STOA_EKIND, "not a regular file");
+	if (reserve == 0)
+		reserve = info.length;
+	if (reserve == 0)
+		return error_set(-STOA_EINVAL, "the file is empty: say how far it may grow");
+	if (reserve < info.length)
+		return error_set(-STOA_ERANGE, "the file has %" PRIu64 " bytes, the reserve only %" PRIu64, info.length,
+				 reserve);
+	header.reserve = segment_round_up(reserve, OS_PAGE);
+	rc = segment_attach(file, &header, !(flags & STOA_READ_ONLY), NULL, ret_segment);
+	if (rc == 0) {
+		(*ret_segment)->is_file = true;
+		(*ret_segment)->can_be_cut = true;
+	}
+	return rc;
+}
+
+static int open_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
+		     struct stoa_segment **ret_segment)
+{
+	uint32_t flags = options ? options->flags : 0;
+	struct stoa_segment *segment;
+	os_handle file = OS_NO_HANDLE;
+	int rc = os_file_open(path, !(flags & STOA_READ_ONLY), flags & STOA_FILE_CREATE, &file);
+
+	if (rc < 0)
+		return rc;
+	rc = attach_file(file, reserve, flags, &segment);
+	if (rc < 0) {
+		os_handle_close(file);
+		return error_prefix(rc, "'%s'", path);
+	}
+	if (options && options->commit)
+		rc = stoa_segment_commit(segment, options->commit);
+	if (rc < 0) {
+		stoa_segment_close(segment);
+		return error_prefix(rc, "'%s'", path);
+	}
+	*ret_segment = segment;
+	return 0;
+}
+
+int stoa_segment_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
+		      struct stoa_segment **ret_segment)
+{
+	uint32_t flags = options ? options->flags : 0;
+
+	if (!path || !ret_segment || reserve > STOA_RESERVE_MAX)
+		return error_set(-STOA_EINVAL,
+				 "a file segment needs a path, a place for the handle, and at most 2^40 bytes");
+	if (flags & ~FILE_FLAGS || (options && (options->reserved || options->huge > STOA_HUGE_REQUIRE)))
+		return error_set(-STOA_EINVAL, "options that do not go with files: flags %" PRIx32,
+				 flags & ~FILE_FLAGS);
+	if (flags & STOA_READ_ONLY && (flags & STOA_FILE_CREATE || options->commit))
+		return error_set(-STOA_EINVAL, "a read-only handle neither creates nor commits");
+	return open_file(path, reserve, options, ret_segment);
+}
+
+int stoa_segment_flush(struct stoa_segment *segment, uint64_t offset, uint64_t length, uint32_t flags)
+{
+	uint64_t from, to;
+
+	if (!segment || flags & ~STOA_DURABLE)
+		return error_set(-STOA_EINVAL, "no segment, or unknown flags %" PRIx32, flags & ~STOA_DURABLE);
+	if (offset > segment->reserve || length > segment->reserve - offset)
+		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " lie outside the reserve of %" PRIu64,
+				 length, offset, segment->reserve);
+	if (!segment->writable)
+		return error_set(-STOA_ERIGHTS, "a read-only handle has nothing to flush");
+	from = offset / OS_PAGE * OS_PAGE;
+	to = segment_round_up(offset + length, OS_PAGE);
+	return length ? os_flush(&segment->extent, from, to, flags & STOA_DURABLE) : 0;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bringing pages in while the caller goes on. A helper thread populates the range step by step and then completes a signal
+ * word (base/signal.h), manual-reset, which waits of every kind understand. An unreadable page ends it with -STOA_EIO; the
+ * caller learns that from the wait and never meets the signal that a touch would raise.
+ *
+ * The word lies in this process's own memory. The worker's last access to it is the exchange; its wake afterwards uses the
+ * address alone, so that the waiter may free the memory as soon as it has seen the exchange.
+ */
+#include <base/atomic.h>
+#include <base/error.h>
+#include <base/signal.h>
+#include <inttypes.h>
+#include <segment/segment.h>
+
+#include <stoa/sync.h>
+
+#define STEP (UINT64_C(4) << 20) /* how long close() may have to wait for the worker */
+
+struct stoa_prefetch {
+	_Atomic uint64_t word;
+	_Atomic uint32_t stop;
+	int result;
+	os_handle memory;
+	uint64_t offset; /* in the object */
+	unsigned char *address;
+	uint64_t length;
+};
+
+static void complete(struct stoa_prefetch *prefetch, int result)
+{
+	uint64_t before;
+
+	prefetch->result = result;
+	/* R1: publishes the result; pairs with A1 in finished() */
+	before = swap_acq_rel(&prefetch->word, UINT64_C(1) << SIGNAL_COUNT_SHIFT | SIGNAL_AVAILABLE);
+	if (before & SIGNAL_WAITERS)
+		os_wake(os_low_half(&prefetch->word));
+}
+
+static void work(void *argument)
+{
+	struct stoa_prefetch *prefetch = argument;
+	uint64_t at = 0;
+	int rc = 0;
+
+	while (rc == 0 && at < prefetch->length && !load_rlx(&prefetch->stop)) {
+		uint64_t step = prefetch->length - at < STEP ? prefetch->length - at : STEP;
+
+		rc = os_populate(prefetch->memory, prefetch->offset + at, prefetch->address + at, step);
+		at += step;
+	}
+	complete(prefetch, rc);
+}
+
+int stoa_segment_prefetch(struct stoa_segment *segment, uint64_t offset, uint64_t length,
+			  struct stoa_prefetch **ret_prefetch)
+{
+	struct stoa_prefetch *prefetch;
+	uint64_t committed;
+	int rc;
+
+	if (!segment || !ret_prefetch || offset % OS_PAGE || length == 0)
+		return error_set(-STOA_EINVAL,
+				 "a prefetch needs a segment, a page-aligned offset, a length and a place");
+	if (offset > segment->reserve || length > segment->reserve - offset)
+		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " lie outside the reserve of %" PRIu64,
+				 length, offset, segment->reserve);
+	committed = stoa_segment_committed(segment);
+	if (offset + length > committed)
+		return error_set(-STOA_EUNCOMMITTED,
+				 "%" PRIu64 " bytes at %" PRIu64 " reach beyond the %" PRIu64 " committed", length,
+				 offset, committed);
+	prefetch = os_allocate(sizeof(*prefetch));
+	if (!prefetch)
+		return -STOA_ENOMEM;
+	prefetch->memory = segment->memory;
+	prefetch->offset = segment->data_offset + offset;
+	prefetch->address = segment->data + offset;
+	prefetch->length = length;
+	rc = os_thread_start("stoa-prefetch", work, prefetch);
+	if (rc < 0) {
+		os_free(prefetch);
+		return rc;
+	}
+	*ret_prefetch = prefetch;
+	return 0;
+}
+
+_Atomic uint64_t *segment_prefetch_word(struct stoa_prefetch *prefetch)
+{
+	return &prefetch->word;
+}
+
+static bool finished(struct stoa_prefetch *prefetch, uint64_t *ret_seen)
+{
+	*ret_seen = load_acq(&prefetch->word); /* A1: sees the result; pairs with R1 in complete() */
+	return *ret_seen & SIGNAL_AVAILABLE;
+}
+
+/* Only after the word was seen AVAILABLE, in whichever way. */
+int segment_prefetch_result(const struct stoa_prefetch *prefetch)
+{
+	if (prefetch->result < 0)
+		return error_set(prefetch->result, "a page of the %" PRIu64 " bytes cannot be read: %s",
+				 prefetch->length, stoa_error_text(prefetch->result));
+	return 0;
+}
+
+int stoa_prefetch_wait(struct stoa_prefetch *prefetch, uint64_t deadline)
+{
+	uint64_t seen;
+
+	if (!prefetch)
+		return error_set(-STOA_EINVAL, "no prefetch");
+	while (!finished(prefetch, &seen)) {
+		struct os_wait_word word = {os_low_half(&prefetch->word), (uint32_t)(seen | SIGNAL_WAITERS)};
+
+		if (deadline == STOA_TRY || os_now() >= deadline)
+			return STOA_TIMED_OUT;
+		if (seen & SIGNAL_WAITERS || cas_rlx(&prefetch->word, &seen, seen | SIGNAL_WAITERS))
+			(void)os_wait(&word, 1, deadline);
+	}
+	return segment_prefetch_result(prefetch);
+}
+
+void stoa_prefetch_close(struct stoa_prefetch *prefetch)
+{
+	if (!prefetch)
+		return;
+	store_rlx(&prefetch->stop, 1);
+	(void)stoa_prefetch_wait(prefetch, STOA_FOREVER);
+	os_free(prefetch);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Seals: restrictions that the kernel keeps against every holder, this one too. Immutability needs that no writable map
+ * exists, and a map made through a writable descriptor counts as one even when it is protected: so this handle's own is
+ * replaced by one made through a read-only descriptor.
+ */
+#include <base/error.h>
+#include <inttypes.h>
+#include <segment/segment.h>
+
+_Static_assert(OS_SEAL_GROW == STOA_SEAL_GROW && OS_SEAL_SHRINK == STOA_SEAL_SHRINK &&
+		       OS_SEAL_FUTURE_WRITE == STOA_SEAL_FUTURE_WRITE && OS_SEAL_WRITE == STOA_SEAL_WRITE,
+	       "seals are passed through");
+
+static int become_reader(struct stoa_segment *segment)
+{
+	int rc;
+
+	if (!segment->writable)
+		return 0;
+	rc = os_map_read_only(segment->memory, segment->data_offset, segment->data, segment->reserve);
+	if (rc < 0)
+		return rc;
+	segment->writable = false;
+	segment->rights = 0;
+	segment->flags |= STOA_READ_ONLY;
+	return 0;
+}
+
+int stoa_segment_seal(struct stoa_segment *segment, uint32_t seals)
+{
+	const uint32_t known = STOA_SEAL_GROW | STOA_SEAL_SHRINK | STOA_SEAL_FUTURE_WRITE | STOA_SEAL_WRITE;
+	struct os_memory_info info;
+	int rc;
+
+	if (!segment || seals & ~known)
+		return error_set(-STOA_EINVAL, "no segment, or unknown seals %" PRIx32, seals & ~known);
+	rc = os_memory_info(segment->memory, &info);
+	if (rc < 0)
+		return rc;
+	if (!info.takes_seals)
+		return error_set(-STOA_ENOTSUP, "files and named segments take no seals, only unnamed segments do");
+	if (!info.writable)
+		return error_set(-STOA_ERIGHTS, "a read-only handle cannot seal");
+	if (seals & STOA_SEAL_WRITE)
+		rc = become_reader(segment);
+	return rc < 0 ? rc : os_memory_seal(segment->memory, seals);
+}

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names: how long they live, what dead users leave and who clears it up, what cannot be a name, and what lies in a name's
+ * place that is not ours. The places are looked at directly: /dev/shm/stoa.<uid>/NAME.seg and NAME.lock.
+ */
+#include <segment/common.h>
+
+#include <os/linux/places.h>
+#include <sys/file.h>
+
+static char *place_file(const char *name, const char *suffix)
+{
+	static char paths[4][400];
+	static unsigned next;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "/dev/shm/stoa.%u/%s%s", geteuid(), name, suffix);
+	return path;
+}
+
+static bool exists(const char *name)
+{
+	return access(place_file(name, ".seg"), F_OK) == 0 || access(place_file(name, ".lock"), F_OK) == 0;
+}
+
+static struct stoa_segment *make(const char *name, uint32_t flags)
+{
+	struct stoa_segment_options options = {.flags = flags};
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), 0);
+	return segment;
+}
+
+TEST(a_name_lives_while_it_is_used)
+{
+	const char *name = test_name("a");
+	struct stoa_segment *first, *second;
+
+	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
+	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &first), 0);
+	CHECK_RC(stoa_segment_create(name, GIB, NULL, &second), -STOA_EEXIST);
+	check_detail("in use");
+	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &second), STOA_EXISTED);
+	CHECK_RC(stoa_segment_commit(second, PAGE), 0);
+	CHECK_EQ(touch(stoa_segment_address(first)), 0);
+	CHECK_EQ(bytes_of(second)[0], 1);
+	stoa_segment_close(first);
+	CHECK_RC(stoa_segment_open(name, NULL, &first), 0);
+	stoa_segment_close(first);
+	stoa_segment_close(second);
+	CHECK(!exists(name));
+	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
+}
+
+TEST(a_raw_name_keeps_its_reserve)
+{
+	const char *name = test_name("raw");
+	struct stoa_segment_options options = {.flags = STOA_RAW, .commit = 1};
+	struct stoa_segment *first, *second;
+
+	CHECK_RC(stoa_segment_create(name, 3 * GIB, &options, &first), 0);
+	CHECK_EQ(blocks(first), PAGE);
+	CHECK_RC(stoa_segment_open(name, NULL, &second), 0);
+	CHECK_EQ(stoa_segment_reserve(second), 3 * GIB);
+	stoa_segment_close(first);
+	stoa_segment_close(second);
+}
+
+TEST(persistent_names_stay)
+{
+	const char *name = test_name("p");
+	struct stoa_segment_options options = {.flags = STOA_PERSISTENT};
+	struct stoa_segment *segment;
+	uint32_t removed;
+
+	stoa_segment_close(make(name, STOA_PERSISTENT));
+	CHECK_RC(stoa_segment_gc(0, &removed), 0);
+	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), -STOA_EEXIST);
+	check_detail("persistent");
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
+	CHECK_RC(stoa_segment_unlink(name, 0), 0);
+	CHECK(!exists(name));
+	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_ENOENT);
+	CHECK_RC(stoa_segment_commit(segment, PAGE), 0);
+	stoa_segment_close(segment);
+}
+
+TEST(unlinking_leaves_the_users_alone)
+{
+	const char *name = test_name("u");
+	struct stoa_segment *old = make(name, 0), *young;
+
+	CHECK_RC(stoa_segment_unlink(name, 0), 0);
+	young = make(name, 0);
+	CHECK_RC(stoa_segment_commit(old, PAGE), 0);
+	CHECK_EQ(stoa_segment_committed(young), 0);
+	stoa_segment_close(old);
+	CHECK(exists(name)); /* closing the old one must not take the young one's name */
+	stoa_segment_close(young);
+	CHECK(!exists(name));
+}
+
+struct doomed {
+	const char *name;
+	uint32_t flags;
+	_Atomic uint32_t *ready;
+};
+
+static void die_with_it(void *argument)
+{
+	struct doomed *doomed = argument;
+
+	make(doomed->name, doomed->flags);
+	atomic_store(doomed->ready, 1);
+	for (;;)
+		pause();
+}
+
+static void leave_behind(const char *name, uint32_t flags)
+{
+	struct doomed doomed = {name, flags, test_shared(sizeof(uint32_t))};
+	pid_t role = test_role(die_with_it, &doomed);
+
+	test_await(doomed.ready, 1);
+	test_kill(role);
+	munmap((void *)doomed.ready, sizeof(uint32_t));
+}
+
+TEST(opening_what_the_dead_left_is_enoent_and_removes_it)
+{
+	const char *name = test_name("dead");
+	struct stoa_segment *segment;
+
+	leave_behind(name, 0);
+	CHECK(exists(name));
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_ENOENT);
+	check_detail("are dead");
+	CHECK(!exists(name));
+}
+
+TEST(creating_over_what_the_dead_left)
+{
+	const char *name = test_name("dead");
+	struct stoa_segment *segment;
+
+	leave_behind(name, 0);
+	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &segment), 0);
+	stoa_segment_close(segment);
+	leave_behind(name, 0);
+	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), 0);
+	stoa_segment_close(segment);
+	leave_behind(name, 0);
+	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_ENOENT);
+	CHECK(!exists(name));
+}
+
+TEST(gc_removes_what_the_dead_left)
+{
+	const char *dead = test_name("dead"), *alive = test_name("alive"), *kept = test_name("kept");
+	struct stoa_segment *segment = make(alive, 0);
+	uint32_t removed = 77;
+
+	if (geteuid() == 0) /* only there nobody else's names are counted */
+		leave_behind(test_name("dead2"), STOA_RAW);
+	leave_behind(dead, 0);
+	leave_behind(kept, STOA_PERSISTENT);
+	CHECK_RC(stoa_segment_gc(0, &removed), 0);
+	CHECK_INT(removed, >=, geteuid() == 0 ? 2 : 1);
+	CHECK(!exists(dead));
+	CHECK(exists(alive));
+	CHECK(exists(kept));
+	CHECK_RC(stoa_segment_unlink(kept, 0), 0);
+	CHECK_RC(stoa_segment_gc(0, NULL), 0);
+	CHECK_RC(stoa_segment_gc(STOA_RAW, &removed), -STOA_EINVAL);
+	stoa_segment_close(segment);
+}
+
+/* Each state that death inside an operation can leave (see the table in names.c). */
+TEST(half_done_removals_and_creations)
+{
+	const char *name = test_name("half");
+	struct stoa_segment *users, *segment;
+
+	/* A creator died after making the lock file: nothing has the name. */
+	stoa_segment_close(make(name, 0));
+	write_text(place_file(name, ".lock"), "");
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_ENOENT);
+	CHECK(!exists(name));
+	write_text(place_file(name, ".lock"), "");
+	stoa_segment_close(make(name, 0));
+	CHECK(!exists(name));
+
+	/* An unlink died between the two files: the users go on, the name is free. */
+	users = make(name, 0);
+	CHECK_SYS(unlink(place_file(name, ".seg")));
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_ENOENT);
+	segment = make(name, 0);
+	stoa_segment_close(users);
+	CHECK(exists(name));
+	stoa_segment_close(segment);
+	CHECK(!exists(name));
+}
+
+static void hold_in_child(void *argument)
+{
+	struct doomed *child = argument;
+
+	atomic_store(child->ready, 1);
+	test_await(child->ready, 2);
+	exit(0);
+}
+
+TEST(a_forked_child_keeps_the_name)
+{
+	const char *name = test_name("fork");
+	struct stoa_segment *segment = make(name, 0), *again;
+	struct doomed child = {name, 0, test_shared(sizeof(uint32_t))};
+	pid_t role = test_role(hold_in_child, &child);
+
+	test_await(child.ready, 1);
+	stoa_segment_close(segment);
+	CHECK_RC(stoa_segment_open(name, NULL, &again), 0);
+	stoa_segment_close(again);
+	atomic_store(child.ready, 2);
+	CHECK_EQ(test_join(role), 0);
+	CHECK_RC(stoa_segment_open(name, NULL, &again), -STOA_ENOENT);
+}
+
+static void close_in_child(void *segment)
+{
+	stoa_segment_close(segment);
+}
+
+TEST(a_forked_child_closing_drops_nothing_of_its_parents)
+{
+	const char *name = test_name("fork");
+	struct stoa_segment *segment = make(name, 0), *again;
+
+	CHECK_EQ(test_join(test_role(close_in_child, segment)), 0);
+	CHECK_RC(stoa_segment_open(name, NULL, &again), 0);
+	stoa_segment_close(again);
+	stoa_segment_close(segment);
+}
+
+TEST(names_that_cannot_be)
+{
+	static const char *const wrong[] = {"",         ".",
+					    "..",       "a/b",
+					    "/",        "a\\b",
+					    "a\nb",     "\x7f",
+					    "\xc3",     "\xff",
+					    "\xc0\x80", "\xed\xa0\x80",
+					    "\xc2\x85", "\xf4\x90\x80\x80",
+					    "a\xe2\x82"};
+	static const char *const right[] = {"a", "...", "x.seg", "x.lock", " ", "\xc3\xa4", "\xf0\x9f\x8f\x9b"};
+	struct stoa_segment *segment = NULL;
+	char longest[302], name[256];
+
+	for (size_t i = 0; i < CC_COUNT(wrong); i++) {
+		CHECK_RC(stoa_segment_create(wrong[i], GIB, NULL, &segment), -STOA_ENAME);
+		CHECK_RC(stoa_segment_open(wrong[i], NULL, &segment), -STOA_ENAME);
+		CHECK_RC(stoa_segment_unlink(wrong[i], 0), -STOA_ENAME);
+	}
+	memset(longest, 'n', sizeof(longest));
+	longest[300] = 0;
+	CHECK_RC(stoa_segment_create(longest, GIB, NULL, &segment), -STOA_ENAME);
+	longest[STOA_NAME_MAX + 1] = 0;
+	CHECK_RC(stoa_segment_create(longest, GIB, NULL, &segment), -STOA_ENAME);
+	CHECK(segment == NULL);
+	for (size_t i = 0; i < CC_COUNT(right); i++) {
+		snprintf(name, sizeof(name), "%s%s", geteuid() == 0 ? "" : test_name("n"), right[i]);
+		stoa_segment_close(make(name, 0));
+	}
+	snprintf(longest, sizeof(longest), "%s", test_name("l"));
+	memset(longest + strlen(longest), 'n', sizeof(longest) - strlen(longest));
+	longest[STOA_NAME_MAX] = 0;
+	stoa_segment_close(make(longest, 0));
+}
+
+/* Whatever lies there that stoa did not make is named, and left alone. */
+TEST(foreign_things_in_the_place)
+{
+	const char *name = test_name("foreign");
+	char *file = place_file(name, ".seg");
+	struct stoa_segment *segment = NULL;
+
+	stoa_segment_close(make(name, 0)); /* makes the directory */
+	write_text(file, "just a file");
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	check_detail("not made by stoa");
+	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), -STOA_EEXIST);
+	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_EFORMAT);
+	CHECK_SYS(access(file, F_OK));
+	CHECK_EQ(access(place_file(name, ".lock"), F_OK), -1);
+	CHECK_SYS(unlink(file));
+
+	CHECK_SYS(symlink("/etc/passwd", file));
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	check_detail("symbolic link");
+	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), -STOA_EEXIST);
+	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &segment), -STOA_EFORMAT);
+	CHECK_SYS(unlink(file));
+
+	CHECK_SYS(mkdir(file, 0700));
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	CHECK_SYS(rmdir(file));
+	CHECK_SYS(mkfifo(file, 0600));
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	CHECK_SYS(unlink(file));
+
+	file = place_file(name, ".lock");
+	CHECK_SYS(symlink("/etc/passwd", file));
+	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), -STOA_EFORMAT);
+	check_detail("symbolic link");
+	CHECK_SYS(unlink(file));
+	CHECK(segment == NULL);
+}
+
+TEST(damaged_and_strange_headers)
+{
+	const char *name = test_name("bad");
+	struct stoa_segment *owner = make(name, 0), *segment = NULL;
+	uint64_t original, other = 1;
+	int fd = open(place_file(name, ".seg"), O_RDWR | O_CLOEXEC);
+
+	CHECK_SYS(fd);
+	CHECK_EQ(pread(fd, &original, 8, 8), 8);
+	CHECK_EQ(pwrite(fd, &other, 8, 8), 8);
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EVERSION);
+	check_detail("same version of stoa");
+	CHECK_EQ(pwrite(fd, &original, 8, 8), 8);
+	CHECK_EQ(pwrite(fd, &other, 8, 16), 8);
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EVERSION);
+	check_detail("features");
+	other = 0;
+	CHECK_EQ(pwrite(fd, &other, 8, 16), 8);
+	CHECK_EQ(pwrite(fd, "X", 1, 56), 1);
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	check_detail("damaged");
+	CHECK_EQ(pwrite(fd, "X", 1, 0), 1);
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	CHECK_SYS(ftruncate(fd, 40));
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	check_detail("ends after 40 bytes");
+	CHECK(segment == NULL);
+	close(fd);
+	stoa_segment_close(owner);
+}
+
+static int fill_byte(struct stoa_segment *segment, void *argument)
+{
+	CHECK_RC(stoa_segment_commit(segment, 1), 0);
+	bytes_of(segment)[0] = *(unsigned char *)argument;
+	return argument ? 0 : -STOA_EINVAL;
+}
+
+TEST(kinds_do_not_mix)
+{
+	const char *name = test_name("kind");
+	struct stoa_segment_options any = {.flags = STOA_ANY_KIND | STOA_READ_ONLY};
+	struct stoa_segment *owner, *segment = NULL;
+	struct stoa_segment_stat stat;
+	unsigned char byte = 77;
+
+	CHECK_RC(segment_create_kind(name, PAGE, NULL, SEGMENT_KIND_EVENT, fill_byte, &byte, true, &owner), 0);
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EKIND);
+	check_detail("an event");
+	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &segment), -STOA_EKIND);
+	CHECK_RC(segment_open_kind(name, NULL, SEGMENT_KIND_MUTEX, &segment), -STOA_EKIND);
+	CHECK(segment == NULL);
+	CHECK_RC(stoa_segment_open(name, &any, &segment), 0);
+	CHECK_EQ(bytes_of(segment)[0], 77);
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	CHECK_EQ(stat.kind, STOA_KIND_EVENT);
+	stoa_segment_close(segment);
+	CHECK_RC(segment_open_kind(name, NULL, SEGMENT_KIND_EVENT, &segment), 0);
+	stoa_segment_close(segment);
+	stoa_segment_close(owner);
+}
+
+TEST(read_only_handles)
+{
+	const char *name = test_name("ro");
+	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY};
+	struct stoa_segment *owner = make(name, 0), *segment;
+
+	CHECK_RC(stoa_segment_commit(owner, 2 * PAGE), 0);
+	bytes_of(owner)[0] = 3;
+	CHECK_RC(stoa_segment_open(name, &reader, &segment), 0);
+	CHECK_EQ(bytes_of(segment)[0], 3);
+	CHECK_EQ(touch(bytes_of(segment)), SIGSEGV);
+	CHECK_EQ(segment->rights, 0);
+	CHECK_RC(stoa_segment_commit(segment, 3 * PAGE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_discard(segment, 0, PAGE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_recommit(segment, 0, PAGE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_shrink(segment, 0), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_flush(segment, 0, PAGE, 0), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_WRITE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_GROW), -STOA_ENOTSUP); /* no named one can be sealed */
+	CHECK_EQ(stoa_segment_committed(segment), 2 * PAGE);
+	stoa_segment_close(owner);
+	CHECK_RC(stoa_segment_open(name, NULL, &owner), 0); /* a reader keeps the name, too */
+	stoa_segment_close(owner);
+	stoa_segment_close(segment);
+}
+
+static int count_entry(const struct stoa_segment_entry *entry, void *argument)
+{
+	const char **looked_for = argument;
+
+	if (strcmp(entry->name, looked_for[0]) != 0)
+		return 0;
+	CHECK_EQ(entry->owner, geteuid());
+	return (int)(1 + entry->in_use + entry->flags);
+}
+
+TEST(listing)
+{
+	const char *name = test_name("list"), *kept = test_name("kept");
+	struct stoa_segment *segment = make(name, 0);
+
+	stoa_segment_close(make(kept, STOA_PERSISTENT));
+	CHECK_RC(stoa_segment_list(0, count_entry, &name), 2);
+	CHECK_RC(stoa_segment_list(0, count_entry, &kept), 1 + STOA_PERSISTENT);
+	stoa_segment_close(segment);
+	CHECK_RC(stoa_segment_list(0, count_entry, &name), 0);
+	CHECK_RC(stoa_segment_unlink(kept, 0), 0);
+	CHECK_RC(stoa_segment_list(STOA_RAW, count_entry, &name), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_list(0, NULL, NULL), -STOA_EINVAL);
+}
+
+static void race_to_create(void *argument)
+{
+	struct stoa_segment *segment;
+	_Atomic uint32_t *shared = argument; /* name, created, opened, in order */
+
+	for (unsigned i = 0; i < 200; i++) {
+		int rc = stoa_segment_create_or_open(test_name("race"), MIB, NULL, &segment);
+
+		CHECK(rc == 0 || rc == STOA_EXISTED);
+		atomic_fetch_add(&shared[rc == 0 ? 1 : 2], 1);
+		CHECK_RC(stoa_segment_commit(segment, PAGE), 0);
+		atomic_fetch_add((_Atomic uint32_t *)stoa_segment_address(segment), 1);
+		stoa_segment_close(segment);
+	}
+}
+
+TEST_TIMEOUT(creators_openers_and_closers_race, 60)
+{
+	_Atomic uint32_t *shared = test_shared(3 * sizeof(uint32_t));
+	pid_t roles[6];
+
+	test_name("race");
+	for (size_t i = 0; i < CC_COUNT(roles); i++)
+		roles[i] = test_role(race_to_create, (void *)shared);
+	for (size_t i = 0; i < CC_COUNT(roles); i++)
+		CHECK_EQ(test_join(roles[i]), 0);
+	CHECK_EQ(shared[1] + shared[2], 200 * CC_COUNT(roles));
+	CHECK_INT(shared[1], >=, 1);
+	CHECK(!exists(test_name("race")));
+	munmap((void *)shared, 3 * sizeof(uint32_t));
+}
+
+static void create_until_killed(void *argument)
+{
+	(void)argument;
+	for (;;) {
+		struct stoa_segment *segment;
+		int rc = stoa_segment_create_or_open(test_name("killed"), MIB, NULL, &segment);
+
+		if (rc < 0)
+			test_fail(__FILE__, __LINE__, "%s: %s", stoa_error_name(rc), stoa_error_detail());
+		stoa_segment_close(segment);
+	}
+}
+
+TEST_TIMEOUT(killed_at_any_time_nothing_stays, 120)
+{
+	unsigned rounds = test_rounds(50, 1000);
+	uint64_t random = test_seed();
+	uint32_t removed;
+
+	test_name("killed");
+	for (unsigned i = 0; i < rounds; i++) {
+		pid_t roles[3];
+
+		for (size_t k = 0; k < CC_COUNT(roles); k++)
+			roles[k] = test_role(create_until_killed, NULL);
+		usleep((unsigned)(test_random(&random) % 3000));
+		for (size_t k = 0; k < CC_COUNT(roles); k++)
+			test_kill(roles[k]);
+		CHECK_RC(stoa_segment_gc(0, &removed), 0);
+		CHECK(!exists(test_name("killed")));
+	}
+}
+
+/* ---- what other users do ---- */
+
+static void squat(void *argument)
+{
+	(void)argument;
+	become_nobody();
+	CHECK_SYS(mkdir("/dev/shm/stoa.0", 0777));
+}
+
+TEST(a_squatted_directory_is_refused_by_owner)
+{
+	struct stoa_segment *segment = NULL;
+
+	need_root("another user");
+	CHECK_EQ(test_join(test_role(squat, NULL)), 0);
+	CHECK_RC(stoa_segment_create("x", GIB, NULL, &segment), -STOA_EACCES);
+	check_detail("65534");
+	CHECK_RC(stoa_segment_open("x", NULL, &segment), -STOA_EACCES);
+	check_detail("65534");
+	CHECK_SYS(rmdir("/dev/shm/stoa.0"));
+	CHECK_SYS(symlink("/tmp", "/dev/shm/stoa.0"));
+	CHECK_RC(stoa_segment_create("x", GIB, NULL, &segment), -STOA_EACCES);
+	check_detail("not a directory");
+	CHECK_SYS(unlink("/dev/shm/stoa.0"));
+	CHECK_SYS(mkdir("/dev/shm/stoa.0", 0700));
+	CHECK_SYS(chmod("/dev/shm/stoa.0", 0755));
+	CHECK_RC(stoa_segment_create("x", GIB, NULL, &segment), -STOA_EACCES);
+	check_detail("chmod 700");
+	CHECK(segment == NULL);
+	CHECK_SYS(rmdir("/dev/shm/stoa.0"));
+}
+
+static void be_refused(void *argument)
+{
+	struct stoa_segment_options global = {.flags = STOA_GLOBAL};
+	struct stoa_segment_options reader = {.flags = STOA_GLOBAL | STOA_READ_ONLY};
+	struct stoa_segment *segment = NULL;
+
+	(void)argument;
+	become_nobody();
+	CHECK_RC(stoa_segment_open("private", &global, &segment), -STOA_EACCES);
+	check_detail("root (user id 0)");
+	CHECK_RC(stoa_segment_open("private", &reader, &segment), -STOA_EACCES);
+	check_detail("root (user id 0)");
+	CHECK_RC(stoa_segment_create_or_open("private", GIB, &global, &segment), -STOA_EACCES);
+	CHECK_RC(stoa_segment_create("private", GIB, &global, &segment), -STOA_EACCES);
+	CHECK_RC(stoa_segment_unlink("private", STOA_GLOBAL), -STOA_EACCES);
+	CHECK_RC(stoa_segment_open("public", &global, &segment), -STOA_EACCES);
+	CHECK_RC(stoa_segment_open("private", NULL, &segment), -STOA_ENOENT); /* the user's own space is another */
+	CHECK(segment == NULL);
+	CHECK_RC(stoa_segment_open("public", &reader, &segment), 0);
+	CHECK_EQ(bytes_of(segment)[0], 11);
+	CHECK_EQ(touch(bytes_of(segment)), SIGSEGV);
+	CHECK_EQ(mprotect(bytes_of(segment), PAGE, PROT_READ | PROT_WRITE), -1);
+	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
+	stoa_segment_close(segment);
+	CHECK_RC(stoa_segment_gc(STOA_GLOBAL, NULL), 0);
+}
+
+TEST(strangers_and_global_names)
+{
+	struct stoa_segment_options global = {.flags = STOA_GLOBAL, .commit = 1};
+	struct stoa_segment *private_one, *public_one, *segment = NULL;
+
+	need_root("another user");
+	CHECK_RC(stoa_segment_create("private", GIB, &global, &private_one), 0);
+	global.flags |= STOA_WORLD_READABLE;
+	CHECK_RC(stoa_segment_create("public", GIB, &global, &public_one), 0);
+	bytes_of(public_one)[0] = 11;
+	CHECK_EQ(test_join(test_role(be_refused, NULL)), 0);
+	CHECK_RC(stoa_segment_open("private", NULL, &segment), -STOA_ENOENT);
+	CHECK_SYS(access("/dev/shm/stoa.global.private.seg", F_OK));
+	stoa_segment_close(private_one);
+	stoa_segment_close(public_one);
+	CHECK_EQ(access("/dev/shm/stoa.global.private.seg", F_OK), -1);
+	CHECK_EQ(access("/dev/shm/stoa.global.public.lock", F_OK), -1);
+}
+
+static void plant(void *argument)
+{
+	struct stoa_segment_options global = {.flags = STOA_GLOBAL | STOA_PERSISTENT};
+	struct stoa_segment *segment;
+
+	(void)argument;
+	become_nobody();
+	CHECK_RC(stoa_segment_create("planted", GIB, &global, &segment), 0);
+	stoa_segment_close(segment);
+	CHECK_SYS(symlink("/etc/passwd", "/dev/shm/stoa.global.linked.seg"));
+	CHECK_SYS(symlink("/etc/passwd", "/dev/shm/stoa.global.linked2.lock"));
+}
+
+/* Even root does not use, for writing, what another user has planted under a name; nor does it remove it. */
+TEST(planted_global_names)
+{
+	struct stoa_segment_options global = {.flags = STOA_GLOBAL};
+	struct stoa_segment *segment = NULL;
+
+	need_root("another user");
+	CHECK_EQ(test_join(test_role(plant, NULL)), 0);
+	CHECK_RC(stoa_segment_open("planted", &global, &segment), -STOA_EACCES);
+	check_detail("65534");
+	CHECK_RC(stoa_segment_create_or_open("planted", GIB, &global, &segment), -STOA_EACCES);
+	CHECK_RC(stoa_segment_create("planted", GIB, &global, &segment), -STOA_EACCES);
+	CHECK_RC(stoa_segment_unlink("planted", STOA_GLOBAL), -STOA_EACCES);
+	CHECK_RC(stoa_segment_gc(STOA_GLOBAL, NULL), 0);
+	CHECK_SYS(access("/dev/shm/stoa.global.planted.seg", F_OK));
+	CHECK_RC(stoa_segment_open("linked", &global, &segment), -STOA_EFORMAT);
+	CHECK_RC(stoa_segment_create("linked", GIB, &global, &segment), -STOA_EEXIST);
+	CHECK_RC(stoa_segment_create("linked2", GIB, &global, &segment), -STOA_EFORMAT);
+	CHECK(segment == NULL);
+	CHECK_SYS(unlink("/dev/shm/stoa.global.planted.seg"));
+	CHECK_SYS(unlink("/dev/shm/stoa.global.planted.lock"));
+	CHECK_SYS(unlink("/dev/shm/stoa.global.linked.seg"));
+	CHECK_SYS(unlink("/dev/shm/stoa.global.linked2.lock"));
+}
+
+static void hold_gate(void *argument)
+{
+	struct doomed *holder = argument;
+	int fd = open(place_file(holder->name, ".lock"), O_RDWR | O_CLOEXEC);
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
+
+	CHECK_SYS(fd);
+	CHECK_SYS(fcntl(fd, F_OFD_SETLK, &lock));
+	atomic_store(holder->ready, 1);
+	for (;;)
+		pause();
+}
+
+/* A process stopped in the microseconds of making or removing a name delays others, and does not hang them. */
+TEST(a_stopped_maker_is_an_error_in_time)
+{
+	const char *name = test_name("stopped");
+	struct stoa_segment *segment = make(name, 0), *other = NULL;
+	struct doomed holder = {name, 0, test_shared(sizeof(uint32_t))};
+	pid_t role = test_role(hold_gate, &holder);
+
+	test_await(holder.ready, 1);
+	CHECK_RC(stoa_segment_create(name, GIB, NULL, &other), -STOA_EBUSY);
+	check_detail("stopped");
+	CHECK_RC(stoa_segment_open(name, NULL, &other), 0); /* openers need no gate */
+	stoa_segment_close(other);
+	test_kill(role);
+	stoa_segment_close(segment);
+	munmap((void *)holder.ready, sizeof(uint32_t));
+}
