@@ -267,8 +267,11 @@ struct memory {
 	uint64_t turn;
 };
 
-/* Blocks after which both memories are made afresh, so that no lucky or unlucky choice of pages decides. */
-#define MEMORY_LIFE 6
+/*
+ * Blocks after which both memories are made afresh, so that no lucky or unlucky choice of pages decides. Odd, and the order
+ * alternates, so that each kind is as often the one that was touched last.
+ */
+#define MEMORY_LIFE 5
 
 static void memory_free(struct memory *memory)
 {
@@ -423,13 +426,19 @@ static size_t follow(const char *bytes, size_t at, unsigned steps)
 static int pass_latency(struct memory *memory, char *bytes, struct series *samples)
 {
 	const unsigned steps = 20000;
-	size_t at = 0;
+	uint64_t state = UINT64_C(0xd1342543de82ef95);
+	size_t at;
 
 	if (memory->blocks % MEMORY_LIFE == 1) { /* both are fresh */
-		lay_chain(memory->shared, memory->length);
-		lay_chain(memory->private, memory->length);
+		bool private_first = memory->blocks / MEMORY_LIFE % 2;
+
+		lay_chain(private_first ? memory->private : memory->shared, memory->length);
+		lay_chain(private_first ? memory->shared : memory->private, memory->length);
 	}
-	at = follow(bytes, at, steps);
+	/* A start of its own for each pair, else the caches would keep the way. */
+	for (unsigned i = 0; i <= memory->blocks / 2; i++)
+		next_random(&state);
+	at = follow(bytes, state % (memory->length / LINE) * LINE, steps);
 	for (unsigned i = 0; i < MEMORY_PASSES; i++) {
 		uint64_t start = measure_now();
 

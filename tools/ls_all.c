@@ -228,7 +228,8 @@ int ls_all(const struct ls_options *options)
 	progress_end();
 	if (error)
 		return tool_fail("cannot look through this host: %s", strerror(error));
-	qsort(scan->objects, scan->count, sizeof(scan->objects[0]), compare);
+	if (scan->count > 0)
+		qsort(scan->objects, scan->count, sizeof(scan->objects[0]), compare);
 	status = show(scan, options);
 	warn_about_hidden(scan);
 	scan_destroy(scan);

@@ -2,7 +2,6 @@
 /* The portable half of the test harness: the list of tests, checks, and the report in TAP. Runs tests through harness.h. */
 #include <harness/harness.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -19,51 +18,17 @@ void test_register(struct test *test)
 
 /* ---- outcomes ---- */
 
-static void conclude(enum test_state state, const char *format, va_list arguments)
+void test_conclude(int state, const char *file, int line, const char *format, ...)
 {
 	char text[sizeof(test_status->message)];
-	int running = TEST_RUNNING;
+	int running = TEST_RUNNING, used = file ? snprintf(text, sizeof(text) / 2, "%s:%d: ", file, line) : 0;
+	va_list arguments;
 
-	vsnprintf(text, sizeof(text), format, arguments);
+	va_start(arguments, format);
+	vsnprintf(text + used, sizeof(text) - (size_t)used, format, arguments);
+	va_end(arguments);
 	if (atomic_compare_exchange_strong(&test_status->state, &running, state))
 		memcpy(test_status->message, text, sizeof(text));
-}
-
-void test_conclude(enum test_state state, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	conclude(state, format, arguments);
-	va_end(arguments);
-}
-
-noreturn void test_fail(const char *file, int line, const char *format, ...)
-{
-	char text[sizeof(test_status->message) - 256];
-	const char *base = strrchr(file, '/');
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	test_conclude(TEST_FAILED, "%s:%d: %s", base ? base + 1 : file, line, text);
-	system_end();
-}
-
-noreturn void test_fail_errno(const char *file, int line, const char *call)
-{
-	test_fail(file, line, "%s: %s", call, strerror(errno));
-}
-
-noreturn void test_skip(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	conclude(TEST_SKIPPED, format, arguments);
-	va_end(arguments);
-	system_end();
 }
 
 void test_check_equal(const char *file, int line, const char *text, unsigned long long a, unsigned long long b)
@@ -219,10 +184,6 @@ int main(int count, char **arguments)
 	bool list = count > 1 && strcmp(arguments[1], "--list") == 0;
 	unsigned number = 0, planned = 0;
 
-	if (count > 1 && !list && arguments[1][0] == '-') {
-		fprintf(stderr, "usage: %s [--list] [PART-OF-A-TEST'S-NAME ...]\n", arguments[0]);
-		return 2;
-	}
 	for (const struct test *test = tests; test; test = test->next) {
 		if (list)
 			printf("%s\n", test->name);

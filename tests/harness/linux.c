@@ -71,15 +71,20 @@ static void count_mappings(struct holdings *h)
 		fclose(maps);
 }
 
+static const char *names_pattern(void)
+{
+	static char pattern[64];
+
+	snprintf(pattern, sizeof(pattern), "/dev/shm/stoa.*/*t%" PRIu32 "-*", atomic_load(&test_status->pid));
+	return own_names ? "/dev/shm/stoa.*/*" : pattern;
+}
+
 static struct holdings take_stock(void)
 {
 	struct holdings h = {0};
-	char names[64] = "/dev/shm/stoa.*/*";
 
-	if (!own_names)
-		snprintf(names, sizeof(names), "/dev/shm/stoa.*/*t%" PRIu32 "-*", atomic_load(&test_status->pid));
 	count_mappings(&h);
-	count_paths(&h, NAMES, names);
+	count_paths(&h, NAMES, names_pattern());
 	count_paths(&h, THREADS, "/proc/self/task/*");
 	count_paths(&h, DESCRIPTORS, "/proc/self/fd/*");
 	return h;
@@ -89,8 +94,7 @@ static struct holdings take_stock(void)
 static bool find_leak(const struct holdings *before, char *text, size_t size)
 {
 	struct holdings now = take_stock();
-	int compared =
-		test_roles_are_threads() ? THREADS : KINDS; /* a thread sanitizer has threads and maps of its own */
+	int compared = test_roles_are_threads() ? THREADS : KINDS; /* a thread sanitizer has its own of the others */
 	siginfo_t child;
 
 	text[0] = 0;
@@ -112,7 +116,7 @@ static void check_leaks(const struct holdings *before, bool foretold)
 		return;
 	for (unsigned i = 0; find_leak(before, text, sizeof(text)); i++) {
 		if (i == (foretold ? 50 : 2500)) {
-			test_conclude(TEST_FAILED, "%s", text);
+			test_conclude(TEST_FAILED, NULL, 0, "%s", text);
 			return;
 		}
 		nap();
@@ -121,18 +125,23 @@ static void check_leaks(const struct holdings *before, bool foretold)
 
 /* ---- one test ---- */
 
+static volatile sig_atomic_t out_of_time;
+
+static void on_alarm(int signal)
+{
+	out_of_time = signal;
+}
+
 void system_start(void)
 {
-	sigset_t set;
+	struct sigaction action = {.sa_handler = on_alarm}; /* which ends a wait */
 
 	test_status = test_shared(sizeof(*test_status));
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigaction(SIGALRM, &action, NULL);
 }
 
-noreturn void system_end(void)
+noreturn void test_end(void)
 {
 	fflush(NULL);
 	kill((pid_t)atomic_load(&test_status->pid), SIGKILL);
@@ -153,17 +162,32 @@ static void name_dir(pid_t pid)
 	snprintf(dir, sizeof(dir), "%.4000s/stoa-test-%d", base && !own_names ? base : "/dev/shm", (int)pid);
 }
 
+static void remove_dir(void)
+{
+	nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* What a test that failed has left where others see it. */
+static void remove_names(void)
+{
+	glob_t found;
+
+	if (glob(names_pattern(), 0, NULL, &found) != 0)
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		unlink(found.gl_pathv[i]);
+	globfree(&found);
+}
+
 static void isolate(int output)
 {
 	struct rlimit no_core = {0, 0};
-	sigset_t set;
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	sigemptyset(&set);
-	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGALRM, SIG_DFL);
 	setrlimit(RLIMIT_CORE, &no_core);
 	dup2(null, 0);
 	dup2(output, 1);
@@ -184,9 +208,9 @@ noreturn static void child(const struct test *test, int output)
 	before = take_stock();
 	test->body();
 	fflush(NULL);
-	nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	remove_dir();
 	check_leaks(&before, test->must_fail);
-	test_conclude(TEST_PASSED, "passed");
+	test_conclude(TEST_PASSED, NULL, 0, "passed");
 	exit(0);
 }
 
@@ -198,7 +222,7 @@ static void sweep(pid_t pid)
 
 	kill(-pid, SIGKILL);
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	while (waitpid(-1, NULL, WNOHANG | __WALL) != -1 || errno != ECHILD) {
+	for (int i = 0; i < 2500 && (waitpid(-1, NULL, WNOHANG | __WALL) != -1 || errno != ECHILD); i++) {
 		children = fopen(path, "re");
 		while (children && fscanf(children, "%15s", text) == 1)
 			kill((pid_t)strtol(text, NULL, 10), SIGKILL);
@@ -206,25 +230,6 @@ static void sweep(pid_t pid)
 			fclose(children);
 		nap();
 	}
-}
-
-/* False when the time is up. */
-static bool wait_child(pid_t pid, unsigned seconds, int *status)
-{
-	struct timespec now, end, step = {0, 100000000};
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += seconds;
-	while (waitpid(pid, status, WNOHANG) == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec > end.tv_sec)
-			return false;
-		sigtimedwait(&set, NULL, &step);
-	}
-	return true;
 }
 
 void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
@@ -236,20 +241,26 @@ void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
 	if (pid == 0)
 		child(test, output);
 	setpgid(pid, pid);
+	out_of_time = 0;
+	alarm(seconds);
+	while (pid > 0 && waitpid(pid, &status, 0) == -1 && !out_of_time)
+		;
+	alarm(0);
 	if (pid < 0)
-		test_conclude(TEST_FAILED, "fork: %s", strerror(errno));
-	else if (!wait_child(pid, seconds, &status))
-		test_conclude(TEST_FAILED, "hang: not finished after %u s", seconds);
+		test_conclude(TEST_FAILED, NULL, 0, "fork: %s", strerror(errno));
+	else if (out_of_time)
+		test_conclude(TEST_FAILED, NULL, 0, "hang: not finished after %u s", seconds);
 	else if (WIFSIGNALED(status))
-		test_conclude(TEST_FAILED, "crash: killed by signal %d, %s", WTERMSIG(status),
+		test_conclude(TEST_FAILED, NULL, 0, "crash: killed by signal %d, %s", WTERMSIG(status),
 			      strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) != 0 && atomic_load(&test_status->state) == TEST_PASSED)
 		atomic_store(&test_status->state, TEST_RUNNING); /* a sanitizer objected at exit */
-	test_conclude(TEST_FAILED, "ended early with exit status %d", WEXITSTATUS(status));
+	test_conclude(TEST_FAILED, NULL, 0, "ended early with exit status %d", WEXITSTATUS(status));
 	if (pid > 0) {
 		sweep(pid);
 		name_dir(pid);
-		nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		remove_dir();
+		remove_names();
 	}
 	*ret_output = fdopen(output, "r");
 }
@@ -257,7 +268,7 @@ void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
 const char *test_dir(void)
 {
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		test_fail_errno(__FILE__, __LINE__, dir);
+		test_fail(__FILE__, __LINE__, "%s: %s", dir, strerror(errno));
 	return dir;
 }
 
@@ -265,8 +276,7 @@ void *test_shared(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (memory == MAP_FAILED)
-		test_fail_errno(__FILE__, __LINE__, "mmap");
+	CHECK_SYS((intptr_t)memory);
 	return memory;
 }
 
@@ -347,13 +357,8 @@ void test_await_sleep(pid_t role)
 	char path[64], state = 0;
 	FILE *file;
 
-	if (test_roles_are_threads()) {
-		nap();
-		return;
-	}
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)role);
-	while (state != 'S') {
-		nap();
+	for (nap(); state != 'S' && !test_roles_are_threads(); nap()) {
 		file = fopen(path, "re");
 		if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
 			test_fail(__FILE__, __LINE__, "process %d is gone", (int)role);

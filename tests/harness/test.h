@@ -10,6 +10,7 @@
 #define HARNESS_TEST_H
 
 #include <base/cc.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,9 +67,11 @@ struct test {
 #define CHECK_RC(call, expected) test_check_result(__FILE__, __LINE__, #call, (call), (expected))
 
 /* A system call that must not return -1: CHECK_SYS(ftruncate(fd, 0)). */
-#define CHECK_SYS(call) ((call) != -1 ? (void)0 : test_fail_errno(__FILE__, __LINE__, #call))
+#define CHECK_SYS(call) ((call) != -1 ? (void)0 : test_fail(__FILE__, __LINE__, "%s: %s", #call, strerror(errno)))
 
-#define SKIP(...) test_skip(__VA_ARGS__)            /* printf-like: the reason */
+/* End the test as failed, or as skipped with a reason. */
+#define test_fail(file, line, ...) (test_conclude(TEST_FAILED, file, line, __VA_ARGS__), test_end())
+#define SKIP(...) (test_conclude(TEST_SKIPPED, NULL, 0, __VA_ARGS__), test_end())
 #define TEST_LEAKS_OK(reason) test_leaks_ok(reason) /* do not look for leaks after this test, because... */
 
 /* ---- surroundings ---- */
@@ -99,13 +102,14 @@ void test_await_sleep(pid_t role);
 
 /* ---- what the macros call ---- */
 
+enum { TEST_RUNNING, TEST_PASSED, TEST_FAILED, TEST_SKIPPED };
 void test_register(struct test *test);
-noreturn void test_fail(const char *file, int line, const char *format, ...) CC_PRINTF(3, 4);
-noreturn void test_fail_errno(const char *file, int line, const char *call);
+void test_conclude(int state, const char *file, int line, const char *format, ...)
+	CC_PRINTF(4, 5);      /* the first counts */
+noreturn void test_end(void); /* of the calling process, and with it of the test */
 void test_check_equal(const char *file, int line, const char *text, unsigned long long a, unsigned long long b);
 void test_check_string(const char *file, int line, const char *text, const char *a, const char *b);
 void test_check_result(const char *file, int line, const char *call, int result, int expected);
-noreturn void test_skip(const char *format, ...) CC_PRINTF(1, 2);
 void test_leaks_ok(const char *reason);
 
 #endif
