@@ -19,7 +19,7 @@ typedef intptr_t os_handle;
 /* ---- clock, threads, randomness ---- */
 
 uint64_t os_now(void); /* monotonic nanoseconds */
-uint32_t os_thread_id(void); /* as the kernel writes it into life words; cached; right after fork too */
+uint32_t os_thread_id(void); /* as the kernel writes it into life words; a system call */
 uint32_t os_user_id(void);
 void os_yield(void);
 unsigned os_cpu_count(void); /* that this process may run on */
@@ -29,8 +29,8 @@ int os_random(void *bytes, size_t length);
 int os_thread_start(const char *name, void (*body)(void *argument), void *argument);
 
 /*
- * Call `leave(value)` when the calling thread ends, for each value registered with the key. One key per process; set with
- * os_thread_exit_value().
+ * os_thread_exit_hook(): once per process, name what to call when a thread ends. It is called for each thread whose
+ * os_thread_exit_value() is not NULL, with that value.
  */
 int os_thread_exit_hook(void (*leave)(void *value));
 int os_thread_exit_value(void *value);
@@ -45,20 +45,38 @@ struct os_wait_word {
 
 /*
  * Sleep until some word is woken or differs from its value, or the deadline (absolute; UINT64_MAX never) passes. Spurious
- * returns are allowed; callers re-check. 0, or STOA_TIMED_OUT. Never fails: an impossible request returns 0 after a yield.
+ * returns are allowed; callers re-check. Returns the number of a word that was woken, OS_WAIT_CHANGED when none is known to have
+ * been (a value differed, a signal came), or OS_WAIT_TIMED_OUT. Never fails.
  */
+#define OS_WAIT_CHANGED (-1)
+#define OS_WAIT_TIMED_OUT (-2)
 int os_wait(const struct os_wait_word *words, unsigned count, uint64_t deadline);
 
 /* Wake every sleeper on the word, in all processes. */
 void os_wake(const _Atomic uint32_t *word);
 
 /*
- * Should this thread die, from now until os_wake_clear(), the system wakes one sleeper on `word` (if the word's low 30
- * bits are zero, see capabilities.relays_wakes). A setter covers the time between its store and its os_wake() with it, a
- * sleeper passes on a wake that it might take to its grave. One word per thread at a time. No system call.
+ * Should this thread die, from now until os_wake_uncover(), the system wakes one sleeper on `word`, whose value must be 0. A
+ * setter covers the time between its store and its os_wake() with it; a sleeper passes on a wake that it would take to its
+ * grave. One word per thread at a time: returns what was covered before, to be given back to os_wake_uncover(). No
+ * system call.
+ *
+ * The word must never hold thread ids: they repeat across containers, and a system that finds this thread's there would
+ * take this thread for its owner.
  */
-void os_wake_on_death(const _Atomic uint32_t *word);
-void os_wake_clear(void);
+const void *os_wake_cover(const _Atomic uint32_t *word);
+void os_wake_uncover(const void *before);
+
+/* The futex half of a 64-bit word, and the other. Little-endian. */
+static inline const _Atomic uint32_t *os_low_half(const _Atomic uint64_t *word)
+{
+	return (const _Atomic uint32_t *)(const void *)word;
+}
+
+static inline const _Atomic uint32_t *os_high_half(const _Atomic uint64_t *word)
+{
+	return (const _Atomic uint32_t *)(const void *)word + 1;
+}
 
 /* ---- life words: proof that a thread has stopped running ---- */
 
@@ -73,10 +91,9 @@ void os_wake_clear(void);
 
 /* The private half: in this process only, zero in a forked child. */
 struct os_life {
-	uint64_t links[2];	   /* os: the kernel's list runs through here */
-	_Atomic uint64_t identity; /* roster: what this thread writes into lock words; 0: not a member */
+	uint64_t links[2];	   /* the system's list of what this thread must mark at its end */
 	_Atomic uint64_t *word;	   /* the life word: generation << 32 | life */
-	_Atomic uint32_t abandoned; /* roster: the handle is closed, leave when this thread comes by */
+	_Atomic uint64_t identity; /* roster: what this thread writes into lock words; 0: not a member */
 };
 
 /*
@@ -96,17 +113,38 @@ bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word);
 /* The calling thread, owner of `life`, stops being so, as if it had ended; the page is unmapped. */
 void os_life_leave(struct os_life *life);
 
+/* ---- the end of other processes, and descriptors to poll ---- */
+
+/* A handle to a process by id. ENOENT, EACCES, ELIMIT. */
+uint64_t os_process_id(void);
+int os_process_open(int64_t id, os_handle *ret_process);
+bool os_process_ended(os_handle process);
+
+/*
+ * Call `ended(argument)` once, from a helper thread, when the process has ended. Stop with os_process_unwatch(), after which
+ * it is not running and will not run. A forked child must watch anew.
+ */
+struct os_process_watch;
+int os_process_watch(os_handle process, void (*ended)(void *argument), void *argument,
+		     struct os_process_watch **ret_watch);
+void os_process_unwatch(struct os_process_watch *watch);
+
+/* A handle that poll(2) or its like reports readable after raise and until clear. Closed with os_handle_close(). */
+int os_notifier_create(os_handle *ret_notifier);
+void os_notifier_raise(os_handle notifier);
+void os_notifier_clear(os_handle notifier);
+
 /* ---- capabilities: probed once, when first asked ---- */
 
 struct os_capabilities {
-	bool relays_wakes;	/* a dying thread's pending wake is passed on also when the word is not zero */
-	bool waits_on_many;	/* os_wait() sleeps on several words at once */
-	bool life_words;	/* os_life_* work */
-	bool noexec_seal;	/* unnamed memory can be sealed non-executable */
-	bool huge_on_request;	/* shared memory uses huge pages when advised */
-	bool populate;		/* pages can be brought in with errors returned */
+	bool relays_wakes;  /* os_wake_cover() works */
+	bool waits_on_many; /* os_wait() sleeps on several words at once */
+	bool life_words;    /* os_life_* work */
 };
 const struct os_capabilities *os_capabilities(void);
+
+/* Try relays_wakes for real, with threads that die; takes milliseconds. For diagnosis and tests. */
+bool os_probe_relay(void);
 
 /* ---- memory objects, maps, names, files, transfer ---- */
 

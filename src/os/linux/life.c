@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linux: life words, by the kernel's robust futex list without its danger.
+ *
+ * A robust mutex in shared memory carries list links there too: a peer that writes them steers the kernel and glibc. Here the
+ * word is the last thing in the shared page and the links fall into the page behind it, which is private:
+ *
+ *      shared page (mapped for this alone)          private page (MADV_WIPEONFORK)
+ *   +--------------------------+------+----+----+   +------+------+-------------------+
+ *   | claims log ...           | life | gen|    |   | prev | next | identity ...      |
+ *   +--------------------------+------+----+----+   +------+------+-------------------+
+ *   0                          4072   4076          4096   4104 = node, life = node - 32
+ *
+ * Peers can write the life word, at worst declaring its owner dead or alive wrongly in this one segment. The links, and so
+ * other segments and the program's own robust mutexes, are out of reach. (Robust futexes: kernel document
+ * locking/robust-futexes.)
+ *
+ * Order: the node is "pending" from before the word names this thread until after it is linked, so that at every
+ * instruction the kernel either finds the word through the pending pointer or the list, or it does not name us.
+ */
+#include <base/atomic.h>
+#include <base/cc.h>
+#include <base/error.h>
+#include <os/linux/robust.h>
+#include <os/linux/sys.h>
+#include <os/os.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define LINK_NEXT 1 /* glibc: links[0] is prev, links[1] next; the list runs through the `next` fields */
+#define LINK_BYTES 8
+
+_Static_assert(OS_LIFE_OFFSET - ROBUST_OFFSET == 4096 + LINK_BYTES,
+	       "`next` must be the second word of the private page");
+_Static_assert(offsetof(struct os_life, links) == 0, "`prev` must be the first");
+
+int os_life_map(os_handle memory, uint64_t offset, struct os_life **ret_life)
+{
+	unsigned char *pair;
+
+	if (!robust_head())
+		return error_set(-STOA_ENOTSUP,
+				 "this C library's robust mutex list has a layout that stoa does not know");
+	pair = SYS(mmap, NULL, 2 * OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (pair == MAP_FAILED)
+		return error_set(-STOA_ENOMEM, "no memory for a life page: %s", strerror(errno));
+	if (SYS(mmap, pair, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (int)memory, (off_t)offset) ==
+		    MAP_FAILED ||
+	    SYS(madvise, pair + OS_PAGE, OS_PAGE, MADV_WIPEONFORK)) {
+		int error = errno == ENOMEM ? -STOA_ELIMIT : -STOA_ESYSTEM;
+
+		error_set(error, "cannot map a life page: %s", strerror(errno));
+		munmap(pair, 2 * OS_PAGE);
+		return error;
+	}
+	*ret_life = (struct os_life *)(void *)(pair + OS_PAGE);
+	(*ret_life)->word = (_Atomic uint64_t *)(void *)(pair + OS_LIFE_OFFSET);
+	return 0;
+}
+
+void os_life_unmap(struct os_life *life)
+{
+	munmap((unsigned char *)life - OS_PAGE, 2 * OS_PAGE);
+}
+
+/* glibc's own enqueue and dequeue, in our words. Bit 0 of a link marks a priority-inheritance neighbour: kept. */
+static void link_first(struct robust_list_head *head, struct os_life *life)
+{
+	uint64_t first = (uint64_t)(uintptr_t)head->list.next;
+	uint64_t node = (uint64_t)(uintptr_t)&life->links[LINK_NEXT];
+
+	life->links[0] = (uint64_t)(uintptr_t)&head->list;
+	life->links[LINK_NEXT] = first;
+	cc_compiler_barrier();
+	*(uint64_t *)(uintptr_t)((first & ~UINT64_C(1)) - LINK_BYTES) = node;
+	cc_compiler_barrier();
+	head->list.next = (struct robust_list *)(uintptr_t)node;
+	cc_compiler_barrier();
+}
+
+static void unlink_node(struct os_life *life)
+{
+	uint64_t previous = life->links[0], next = life->links[LINK_NEXT];
+
+	*(uint64_t *)(uintptr_t)(previous & ~UINT64_C(1)) = next;
+	cc_compiler_barrier();
+	*(uint64_t *)(uintptr_t)((next & ~UINT64_C(1)) - LINK_BYTES) = previous;
+	cc_compiler_barrier();
+}
+
+bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word)
+{
+	struct robust_list_head *head = robust_head();
+	uint32_t generation = (uint32_t)(seen >> 32) + 1;
+	uint64_t word;
+	bool entered;
+
+	if (!generation)
+		generation = 1;
+	word = (uint64_t)generation << 32 | os_thread_id() | (seen & OS_LIFE_WAITERS);
+	head->list_op_pending = (struct robust_list *)(void *)&life->links[LINK_NEXT];
+	cc_compiler_barrier();
+	entered = cas_seq(life->word, &seen, word); /* L1: claims the slot; pairs with L2 in roster_look() */
+	cc_compiler_barrier();
+	if (entered)
+		link_first(head, life);
+	head->list_op_pending = NULL;
+	cc_compiler_barrier();
+	if (entered)
+		*ret_word = word;
+	return entered;
+}
+
+void os_life_leave(struct os_life *life)
+{
+	struct robust_list_head *head = robust_head();
+	uint64_t seen = load_rlx(life->word);
+	uint32_t self = os_thread_id();
+
+	head->list_op_pending = (struct robust_list *)(void *)&life->links[LINK_NEXT];
+	cc_compiler_barrier();
+	unlink_node(life);
+	/* A word that no longer names us was overwritten by an enemy: then it is not ours to end. */
+	while ((uint32_t)(seen & OS_LIFE_ID) == self) {
+		uint64_t dead = (seen & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
+
+		/* L3: all this thread wrote is visible to who sees it dead; pairs with L2 in roster_look() */
+		if (!cas_seq(life->word, &seen, dead))
+			continue;
+		if (seen & OS_LIFE_WAITERS)
+			os_wake(os_low_half(life->word));
+		break;
+	}
+	cc_compiler_barrier();
+	head->list_op_pending = NULL;
+	os_life_unmap(life);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linux: the end of other processes by pidfd, told by one helper thread for all that are watched; and eventfd notifiers.
+ *
+ * The helper "stoa-exits" sleeps in epoll over the pidfds. Watches are found by number, not by pointer, so that one which was
+ * removed while its notice was on the way is simply not found. The lock is held while `ended` runs, which makes
+ * os_process_unwatch() a fence. A forked child has no helper thread: it starts from nothing.
+ */
+#include <base/error.h>
+#include <os/linux/sys.h>
+#include <os/os.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+struct os_process_watch {
+	struct os_process_watch *next;
+	uint64_t number;
+	os_handle process;
+	void (*ended)(void *argument);
+	void *argument;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct os_process_watch *watches;
+static uint64_t last_number;
+static int exits = -1; /* the epoll descriptor */
+
+uint64_t os_process_id(void)
+{
+	return (uint64_t)getpid();
+}
+
+int os_process_open(int64_t id, os_handle *ret_process)
+{
+	long got;
+
+	if (id <= 0 || id > INT32_MAX)
+		return error_set(-STOA_EINVAL, "%lld is not a process id", (long long)id);
+	got = SYS(syscall, SYS_pidfd_open, (pid_t)id, 0);
+	if (got < 0 && errno == ESRCH)
+		return error_set(-STOA_ENOENT, "there is no process %lld", (long long)id);
+	if (got < 0 && (errno == EMFILE || errno == ENFILE))
+		return error_set(-STOA_ELIMIT, "no descriptor left to watch process %lld", (long long)id);
+	if (got < 0 && errno == EPERM)
+		return error_set(-STOA_EACCES, "process %lld may not be watched by this user", (long long)id);
+	if (got < 0)
+		return error_set(-STOA_ESYSTEM, "pidfd_open(%lld): %s", (long long)id, strerror(errno));
+	*ret_process = got;
+	return 0;
+}
+
+bool os_process_ended(os_handle process)
+{
+	struct pollfd poll_one = {.fd = (int)process, .events = POLLIN};
+
+	return poll(&poll_one, 1, 0) == 1;
+}
+
+static void tell(uint64_t number)
+{
+	for (struct os_process_watch *watch = watches; watch; watch = watch->next) {
+		if (watch->number != number)
+			continue;
+		epoll_ctl(exits, EPOLL_CTL_DEL, (int)watch->process, NULL);
+		watch->ended(watch->argument);
+		return;
+	}
+}
+
+static void sleep_and_tell(void *argument)
+{
+	int descriptor = *(int *)argument;
+	struct epoll_event events[16];
+
+	os_free(argument);
+	for (;;) {
+		int count = epoll_wait(descriptor, events, 16, -1);
+
+		if (count < 0 && errno != EINTR)
+			return;
+		pthread_mutex_lock(&lock);
+		for (int i = 0; i < count; i++)
+			tell(events[i].data.u64);
+		pthread_mutex_unlock(&lock);
+	}
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* What a parent watches is the parent's: its epoll set must not be used by two processes. */
+static void after_fork_in_child(void)
+{
+	if (exits >= 0)
+		close(exits);
+	exits = -1;
+	watches = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+/* Called with the lock held. */
+static int start_helper(void)
+{
+	static bool forks_handled;
+	int *argument, descriptor, rc;
+
+	if (exits >= 0)
+		return 0;
+	if (!forks_handled && SYS(pthread_atfork, before_fork, after_fork, after_fork_in_child))
+		return error_set(-STOA_ENOMEM, "no memory to watch processes");
+	forks_handled = true;
+	descriptor = SYS(epoll_create1, EPOLL_CLOEXEC);
+	if (descriptor < 0)
+		return error_set(-STOA_ELIMIT, "no descriptor left to watch processes: %s", strerror(errno));
+	argument = os_allocate(sizeof(*argument));
+	if (!argument) {
+		close(descriptor);
+		return -STOA_ENOMEM;
+	}
+	*argument = descriptor;
+	rc = os_thread_start("stoa-exits", sleep_and_tell, argument);
+	if (rc) {
+		os_free(argument);
+		close(descriptor);
+		return rc;
+	}
+	exits = descriptor;
+	return 0;
+}
+
+int os_process_watch(os_handle process, void (*ended)(void *argument), void *argument,
+		     struct os_process_watch **ret_watch)
+{
+	struct os_process_watch *watch = os_allocate(sizeof(*watch));
+	struct epoll_event event = {.events = EPOLLIN};
+	int rc;
+
+	if (!watch)
+		return -STOA_ENOMEM;
+	pthread_mutex_lock(&lock);
+	rc = start_helper();
+	if (rc)
+		goto out;
+	*watch = (struct os_process_watch){watches, ++last_number, process, ended, argument};
+	event.data.u64 = watch->number;
+	if (SYS(epoll_ctl, exits, EPOLL_CTL_ADD, (int)process, &event)) {
+		rc = error_set(-STOA_ELIMIT, "cannot watch a process: %s", strerror(errno));
+		goto out;
+	}
+	watches = watch;
+	*ret_watch = watch;
+	watch = NULL;
+out:
+	pthread_mutex_unlock(&lock);
+	os_free(watch);
+	return rc;
+}
+
+void os_process_unwatch(struct os_process_watch *watch)
+{
+	pthread_mutex_lock(&lock);
+	for (struct os_process_watch **link = &watches; *link; link = &(*link)->next) {
+		if (*link != watch)
+			continue;
+		*link = watch->next;
+		epoll_ctl(exits, EPOLL_CTL_DEL, (int)watch->process, NULL);
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+	os_free(watch);
+}
+
+int os_notifier_create(os_handle *ret_notifier)
+{
+	int descriptor = SYS(eventfd, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (descriptor < 0)
+		return error_set(-STOA_ELIMIT, "no descriptor left for a notifier: %s", strerror(errno));
+	*ret_notifier = descriptor;
+	return 0;
+}
+
+void os_notifier_raise(os_handle notifier)
+{
+	uint64_t one = 1;
+	ssize_t written = write((int)notifier, &one, sizeof(one));
+
+	(void)written; /* EAGAIN: it is raised to the brim already */
+}
+
+void os_notifier_clear(os_handle notifier)
+{
+	uint64_t count;
+	ssize_t got = read((int)notifier, &count, sizeof(count));
+
+	(void)got; /* EAGAIN: it was clear */
+}

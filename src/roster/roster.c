@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Enrolling, leaving and looking. Uses os and segment.
+ *
+ * Process side: a `roster` per memory object, with a small number that indexes each thread's table of memberships. A membership
+ * belongs to its thread, whose robust list it hangs in; only that thread can take it out. When another thread closes the
+ * last handle, memberships are marked abandoned and leave when their thread next comes by here, or ends.
+ *
+ * Shared side: enrolling is lock-free; a failed compare-and-swap means another thread got the slot.
+ */
+#include <base/counters.h>
+#include <base/error.h>
+#include <roster/roster.h>
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+struct roster {
+	struct roster *next;
+	struct member *members;
+	struct roster_page *pages; /* of slot 1 */
+	uint64_t identity[2];
+	os_handle memory;
+	uint32_t slots;
+	uint32_t users; /* handles */
+	uint32_t index; /* in each thread's table */
+};
+
+struct member {
+	struct member *next;   /* of the same roster */
+	struct roster *roster; /* NULL once abandoned */
+	struct os_life *life;
+};
+
+/* A thread's memberships, by roster index. */
+struct table {
+	uint32_t length;
+	struct member *members[];
+};
+
+CC_THREAD struct roster_hot roster_hot;
+
+static CC_THREAD struct table *table;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below, and rosters' member lists */
+static struct roster *rosters;
+static _Atomic uint32_t abandoned; /* memberships that wait for their thread */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_failed;
+
+static void leave_all(void *value);
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* The child holds no membership: its private pages were wiped. Unmap them, and forget the parent's. */
+static void after_fork_child(void)
+{
+	for (struct roster *roster = rosters; roster; roster = roster->next) {
+		while (roster->members) {
+			struct member *member = roster->members;
+
+			roster->members = member->next;
+			os_life_unmap(member->life);
+			os_free(member);
+		}
+	}
+	for (uint32_t i = 0; table && i < table->length; i++)
+		table->members[i] = NULL;
+	roster_hot = (struct roster_hot){NULL, NULL};
+	store_rlx(&abandoned, 0);
+	pthread_mutex_unlock(&lock);
+}
+
+static void detach(struct roster *roster);
+
+static void set_up(void)
+{
+	once_failed = os_thread_exit_hook(leave_all);
+	if (!once_failed && pthread_atfork(before_fork, after_fork_parent, after_fork_child))
+		once_failed = -STOA_ENOMEM;
+	segment_roster_detach = detach;
+}
+
+/* ---- rosters ---- */
+
+static struct roster *find_roster(const struct stoa_segment *segment)
+{
+	for (struct roster *roster = rosters; roster; roster = roster->next)
+		if (!memcmp(roster->identity, segment->identity, sizeof(roster->identity)))
+			return roster;
+	return NULL;
+}
+
+static uint32_t free_index(void)
+{
+	uint32_t index = 0;
+
+	for (struct roster *roster = rosters; roster;) {
+		bool taken = roster->index == index;
+
+		index += taken;
+		roster = taken ? rosters : roster->next;
+	}
+	return index;
+}
+
+static int map_roster(struct stoa_segment *segment, struct roster **ret_roster)
+{
+	struct roster *roster = os_allocate(sizeof(*roster));
+	void *pages;
+	int rc;
+
+	if (!roster)
+		return -STOA_ENOMEM;
+	rc = os_memory_duplicate(segment->memory, true, &roster->memory);
+	if (rc)
+		goto out;
+	rc = os_map(roster->memory, OS_PAGE, segment->roster_slots * OS_PAGE, OS_READ | OS_WRITE, &pages);
+	if (rc) {
+		os_handle_close(roster->memory);
+		goto out;
+	}
+	roster->pages = pages;
+	roster->slots = segment->roster_slots;
+	memcpy(roster->identity, segment->identity, sizeof(roster->identity));
+	roster->index = free_index();
+	roster->next = rosters;
+	rosters = roster;
+	*ret_roster = roster;
+	roster = NULL;
+out:
+	os_free(roster);
+	return rc;
+}
+
+int roster_attach(struct stoa_segment *segment, struct roster **ret_roster)
+{
+	struct roster *roster = load_acq(&segment->roster); /* A1: pairs with R1 in roster_attach() */
+	int rc = 0;
+
+	if (CC_LIKELY(roster != NULL)) {
+		*ret_roster = roster;
+		return 0;
+	}
+	if (!segment->roster_slots)
+		return error_set(-STOA_ENOTSUP,
+				 "raw and read-only segments cannot hold mutexes, events and semaphores");
+	pthread_once(&once, set_up);
+	if (once_failed)
+		return error_set(once_failed, "the roster cannot be set up in this process");
+	rc = segment_back_slot(segment, 1); /* the relay word is there */
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&lock);
+	roster = load_rlx(&segment->roster);
+	if (!roster) {
+		roster = find_roster(segment);
+		if (!roster)
+			rc = map_roster(segment, &roster);
+		if (!rc) {
+			roster->users++;
+			store_rel(&segment->roster,
+				  roster); /* R1: publishes the roster; pairs with A1 in roster_attach() */
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	if (!rc)
+		*ret_roster = roster;
+	return rc;
+}
+
+const _Atomic uint32_t *roster_relay(const struct roster *roster)
+{
+	return &roster->pages[0].relay;
+}
+
+struct roster_page *roster_page(const struct roster *roster, uint32_t slot)
+{
+	return &roster->pages[slot - 1];
+}
+
+/* ---- leaving ---- */
+
+/* Take a membership of the calling thread out of its robust list and free it. The lock is held. */
+static void leave(uint32_t index)
+{
+	struct member *member = table->members[index];
+
+	table->members[index] = NULL;
+	if (roster_hot.life == member->life)
+		roster_hot = (struct roster_hot){NULL, NULL};
+	if (member->roster) {
+		struct member **link = &member->roster->members;
+
+		while (*link != member)
+			link = &(*link)->next;
+		*link = member->next;
+	} else {
+		store_rlx(&abandoned, load_rlx(&abandoned) - 1);
+	}
+	/* A raw fork that skipped libc's handlers leaves a wiped page: unmap it only. */
+	if (load_rlx(&member->life->identity) || !member->roster)
+		os_life_leave(member->life);
+	else
+		os_life_unmap(member->life);
+	os_free(member);
+}
+
+/* A thread ends: what it holds is abandoned, at the latest now. */
+static void leave_all(void *value)
+{
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = 0; table && i < table->length; i++)
+		if (table->members[i])
+			leave(i);
+	pthread_mutex_unlock(&lock);
+	os_free(value);
+	table = NULL;
+}
+
+/* Leave rosters that other threads have closed. */
+static void leave_abandoned(void)
+{
+	for (uint32_t i = 0; table && i < table->length; i++)
+		if (table->members[i] && !table->members[i]->roster)
+			leave(i);
+}
+
+/*
+ * The last handle closes. This thread's membership leaves now; those of others lose their identity, which ends their fast
+ * path, and leave when their threads come by.
+ */
+static void detach(struct roster *roster)
+{
+	struct roster **link = &rosters;
+
+	pthread_mutex_lock(&lock);
+	if (--roster->users) {
+		pthread_mutex_unlock(&lock);
+		return;
+	}
+	if (table && roster->index < table->length && table->members[roster->index])
+		leave(roster->index);
+	while (roster->members) {
+		struct member *member = roster->members;
+
+		roster->members = member->next;
+		member->roster = NULL;
+		store_rlx(&member->life->identity, 0);
+		store_rlx(&abandoned, load_rlx(&abandoned) + 1);
+	}
+	while (*link != roster)
+		link = &(*link)->next;
+	*link = roster->next;
+	pthread_mutex_unlock(&lock);
+	os_unmap(roster->pages, roster->slots * OS_PAGE);
+	os_handle_close(roster->memory);
+	os_free(roster);
+}
+
+/* ---- enrolling ---- */
+
+static int grow_table(uint32_t index)
+{
+	uint32_t old = table ? table->length : 0;
+	uint32_t length = (index + 8) & ~UINT32_C(7);
+	struct table *bigger;
+	int rc;
+
+	if (index < old)
+		return 0;
+	bigger = os_allocate(sizeof(*table) + length * sizeof(struct member *));
+	if (!bigger)
+		return -STOA_ENOMEM;
+	rc = os_thread_exit_value(bigger);
+	if (rc) {
+		os_free(bigger);
+		return rc;
+	}
+	if (table)
+		memcpy(bigger->members, table->members, old * sizeof(struct member *));
+	bigger->length = length;
+	os_free(table);
+	table = bigger;
+	return 0;
+}
+
+/* Try to become the owner of `slot`. 1: done; 0: it is taken. */
+static int try_slot(struct stoa_segment *segment, struct roster *roster, uint32_t slot, struct member *member)
+{
+	struct roster_page *page = roster_page(roster, slot);
+	uint64_t generation, seen, word;
+	int rc = segment_back_slot(segment, slot);
+
+	if (rc)
+		return rc;
+	seen = load_seq(&page->life); /* L4: pairs with L1 in os_life_enter() and L3 in os_life_leave() */
+	if (seen & OS_LIFE_ID)
+		return 0;
+	roster_finish_claims(segment, page, (seen >> 32) << 32 | slot);
+	/* Sleepers of the last owner, should whoever was woken at its death not have passed it on yet. */
+	if (seen & OS_LIFE_WAITERS)
+		os_wake(os_low_half(&page->life));
+	rc = os_life_map(roster->memory, slot * OS_PAGE, &member->life);
+	if (rc)
+		return rc;
+	if (!os_life_enter(member->life, seen, &word)) {
+		os_life_unmap(member->life);
+		return 0;
+	}
+	store_rlx(&page->claim_state, 0);
+	for (unsigned i = 0; i < ROSTER_CLAIMS_MAX; i++)
+		store_rlx(&page->claims[i], 0);
+	generation = word >> 32;
+	store_rlx(&member->life->identity,
+		  generation << 32 | (generation & 0xffff) << ROSTER_GENERATION16_SHIFT | slot);
+	return 1;
+}
+
+/*
+ * The kernel marks at most 2048 words of a dying thread (ROBUST_LIST_LIMIT), the program's own robust mutexes among them. Those
+ * beyond would stay "alive" for ever.
+ */
+#define MEMBERSHIPS_MAX 1024u
+
+static int check_memberships(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; table && i < table->length; i++)
+		count += table->members[i] != NULL;
+	if (count >= MEMBERSHIPS_MAX)
+		return error_set(-STOA_ELIMIT, "this thread takes part in %u segments; close some", MEMBERSHIPS_MAX);
+	return 0;
+}
+
+/* The lowest free slot, so that few pages are ever used. The lock is held. */
+static int enter(struct stoa_segment *segment, struct roster *roster)
+{
+	struct member *member;
+	int rc = check_memberships();
+
+	if (!rc)
+		rc = grow_table(roster->index);
+	if (rc)
+		return rc;
+	member = os_allocate(sizeof(*member));
+	if (!member)
+		return -STOA_ENOMEM;
+	for (uint32_t slot = 1; slot <= roster->slots; slot++) {
+		rc = try_slot(segment, roster, slot, member);
+		if (rc)
+			break;
+	}
+	if (rc <= 0) {
+		os_free(member);
+		return rc ? rc
+			  : error_set(-STOA_ELIMIT,
+				      "all %" PRIu32 " roster slots of the segment are taken by live "
+				      "threads; create it with more roster_slots",
+				      roster->slots);
+	}
+	member->roster = roster;
+	member->next = roster->members;
+	roster->members = member;
+	table->members[roster->index] = member;
+	counters_add(COUNTER_ENROLMENTS);
+	return 0;
+}
+
+int roster_enrol(struct stoa_segment *segment, uint64_t *ret_identity)
+{
+	struct roster *roster;
+	struct member *member = NULL;
+	int rc = roster_attach(segment, &roster);
+
+	if (rc)
+		return rc;
+	if (table && roster->index < table->length && !load_rlx(&abandoned))
+		member = table->members[roster->index];
+	if (!member || !load_rlx(&member->life->identity)) {
+		pthread_mutex_lock(&lock);
+		leave_abandoned();
+		if (table && roster->index < table->length && table->members[roster->index] &&
+		    !load_rlx(&table->members[roster->index]->life->identity))
+			leave(roster->index);
+		if (!table || roster->index >= table->length || !table->members[roster->index])
+			rc = enter(segment, roster);
+		pthread_mutex_unlock(&lock);
+		if (rc)
+			return rc;
+		member = table->members[roster->index];
+	}
+	roster_hot = (struct roster_hot){roster, member->life};
+	*ret_identity = load_rlx(&member->life->identity);
+	return 0;
+}
+
+/* ---- looking ---- */
+
+int roster_look(struct stoa_segment *segment, uint64_t identity, bool is_short, struct roster_sight *ret_sight)
+{
+	uint32_t slot = (uint32_t)(identity & ROSTER_SLOT_MASK);
+	struct roster *roster;
+	uint64_t generation, named;
+	int rc = roster_attach(segment, &roster);
+
+	if (rc)
+		return rc;
+	if (slot < 1 || slot > roster->slots)
+		return error_set(-STOA_EFORMAT,
+				 "a lock word names roster slot %" PRIu32 " of %" PRIu32 ": the memory was overwritten",
+				 slot, roster->slots);
+	rc = segment_back_slot(segment, slot);
+	if (rc)
+		return rc;
+	ret_sight->life = &roster_page(roster, slot)->life;
+	ret_sight->seen = load_seq(ret_sight->life); /* L2: pairs with L1 in os_life_enter(), L3 in os_life_leave() */
+	generation = ret_sight->seen >> 32;
+	named = identity >> 32;
+	if (is_short) {
+		generation &= 0xffff;
+		named = (identity & ROSTER_SHORT_MASK) >> ROSTER_GENERATION16_SHIFT;
+	}
+	return (ret_sight->seen & OS_LIFE_ID) && generation == named;
+}
+
+bool roster_flag_waiters(struct roster_sight *sight)
+{
+	uint64_t flagged = sight->seen | OS_LIFE_WAITERS;
+
+	if (sight->seen & OS_LIFE_WAITERS)
+		return true;
+	if (!cas_rlx(sight->life, &sight->seen, flagged)) /* the sleep itself compares the word again */
+		return false;
+	sight->seen = flagged;
+	return true;
+}
+
+uint32_t roster_count_alive(struct stoa_segment *segment)
+{
+	struct roster *roster;
+	uint32_t alive = 0;
+
+	if (roster_attach(segment, &roster))
+		return 0;
+	for (uint32_t slot = 1; slot <= roster->slots && !segment_back_slot(segment, slot); slot++)
+		alive += (load_rlx(&roster_page(roster, slot)->life) & OS_LIFE_ID) != 0;
+	return alive;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One thing in a wait, whatever its kind: try to take it, and say what to sleep on until it may be had. The waits of
+ * wait.c and wait_all.c, and every single lock and wait, are made of these.
+ */
+#ifndef SYNC_ITEM_H
+#define SYNC_ITEM_H
+
+#include <roster/roster.h>
+#include <stoa/wait.h>
+#include <sync/object.h>
+
+#define ITEM_BUSY 16 /* not an outcome of the public API: it cannot be taken now */
+
+/* Hostile writers can make a compare-and-swap fail for ever; after that many failures a try says busy. */
+#define ITEM_PATIENCE 1000
+
+enum item_kind {
+	ITEM_MUTEX,
+	ITEM_SIGNAL, /* automatic event, semaphore: taking counts down */
+	ITEM_LATCH,  /* manual event, ended process, finished prefetch: taking changes nothing */
+};
+
+struct item {
+	enum item_kind kind;
+	bool peek;                    /* only look whether it could be taken */
+	struct stoa_segment *segment; /* NULL: private memory of this process */
+	struct roster *roster;        /* of the segment */
+	struct object *object;
+	_Atomic uint64_t *word;
+	uint64_t self;      /* mutex, claims: this thread's identity */
+	uint64_t dead_word; /* mutex, taken with STOA_OWNER_DIED: what was there */
+
+	/* from the last try that found it busy */
+	uint64_t seen;
+	bool has_holder; /* somebody owns or claims it */
+	struct roster_sight holder;
+
+	/* from arming: was it slept on? */
+	bool armed;
+};
+
+/* Set up an item for an object that was checked. Mutexes: enrols the thread, unless `peek`. */
+int item_init(struct item *item, struct stoa_segment *segment, struct object *object, enum item_kind kind, bool peek);
+void item_init_latch(struct item *item, _Atomic uint64_t *word);
+
+/* Take it, without waiting. 0, STOA_OWNER_DIED, ITEM_BUSY, or an error. */
+int item_try(struct item *item);
+
+/*
+ * After ITEM_BUSY: set the flags that make others wake us and write the words to sleep on (at most ITEM_WORDS). Returns
+ * their number, or 0 when something changed: try again.
+ */
+#define ITEM_WORDS 3
+unsigned item_arm(struct item *item, struct os_wait_word *words);
+
+/* After a sleep: a dead holder's other sleepers must look again too, and only one of them was woken. */
+void item_pass_on_death(struct item *item);
+
+/* Before leaving a wait that slept: a signal that is left available was perhaps our wake to pass on. */
+void item_pass_on_signal(struct item *item);
+
+/* Could it be taken now, by one relaxed look? For spinning. */
+bool item_looks_free(const struct item *item);
+
+/* mutex.c */
+int mutex_try(struct item *item);
+void mutex_release(struct object *mutex, uint64_t self);
+void mutex_give_back(struct item *item);
+
+/* signal.c */
+int signal_try(struct item *item);
+int signal_post(struct stoa_segment *segment, struct object *object, uint32_t count, bool saturate);
+int signal_claim(struct item *item);
+bool signal_claim_held(const struct item *item);
+void signal_finish_claim(struct object *object, uint64_t claim, bool take);
+void signal_reset(struct object *object);
+void signal_latch(_Atomic uint64_t *word);
+
+#endif

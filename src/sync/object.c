@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Checking and initialising the 16-byte values. Uses segment. */
+#include <sync/object.h>
+
+#include <inttypes.h>
+
+static const char *kind_name(uint32_t kind)
+{
+	switch (kind) {
+	case OBJECT_MUTEX: return "a mutex";
+	case OBJECT_EVENT_AUTO:
+	case OBJECT_EVENT_MANUAL: return "an event";
+	case OBJECT_SEMAPHORE: return "a semaphore";
+	default: return "not an initialised object";
+	}
+}
+
+int object_check_place(const struct stoa_segment *segment, const void *object, uint32_t right)
+{
+	uintptr_t offset;
+
+	if (!segment || !object)
+		return error_set(-STOA_EINVAL, "no segment or no object was given");
+	if (!segment->rights)
+		return error_set(segment->roster_slots ? -STOA_ERIGHTS : -STOA_ENOTSUP,
+				 "raw and read-only segments cannot hold mutexes, events and semaphores");
+	if ((segment->rights & right) != right)
+		return error_set(-STOA_ERIGHTS, "this handle was opened without the right to %s",
+				 right & STOA_RIGHT_WAIT ? "wait" : "signal");
+	offset = (uintptr_t)object - (uintptr_t)segment->data;
+	if (offset >= segment->reserve || segment->reserve - offset < sizeof(struct object) || offset % 8)
+		return error_set(-STOA_EINVAL, "%p is not an 8-byte aligned place in the segment's data", object);
+	return 0;
+}
+
+int object_check(const struct stoa_segment *segment, const void *object, uint32_t kind, uint32_t right)
+{
+	int rc = object_check_place(segment, object, right);
+	uint32_t found;
+
+	if (rc)
+		return rc;
+	found = load_rlx(&((const struct object *)object)->kind);
+	if (found == OBJECT_EVENT_MANUAL)
+		found = OBJECT_EVENT_AUTO;
+	if (found != kind)
+		return error_set(-STOA_EFORMAT, "the value at offset %" PRIuPTR " is %s, not %s",
+				 (uintptr_t)object - (uintptr_t)segment->data, kind_name(found), kind_name(kind));
+	return 0;
+}
+
+int object_init(const struct stoa_segment *segment, void *place, uint32_t kind, uint32_t maximum, uint64_t word)
+{
+	struct object *object = place;
+	uint64_t offset = (uintptr_t)place - (uintptr_t)segment->data;
+
+	if (offset + sizeof(*object) > stoa_segment_committed(segment))
+		return error_set(-STOA_EUNCOMMITTED, "offset %" PRIu64 " is not committed", offset);
+	store_rlx(&object->maximum, maximum);
+	store_rlx(&object->word, word);
+	store_rlx(&object->kind, kind); /* nobody else may use it yet: whoever tells them orders this */
+	return 0;
+}

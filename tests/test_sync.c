@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: MIT */
+/* Mutex, event, semaphore and the waits: what each call promises, between real processes. Deaths are in test_death.c. */
+#include <harness/test.h>
+#include <stoa/stoa.h>
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SECOND UINT64_C(1000000000)
+
+/* What the roles of a test share. */
+struct board {
+	struct stoa_mutex mutex;
+	struct stoa_event event, reply, manual;
+	struct stoa_semaphore semaphore;
+	_Atomic uint32_t ready;
+	_Atomic uint32_t done;
+	uint64_t plain; /* guarded by the mutex */
+};
+
+static struct stoa_segment *segment;
+static struct board *board;
+
+static void set_up(void)
+{
+	struct stoa_segment_options options = {.commit = sizeof(struct board)};
+
+	CHECK_RC(stoa_segment_create(NULL, 1 << 20, &options, &segment), 0);
+	board = stoa_segment_address(segment);
+	CHECK_RC(stoa_mutex_init(segment, &board->mutex, 0), 0);
+	CHECK_RC(stoa_event_init(segment, &board->event, 0), 0);
+	CHECK_RC(stoa_event_init(segment, &board->reply, 0), 0);
+	CHECK_RC(stoa_event_init(segment, &board->manual, STOA_MANUAL), 0);
+	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 0, 10), 0);
+}
+
+static void tear_down(void)
+{
+	stoa_segment_close(segment);
+}
+
+static struct stoa_waitable event_of(struct stoa_event *event)
+{
+	return (struct stoa_waitable){segment, event, STOA_WAIT_EVENT, 0};
+}
+
+static struct stoa_waitable mutex_of(struct stoa_mutex *mutex)
+{
+	return (struct stoa_waitable){segment, mutex, STOA_WAIT_MUTEX, 0};
+}
+
+static struct stoa_waitable semaphore_of(struct stoa_semaphore *semaphore)
+{
+	return (struct stoa_waitable){segment, semaphore, STOA_WAIT_SEMAPHORE, 0};
+}
+
+/* ---- mutex ---- */
+
+TEST(mutex_misuse_is_an_error)
+{
+	struct stoa_mutex *outside = malloc(sizeof(*outside));
+
+	set_up();
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), -STOA_EDEADLOCK);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), -STOA_EDEADLOCK);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
+	CHECK(strstr(stoa_error_detail(), "does not hold"));
+	CHECK_RC(stoa_mutex_init(segment, outside, 0), -STOA_EINVAL);
+	CHECK_RC(stoa_mutex_init(segment, (void *)((char *)board + 4), 0), -STOA_EINVAL);
+	CHECK_RC(stoa_mutex_init(segment, (void *)((char *)board + (1 << 20) - 8), 0), -STOA_EINVAL);
+	CHECK_RC(stoa_mutex_init(segment, (void *)((char *)board + (1 << 19)), 0), -STOA_EUNCOMMITTED);
+	CHECK_RC(stoa_mutex_init(segment, &board->mutex, 0x80), -STOA_EINVAL);
+	CHECK_RC(stoa_event_wait(segment, (void *)&board->mutex, STOA_TRY), -STOA_EFORMAT);
+	CHECK_RC(stoa_semaphore_post(segment, (void *)&board->event, 1), -STOA_EFORMAT);
+	CHECK_RC(stoa_event_set(NULL, &board->event), -STOA_EINVAL);
+	CHECK_RC(stoa_event_set(segment, NULL), -STOA_EINVAL);
+	free(outside);
+	tear_down();
+}
+
+TEST(raw_segments_hold_no_mutexes)
+{
+	struct stoa_segment_options options = {.flags = STOA_RAW, .commit = 4096};
+	struct stoa_mutex mutex;
+
+	(void)mutex;
+	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &segment), 0);
+	CHECK_RC(stoa_mutex_init(segment, stoa_segment_address(segment), 0), -STOA_ENOTSUP);
+	CHECK_RC(stoa_event_init(segment, stoa_segment_address(segment), 0), -STOA_ENOTSUP);
+	tear_down();
+}
+
+static void hold_until_killed(void *argument)
+{
+	(void)argument;
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
+	atomic_store(&board->ready, 1);
+	for (;;)
+		pause();
+}
+
+static void lock_once(void *argument)
+{
+	int rc = stoa_mutex_lock(segment, &board->mutex, stoa_deadline_in(15 * SECOND));
+
+	(void)argument;
+	CHECK(rc == 0 || rc == STOA_OWNER_DIED);
+	board->plain += rc == STOA_OWNER_DIED ? 1000 : 1;
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+}
+
+TEST(a_dead_owner_is_told_to_exactly_one)
+{
+	pid_t owner, waiters[8];
+	struct stoa_wait_stat before, after;
+
+	set_up();
+	owner = test_role(hold_until_killed, NULL);
+	while (!atomic_load(&board->ready))
+		usleep(1000);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, stoa_deadline_in(SECOND / 100)), STOA_TIMED_OUT);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
+	for (int i = 0; i < 8; i++) {
+		waiters[i] = test_role(lock_once, NULL);
+		test_await_sleep(waiters[i]);
+	}
+	test_kill(owner);
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(test_join(waiters[i]), 0);
+	CHECK_EQ(board->plain, 1007);
+	stoa_wait_stat(&before);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	stoa_wait_stat(&after);
+	CHECK_EQ(after.wakes, before.wakes); /* nobody sleeps: no system call */
+	tear_down();
+}
+
+static void *lock_and_end(void *argument)
+{
+	CHECK_RC(stoa_mutex_lock(argument, &board->mutex, STOA_TRY), 0);
+	return NULL;
+}
+
+TEST(a_thread_that_ends_abandons)
+{
+	pthread_t thread;
+
+	set_up();
+	CHECK_EQ(pthread_create(&thread, NULL, lock_and_end, segment), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_OWNER_DIED);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+
+	tear_down();
+}
+
+static void fork_child(void *argument)
+{
+	(void)argument;
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_TIMED_OUT);
+	atomic_store(&board->ready, 1);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, stoa_deadline_in(15 * SECOND)), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+}
+
+TEST(a_forked_child_is_a_member_of_its_own)
+{
+	pid_t child;
+
+	set_up();
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	child = test_role(fork_child, NULL);
+	while (!atomic_load(&board->ready))
+		usleep(1000);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_EQ(test_join(child), 0);
+	tear_down();
+}
+
+static void add_many(void *argument)
+{
+	unsigned rounds = *(unsigned *)argument;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
+		board->plain++;
+		CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	}
+}
+
+TEST_THREADS(the_mutex_excludes, 60)
+{
+	unsigned rounds = test_rounds(50000, 5000000);
+	pid_t roles[4];
+
+	set_up();
+	for (int i = 0; i < 4; i++)
+		roles[i] = test_role(add_many, &rounds);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(test_join(roles[i]), 0);
+	CHECK_EQ(board->plain, 4ull * rounds);
+	tear_down();
+}
+
+/* ---- event and semaphore ---- */
+
+static void answer(void *argument)
+{
+	unsigned rounds = *(unsigned *)argument;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		CHECK_RC(stoa_event_wait(segment, &board->event, STOA_FOREVER), 0);
+		board->plain++; /* ordered by the events */
+		CHECK_RC(stoa_event_set(segment, &board->reply), 0);
+	}
+}
+
+TEST_THREADS(automatic_events_pass_the_turn, 60)
+{
+	unsigned rounds = test_rounds(5000, 500000);
+	pid_t role;
+
+	set_up();
+	role = test_role(answer, &rounds);
+	for (unsigned i = 0; i < rounds; i++) {
+		board->plain++;
+		CHECK_RC(stoa_event_set(segment, &board->event), 0);
+		CHECK_RC(stoa_event_wait(segment, &board->reply, STOA_FOREVER), 0);
+		CHECK_EQ(board->plain, 2ull * (i + 1));
+	}
+	CHECK_EQ(test_join(role), 0);
+	tear_down();
+}
+
+static void pass_manual(void *argument)
+{
+	(void)argument;
+	CHECK_RC(stoa_event_wait(segment, &board->manual, stoa_deadline_in(15 * SECOND)), 0);
+	atomic_fetch_add(&board->done, 1);
+}
+
+TEST(a_manual_event_lets_all_pass_until_reset)
+{
+	pid_t roles[6];
+
+	set_up();
+	for (int i = 0; i < 6; i++) {
+		roles[i] = test_role(pass_manual, NULL);
+		test_await_sleep(roles[i]);
+	}
+	CHECK_EQ(atomic_load(&board->done), 0);
+	CHECK_RC(stoa_event_set(segment, &board->manual), 0);
+	for (int i = 0; i < 6; i++)
+		CHECK_EQ(test_join(roles[i]), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->manual, STOA_TRY), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->manual, STOA_TRY), 0);
+	CHECK_RC(stoa_event_reset(segment, &board->manual), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->manual, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_init(segment, &board->event, STOA_SIGNALED), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
+	tear_down();
+}
+
+TEST(semaphores_count_and_refuse_to_overflow)
+{
+	set_up();
+	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 11, 10), -STOA_EINVAL);
+	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 0, 0), -STOA_EINVAL);
+	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 0, STOA_SEMAPHORE_MAX + 1), -STOA_EINVAL);
+	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 2, 3), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 2), -STOA_EOVERFLOW);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, UINT32_MAX), -STOA_EOVERFLOW);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, stoa_deadline_in(SECOND / 100)), STOA_TIMED_OUT);
+	tear_down();
+}
+
+static void take_many(void *argument)
+{
+	unsigned rounds = *(unsigned *)argument;
+
+	for (unsigned i = 0; i < rounds; i++)
+		CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_FOREVER), 0);
+	atomic_fetch_add(&board->done, rounds);
+}
+
+TEST_THREADS(every_post_is_taken_once, 60)
+{
+	unsigned rounds = test_rounds(5000, 500000);
+	pid_t roles[3];
+
+	set_up();
+	for (int i = 0; i < 3; i++)
+		roles[i] = test_role(take_many, &rounds);
+	for (unsigned posted = 0; posted < 3 * rounds;) {
+		int rc = stoa_semaphore_post(segment, &board->semaphore, 1);
+
+		CHECK(rc == 0 || rc == -STOA_EOVERFLOW);
+		if (rc)
+			usleep(10);
+		else
+			posted++;
+	}
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(test_join(roles[i]), 0);
+	CHECK_EQ(atomic_load(&board->done), 3 * rounds);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), STOA_TIMED_OUT);
+	tear_down();
+}
+
+/* ---- any and all ---- */
+
+TEST(wait_any_takes_exactly_one_the_lowest)
+{
+	struct stoa_waitable set[3];
+	size_t index = 77;
+
+	set_up();
+	set[0] = event_of(&board->event);
+	set[1] = semaphore_of(&board->semaphore);
+	set[2] = mutex_of(&board->mutex);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), STOA_TIMED_OUT);
+	CHECK_RC(stoa_wait_any(set, 2, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
+	CHECK_EQ(index, 77);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 2);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), -STOA_EDEADLOCK);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), 0);
+	CHECK_EQ(index, 0);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), 0);
+	CHECK_EQ(index, 1);
+	set[2] = set[0];
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_all(set, 3, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_any(set, 0, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_any(set, STOA_WAIT_MAX + 1, STOA_TRY, &index), -STOA_EINVAL);
+	set[0].kind = 99;
+	CHECK_RC(stoa_wait_any(set, 1, STOA_TRY, &index), -STOA_EINVAL);
+	tear_down();
+}
+
+TEST(wait_all_takes_all_or_none)
+{
+	struct stoa_waitable set[4];
+	size_t index;
+
+	set_up();
+	set[0] = mutex_of(&board->mutex);
+	set[1] = event_of(&board->event);
+	set[2] = event_of(&board->manual);
+	set[3] = semaphore_of(&board->semaphore);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	CHECK_RC(stoa_wait_all(set, 4, STOA_TRY, &index), STOA_TIMED_OUT);
+	CHECK_RC(stoa_wait_all(set, 4, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
+	/* None was taken: */
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_event_set(segment, &board->manual), 0);
+	CHECK_RC(stoa_wait_all(set, 4, STOA_TRY, &index), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_wait(segment, &board->manual, STOA_TRY), 0);
+	tear_down();
+}
+
+TEST(wait_all_that_backs_off_keeps_the_news_of_a_dead_owner)
+{
+	struct stoa_waitable set[2];
+	size_t index = 9;
+	pid_t owner;
+
+	set_up();
+	owner = test_role(hold_until_killed, NULL);
+	while (!atomic_load(&board->ready))
+		usleep(1000);
+	test_kill(owner);
+	set[0] = event_of(&board->event);
+	set[1] = mutex_of(&board->mutex);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_TRY, &index), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_TRY, &index), STOA_OWNER_DIED);
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	tear_down();
+}
+
+static void dine(void *argument)
+{
+	unsigned rounds = *(unsigned *)argument;
+	struct stoa_waitable set[3] = {semaphore_of(&board->semaphore), event_of(&board->event),
+				       mutex_of(&board->mutex)};
+
+	for (unsigned i = 0; i < rounds; i++) {
+		CHECK_RC(stoa_wait_all(set, 3, STOA_FOREVER, NULL), 0);
+		board->plain++;
+		CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+		CHECK_RC(stoa_event_set(segment, &board->event), 0);
+		CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	}
+}
+
+/* Others take single things of the set all the time. */
+static void snack(void *argument)
+{
+	(void)argument;
+	while (!atomic_load(&board->done)) {
+		if (!stoa_event_wait(segment, &board->event, STOA_TRY))
+			CHECK_RC(stoa_event_set(segment, &board->event), 0);
+		if (!stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY))
+			CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	}
+}
+
+TEST_THREADS(wait_all_excludes_and_never_deadlocks, 60)
+{
+	unsigned rounds = test_rounds(2000, 200000);
+	pid_t diners[3], other;
+
+	set_up();
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 2), 0);
+	other = test_role(snack, NULL);
+	for (int i = 0; i < 3; i++)
+		diners[i] = test_role(dine, &rounds);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(test_join(diners[i]), 0);
+	atomic_store(&board->done, 1);
+	CHECK_EQ(test_join(other), 0);
+	CHECK_EQ(board->plain, 3ull * rounds);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), STOA_TIMED_OUT);
+	tear_down();
+}
+
+/* Waits across segments. */
+static void signal_in_both(void *argument)
+{
+	struct stoa_segment *other = argument;
+	struct stoa_event *event = stoa_segment_address(other);
+
+	CHECK_RC(stoa_event_wait(segment, &board->reply, STOA_FOREVER), 0);
+	CHECK_RC(stoa_event_set(other, event), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->reply, STOA_FOREVER), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_event_set(other, event), 0);
+}
+
+TEST(waits_span_segments)
+{
+	struct stoa_segment_options options = {.commit = 4096};
+	struct stoa_segment *other;
+	struct stoa_waitable set[2];
+	size_t index;
+	pid_t role;
+
+	set_up();
+	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &other), 0);
+	CHECK_RC(stoa_event_init(other, stoa_segment_address(other), 0), 0);
+	set[0] = event_of(&board->event);
+	set[1] = (struct stoa_waitable){other, stoa_segment_address(other), STOA_WAIT_EVENT, 0};
+	role = test_role(signal_in_both, other);
+	CHECK_RC(stoa_event_set(segment, &board->reply), 0);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_event_set(segment, &board->reply), 0);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_FOREVER, NULL), 0);
+	CHECK_EQ(test_join(role), 0);
+	stoa_segment_close(other);
+	tear_down();
+}
+
+/* ---- processes, watches ---- */
+
+static void idle(void *argument)
+{
+	(void)argument;
+	for (;;)
+		pause();
+}
+
+TEST(the_end_of_a_process_is_a_waitable)
+{
+	struct stoa_process *process;
+	struct stoa_waitable set[2];
+	size_t index;
+	pid_t role;
+
+	set_up();
+	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
+	role = test_role(idle, NULL);
+	CHECK_RC(stoa_process_open(role, &process), 0);
+	set[0] = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
+	set[1] = event_of(&board->event);
+	CHECK_EQ(stoa_process_exited(process), 0);
+	CHECK_RC(stoa_wait_any(set, 2, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
+	kill(role, SIGKILL);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 0);
+	CHECK_EQ(stoa_process_exited(process), 1);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), 0);
+	stoa_process_close(process);
+	CHECK_EQ(test_join(role), -SIGKILL);
+	CHECK_RC(stoa_process_open(role, &process), -STOA_ENOENT);
+	CHECK_RC(stoa_process_open(0, &process), -STOA_EINVAL);
+	tear_down();
+}
+
+static int readable(const struct stoa_watch *watch, int milliseconds)
+{
+	struct pollfd descriptor = {.fd = stoa_watch_descriptor(watch), .events = POLLIN};
+
+	return poll(&descriptor, 1, milliseconds);
+}
+
+TEST(a_watch_makes_a_descriptor_readable)
+{
+	struct stoa_waitable thing;
+	struct stoa_watch *watch;
+
+	set_up();
+	thing = event_of(&board->event);
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0); /* it was not taken */
+	CHECK_RC(stoa_watch_arm(watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	stoa_watch_close(watch);
+	thing = mutex_of(&board->mutex);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	stoa_watch_close(watch);
+	tear_down();
+}
+
+/* ---- by name ---- */
+
+static void by_name(void *argument)
+{
+	const char *name = argument;
+	struct stoa_sync_options options = {.disposition = STOA_OPEN_ONLY, .rights = STOA_RIGHT_SIGNAL};
+	struct stoa_segment *handle;
+	struct stoa_event *event;
+
+	CHECK_RC(stoa_event_open(name, &options, &handle, &event), STOA_EXISTED);
+	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), -STOA_ERIGHTS);
+	CHECK_RC(stoa_event_set(handle, event), 0);
+	stoa_segment_close(handle);
+}
+
+TEST(named_objects_meet_by_name_with_reduced_rights)
+{
+	const char *name = test_name("event");
+	struct stoa_sync_options options = {.disposition = STOA_CREATE_ONLY};
+	struct stoa_segment *handle, *other;
+	struct stoa_event *event;
+	struct stoa_mutex *mutex;
+	pid_t role;
+
+	CHECK_RC(stoa_event_open(name, &options, &handle, &event), 0);
+	CHECK_RC(stoa_event_open(name, &options, &other, &event), -STOA_EEXIST);
+	CHECK_RC(stoa_mutex_open(name, NULL, &other, &mutex), -STOA_EKIND);
+	CHECK_RC(stoa_segment_open(name, NULL, &other), -STOA_EKIND);
+	role = test_role(by_name, (void *)(uintptr_t)name);
+	CHECK_RC(stoa_event_wait(handle, event, STOA_FOREVER), 0);
+	CHECK_EQ(test_join(role), 0);
+	stoa_segment_close(handle);
+	options.disposition = STOA_OPEN_ONLY;
+	CHECK_RC(stoa_event_open(name, &options, &handle, &event), -STOA_ENOENT);
+}
+
+TEST(named_objects_begin_as_their_creator_says)
+{
+	struct stoa_sync_options options = {.flags = STOA_OWNED};
+	struct stoa_segment *mutexes, *again, *semaphores, *waiter;
+	struct stoa_mutex *mutex, *same;
+	struct stoa_semaphore *semaphore;
+
+	CHECK_RC(stoa_mutex_open(test_name("m"), &options, &mutexes, &mutex), 0);
+	CHECK_RC(stoa_mutex_open(test_name("m"), &options, &again, &same), STOA_EXISTED);
+	CHECK_RC(stoa_mutex_lock(again, same, STOA_TRY), -STOA_EDEADLOCK);
+	CHECK_RC(stoa_mutex_unlock(mutexes, mutex), 0);
+	stoa_segment_close(again);
+	stoa_segment_close(mutexes);
+	options = (struct stoa_sync_options){.initial = 2, .maximum = 2};
+	CHECK_RC(stoa_semaphore_open(test_name("s"), &options, &semaphores, &semaphore), 0);
+	CHECK_RC(stoa_semaphore_post(semaphores, semaphore, 1), -STOA_EOVERFLOW);
+	options.rights = STOA_RIGHT_WAIT;
+	CHECK_RC(stoa_semaphore_open(test_name("s"), &options, &waiter, &semaphore), STOA_EXISTED);
+	CHECK_RC(stoa_semaphore_wait(waiter, semaphore, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_post(waiter, semaphore, 1), -STOA_ERIGHTS);
+	stoa_segment_close(waiter);
+	stoa_segment_close(semaphores);
+	options.rights = 0x10;
+	CHECK_RC(stoa_semaphore_open(test_name("s"), &options, &waiter, &semaphore), -STOA_EINVAL);
+}
+
+TEST(a_full_roster_is_an_error)
+{
+	struct stoa_segment_options options = {.commit = 4096, .roster_slots = 1};
+	pid_t owner;
+
+	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &segment), 0);
+	board = stoa_segment_address(segment);
+	CHECK_RC(stoa_mutex_init(segment, &board->mutex, 0), 0);
+	owner = test_role(hold_until_killed, NULL);
+	while (!atomic_load(&board->ready))
+		usleep(1000);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), -STOA_ELIMIT);
+	test_kill(owner);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_OWNER_DIED);
+	tear_down();
+}
