@@ -161,6 +161,39 @@ TEST(a_thread_that_ends_abandons)
 	tear_down();
 }
 
+TEST(two_handles_on_a_segment_are_one_membership)
+{
+	struct stoa_segment *second;
+	int descriptor;
+
+	set_up();
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &second), 0);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	CHECK_RC(stoa_mutex_unlock(second, stoa_segment_address(second)), 0);
+	CHECK_RC(stoa_mutex_lock(second, stoa_segment_address(second), STOA_TRY), 0);
+	stoa_segment_close(second);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	tear_down();
+}
+
+TEST(a_finished_prefetch_is_a_waitable)
+{
+	struct stoa_prefetch *prefetch;
+	struct stoa_waitable set[2];
+	size_t index;
+
+	set_up();
+	CHECK_RC(stoa_segment_prefetch(segment, 0, 4096, &prefetch), 0);
+	set[0] = event_of(&board->event);
+	set[1] = (struct stoa_waitable){NULL, prefetch, STOA_WAIT_PREFETCH, 0};
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_TRY), 0);
+	stoa_prefetch_close(prefetch);
+	tear_down();
+}
+
 static void fork_child(void *argument)
 {
 	(void)argument;

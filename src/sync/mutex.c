@@ -145,8 +145,8 @@ int stoa_mutex_unlock(struct stoa_segment *segment, struct stoa_mutex *mutex)
 	struct object *object = (struct object *)(void *)mutex;
 	uint64_t self = roster_self(segment);
 
-	if (CC_UNLIKELY(!self) && segment && segment->rights && load_rlx(&segment->roster) &&
-	    roster_enrol(segment, &self))
+	/* Locked through another handle on the same segment, perhaps. */
+	if (CC_UNLIKELY(!self) && (object_check_place(segment, mutex, STOA_RIGHT_WAIT) || roster_enrol(segment, &self)))
 		return refuse_unlock(segment, mutex);
 	if (CC_UNLIKELY(!self || (load_rlx(&object->word) & ~MUTEX_WAITERS) != self))
 		return refuse_unlock(segment, mutex);

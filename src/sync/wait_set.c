@@ -207,6 +207,7 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 		if (rc)
 			return rc;
 		break;
+	case STOA_WAIT_PREFETCH: word = segment_prefetch_word(thing->object); break;
 	default: return error_set(-STOA_EINVAL, "%" PRIu32 " is not a kind of waitable", thing->kind);
 	}
 	item_init_latch(ret_item, word);
