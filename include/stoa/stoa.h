@@ -8,6 +8,7 @@
 #include <stoa/transfer.h>
 #include <stoa/sync.h>
 #include <stoa/wait.h>
+#include <stoa/inspect.h>
 
 #define STOA_VERSION_MAJOR 0
 #define STOA_VERSION_MINOR 1

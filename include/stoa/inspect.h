@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking at named objects and at this system from outside: for tools, tests and monitoring. Nothing here maps or changes what it
+ * looks at, and damaged objects can be opened too: that is what checking is for.
+ *
+ * Threads: an inspector is used by one thread at a time. Not for signal handlers. May block on nobody.
+ */
+#ifndef STOA_INSPECT_H
+#define STOA_INSPECT_H
+
+#include <stdint.h>
+#include <stoa/error.h>
+#include <stoa/segment.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct stoa_inspector; /* a handle, of this process only */
+
+/*
+ * Open what has the name, of whatever kind and in whatever state, for looking. While it is open it counts as a user of the name,
+ * so a transient one does not go; close it soon. `flags`: 0 or STOA_GLOBAL. The caller owns *ret_inspector.
+ * ENAME, ENOENT, EACCES (owner in the detail), EFORMAT (no object at all: e.g. a symbolic link), ENOMEM, ELIMIT, EBUSY, ESYSTEM.
+ */
+STOA_API int stoa_inspect_open(const char *name, uint32_t flags, struct stoa_inspector **ret_inspector);
+STOA_API void stoa_inspect_close(struct stoa_inspector *inspector); /* NULL is allowed */
+
+#define STOA_KIND_DAMAGED UINT32_MAX /* beside the kinds of stoa/segment.h: its header cannot be read */
+
+struct stoa_inspection {
+	uint32_t kind;  /* STOA_KIND_* */
+	int32_t header; /* 0, or why the header is refused: -STOA_EFORMAT, -STOA_EVERSION; its fields below are 0 then */
+	/* From the system. */
+	uint64_t length;    /* of the whole memory object: header, roster and data */
+	uint64_t resident;  /* bytes of memory behind it */
+	uint64_t object[2]; /* the object's identity among those open now: device and inode where there are such */
+	uint32_t owner;     /* numeric user id */
+	uint32_t unused;    /* 0 */
+	/* From the header. */
+	uint32_t flags; /* STOA_RAW, STOA_PERSISTENT, ... */
+	uint32_t huge;  /* STOA_HUGE_* */
+	uint64_t reserve;
+	uint64_t committed;   /* from length and data_offset */
+	uint64_t data_offset; /* of the data in the object; before it lie the header's page and the roster's */
+	uint64_t identity;    /* random, made at creation */
+	uint32_t roster_slots;
+	uint32_t roster_alive; /* threads now taking part */
+};
+
+/* How it is now. ESYSTEM, EIO. */
+STOA_API int stoa_inspect_get(const struct stoa_inspector *inspector, struct stoa_inspection *ret_inspection);
+
+/* The object's descriptor, read-only, for the system's own calls. It belongs to the inspector. */
+STOA_API int stoa_inspect_descriptor(const struct stoa_inspector *inspector);
+
+/* A place of the roster that some thread has used. */
+struct stoa_member {
+	uint32_t slot;       /* from 1 */
+	uint32_t generation; /* how many threads have had it */
+	uint32_t thread;     /* id of the thread that has it now, as in its own container; 0: it has ended */
+	uint32_t claims;     /* objects that it holds for an unfinished wait for all */
+};
+
+/* The first used place from slot `from` on. ENOENT when there is none: the end. EFORMAT when the header is refused. */
+STOA_API int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_t from, struct stoa_member *ret_member);
+
+/* What a check tells: remarks about what is in order and worth knowing, and damage. */
+#define STOA_REMARK 0
+#define STOA_DAMAGE 1
+
+/*
+ * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event or semaphore) with what
+ * it may be, and call report(argument, STOA_REMARK or STOA_DAMAGE, sentence) for each finding. The number of damages, or a
+ * negative error when it cannot be read. Data in segments means nothing to stoa and is not looked at. While others use the
+ * object it changes under the check; every single finding still holds for some moment.
+ */
+STOA_API int stoa_inspect_check(const struct stoa_inspector *inspector,
+				void (*report)(void *argument, int severity, const char *sentence), void *argument);
+
+/* What this library found out about the system it runs on; each 0 or 1. */
+struct stoa_capabilities {
+	uint32_t relays_wakes;    /* a dying waiter's wake-up is passed on; tried out, takes milliseconds */
+	uint32_t waits_on_many;   /* sleeping on several words at once */
+	uint32_t life_words;      /* the system tells the end of threads */
+	uint32_t noexec_seal;     /* unnamed memory is sealed against execution */
+	uint32_t huge_on_request; /* shared memory uses huge pages when asked */
+	uint32_t populate;        /* pages can be brought in with errors returned */
+	uint32_t read_only_maps;  /* immutable memory can be mapped shared by readers */
+	uint32_t unused;          /* 0 */
+};
+STOA_API int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

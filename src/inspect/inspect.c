@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking at named objects by reading, never by mapping: readable objects cannot raise a signal or be changed that way, and
+ * damaged ones can be looked at like any other.
+ */
+#include <inspect/inspect.h>
+
+#include <base/error.h>
+#include <inttypes.h>
+#include <roster/roster.h>
+#include <segment/segment.h>
+#include <string.h>
+
+/* The header: in the name's record when the segment is raw, else in the object. */
+static int learn_header(struct stoa_inspector *inspector, const unsigned char *record, size_t record_length)
+{
+	if (record_length == 0)
+		return header_read(inspector->memory, &inspector->header);
+	inspector->raw = true;
+	if (record_length != sizeof(inspector->header))
+		return error_set(-STOA_EFORMAT, "a record of %zu bytes is not a raw segment's", record_length);
+	memcpy(&inspector->header, record, sizeof(inspector->header));
+	return header_valid(&inspector->header, true);
+}
+
+static int open_inspector(const char *name, uint32_t flags, struct stoa_inspector *inspector)
+{
+	unsigned char record[OS_NAME_RECORD_MAX];
+	size_t record_length = 0;
+	uint32_t how = OS_NAME_READ_ONLY | (flags & STOA_GLOBAL ? OS_NAME_GLOBAL : 0);
+	int rc = os_name_open(name, how, &inspector->memory, record, &record_length, &inspector->name);
+
+	if (rc < 0)
+		return error_prefix(rc, "segment '%s'", name);
+	inspector->header_result = learn_header(inspector, record, record_length);
+	if (inspector->header_result < 0)
+		memset(&inspector->header, 0, sizeof(inspector->header));
+	return 0;
+}
+
+int stoa_inspect_open(const char *name, uint32_t flags, struct stoa_inspector **ret_inspector)
+{
+	struct stoa_inspector *inspector;
+	int rc;
+
+	if (!name || !ret_inspector || flags & ~STOA_GLOBAL)
+		return error_set(-STOA_EINVAL, "inspecting takes a name, and STOA_GLOBAL or nothing");
+	rc = segment_check_name(name);
+	if (rc < 0)
+		return rc;
+	inspector = os_allocate(sizeof(*inspector));
+	if (!inspector)
+		return -STOA_ENOMEM;
+	rc = open_inspector(name, flags, inspector);
+	if (rc < 0) {
+		os_free(inspector);
+		return rc;
+	}
+	*ret_inspector = inspector;
+	return 0;
+}
+
+void stoa_inspect_close(struct stoa_inspector *inspector)
+{
+	if (!inspector)
+		return;
+	os_handle_close(inspector->memory);
+	os_name_close(inspector->name);
+	os_free(inspector);
+}
+
+int inspect_read(const struct stoa_inspector *inspector, uint64_t offset, void *bytes, size_t length)
+{
+	size_t got = 0;
+	int rc = os_memory_read(inspector->memory, offset, bytes, length, &got);
+
+	if (rc == 0)
+		memset((char *)bytes + got, 0, length - got);
+	return rc;
+}
+
+int stoa_inspect_descriptor(const struct stoa_inspector *inspector)
+{
+	return (int)inspector->memory;
+}
+
+/* A slot's life word; 0 where no thread ever was. */
+static int read_life(const struct stoa_inspector *inspector, uint32_t slot, uint64_t *ret_life)
+{
+	return inspect_read(inspector, (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET, ret_life, sizeof(*ret_life));
+}
+
+static int count_claims(const struct stoa_inspector *inspector, uint32_t slot, uint32_t *ret_claims)
+{
+	uint64_t words[1 + ROSTER_CLAIMS_MAX]; /* claim_state, claims */
+	int rc = inspect_read(inspector, (uint64_t)slot * OS_PAGE, words, sizeof(words));
+
+	if (rc < 0)
+		return rc;
+	*ret_claims = 0;
+	for (unsigned i = 1; (uint32_t)words[0] != ROSTER_CLAIMS_NONE && i <= ROSTER_CLAIMS_MAX; i++)
+		*ret_claims += words[i] != 0;
+	return 0;
+}
+
+int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_t from, struct stoa_member *ret_member)
+{
+	struct stoa_member member = {0};
+	uint64_t life = 0;
+	int rc = 0;
+
+	if (inspector->header_result < 0)
+		return error_set(-STOA_EFORMAT, "its header is damaged, so nothing tells where the roster is");
+	for (member.slot = from ? from : 1; member.slot <= inspector->header.roster_slots; member.slot++) {
+		rc = read_life(inspector, member.slot, &life);
+		if (rc < 0 || life)
+			break;
+	}
+	if (rc < 0)
+		return rc;
+	if (!life)
+		return error_set(-STOA_ENOENT, "no roster slot from %" PRIu32 " on has been used", from);
+	member.generation = (uint32_t)(life >> 32);
+	member.thread = life & OS_LIFE_DIED ? 0 : (uint32_t)life & OS_LIFE_ID;
+	rc = count_claims(inspector, member.slot, &member.claims);
+	if (rc == 0)
+		*ret_member = member;
+	return rc;
+}
+
+static int count_alive(const struct stoa_inspector *inspector, uint32_t *ret_alive)
+{
+	uint32_t alive = 0;
+
+	for (uint32_t slot = 1; slot <= inspector->header.roster_slots; slot++) {
+		uint64_t life;
+		int rc = read_life(inspector, slot, &life);
+
+		if (rc < 0)
+			return rc;
+		alive += (life & OS_LIFE_ID) != 0 && !(life & OS_LIFE_DIED);
+	}
+	*ret_alive = alive;
+	return 0;
+}
+
+int stoa_inspect_get(const struct stoa_inspector *inspector, struct stoa_inspection *ret_inspection)
+{
+	const struct segment_header *header = &inspector->header;
+	struct stoa_inspection result = {.kind = STOA_KIND_DAMAGED, .header = inspector->header_result};
+	struct os_memory_info info;
+	int rc = os_memory_info(inspector->memory, &info);
+
+	if (rc == 0)
+		rc = count_alive(inspector, &result.roster_alive);
+	if (rc < 0)
+		return rc;
+	result.length = info.length;
+	result.resident = info.resident;
+	result.object[0] = info.identity[0];
+	result.object[1] = info.identity[1];
+	result.owner = info.owner;
+	if (inspector->header_result == 0) {
+		result.kind = header->kind;
+		result.flags = header->flags;
+		result.huge = header->huge;
+		result.reserve = header->reserve;
+		result.data_offset = header->data_offset;
+		result.committed = info.length > header->data_offset ? info.length - header->data_offset : 0;
+		result.identity = header->identity[0];
+		result.roster_slots = header->roster_slots;
+	}
+	*ret_inspection = result;
+	return 0;
+}
+
+int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities)
+{
+	const struct os_capabilities *waits = os_capabilities();
+	const struct os_memory_capabilities *memory = os_memory_capabilities();
+
+	if (!ret_capabilities)
+		return error_set(-STOA_EINVAL, "no place for the answer");
+	*ret_capabilities = (struct stoa_capabilities){
+		.relays_wakes = os_probe_relay(),
+		.waits_on_many = waits->waits_on_many,
+		.life_words = waits->life_words,
+		.noexec_seal = memory->noexec_seal,
+		.huge_on_request = memory->huge_on_request,
+		.populate = memory->populate,
+		.read_only_maps = memory->read_only_maps,
+	};
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The inspector, and what its two files share. Uses os, segment's header, and the layouts of roster and sync. */
+#ifndef INSPECT_INSPECT_H
+#define INSPECT_INSPECT_H
+
+#include <os/os.h>
+#include <segment/header.h>
+#include <stoa/inspect.h>
+
+struct stoa_inspector {
+	os_handle memory;
+	struct os_name *name;
+	struct segment_header header; /* checked when header_result is 0 */
+	int header_result;
+	bool raw; /* its header is the name's record */
+};
+
+/*
+ * Copy bytes of the object; what lies beyond its end reads as zero, as holes do. Nothing is mapped, so a peer that cuts the object
+ * meanwhile harms nobody.
+ */
+int inspect_read(const struct stoa_inspector *inspector, uint64_t offset, void *bytes, size_t length);
+
+#endif
