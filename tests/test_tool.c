@@ -114,7 +114,8 @@ static void check_size(const char *text, uint64_t bytes, const char *again)
 
 TEST(sizes)
 {
-	static const char *const bad[] = {"", "-1", "1e3", "GiB", "1GiBs", "1 2", "17179869184GiB", "99999999999999999999"};
+	static const char *const bad[] = {
+		"", "-1", "1e3", "GiB", "1GiBs", "1 2", "17179869184GiB", "99999999999999999999"};
 	uint64_t bytes = 7;
 
 	check_size("0", 0, "0");
@@ -155,7 +156,10 @@ TEST(safe_text)
 	CHECK_STR(text_safe_string("\xf4\x90\x80\x80", buffer, sizeof(buffer)), "\\xf4\\x90\\x80\\x80");
 	CHECK_STR(text_safe_string("a\xe2\x82", buffer, sizeof(buffer)), "a\\xe2\\x82");
 	/* C1 control, right-to-left override. */
-	CHECK_STR(text_safe_string("\xc2\x9b" "1m\xe2\x80\xae", buffer, sizeof(buffer)), "\\u{9b}1m\\u{202e}");
+	CHECK_STR(text_safe_string("\xc2\x9b"
+				   "1m\xe2\x80\xae",
+				   buffer, sizeof(buffer)),
+		  "\\u{9b}1m\\u{202e}");
 	CHECK_STR(text_safe_string("0123456789", buffer, 8), "0123...");
 	CHECK_STR(text_safe_string("0123456", buffer, 8), "0123456");
 }
@@ -283,7 +287,8 @@ TEST(ls_all_finds_anonymous_shared_memory)
 
 	CHECK(map != MAP_FAILED);
 	snprintf(pid, sizeof(pid), "\"pid\":%d,", (int)getpid());
-	for (char *line = strtok((char *)(uintptr_t)run_stoa("ls", "-a", "--json", NULL)->out, "\n"); line; line = strtok(NULL, "\n"))
+	for (char *line = strtok((char *)(uintptr_t)run_stoa("ls", "-a", "--json", NULL)->out, "\n"); line;
+	     line = strtok(NULL, "\n"))
 		found |= strstr(line, "\"kind\":\"anon\"") && strstr(line, "\"size\":3145728") && strstr(line, pid);
 	CHECK(found);
 	CHECK_SYS(munmap(map, 3 << 20));
@@ -338,7 +343,8 @@ TEST(doctor_examines)
 /* It reports what is, not what should be: under a limit of our making it says so. */
 TEST(doctor_sees_a_limit)
 {
-	int status = system("ulimit -f 2048; " STOA_TOOL " doctor --json --quiet | grep -q '\"RLIMIT_FSIZE\",\"level\":\"warn\"'");
+	int status = system("ulimit -f 2048; " STOA_TOOL
+			    " doctor --json --quiet | grep -q '\"RLIMIT_FSIZE\",\"level\":\"warn\"'");
 
 	CHECK_EQ(WEXITSTATUS(status), 0);
 }

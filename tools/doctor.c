@@ -92,10 +92,15 @@ int command_doctor(int argc, char **argv)
 		{0, "json", OPTION_FLAG, &json, NULL, "one JSON object per line"},
 	};
 	const struct usage usage = {
-		"doctor", "", "Tell what this system offers to stoa: for each thing whether it is there, what follows where it is not,\n"
-			      "and how to turn it on. Changes nothing. 'ok' is as it should be, 'warn' works with a consequence, 'off'\n"
-			      "is not there and stoa does without it. The exit status is 0 whatever is found.",
-		options, sizeof(options) / sizeof(options[0]), 0, 0,
+		"doctor",
+		"",
+		"Tell what this system offers to stoa: for each thing whether it is there, what follows where it is not,\n"
+		"and how to turn it on. Changes nothing. 'ok' is as it should be, 'warn' works with a consequence, 'off'\n"
+		"is not there and stoa does without it. The exit status is 0 whatever is found.",
+		options,
+		sizeof(options) / sizeof(options[0]),
+		0,
+		0,
 		"  $ stoa doctor                 everything\n"
 		"  $ stoa doctor --quiet         what could be better\n"
 		"  $ stoa doctor --json | jq -r 'select(.level != \"ok\") | .remedy'",

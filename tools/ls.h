@@ -7,6 +7,7 @@
 
 struct ls_options {
 	bool all;
+	bool global;
 	bool files;
 	bool orphaned;
 	bool json;

@@ -2,10 +2,10 @@
 /* `stoa ls --all`: shows what os/scan.h found. Names and commands come from strangers; the table and the JSON make them safe. */
 #include "ls.h"
 
+#include "object.h"
 #include "os/scan.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,19 +15,6 @@ static const char *kind_name(const struct scan_object *object)
 		[SCAN_MEMFD] = "memfd", [SCAN_FILE] = "file", [SCAN_SYSV] = "sysv", [SCAN_ANONYMOUS] = "anon"};
 
 	return names[object->kind];
-}
-
-static const char *owner_name(uint32_t owner, char *buffer, size_t size)
-{
-	const struct passwd *entry = owner == UINT32_MAX ? NULL : getpwuid(owner);
-
-	if (owner == UINT32_MAX)
-		return "?";
-	if (entry)
-		snprintf(buffer, size, "%s", entry->pw_name);
-	else
-		snprintf(buffer, size, "%" PRIu32, owner);
-	return buffer;
 }
 
 static bool is_mapped(const struct scan_object *object)
@@ -59,34 +46,26 @@ static void print_size(struct table *table, uint64_t bytes)
 	table_cell(table, bytes == SCAN_UNKNOWN ? "?" : size_text(bytes, text), COLOUR_OFF);
 }
 
-/* "412 postgres, 413 postgres, ...": as many as fit; * marks who has it open but not mapped. */
+/* The users, or what the kernel counts where they are hidden from us. */
 static void users_text(const struct scan_object *object, char *buffer, size_t size)
 {
-	size_t used = 0;
-
-	buffer[0] = 0;
 	if (object->user_count == 0 && object->attached > 0)
 		snprintf(buffer, size, "%" PRIu64 " maps, of processes hidden from us", object->attached);
-	for (size_t i = 0; i < object->user_count && used < size; i++) {
-		const struct scan_user *user = &object->users[i];
-		int got = snprintf(buffer + used, size - used, "%s%" PRId64 " %s%s", i ? ", " : "", user->process,
-				   user->command, user->maps ? "" : "*");
-
-		used += got > 0 ? (size_t)got : 0;
-	}
+	else
+		object_users(object, buffer, size);
 }
 
 static void print_row(struct table *table, const struct scan *scan, const struct scan_object *object)
 {
 	char users[900];
-	char owner[64];
+	char owner[OBJECT_OWNER_TEXT];
 	const char *state = state_name(scan, object);
 
 	users_text(object, users, sizeof(users));
 	table_cell(table, kind_name(object), COLOUR_OFF);
 	print_size(table, object->size);
 	print_size(table, object->resident);
-	table_cell(table, owner_name(object->owner, owner, sizeof(owner)), COLOUR_OFF);
+	table_cell(table, object_owner(object->owner, owner), COLOUR_OFF);
 	table_cell(table, state, state[0] == 'o' ? COLOUR_YELLOW : COLOUR_OFF);
 	table_cell(table, object->name[0] ? object->name : "-", COLOUR_OFF);
 	table_cell(table, users, COLOUR_OFF);
@@ -122,16 +101,7 @@ static void print_json(const struct scan *scan, const struct scan_object *object
 		json_bool(&json, "orphaned", orphaned == 1);
 	json_number(&json, "device", object->device);
 	json_number(&json, "inode", object->inode);
-	json_array_begin(&json, "users");
-	for (size_t i = 0; i < object->user_count; i++) {
-		json_object_begin(&json, NULL);
-		json_signed(&json, "pid", object->users[i].process);
-		json_text(&json, "command", object->users[i].command);
-		json_bool(&json, "maps", object->users[i].maps);
-		json_bool(&json, "opens", object->users[i].opens);
-		json_object_end(&json);
-	}
-	json_array_end(&json);
+	object_json_users(&json, object);
 	json_end(&json);
 }
 
@@ -167,9 +137,11 @@ static void print_summary(const struct scan *scan, size_t shown)
 		}
 	}
 	printf("\n%zu of %zu objects, %s resident", shown, scan->count, size_text(resident, text));
-	printf("; %zu orphaned with %s; %" PRIu64 " processes seen\n", orphans, size_text(orphaned, text), scan->processes);
+	printf("; %zu orphaned with %s; %" PRIu64 " processes seen\n", orphans, size_text(orphaned, text),
+	       scan->processes);
 	if (scan->other_files > 0)
-		printf("%" PRIu64 " more files (%s) in other memory file systems are mapped by nobody: --files lists them\n",
+		printf("%" PRIu64
+		       " more files (%s) in other memory file systems are mapped by nobody: --files lists them\n",
 		       scan->other_files, size_text(scan->other_bytes, other));
 }
 
@@ -177,9 +149,11 @@ static void print_summary(const struct scan *scan, size_t shown)
 static void warn_about_hidden(const struct scan *scan)
 {
 	if (scan->processes_refused > 0)
-		tool_warn("%" PRIu64 " processes of others could not be looked into: their memfds are missing here, and 'orphaned?' "
-			  "means that one of them may use it; run with more rights to see all",
-			  scan->processes_refused);
+		tool_warn(
+			"%" PRIu64
+			" processes of others could not be looked into: their memfds are missing here, and 'orphaned?' "
+			"means that one of them may use it; run with more rights to see all",
+			scan->processes_refused);
 	if (scan->directories_refused > 0)
 		tool_warn("%" PRIu64 " directories of others could not be read; run with more rights to see all",
 			  scan->directories_refused);
@@ -193,8 +167,8 @@ static void show_progress(uint64_t processes)
 static int show(const struct scan *scan, const struct ls_options *options)
 {
 	static const struct table_column columns[] = {
-		{"KIND", 0}, {"SIZE", TABLE_RIGHT}, {"RESIDENT", TABLE_RIGHT}, {"OWNER", 0}, {"STATE", 0}, {"NAME", 0},
-		{"USERS (* open, not mapped)", 0},
+		{"KIND", 0},  {"SIZE", TABLE_RIGHT}, {"RESIDENT", TABLE_RIGHT},         {"OWNER", 0},
+		{"STATE", 0}, {"NAME", 0},           {"USERS (* open, not mapped)", 0},
 	};
 	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
 	int status = TOOL_OK;

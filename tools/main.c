@@ -12,6 +12,13 @@ static int command_help(int argc, char **argv);
 
 static const struct command commands[] = {
 	{"ls", "list shared memory: ours, or all on this host", command_ls},
+	{"stat", "all about one named object: sizes, threads, processes", command_stat},
+	{"map", "a picture of a segment's pages", command_map},
+	{"check", "is a named object damaged?", command_check},
+	{"create", "make a named segment", command_create},
+	{"commit", "make more of a named segment usable, everywhere", command_commit},
+	{"rm", "remove names", command_rm},
+	{"gc", "remove what killed programs left", command_gc},
 	{"doctor", "what this system offers, and how to turn on what is off", command_doctor},
 	{"bench", "measure stoa against the plain means of the system", command_bench},
 	{"help", "explain a command", command_help},

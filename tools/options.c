@@ -74,9 +74,9 @@ static void print_option(const struct option_spec *option)
 	const char *line = option->help;
 	const char *end;
 
-	snprintf(left, sizeof(left), "%c%c%s --%s%s%s", option->letter ? '-' : ' ', option->letter ? option->letter : ' ',
-		 option->letter ? "," : " ", option->name, option->argument ? " " : "",
-		 option->argument ? option->argument : "");
+	snprintf(left, sizeof(left), "%c%c%s --%s%s%s", option->letter ? '-' : ' ',
+		 option->letter ? option->letter : ' ', option->letter ? "," : " ", option->name,
+		 option->argument ? " " : "", option->argument ? option->argument : "");
 	printf("  %-26s", left);
 	if (strlen(left) > 26)
 		printf("\n%28s", "");
@@ -103,8 +103,8 @@ static int unknown_option(const struct usage *usage, const char *given, const ch
 	const char *nearest = nearest_word(name, option_name, usage);
 
 	if (nearest)
-		return tool_misuse("%s: no option '%s'; did you mean '--%s'? Try 'stoa %s --help'", usage->command, given,
-				   nearest, usage->command);
+		return tool_misuse("%s: no option '%s'; did you mean '--%s'? Try 'stoa %s --help'", usage->command,
+				   given, nearest, usage->command);
 	return tool_misuse("%s: no option '%s'; try 'stoa %s --help'", usage->command, given, usage->command);
 }
 
@@ -114,18 +114,11 @@ static int set_option(const struct usage *usage, const struct option_spec *optio
 
 	snprintf(subject, sizeof(subject), "%s: --%s", usage->command, option->name);
 	switch (option->kind) {
-	case OPTION_FLAG:
-		*(bool *)option->value = true;
-		return TOOL_GO;
-	case OPTION_TEXT:
-		*(const char **)option->value = argument;
-		return TOOL_GO;
-	case OPTION_NUMBER:
-		return number_argument(subject, argument, option->value);
-	case OPTION_SIZE:
-		return size_argument(subject, argument, option->value);
-	case OPTION_DURATION:
-		return duration_argument(subject, argument, option->value);
+	case OPTION_FLAG: *(bool *)option->value = true; return TOOL_GO;
+	case OPTION_TEXT: *(const char **)option->value = argument; return TOOL_GO;
+	case OPTION_NUMBER: return number_argument(subject, argument, option->value);
+	case OPTION_SIZE: return size_argument(subject, argument, option->value);
+	case OPTION_DURATION: return duration_argument(subject, argument, option->value);
 	}
 	return TOOL_GO;
 }
@@ -145,8 +138,8 @@ static int take_argument(struct parse *parse, const struct option_spec *option, 
 	if (option->kind == OPTION_FLAG || attached)
 		return set_option(parse->usage, option, attached);
 	if (parse->at + 1 >= parse->argc)
-		return tool_misuse("%s: --%s needs %s behind it; try 'stoa %s --help'", parse->usage->command, option->name,
-				   option->argument, parse->usage->command);
+		return tool_misuse("%s: --%s needs %s behind it; try 'stoa %s --help'", parse->usage->command,
+				   option->name, option->argument, parse->usage->command);
 	return set_option(parse->usage, option, parse->argv[++parse->at]);
 }
 
@@ -203,7 +196,8 @@ static int parse_short(struct parse *parse, const char *letters)
 static int check_operands(const struct usage *usage, int operands, char **argv)
 {
 	if (operands < usage->operands_min)
-		return tool_misuse("%s: needs %s; try 'stoa %s --help'", usage->command, usage->operands, usage->command);
+		return tool_misuse("%s: needs %s; try 'stoa %s --help'", usage->command, usage->operands,
+				   usage->command);
 	if (usage->operands_max >= 0 && operands > usage->operands_max)
 		return tool_misuse("%s: does not know what to do with '%s'; try 'stoa %s --help'", usage->command,
 				   argv[1 + usage->operands_max], usage->command);

@@ -92,9 +92,9 @@ static bool colours_wanted(FILE *out)
 const char *colour(FILE *out, enum colour which)
 {
 	static const char *const codes[] = {
-		[COLOUR_OFF] = "\033[0m",    [COLOUR_BOLD] = "\033[1m",	   [COLOUR_DIM] = "\033[2m",
-		[COLOUR_RED] = "\033[31m",   [COLOUR_GREEN] = "\033[32m",  [COLOUR_YELLOW] = "\033[33m",
-		[COLOUR_BLUE] = "\033[34m",  [COLOUR_CYAN] = "\033[36m",
+		[COLOUR_OFF] = "\033[0m",   [COLOUR_BOLD] = "\033[1m",   [COLOUR_DIM] = "\033[2m",
+		[COLOUR_RED] = "\033[31m",  [COLOUR_GREEN] = "\033[32m", [COLOUR_YELLOW] = "\033[33m",
+		[COLOUR_BLUE] = "\033[34m", [COLOUR_CYAN] = "\033[36m",
 	};
 
 	return colours_wanted(out) ? codes[which] : "";
@@ -113,6 +113,7 @@ unsigned terminal_width(FILE *out)
 	return 80;
 }
 
+/* Since the last time, or the first: what is done at once shows no progress. */
 static bool tenth_passed(void)
 {
 	static uint64_t last;
@@ -121,10 +122,12 @@ static bool tenth_passed(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	milliseconds = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	if (last && milliseconds - last < 100)
-		return false;
-	last = milliseconds;
-	return true;
+	if (last && milliseconds - last >= 100) {
+		last = milliseconds;
+		return true;
+	}
+	last = last ? last : milliseconds;
+	return false;
 }
 
 void progress_show_format(const char *format, ...)

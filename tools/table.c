@@ -111,7 +111,8 @@ static size_t cut_to(const char *text, size_t columns)
 }
 
 /* One cell of a line; `room` is what the terminal has left for the last column. */
-static void print_cell(FILE *out, const struct table *table, size_t column, const struct cell *cell, size_t width, size_t room)
+static void print_cell(FILE *out, const struct table *table, size_t column, const struct cell *cell, size_t width,
+		       size_t room)
 {
 	bool last = column + 1 == table->column_count;
 	int padding = (int)(width - text_columns(cell->text));
@@ -144,7 +145,8 @@ static void print_lines(const struct table *table, const size_t *widths, FILE *o
 		print_cell(out, table, column, &title, widths[column], room);
 	}
 	for (size_t i = 0; i < table_rows(table) * table->column_count; i++)
-		print_cell(out, table, i % table->column_count, &table->cells[i], widths[i % table->column_count], room);
+		print_cell(out, table, i % table->column_count, &table->cells[i], widths[i % table->column_count],
+			   room);
 }
 
 int table_print(struct table *table, FILE *out)

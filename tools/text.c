@@ -158,11 +158,23 @@ static bool parse_with_unit(const char *text, const struct unit *units, uint64_t
 bool size_parse(const char *text, uint64_t *ret_bytes)
 {
 	static const struct unit units[] = {
-		{"", 1},	       {"B", 1},		 {"K", 1024},		{"k", 1024},
-		{"KiB", 1024},	       {"M", 1048576},		 {"MiB", 1048576},	{"G", 1073741824},
-		{"GiB", 1073741824},   {"T", 1099511627776.0},	 {"TiB", 1099511627776.0},
-		{"kB", 1e3},	       {"KB", 1e3},		 {"MB", 1e6},		{"GB", 1e9},
-		{"TB", 1e12},	       {NULL, 0},
+		{"", 1},
+		{"B", 1},
+		{"K", 1024},
+		{"k", 1024},
+		{"KiB", 1024},
+		{"M", 1048576},
+		{"MiB", 1048576},
+		{"G", 1073741824},
+		{"GiB", 1073741824},
+		{"T", 1099511627776.0},
+		{"TiB", 1099511627776.0},
+		{"kB", 1e3},
+		{"KB", 1e3},
+		{"MB", 1e6},
+		{"GB", 1e9},
+		{"TB", 1e12},
+		{NULL, 0},
 	};
 
 	return parse_with_unit(text, units, ret_bytes);
@@ -193,8 +205,8 @@ const char *size_text(uint64_t bytes, char buffer[SIZE_TEXT])
 bool duration_parse(const char *text, uint64_t *ret_nanoseconds)
 {
 	static const struct unit units[] = {
-		{"", 1e9},     {"ns", 1},     {"us", 1e3},    {"\xc2\xb5s", 1e3}, {"ms", 1e6},	 {"s", 1e9},
-		{"sec", 1e9},  {"m", 60e9},   {"min", 60e9},  {"h", 3600e9},	  {"d", 86400e9}, {NULL, 0},
+		{"", 1e9},    {"ns", 1},   {"us", 1e3},   {"\xc2\xb5s", 1e3}, {"ms", 1e6},    {"s", 1e9},
+		{"sec", 1e9}, {"m", 60e9}, {"min", 60e9}, {"h", 3600e9},      {"d", 86400e9}, {NULL, 0},
 	};
 
 	return parse_with_unit(text, units, ret_nanoseconds);
@@ -206,10 +218,16 @@ const char *duration_text(uint64_t nanoseconds, char buffer[DURATION_TEXT])
 		uint64_t unit;
 		const char *name;
 	} units[] = {
-		{UINT64_C(86400000000000), "d"}, {UINT64_C(3600000000000), "h"}, {UINT64_C(60000000000), "min"},
-		{1000000000, "s"},		 {1000000, "ms"},		 {1000, "us"},
+		{UINT64_C(86400000000000), "d"},
+		{UINT64_C(3600000000000), "h"},
+		{UINT64_C(60000000000), "min"},
+		{1000000000, "s"},
+		{1000000, "ms"},
+		{1000, "us"},
 	};
 
+	if (nanoseconds == 0)
+		return strcpy(buffer, "0s");
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (nanoseconds < units[i].unit)
 			continue;

@@ -30,32 +30,32 @@ struct command {
 /* ---- options.c ---- */
 
 enum option_kind {
-	OPTION_FLAG,	 /* value: bool *, set to true */
-	OPTION_TEXT,	 /* value: const char ** */
-	OPTION_NUMBER,	 /* value: uint64_t * */
-	OPTION_SIZE,	 /* value: uint64_t *, bytes */
+	OPTION_FLAG,     /* value: bool *, set to true */
+	OPTION_TEXT,     /* value: const char ** */
+	OPTION_NUMBER,   /* value: uint64_t * */
+	OPTION_SIZE,     /* value: uint64_t *, bytes */
 	OPTION_DURATION, /* value: uint64_t *, nanoseconds */
 };
 
 struct option_spec {
-	char letter;		/* 0: long form only */
-	const char *name;	/* long form without the dashes */
+	char letter;      /* 0: long form only */
+	const char *name; /* long form without the dashes */
 	enum option_kind kind;
 	void *value;
-	const char *argument;	/* how help calls the argument, e.g. "SIZE"; NULL for flags */
-	const char *help;	/* one line, or several separated by '\n' */
+	const char *argument; /* how help calls the argument, e.g. "SIZE"; NULL for flags */
+	const char *help;     /* one line, or several separated by '\n' */
 };
 
 /* All about a subcommand's command line; --help is printed from it. */
 struct usage {
-	const char *command;	/* "ls" */
-	const char *operands;	/* "[NAME...]"; "" for none */
-	const char *about;	/* what it does, a few lines */
+	const char *command;  /* "ls" */
+	const char *operands; /* "[NAME...]"; "" for none */
+	const char *about;    /* what it does, a few lines */
 	const struct option_spec *options;
 	size_t option_count;
 	int operands_min;
-	int operands_max;	/* -1: any number */
-	const char *examples;	/* lines "  $ stoa ..." with what they do */
+	int operands_max;     /* -1: any number */
+	const char *examples; /* lines "  $ stoa ..." with what they do */
 };
 
 /*
@@ -159,8 +159,8 @@ struct json {
 	FILE *out;
 	bool comma;
 };
-void json_begin(struct json *json, FILE *out); /* { */
-void json_end(struct json *json);	       /* } and the line's end */
+void json_begin(struct json *json, FILE *out);                        /* { */
+void json_end(struct json *json);                                     /* } and the line's end */
 void json_text(struct json *json, const char *key, const char *text); /* NULL is null */
 void json_bytes(struct json *json, const char *key, const char *text, size_t length);
 void json_number(struct json *json, const char *key, uint64_t number);
@@ -194,6 +194,13 @@ void table_destroy(struct table *table);
 /* ---- the subcommands ---- */
 
 int command_ls(int argc, char **argv);
+int command_stat(int argc, char **argv);
+int command_map(int argc, char **argv);
+int command_check(int argc, char **argv);
+int command_create(int argc, char **argv);
+int command_commit(int argc, char **argv);
+int command_rm(int argc, char **argv);
+int command_gc(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_bench(int argc, char **argv); /* in bench/ */
 

@@ -67,7 +67,7 @@ static noreturn void become(const char *program, char *const *arguments, int out
 
 const struct run *run_stoa(const char *first, ...)
 {
-	char *arguments[ARGUMENTS_MAX + 2] = {(char *)(uintptr_t)"stoa", (char *)(uintptr_t)first};
+	char *arguments[ARGUMENTS_MAX + 2] = {(char *)(uintptr_t) "stoa", (char *)(uintptr_t)first};
 	struct capture captures[2] = {{-1, last.out, sizeof(last.out), 0}, {-1, last.err, sizeof(last.err), 0}};
 	int out[2];
 	int err[2];
@@ -96,6 +96,17 @@ const struct run *run_stoa(const char *first, ...)
 	return &last;
 }
 
+/* The one that the build found may lie where this user cannot go. */
+static const char *find_python(void)
+{
+	static const char *const places[] = {STOA_PYTHON, "/usr/bin/python3", "/usr/local/bin/python3"};
+
+	for (size_t i = 0; i < CC_COUNT(places); i++)
+		if (access(places[i], X_OK) == 0)
+			return places[i];
+	return NULL;
+}
+
 void check_json(const char *text)
 {
 	static const char program[] = "import sys, json\n"
@@ -106,6 +117,10 @@ void check_json(const char *text)
 	char command[9000];
 	FILE *file;
 
+	if (!find_python()) {
+		test_note("this user cannot run %s: JSON is not checked", STOA_PYTHON);
+		return;
+	}
 	snprintf(path, sizeof(path), "%s/json", test_dir());
 	snprintf(program_path, sizeof(program_path), "%s/check.py", test_dir());
 	file = fopen(program_path, "we");
@@ -116,7 +131,7 @@ void check_json(const char *text)
 	CHECK(file != NULL);
 	CHECK(fputs(text, file) >= 0);
 	CHECK_EQ(fclose(file), 0);
-	snprintf(command, sizeof(command), "%s '%s' < '%s'", STOA_PYTHON, program_path, path);
+	snprintf(command, sizeof(command), "%s '%s' < '%s'", find_python(), program_path, path);
 	CHECK_EQ(system(command), 0);
 }
 

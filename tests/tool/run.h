@@ -6,7 +6,7 @@
 #include <harness/test.h>
 
 struct run {
-	int status;	/* exit status, or minus the signal */
+	int status; /* exit status, or minus the signal */
 	size_t out_length;
 	char out[1 << 18];
 	char err[1 << 14];

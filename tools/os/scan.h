@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 enum scan_kind {
-	SCAN_MEMFD,	/* unnamed memory held by descriptors and maps */
-	SCAN_FILE,	/* a file in a file system that is memory: POSIX shared memory lies in /dev/shm */
-	SCAN_SYSV,	/* a System V segment */
+	SCAN_MEMFD,     /* unnamed memory held by descriptors and maps */
+	SCAN_FILE,      /* a file in a file system that is memory: POSIX shared memory lies in /dev/shm */
+	SCAN_SYSV,      /* a System V segment */
 	SCAN_ANONYMOUS, /* shared without name or descriptor: only forked relatives see it */
 };
 
@@ -28,15 +28,15 @@ struct scan_user {
 
 struct scan_object {
 	enum scan_kind kind;
-	char *name;	   /* a path, a memfd's label, a System V key and id */
+	char *name; /* a path, a memfd's label, a System V key and id */
 	uint64_t size;
 	uint64_t resident; /* bytes of memory behind it */
-	uint32_t owner;	   /* user id, UINT32_MAX when not known */
-	uint32_t mode;	   /* permission bits */
+	uint32_t owner;    /* user id, UINT32_MAX when not known */
+	uint32_t mode;     /* permission bits */
 	int64_t creator;   /* process, 0 when not known */
 	int64_t changed;   /* seconds since 1970 of the last change, 0 when not known */
-	bool deleted;	   /* a file whose name is gone */
-	bool shared;	   /* somebody maps it so that writes are seen by others */
+	bool deleted;      /* a file whose name is gone */
+	bool shared;       /* somebody maps it so that writes are seen by others */
 	struct scan_user *users;
 	size_t user_count;
 	uint64_t attached; /* System V: maps, as the kernel counts them */
@@ -48,10 +48,10 @@ struct scan_object {
 struct scan {
 	struct scan_object *objects;
 	size_t count;
-	uint64_t processes;	     /* looked into */
-	uint64_t processes_refused;  /* belong to others: their maps and descriptors are not ours to see */
+	uint64_t processes;         /* looked into */
+	uint64_t processes_refused; /* belong to others: their maps and descriptors are not ours to see */
 	uint64_t directories_refused;
-	uint64_t other_files;	     /* in memory file systems other than /dev/shm, mapped by nobody, and left out */
+	uint64_t other_files; /* in memory file systems other than /dev/shm, mapped by nobody, and left out */
 	uint64_t other_bytes;
 };
 

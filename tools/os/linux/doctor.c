@@ -13,6 +13,7 @@ static const struct {
 	{"kernel", probe_kernel},
 	{"page size", probe_page_size},
 	{"wait on many", probe_waitv},
+	{"deaths", probe_relay},
 	{"membarrier", probe_membarrier},
 	{"memfd", probe_memfd},
 	{"populate", probe_populate},

@@ -26,6 +26,7 @@ bool doctor_read_number(const char *path, uint64_t *ret_number);
 void probe_kernel(struct doctor_finding *finding);
 void probe_page_size(struct doctor_finding *finding);
 void probe_waitv(struct doctor_finding *finding);
+void probe_relay(struct doctor_finding *finding);
 void probe_membarrier(struct doctor_finding *finding);
 void probe_memfd(struct doctor_finding *finding);
 void probe_populate(struct doctor_finding *finding);

@@ -14,6 +14,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <stoa/inspect.h>
+
 /* Newer than the oldest headers that we build with. */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u
@@ -69,9 +71,30 @@ void probe_waitv(struct doctor_finding *finding)
 		return;
 	}
 	found(finding, DOCTOR_OFF, "futex_waitv: %s", strerror(errno));
-	so(finding, "a wait for a mutex cannot also sleep on its owner's life, nor wait_any on several objects: they look again "
-		    "at intervals");
+	so(finding,
+	   "a wait for a mutex cannot also sleep on its owner's life, nor wait_any on several objects: they look again "
+	   "at intervals");
 	remedy(finding, errno == EPERM ? "a sandbox (seccomp) forbids it: allow futex_waitv" : "Linux 5.16 or later");
+}
+
+void probe_relay(struct doctor_finding *finding)
+{
+	struct stoa_capabilities capabilities;
+
+	if (stoa_inspect_capabilities(&capabilities) < 0) {
+		found(finding, DOCTOR_WARN, "%s", stoa_error_detail());
+	} else if (!capabilities.life_words) {
+		found(finding, DOCTOR_OFF, "the kernel tells nobody when a thread ends");
+		so(finding, "mutexes cannot be used");
+		remedy(finding, "allow set_robust_list and get_robust_list in the sandbox");
+	} else if (!capabilities.relays_wakes) {
+		found(finding, DOCTOR_WARN,
+		      "the end of a thread wakes others, but a dying waiter takes its wake-up along");
+		so(finding, "when a process dies just as it is woken, the next waiter goes on after up to 250 ms");
+		remedy(finding, "use a newer kernel");
+	} else {
+		found(finding, DOCTOR_OK, "the end of a thread wakes others; a dying waiter's wake-up is passed on");
+	}
 }
 
 void probe_membarrier(struct doctor_finding *finding)

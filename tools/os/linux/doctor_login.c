@@ -126,7 +126,9 @@ void probe_remove_ipc(struct doctor_finding *finding)
 		return;
 	}
 	found(finding, DOCTOR_WARN, "yes, and this user does not linger");
-	so(finding, "at the end of your last login systemd deletes your files in /dev/shm: named segments vanish under programs "
-		    "that still run, and others make new ones of the same name");
-	remedy(finding, "loginctl enable-linger %s; or RemoveIPC=no in /etc/systemd/logind.conf", user ? user->pw_name : "USER");
+	so(finding,
+	   "at the end of your last login systemd deletes your files in /dev/shm: named segments vanish under programs "
+	   "that still run, and others make new ones of the same name");
+	remedy(finding, "loginctl enable-linger %s; or RemoveIPC=no in /etc/systemd/logind.conf",
+	       user ? user->pw_name : "USER");
 }

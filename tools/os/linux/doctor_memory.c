@@ -43,7 +43,8 @@ void probe_huge(struct doctor_finding *finding)
 	}
 	if (strcmp(word, "never") == 0 || strcmp(word, "deny") == 0) {
 		found(finding, DOCTOR_OFF, "shmem_enabled is '%s'", word);
-		so(finding, "commits use 4 KiB pages: about ten times slower per byte, and more TLB misses; STOA_HUGE_REQUIRE fails");
+		so(finding,
+		   "commits use 4 KiB pages: about ten times slower per byte, and more TLB misses; STOA_HUGE_REQUIRE fails");
 		remedy(finding, "echo advise | sudo tee %s", HUGE_SETTING);
 		return;
 	}
@@ -68,17 +69,20 @@ void probe_dev_shm(struct doctor_finding *finding)
 	}
 	total = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
 	available = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
-	found(finding, DOCTOR_OK, "%s, %s free", total ? size_text(total, total_text) : "unlimited", size_text(available, free_text));
+	found(finding, DOCTOR_OK, "%s, %s free", total ? size_text(total, total_text) : "unlimited",
+	      size_text(available, free_text));
 	if (access("/dev/shm", W_OK | X_OK) != 0) {
 		finding->level = DOCTOR_OFF;
 		so(finding, "this user cannot make named segments: %s", strerror(errno));
 		remedy(finding, "sudo chmod 1777 /dev/shm");
 	} else if (total > 0 && (total <= 64 * MIB || available < total / 10)) {
 		finding->level = DOCTOR_WARN;
-		so(finding, "named segments share this space with everybody; a commit beyond it fails with STOA_ENOMEM. Unnamed "
-			    "segments (memfd) are not bound by it");
-		remedy(finding, "sudo mount -o remount,size=2G /dev/shm; for containers --shm-size=2g. 'stoa ls --all' shows who "
-				"uses it");
+		so(finding,
+		   "named segments share this space with everybody; a commit beyond it fails with STOA_ENOMEM. Unnamed "
+		   "segments (memfd) are not bound by it");
+		remedy(finding,
+		       "sudo mount -o remount,size=2G /dev/shm; for containers --shm-size=2g. 'stoa ls --all' shows who "
+		       "uses it");
 	} else if (fs.f_flags & ST_NOEXEC) {
 		so(finding, "mounted noexec: views with STOA_EXEC are for unnamed segments only");
 	}
@@ -101,8 +105,9 @@ void probe_directory(struct doctor_finding *finding)
 		found(finding, DOCTOR_OK, "%s is yours alone", path);
 		return;
 	}
-	found(finding, DOCTOR_WARN, "%s is %s of user %s, mode %03o", path, S_ISDIR(st.st_mode) ? "a directory" : "no directory",
-	      owner ? owner->pw_name : "unknown", st.st_mode & 0777);
+	found(finding, DOCTOR_WARN, "%s is %s of user %s, mode %03o", path,
+	      S_ISDIR(st.st_mode) ? "a directory" : "no directory", owner ? owner->pw_name : "unknown",
+	      st.st_mode & 0777);
 	so(finding, "somebody else has taken the place of your names: stoa refuses to use it");
 	remedy(finding, "its owner or root removes it: sudo rm -r %s", path);
 }
@@ -188,7 +193,8 @@ static bool tightest_limit(struct group_limit *ret_limit)
 	for (;;) {
 		uint64_t limit;
 
-		snprintf(file, sizeof(file), "%s%s/%s", mount, path, version == 1 ? "memory.limit_in_bytes" : "memory.max");
+		snprintf(file, sizeof(file), "%s%s/%s", mount, path,
+			 version == 1 ? "memory.limit_in_bytes" : "memory.max");
 		if (doctor_read_number(file, &limit) && limit < ret_limit->limit && limit < UINT64_C(1) << 62) {
 			ret_limit->limit = limit;
 			snprintf(ret_limit->path, sizeof(ret_limit->path), "%s%s", mount, path);
@@ -215,8 +221,9 @@ void probe_cgroup(struct doctor_finding *finding)
 	headroom = group.used < group.limit ? group.limit - group.used : 0;
 	found(finding, headroom < group.limit / 10 ? DOCTOR_WARN : DOCTOR_OK, "%s, of which %s are left",
 	      size_text(group.limit, texts[0]), size_text(headroom, texts[1]));
-	so(finding, "commit looks at what is left and fails in time; when others take it meanwhile the kernel kills a process of "
-		    "the group");
+	so(finding,
+	   "commit looks at what is left and fails in time; when others take it meanwhile the kernel kills a process of "
+	   "the group");
 	if (finding->level == DOCTOR_WARN)
 		remedy(finding, "raise it in %s, or free memory", group.path);
 }
@@ -229,7 +236,8 @@ void probe_descriptors(struct doctor_finding *finding)
 		found(finding, DOCTOR_WARN, "%s", strerror(errno));
 		return;
 	}
-	found(finding, limit.rlim_cur < 1024 ? DOCTOR_WARN : DOCTOR_OK, "%" PRIu64 " open files", (uint64_t)limit.rlim_cur);
+	found(finding, limit.rlim_cur < 1024 ? DOCTOR_WARN : DOCTOR_OK, "%" PRIu64 " open files",
+	      (uint64_t)limit.rlim_cur);
 	if (limit.rlim_cur < 1024)
 		so(finding, "each open segment takes up to two descriptors; then STOA_ELIMIT");
 	if (limit.rlim_cur < 1024)

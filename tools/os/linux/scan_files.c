@@ -217,7 +217,9 @@ static int take_sysv_line(struct scanner *scanner, const char *line)
 	struct scan_object *object;
 	bool is_new;
 
-	if (sscanf(line, "%ld %" SCNu64 " %o %" SCNu64 " %" SCNd64 " %*d %" SCNu64 " %u %*u %*u %*u %*d %*d %" SCNd64 " %" SCNu64,
+	if (sscanf(line,
+		   "%ld %" SCNu64 " %o %" SCNu64 " %" SCNd64 " %*d %" SCNu64 " %u %*u %*u %*u %*d %*d %" SCNd64
+		   " %" SCNu64,
 		   &key, &id, &mode, &size, &creator, &attached, &owner, &changed, &resident) != 9)
 		return 0;
 	object = scan_find(scanner, 0, id, &is_new);

@@ -11,7 +11,7 @@
 struct memory_device {
 	dev_t device;
 	char *directory; /* where it is mounted in our own mount namespace; NULL: not there */
-	bool posix;	 /* /dev/shm */
+	bool posix;      /* /dev/shm */
 	bool hugetlb;
 };
 
@@ -47,7 +47,7 @@ int scan_mounts(struct scanner *scanner, const char *path, bool ours);
 const struct memory_device *scan_device(const struct scanner *scanner, dev_t device);
 
 int scan_processes(struct scanner *scanner, void (*progress)(uint64_t processes)); /* scan_process.c */
-int scan_files(struct scanner *scanner);					    /* scan_files.c */
-int scan_sysv(struct scanner *scanner);					    /* scan_files.c */
+int scan_files(struct scanner *scanner);                                           /* scan_files.c */
+int scan_sysv(struct scanner *scanner);                                            /* scan_files.c */
 
 #endif

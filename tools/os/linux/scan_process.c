@@ -21,8 +21,8 @@
 struct process {
 	struct scanner *scanner;
 	int64_t id;
-	int directory;	  /* /proc/N */
-	uint64_t ipc;	  /* its System V namespace's number when that is not ours, else 0: ids repeat there */
+	int directory;    /* /proc/N */
+	uint64_t ipc;     /* its System V namespace's number when that is not ours, else 0: ids repeat there */
 	char command[64]; /* as the kernel keeps it, at most 15 bytes, or 63 of kernel threads */
 };
 
@@ -199,7 +199,8 @@ static int take_descriptor(const struct process *process, int directory, const c
 	if (length <= 0)
 		return length < 0 && errno == EACCES ? EACCES : 0;
 	path[length] = 0;
-	if (!link_is_interesting(process->scanner, path) || fstatat(directory, number, &st, 0) != 0 || !S_ISREG(st.st_mode))
+	if (!link_is_interesting(process->scanner, path) || fstatat(directory, number, &st, 0) != 0 ||
+	    !S_ISREG(st.st_mode))
 		return 0;
 	device = scan_device(process->scanner, st.st_dev);
 	if (kind_of_path(path) == SCAN_FILE && !(device && device->posix)) {
@@ -291,8 +292,12 @@ static bool has_no_memory(int directory)
 	if (read_small(directory, "stat", text, sizeof(text)) <= 0)
 		return true;
 	after = strrchr(text, ')');
-	return after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u"
-					  " %" SCNu64, &bytes) == 1 && bytes == 0;
+	return after &&
+	       sscanf(after + 1,
+		      " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u"
+		      " %" SCNu64,
+		      &bytes) == 1 &&
+	       bytes == 0;
 }
 
 static int scan_process(struct process *process)

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/* The tool's commands on named objects: create, commit, ls, stat, map, check, rm, gc; in order, in use, damaged, left behind. */
+#include <harness/test.h>
+
+#include "tool/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <stoa/stoa.h>
+
+/* The file behind a local name, for damaging it: the tool must stand whatever it finds there. */
+static int open_object(const char *name)
+{
+	char path[400];
+	int file;
+
+	snprintf(path, sizeof(path), "/dev/shm/stoa.%u/%s.seg", (unsigned)geteuid(), name);
+	file = open(path, O_RDWR | O_CLOEXEC);
+	CHECK_SYS(file);
+	return file;
+}
+
+static void scribble(const char *name, off_t offset, const void *bytes, size_t length)
+{
+	int file = open_object(name);
+
+	CHECK_EQ(pwrite(file, bytes, length, offset), length);
+	CHECK_SYS(close(file));
+}
+
+static const char *made(const char *suffix)
+{
+	const char *name = test_name(suffix);
+	const struct run *run = run_stoa("create", name, "--reserve", "1GiB", "--commit", "1MiB", NULL);
+
+	CHECK_STR(run->err, "");
+	CHECK_EQ(run->status, 0);
+	return name;
+}
+
+TEST(create_needs_a_size)
+{
+	char expected[300];
+	const char *name = test_name("x");
+	const struct run *run = run_stoa("create", name, "--reserve", "0", NULL);
+
+	snprintf(expected, sizeof(expected), "stoa: segment '%s': reserve 0 is not a size; use e.g. 1GiB\n", name);
+	CHECK_EQ(run->status, 2);
+	CHECK_STR(run->err, expected);
+	CHECK_EQ(run_stoa("create", name, NULL)->status, 2);
+	CHECK_EQ(run_stoa("create", name, "--reserve", "much", NULL)->status, 2);
+	CHECK_EQ(run_stoa("create", name, "--reserve", "1MiB", "--huge", "perhaps", NULL)->status, 2);
+	/* Well said and impossible: no misuse. */
+	CHECK_EQ(run_stoa("create", name, "--reserve", "2TiB", NULL)->status, 1);
+	CHECK_EQ(run_stoa("create", "a/b", "--reserve", "1MiB", NULL)->status, 1);
+	CHECK_EQ(run_stoa("create", "a\033b", "--reserve", "1MiB", NULL)->status, 1);
+	CHECK_EQ(strchr(run_stoa("create", "a\033b", "--reserve", "1MiB", NULL)->err, '\033'), NULL);
+}
+
+TEST(a_segment_from_birth_to_removal)
+{
+	const char *name = made("life");
+	const struct run *run = run_stoa("create", name, "--reserve", "1GiB", NULL);
+
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->err, name);
+	run = run_stoa("ls", NULL);
+	CHECK_HAS(line_with(run->out, name), "1GiB");
+	CHECK_HAS(line_with(run->out, name), "1MiB");
+	CHECK_HAS(line_with(run->out, name), "unused");
+	CHECK_HAS(line_with(run->out, name), "persistent");
+	CHECK_EQ(run_stoa("commit", name, "3MiB", NULL)->status, 0);
+	CHECK_EQ(run_stoa("commit", name, "1MiB", NULL)->status, 0); /* changes nothing */
+	run = run_stoa("ls", "--json", NULL);
+	check_json(run->out);
+	CHECK_HAS(line_with(run->out, name), "\"committed\":3145728");
+	CHECK_EQ(run_stoa("commit", name, "2GiB", NULL)->status, 1); /* beyond the reserve */
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+	CHECK_EQ(line_with(run_stoa("ls", NULL)->out, name), NULL);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 1);
+	CHECK_EQ(run_stoa("rm", "--force", name, NULL)->status, 0);
+	CHECK_EQ(run_stoa("stat", name, NULL)->status, 1);
+}
+
+TEST(stat_tells_threads_and_processes)
+{
+	char text[64];
+	const char *name = made("stat");
+	struct stoa_segment *segment;
+	const struct run *run;
+
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
+	CHECK_RC(stoa_mutex_init(segment, stoa_segment_address(segment), STOA_OWNED), 0);
+	run = run_stoa("stat", name, NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(line_with(run->out, "reserve "), "1GiB (1073741824 bytes)");
+	CHECK_HAS(line_with(run->out, "roster "), "1 threads take part");
+	snprintf(text, sizeof(text), "thread %d", (int)gettid());
+	CHECK_HAS(run->out, text);
+	snprintf(text, sizeof(text), "%d test_tool", (int)getpid());
+	CHECK_HAS(line_with(run->out, "used by"), text);
+	run = run_stoa("stat", "--json", name, name, NULL);
+	check_json(run->out);
+	CHECK_HAS(run->out, "\"roster_slots\":1023");
+	CHECK_RC(stoa_mutex_unlock(segment, stoa_segment_address(segment)), 0);
+	stoa_segment_close(segment);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+/* What is drawn is what is there: pages touched, backed but not touched, and given back. */
+TEST(map_draws_the_pages)
+{
+	const char *name = test_name("map");
+	struct stoa_segment_options options = {.flags = STOA_PERSISTENT};
+	struct stoa_segment *segment;
+	const struct run *run;
+
+	CHECK_RC(stoa_segment_create(name, 64 << 20, &options, &segment), 0);
+	CHECK_RC(stoa_segment_commit(segment, 1 << 20), 0);
+	CHECK_RC(stoa_segment_commit(segment, 2 << 20), 0);
+	memset(stoa_segment_address(segment), 1, 2 << 20);
+	CHECK_RC(stoa_segment_discard(segment, 512 << 10, 512 << 10), 0);
+	run = run_stoa("map", name, "--json", NULL);
+	CHECK_EQ(run->status, 0);
+	check_json(run->out);
+	CHECK_HAS(run->out, "\"part\":\"data\",\"offset\":0,\"length\":524288,");
+	CHECK_HAS(line_with(run->out, "\"part\":\"data\",\"offset\":0,"), "\"state\":\"resident\",\"backed\":524288");
+	CHECK_HAS(run->out, "\"part\":\"data\",\"offset\":524288,\"length\":524288,");
+	if (!strstr(run->out, "\"state\":\"untouched\""))
+		CHECK_HAS(line_with(run->out, "\"part\":\"data\",\"offset\":524288,"),
+			  "\"state\":\"hole\",\"backed\":0");
+	CHECK_HAS(run->out, "\"part\":\"data\",\"offset\":1048576,\"length\":1048576,");
+	CHECK_HAS(run->out, "\"part\":\"reserve\",\"offset\":2097152,\"length\":65011712,");
+	run = run_stoa("map", name, NULL);
+	CHECK_EQ(run->status, 0);
+	/* 2 MiB in 8 lines of 32 cells of 8 KiB: the first two lines are there, the next two not. */
+	CHECK_HAS(run->out, "data            0 ################################\n");
+	CHECK_HAS(run->out, "256KiB ################################\n");
+	CHECK_LACKS(line_with(run->out, "512KiB"), "#");
+	CHECK_LACKS(line_with(run->out, "768KiB"), "#");
+	CHECK_HAS(run->out, "1MiB ################################\n");
+	CHECK_EQ(run_stoa("map", name, "--lines", "0", NULL)->status, 2);
+	stoa_segment_close(segment);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+#define COLLAPSE 25 /* MADV_COLLAPSE, Linux 6.1 */
+
+TEST(map_knows_huge_pages)
+{
+	const char *name = test_name("huge");
+	struct stoa_segment_options options = {.flags = STOA_PERSISTENT, .commit = 6 << 20};
+	struct stoa_segment *segment;
+	const struct run *run;
+	char *second;
+	bool told;
+
+	CHECK_RC(stoa_segment_create(name, 64 << 20, &options, &segment), 0);
+	memset(stoa_segment_address(segment), 1, 6 << 20);
+	second = (char *)stoa_segment_address(segment) + (2 << 20);
+	if (madvise(second, 2 << 20, COLLAPSE) != 0) {
+		int error = errno;
+
+		stoa_segment_close(segment);
+		run_stoa("rm", name, NULL);
+		SKIP("no huge page can be made: %s", strerror(error));
+	}
+	told = strstr(run_stoa("map", name, NULL)->out, "are not told apart") == NULL;
+	run = run_stoa("map", "--json", name, NULL);
+	if (told)
+		CHECK_HAS(line_with(run->out, "\"part\":\"data\",\"offset\":2097152,\"length\":2097152,"),
+			  "\"state\":\"huge\"");
+	stoa_segment_close(segment);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+	if (!told)
+		SKIP("this kernel does not tell huge pages");
+}
+
+/* Looking makes no page. */
+TEST(looking_changes_nothing)
+{
+	const char *name = made("look");
+	struct stat before;
+	struct stat after;
+	int file = open_object(name);
+
+	CHECK_SYS(fstat(file, &before));
+	CHECK_EQ(run_stoa("map", name, NULL)->status, 0);
+	CHECK_EQ(run_stoa("stat", name, NULL)->status, 0);
+	CHECK_EQ(run_stoa("check", name, NULL)->status, 0);
+	CHECK_EQ(run_stoa("ls", NULL)->status, 0);
+	CHECK_SYS(fstat(file, &after));
+	CHECK_EQ(before.st_blocks, after.st_blocks);
+	CHECK_EQ(before.st_size, after.st_size);
+	CHECK_SYS(close(file));
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+/* ---- check ---- */
+
+#define DATA_OFFSET (4 << 20) /* of a segment with 1023 slots */
+
+TEST(check_finds_a_damaged_header)
+{
+	const char *name = made("header");
+	const struct run *run = run_stoa("check", name, NULL);
+
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, ": in order\n");
+	scribble(name, 40, "\xff\xff", 2);
+	run = run_stoa("check", name, NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->out, "damage: header:");
+	run = run_stoa("check", "--json", name, NULL);
+	CHECK_EQ(run->status, 1);
+	check_json(run->out);
+	CHECK_HAS(run->out, "\"damages\":1");
+	/* The others live with it. */
+	CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), "damaged");
+	CHECK_HAS(run_stoa("stat", name, NULL)->out, "STOA_EFORMAT");
+	CHECK_EQ(run_stoa("map", name, NULL)->status, 0);
+	CHECK_EQ(run_stoa("commit", name, "2MiB", NULL)->status, 1);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+TEST(check_finds_what_nobody_writes)
+{
+	static const struct {
+		off_t offset;
+		const char *bytes;
+		size_t length;
+		const char *finding;
+	} damages[] = {
+		{200, "x", 1, "header: byte 200 is not used"},
+		{4096 + 0, "\7", 1, "slot 1: claim state 7"},
+		{4096 * 9 + 8 + 8, "\4", 1, "slot 9: it claims an object at offset 3"},
+		{4096 * 3 + 2000, "x", 1, "slot 3: byte 2000 is not used"},
+		{4096 * 5 + 4072, "\1\0\0\0\0\0\0\0", 8, "slot 5: thread 1 has generation 0"},
+		{4096 * 6 + 4072, "\1\0\0\x40\1\0\0\0", 8, "slot 6: thread 1 is there and dead at once"},
+		{4096 * 1023 + 4090, "x", 1, "slot 1023: byte 4090 is not used"},
+	};
+	const char *name = made("odd");
+
+	for (size_t i = 0; i < CC_COUNT(damages); i++) {
+		char zeros[8] = {0};
+		const struct run *run;
+
+		scribble(name, damages[i].offset, damages[i].bytes, damages[i].length);
+		run = run_stoa("check", name, NULL);
+		CHECK_EQ(run->status, 1);
+		CHECK_HAS(run->out, damages[i].finding);
+		CHECK_HAS(run->out, ": 1 damage.");
+		scribble(name, damages[i].offset, zeros, damages[i].length);
+		CHECK_EQ(run_stoa("check", name, NULL)->status, 0);
+	}
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+TEST(check_finds_a_wrong_length)
+{
+	const char *name = made("length");
+	int file = open_object(name);
+
+	CHECK_SYS(ftruncate(file, DATA_OFFSET + 5000));
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "are not whole pages");
+	CHECK_SYS(ftruncate(file, DATA_OFFSET + (UINT64_C(1) << 31)));
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "are more than the reserve");
+	CHECK_SYS(ftruncate(file, 8192));
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "before its data");
+	CHECK_EQ(run_stoa("map", name, NULL)->status, 0);
+	CHECK_SYS(ftruncate(file, 10));
+	CHECK_EQ(run_stoa("check", name, NULL)->status, 1);
+	CHECK_EQ(run_stoa("map", name, NULL)->status, 0);
+	CHECK_SYS(ftruncate(file, 0));
+	CHECK_EQ(run_stoa("map", name, NULL)->status, 0);
+	CHECK_SYS(close(file));
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+TEST(check_looks_into_named_objects)
+{
+	struct stoa_sync_options options = {.segment_flags = STOA_PERSISTENT, .maximum = 3, .initial = 2};
+	const char *name = test_name("semaphore");
+	struct stoa_segment *segment;
+	struct stoa_semaphore *semaphore;
+	const struct run *run;
+
+	CHECK_RC(stoa_semaphore_open(name, &options, &segment, &semaphore), 0);
+	CHECK_EQ(run_stoa("check", name, NULL)->status, 0);
+	CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), "semaphore");
+	semaphore->opaque[0] = UINT64_C(200) << 40 | UINT64_C(1) << 30;
+	run = run_stoa("check", name, NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->out, "its count 200 is above its maximum 3");
+	semaphore->opaque[0] = UINT64_C(2) << 40;
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "available and unavailable at once");
+	semaphore->opaque[0] = UINT64_C(2) << 40 | 16000;
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "roster slot 16000, which does not exist");
+	semaphore->opaque[1] = 1;
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "its mark is 00000001");
+	stoa_segment_close(segment);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+static void die_with_the_lock(void *argument)
+{
+	struct stoa_sync_options options = {.segment_flags = STOA_PERSISTENT};
+	struct stoa_segment *segment;
+	struct stoa_mutex *mutex;
+
+	CHECK_RC(stoa_mutex_open(argument, &options, &segment, &mutex), 0);
+	CHECK_RC(stoa_mutex_lock(segment, mutex, STOA_FOREVER), 0);
+	_exit(0);
+}
+
+/* A dead owner is no damage: that is what the mutex is for. */
+TEST(check_remarks_a_dead_owner)
+{
+	char name[256];
+	const struct run *run;
+
+	snprintf(name, sizeof(name), "%s", test_name("mutex"));
+	CHECK_EQ(test_join(test_role(die_with_the_lock, name)), 0);
+	run = run_stoa("check", name, NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, "remark: mutex: its owner is dead");
+	CHECK_STR(run_stoa("check", "--quiet", name, NULL)->out, "");
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+/* Random bytes all over the object: told, and nothing worse. */
+TEST(looking_at_random_bytes)
+{
+	const char *name = made("random");
+	uint64_t state = test_seed();
+	unsigned rounds = test_rounds(10, 300);
+
+	for (unsigned i = 0; i < rounds; i++) {
+		uint64_t words[64];
+		const struct run *run;
+
+		for (size_t k = 0; k < CC_COUNT(words); k++)
+			words[k] = test_random(&state);
+		scribble(name, (off_t)(test_random(&state) % (DATA_OFFSET / 8) * 8), words, sizeof(words));
+		run = run_stoa("check", name, NULL);
+		CHECK_INT(run->status, <=, 1);
+		CHECK_INT(run->status, >=, 0);
+		CHECK_EQ(run_stoa("stat", name, NULL)->status, 0);
+	}
+	CHECK_EQ(run_stoa("check", name, NULL)->status, 1);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+/* ---- leftovers ---- */
+
+static void hold_for_ever(void *argument)
+{
+	struct stoa_segment_options options = {.commit = 1 << 20};
+	struct stoa_segment *segment;
+	_Atomic uint32_t *ready = argument;
+
+	CHECK_RC(stoa_segment_create(test_name("left"), 1 << 30, &options, &segment), 0);
+	atomic_store(ready, 1);
+	for (;;)
+		pause();
+}
+
+TEST(gc_removes_what_kill_left)
+{
+	_Atomic uint32_t *ready = test_shared(sizeof(*ready));
+	pid_t role = test_role(hold_for_ever, ready);
+	const struct run *run;
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s", test_name("left"));
+	test_await(ready, 1);
+	run = run_stoa("ls", NULL);
+	CHECK_HAS(line_with(run->out, name), " used ");
+	CHECK_EQ(run_stoa("gc", NULL)->status, 0);
+	CHECK(line_with(run_stoa("ls", NULL)->out, name) != NULL); /* in use: kept */
+	test_kill(role);
+	run = run_stoa("ls", NULL);
+	CHECK_HAS(line_with(run->out, name), " leftover ");
+	CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), " leftover "); /* looking did not remove it */
+	run = run_stoa("gc", "--json", NULL);
+	CHECK_EQ(run->status, 0);
+	check_json(run->out);
+	CHECK_EQ(line_with(run_stoa("ls", NULL)->out, name), NULL);
+}
+
+/* What lies in the directory and is none of ours. */
+TEST(ls_stands_foreign_files)
+{
+	char path[300];
+	struct stoa_segment *segment;
+	int file;
+
+	/* Makes the directory. */
+	CHECK_RC(stoa_segment_create(test_name("a"), 4096, NULL, &segment), 0);
+	snprintf(path, sizeof(path), "/dev/shm/stoa.%u/%s.seg", (unsigned)geteuid(), test_name("foreign"));
+	file = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	CHECK_SYS(file);
+	CHECK_EQ(write(file, "hello", 5), 5);
+	CHECK_SYS(close(file));
+	CHECK_EQ(run_stoa("ls", NULL)->status, 0);
+	CHECK_INT(run_stoa("check", test_name("foreign"), NULL)->status, ==, 1);
+	CHECK_SYS(unlink(path));
+	CHECK_SYS(symlink("/etc/passwd", path));
+	CHECK_EQ(run_stoa("ls", NULL)->status, 0);
+	CHECK_EQ(run_stoa("map", test_name("foreign"), NULL)->status, 1);
+	CHECK_EQ(run_stoa("stat", test_name("foreign"), NULL)->status, 1);
+	CHECK_SYS(unlink(path));
+	stoa_segment_close(segment);
+}
+
+/* ---- completion ---- */
+
+/* What bash would offer for the last of the words. */
+static const char *complete(const char *words, int at)
+{
+	static char text[1 << 14];
+	char command[1024];
+	FILE *out;
+	size_t length;
+
+	/* stoa itself is found through the path of this build. */
+	snprintf(
+		command, sizeof(command),
+		"PATH=\"$(dirname '%s'):$PATH\" exec bash -c '. tools/completion/stoa.bash; compopt() { :; }; COMP_WORDS=(%s); "
+		"COMP_CWORD=%d; _stoa; printf \"%%s\\n\" \"${COMPREPLY[@]}\"'",
+		STOA_TOOL, words, at);
+	out = popen(command, "r");
+	CHECK(out != NULL);
+	length = fread(text, 1, sizeof(text) - 1, out);
+	text[length] = 0;
+	CHECK_EQ(pclose(out), 0);
+	return text;
+}
+
+TEST(bash_completes)
+{
+	char words[300];
+	const char *name;
+
+	if (access("/bin/bash", X_OK) != 0)
+		SKIP("no bash");
+	CHECK_STR(complete("stoa doc", 1), "doctor\n");
+	CHECK_STR(complete("stoa ls --orp", 2), "--orphaned\n");
+	CHECK_HAS(complete("stoa map --", 2), "--lines\n");
+	name = made("complete me");
+	snprintf(words, sizeof(words), "stoa stat \"%.*s\"", (int)strlen(name) - 3, name);
+	CHECK_HAS(complete(words, 2), name);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}

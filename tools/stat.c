@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* `stoa stat`: everything that is known about a named object, and who uses it. */
+#include "object.h"
+
+#include "os/pages.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+static void print_line(const char *label, const char *text)
+{
+	char safe[1024];
+
+	printf("%-11s %s\n", label, text_safe_string(text, safe, sizeof(safe)));
+}
+
+static void print_size(const char *label, uint64_t bytes)
+{
+	char text[SIZE_TEXT];
+
+	printf("%-11s %s (%" PRIu64 " bytes)\n", label, size_text(bytes, text), bytes);
+}
+
+static const char *huge_name(uint32_t huge)
+{
+	static const char *const names[] = {"huge where the system offers them", "4 KiB", "huge, or fail"};
+
+	return huge <= STOA_HUGE_REQUIRE ? names[huge] : "?";
+}
+
+static void print_members(const struct object *object)
+{
+	struct stoa_member member;
+
+	printf("%-11s %" PRIu32 " slots, %" PRIu32 " threads take part\n", "roster", object->is.roster_slots,
+	       object->is.roster_alive);
+	for (uint32_t from = 1; stoa_inspect_member(object->inspector, from, &member) == 0; from = member.slot + 1) {
+		if (!member.thread)
+			continue;
+		printf("%-11s   slot %" PRIu32 ": thread %" PRIu32 ", the slot's owner number %" PRIu32, "",
+		       member.slot, member.thread, member.generation);
+		if (member.claims)
+			printf(", claims %" PRIu32 " objects", member.claims);
+		printf("\n");
+	}
+}
+
+static void print_born(int64_t born)
+{
+	char text[64];
+	char age[DURATION_TEXT];
+	time_t now = time(NULL);
+	time_t then = (time_t)born;
+	struct tm local;
+
+	if (!born || !localtime_r(&then, &local))
+		return;
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &local);
+	duration_text(now > then ? (uint64_t)(now - then) * UINT64_C(1000000000) : 0, age);
+	printf("%-11s %s (%s ago)\n", "made", text, age);
+}
+
+static void print_text(const struct object *object, const struct scan_object *users)
+{
+	const struct stoa_inspection *is = &object->is;
+	char flags[OBJECT_FLAGS_TEXT];
+	char owner[OBJECT_OWNER_TEXT];
+	char list[900];
+
+	print_line("name", object->name);
+	print_line("kind", object_kind(is->kind));
+	print_line("owner", object_owner(is->owner, owner));
+	print_born(pages_born(stoa_inspect_descriptor(object->inspector)));
+	if (is->kind == STOA_KIND_DAMAGED) {
+		print_size("length", is->length);
+		print_size("resident", is->resident);
+		printf("%-11s %s: 'stoa check' tells more\n", "header", stoa_error_name(is->header));
+		return;
+	}
+	print_size("reserve", is->reserve);
+	print_size("committed", is->committed);
+	print_size("resident", is->resident);
+	print_line("flags", object_flags(is->flags, flags));
+	print_line("pages", huge_name(is->huge));
+	printf("%-11s %016" PRIx64 "\n", "identity", is->identity);
+	if (is->roster_slots)
+		print_members(object);
+	object_users(users, list, sizeof(list));
+	print_line("used by", list[0] ? list : "nobody that can be seen");
+}
+
+static void print_json(const struct object *object, const struct scan_object *users)
+{
+	const struct stoa_inspection *is = &object->is;
+	struct stoa_member member;
+	struct json json;
+
+	json_begin(&json, stdout);
+	json_text(&json, "name", object->name);
+	json_text(&json, "kind", object_kind(is->kind));
+	json_text(&json, "header", stoa_error_name(is->header));
+	json_number(&json, "owner", is->owner);
+	json_signed(&json, "made", pages_born(stoa_inspect_descriptor(object->inspector)));
+	json_number(&json, "length", is->length);
+	json_number(&json, "reserve", is->reserve);
+	json_number(&json, "committed", is->committed);
+	json_number(&json, "resident", is->resident);
+	json_number(&json, "data_offset", is->data_offset);
+	json_number(&json, "roster_slots", is->roster_slots);
+	object_json_flags(&json, is->flags);
+	json_array_begin(&json, "members");
+	for (uint32_t from = 1; stoa_inspect_member(object->inspector, from, &member) == 0; from = member.slot + 1) {
+		json_object_begin(&json, NULL);
+		json_number(&json, "slot", member.slot);
+		json_number(&json, "generation", member.generation);
+		json_number(&json, "thread", member.thread);
+		json_number(&json, "claims", member.claims);
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	object_json_users(&json, users);
+	json_end(&json);
+}
+
+#define USERS_MAX 1024
+
+static int stat_one(const char *name, uint32_t flags, const struct scan *scan, bool as_json)
+{
+	struct scan_user room[USERS_MAX];
+	struct scan_object users = {0};
+	const struct scan_object *found;
+	struct object object;
+	int status = object_open(name, flags, &object);
+
+	if (status != TOOL_GO)
+		return status;
+	found = object_in_scan(&object, scan);
+	if (found)
+		object_others(found, &users, room, USERS_MAX);
+	if (as_json)
+		print_json(&object, &users);
+	else
+		print_text(&object, &users);
+	object_close(&object);
+	return TOOL_OK;
+}
+
+int command_stat(int argc, char **argv)
+{
+	bool global = false;
+	bool as_json = false;
+	const struct option_spec options[] = {
+		{'g', "global", OPTION_FLAG, &global, NULL, "names of the host, not of this user"},
+		{0, "json", OPTION_FLAG, &as_json, NULL, "one JSON object per line"},
+	};
+	const struct usage usage = {
+		"stat",
+		"NAME...",
+		"Tell what a named segment, mutex, event or semaphore is like now: its sizes, the threads that\n"
+		"take part, and the processes that use it. Changes nothing.",
+		options,
+		sizeof(options) / sizeof(options[0]),
+		1,
+		-1,
+		"  $ stoa stat cache            everything about the segment 'cache'\n"
+		"  $ stoa stat cache --json | jq .committed",
+	};
+	struct scan *scan = NULL;
+	int operands;
+	int status = options_parse(&usage, argc, argv, &operands);
+	int worst = TOOL_OK;
+
+	if (status != TOOL_GO)
+		return status;
+	/* Without it the users are missing, and nothing else. */
+	if (scan_host(false, NULL, &scan) != 0)
+		scan = NULL;
+	for (int i = 1; i <= operands; i++) {
+		status = stat_one(argv[i], global ? STOA_GLOBAL : 0, scan, as_json);
+		worst = status > worst ? status : worst;
+		if (i < operands && !as_json)
+			printf("\n");
+	}
+	scan_destroy(scan);
+	return worst;
+}
