@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segments that go from process to process: as descriptors, over sockets, through exec, to the same user and to others; and
+ * what an enemy can send.
+ */
+#include <segment/common.h>
+
+#include <sys/socket.h>
+
+static struct stoa_segment *make(uint64_t commit)
+{
+	struct stoa_segment_options options = {.commit = commit};
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), 0);
+	return segment;
+}
+
+static int other_end; /* of the socket that a role uses */
+
+static void socket_pair(int type, int *ret_ends)
+{
+	CHECK_SYS(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret_ends));
+	other_end = ret_ends[1];
+}
+
+static struct stoa_segment *receive(uint32_t sender)
+{
+	struct stoa_segment *segment;
+	uint32_t from;
+
+	CHECK_RC(stoa_segment_receive_with_socket(other_end, &segment, &from), 0);
+	CHECK_EQ(from, sender);
+	return segment;
+}
+
+static void add_and_commit(void *argument)
+{
+	struct stoa_segment *segment = receive(geteuid());
+
+	(void)argument;
+	CHECK_EQ(stoa_segment_reserve(segment), GIB);
+	CHECK_EQ(bytes_of(segment)[0], 1);
+	CHECK_RC(stoa_segment_commit(segment, 3 * PAGE), 0);
+	bytes_of(segment)[2 * PAGE] = 2;
+	stoa_segment_close(segment);
+}
+
+static void send_to_a_peer(int type)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int ends[2];
+	pid_t role;
+
+	socket_pair(type, ends);
+	bytes_of(segment)[0] = 1;
+	role = test_role(add_and_commit, NULL);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, ends[0]), 0);
+	CHECK_EQ(test_join(role), 0);
+	CHECK_EQ(bytes_of(segment)[2 * PAGE], 2);
+	close(ends[0]);
+	close(ends[1]);
+	stoa_segment_close(segment);
+}
+
+TEST(sent_over_sockets_of_each_type)
+{
+	send_to_a_peer(SOCK_STREAM);
+	send_to_a_peer(SOCK_SEQPACKET);
+	send_to_a_peer(SOCK_DGRAM);
+}
+
+static void expect_reader(struct stoa_segment *segment)
+{
+	unsigned char *data = bytes_of(segment);
+
+	CHECK_EQ(data[0], 1);
+	CHECK_EQ(touch(data), SIGSEGV);
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_WRITE), -STOA_ERIGHTS);
+	CHECK_EQ(mprotect(data, PAGE, PROT_READ | PROT_WRITE), -1);
+	CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)segment->memory, 4 * MIB) == MAP_FAILED);
+	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
+	CHECK_EQ(pwrite((int)segment->memory, "x", 1, 0), -1);
+}
+
+static int reopen(const struct stoa_segment *segment, int flags)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", (int)segment->memory);
+	return open(path, flags | O_CLOEXEC);
+}
+
+static void be_a_granted_stranger(void *argument)
+{
+	struct stoa_segment *segment;
+	int descriptor = -1;
+
+	(void)argument;
+	become_nobody();
+	segment = receive(0);
+	expect_reader(segment);
+	CHECK_EQ(reopen(segment, O_RDWR), -1);
+	CHECK_EQ(errno, EACCES);
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_GROW), -STOA_ERIGHTS);
+	CHECK_EQ(descriptor, -1);
+	stoa_segment_close(segment);
+
+	segment = receive(0); /* and one to write */
+	bytes_of(segment)[1] = 9;
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
+	bytes_of(segment)[PAGE] = 10;
+	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
+	stoa_segment_close(segment);
+}
+
+TEST(a_stranger_gets_what_it_was_granted_and_no_more)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int ends[2];
+	pid_t role;
+
+	need_root("another user");
+	socket_pair(SOCK_SEQPACKET, ends);
+	bytes_of(segment)[0] = 1;
+	role = test_role(be_a_granted_stranger, NULL);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, ends[0]), 0);
+	CHECK_EQ(test_join(role), 0);
+	CHECK_EQ(bytes_of(segment)[1], 9);
+	CHECK_EQ(bytes_of(segment)[PAGE], 10);
+	/* The grant took nothing from the owner. */
+	CHECK_RC(stoa_segment_discard(segment, 0, PAGE), 0);
+	close(ends[0]);
+	close(ends[1]);
+	stoa_segment_close(segment);
+}
+
+/* The same user can reopen a descriptor for writing; against it there is the seal. */
+static void be_a_granted_friend(void *argument)
+{
+	struct stoa_segment *segment = receive(geteuid());
+	int wider = reopen(segment, O_RDWR);
+
+	(void)argument;
+	expect_reader(segment);
+	if (wider >= 0) {
+		CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, wider, 4 * MIB) == MAP_FAILED);
+		CHECK_EQ(pwrite(wider, "x", 1, 0), -1);
+		CHECK_EQ(ftruncate(wider, 0), -1);
+		close(wider);
+	}
+	stoa_segment_close(segment);
+}
+
+TEST(the_same_user_is_held_by_a_seal)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int ends[2];
+	pid_t role;
+
+	socket_pair(SOCK_SEQPACKET, ends);
+	bytes_of(segment)[0] = 1;
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_FUTURE_WRITE), 0);
+	role = test_role(be_a_granted_friend, NULL);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	CHECK_EQ(test_join(role), 0);
+	bytes_of(segment)[0] = 2;
+	close(ends[0]);
+	close(ends[1]);
+	stoa_segment_close(segment);
+}
+
+/* ---- what enemies send ---- */
+
+static void send_raw(int socket, const void *bytes, size_t length, const int *fds, unsigned count)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * 16)];
+	} control = {0};
+	struct iovec piece = {(void *)(uintptr_t)bytes, length};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+	struct cmsghdr *header;
+
+	if (count) {
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+		memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
+	}
+	CHECK_EQ(sendmsg(socket, &message, 0), length);
+}
+
+struct wire {
+	char magic[8];
+	uint32_t version, flags;
+	uint64_t reserve, unused;
+};
+static const struct wire good = {"STOASND\n", 1, 0, 0, 0};
+
+static void expect_refusal(const struct wire *message, size_t length, const int *fds, unsigned count, int expected)
+{
+	struct stoa_segment *segment = NULL;
+	char padded[64] = {0};
+	int ends[2];
+
+	memcpy(padded, message, sizeof(*message));
+	socket_pair(SOCK_SEQPACKET, ends);
+	send_raw(ends[0], padded, length, fds, count);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &segment, NULL), expected);
+	CHECK(segment == NULL);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* The harness sees any descriptor that is not closed. */
+TEST(messages_that_are_not_ours)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int memory = (int)segment->memory, pipes[2], many[16];
+	struct wire bad;
+
+	CHECK_SYS(pipe2(pipes, O_CLOEXEC));
+	for (size_t i = 0; i < CC_COUNT(many); i++)
+		many[i] = memory;
+	expect_refusal(&good, sizeof(good), NULL, 0, -STOA_EFORMAT);
+	expect_refusal(&good, sizeof(good) - 1, &memory, 1, -STOA_EFORMAT);
+	expect_refusal(&good, sizeof(good) + 1, &memory, 1, -STOA_EFORMAT);
+	expect_refusal(&good, 1, &memory, 1, -STOA_EFORMAT);
+	expect_refusal(&good, sizeof(good), many, 2, -STOA_EFORMAT);
+	expect_refusal(&good, sizeof(good), many, 16, -STOA_EFORMAT);
+	expect_refusal(&good, sizeof(good), &pipes[0], 1, -STOA_EKIND);
+	expect_refusal((bad = good, bad.magic[0] = 'X', &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.version = 2, &bad), sizeof(bad), &memory, 1, -STOA_EVERSION);
+	expect_refusal((bad = good, bad.flags = 64, &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.unused = 1, &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.reserve = UINT64_MAX, &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.flags = STOA_RAW, bad.reserve = 1, &bad), sizeof(bad), &memory, 1,
+		       -STOA_ERANGE);
+	close(pipes[0]);
+	close(pipes[1]);
+	stoa_segment_close(segment);
+}
+
+TEST(streams_that_break_off)
+{
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+	int memory = (int)segment->memory, ends[2];
+
+	socket_pair(SOCK_STREAM, ends);
+	send_raw(ends[0], &good, 10, &memory, 1);
+	CHECK_EQ(send(ends[0], (const char *)&good + 10, sizeof(good) - 10, 0), sizeof(good) - 10);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), 0); /* in pieces, but whole */
+	stoa_segment_close(received);
+	received = NULL;
+	send_raw(ends[0], &good, 10, &memory, 1);
+	close(ends[0]);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EFORMAT);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_ECLOSED);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[1]), -STOA_ECLOSED);
+	close(ends[1]);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_WRITE, ends[1]), -STOA_EINVAL);
+	CHECK(received == NULL);
+	stoa_segment_close(segment);
+}
+
+TEST(a_socket_that_would_block)
+{
+	struct stoa_segment *received = NULL;
+	int ends[2];
+
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends));
+	CHECK_RC(stoa_segment_receive_with_socket(ends[0], &received, NULL), -STOA_EBUSY);
+	CHECK(received == NULL);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static struct sockaddr_storage listener;
+static socklen_t listener_length = sizeof(listener);
+
+static void send_what_can_be_cut(void *argument)
+{
+	struct wire message = good;
+	int fd = memfd_create("enemy", MFD_CLOEXEC), end = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)argument;
+	become_nobody();
+	CHECK_SYS(ftruncate(fd, 4096));
+	message.flags = STOA_RAW;
+	message.reserve = 4096;
+	CHECK_SYS(connect(end, (struct sockaddr *)&listener, listener_length));
+	send_raw(end, &message, sizeof(message), &fd, 1);
+}
+
+/* The peer's user is that of its connect(); what it sent stays readable after its end. */
+TEST(memory_that_a_stranger_could_cut_is_refused)
+{
+	int server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), client;
+	struct sockaddr any = {.sa_family = AF_UNIX};
+	struct stoa_segment *segment = NULL;
+	pid_t role;
+
+	need_root("another user");
+	CHECK_SYS(bind(server, &any, sizeof(sa_family_t)));
+	CHECK_SYS(listen(server, 1));
+	CHECK_SYS(getsockname(server, (struct sockaddr *)&listener, &listener_length));
+	role = test_role(send_what_can_be_cut, NULL);
+	client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	CHECK_SYS(client);
+	CHECK_RC(stoa_segment_receive_with_socket(client, &segment, NULL), -STOA_EACCES);
+	check_detail("65534");
+	CHECK(segment == NULL);
+	close(client);
+	close(server);
+	CHECK_EQ(test_join(role), 0);
+}
+
+/* ---- descriptors ---- */
+
+TEST(descriptors_given_and_taken)
+{
+	struct stoa_segment *segment = make(PAGE), *again, *none = NULL;
+	int descriptor, pipes[2];
+
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ, &descriptor), 0);
+	CHECK_EQ(fcntl(descriptor, F_GETFD), FD_CLOEXEC);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
+	bytes_of(segment)[0] = 1;
+	expect_reader(again);
+	stoa_segment_close(again);
+	CHECK_EQ(fcntl(descriptor, F_GETFD), -1);
+
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_WRITE, &descriptor), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_dup_descriptor(segment, 0, &descriptor), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_dup_descriptor(NULL, STOA_READ, &descriptor), -STOA_EINVAL);
+	CHECK_SYS(pipe2(pipes, O_CLOEXEC));
+	CHECK_RC(stoa_segment_take_descriptor(pipes[0], 0, NULL, &none), -STOA_EKIND);
+	CHECK_SYS(fcntl(pipes[0], F_GETFD)); /* still ours after the failure */
+	CHECK_RC(stoa_segment_take_descriptor(-1, 0, NULL, &none), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_take_descriptor(pipes[0], STOA_RESERVE_MAX + 1, NULL, &none), -STOA_EINVAL);
+	CHECK(none == NULL);
+	close(pipes[0]);
+	close(pipes[1]);
+	stoa_segment_close(segment);
+}
+
+TEST(any_memory_object_can_be_taken_raw)
+{
+	int descriptor = memfd_create("stoa-foreign", MFD_CLOEXEC);
+	struct stoa_segment_options raw = {.flags = STOA_RAW};
+	struct stoa_segment *segment, *none = NULL;
+
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &none), -STOA_EINVAL); /* empty, and no reserve */
+	CHECK_EQ(pwrite(descriptor, "hello", 5, 0), 5);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 4, NULL, &none), -STOA_ERANGE);
+	CHECK(none == NULL);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, MIB, &raw, &segment), 0);
+	CHECK_EQ(memcmp(bytes_of(segment), "hello", 5), 0);
+	CHECK_EQ(segment->roster_slots, 0);
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
+	bytes_of(segment)[2 * PAGE - 1] = 1;
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_GROW), -STOA_ENOTSUP); /* made without seals */
+	stoa_segment_close(segment);
+}
+
+TEST(raw_segments_travel_with_their_reserve)
+{
+	struct stoa_segment_options raw = {.flags = STOA_RAW, .commit = 1};
+	struct stoa_segment *segment, *received;
+	int ends[2];
+
+	socket_pair(SOCK_STREAM, ends);
+	CHECK_RC(stoa_segment_create(NULL, 7 * MIB, &raw, &segment), 0);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, ends[0]), 0);
+	received = receive(geteuid());
+	CHECK_EQ(stoa_segment_reserve(received), 7 * MIB);
+	stoa_segment_close(received);
+	stoa_segment_close(segment);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* ---- through exec ---- */
+
+/* What the program that inherited a segment does, before the harness starts. */
+CC_CONSTRUCTOR static void adopt_if_told(void)
+{
+	const char *token = getenv("STOA_TEST_TOKEN");
+	struct stoa_segment *segment, *twice;
+
+	if (!token)
+		return;
+	if (stoa_segment_adopt(token, &segment) != 0) {
+		fprintf(stderr, "%s\n", stoa_error_detail());
+		_exit(2);
+	}
+	if (bytes_of(segment)[0] != 17 || stoa_segment_adopt(token, &twice) != -STOA_ENOENT)
+		_exit(3);
+	if (fcntl((int)segment->memory, F_GETFD) != FD_CLOEXEC || stoa_segment_commit(segment, 2 * PAGE) != 0)
+		_exit(4);
+	bytes_of(segment)[PAGE] = 18;
+	stoa_segment_close(segment);
+	_exit(0);
+}
+
+static void inherit_and_exec(void *argument)
+{
+	char token[STOA_TOKEN_SIZE], setting[sizeof(token) + 32];
+	char *arguments[] = {(char *)"adopter", NULL}, *environment[] = {setting, NULL};
+
+	CHECK_RC(stoa_segment_inherit(argument, token), 0);
+	snprintf(setting, sizeof(setting), "STOA_TEST_TOKEN=%s", token);
+	execve("/proc/self/exe", arguments, environment);
+	_exit(9);
+}
+
+TEST(inherited_over_exec)
+{
+	struct stoa_segment_options raw = {.flags = STOA_RAW, .commit = 1};
+	struct stoa_segment *segment = make(PAGE);
+
+	for (unsigned i = 0; i < 2; i++) {
+		bytes_of(segment)[0] = 17;
+		CHECK_EQ(test_join(test_role(inherit_and_exec, segment)), 0);
+		CHECK_EQ(bytes_of(segment)[PAGE], 18);
+		stoa_segment_close(segment);
+		if (i == 0)
+			CHECK_RC(stoa_segment_create(NULL, MIB, &raw, &segment), 0);
+	}
+}
+
+static void close_after_child(void *argument)
+{
+	struct stoa_segment *segment;
+	pid_t child;
+
+	CHECK_RC(stoa_segment_create(argument, GIB, NULL, &segment), 0);
+	CHECK_RC(stoa_segment_commit(segment, PAGE), 0);
+	bytes_of(segment)[0] = 17;
+	child = fork();
+	CHECK_SYS(child);
+	if (child == 0)
+		inherit_and_exec(segment);
+	/* Our own use ends here at once; the program that inherits keeps the name, and the last of us removes it. */
+	stoa_segment_close(segment);
+	CHECK_EQ(test_join(child), 0);
+}
+
+TEST(an_inherited_use_keeps_the_name_and_ends_it)
+{
+	struct stoa_segment *none = NULL;
+	char name[128], path[300];
+
+	snprintf(name, sizeof(name), "%s", test_name("exec"));
+	CHECK_EQ(test_join(test_role(close_after_child, name)), 0);
+	snprintf(path, sizeof(path), "/dev/shm/stoa.%u/%s.lock", geteuid(), name);
+	CHECK_EQ(access(path, F_OK), -1);
+	CHECK_RC(stoa_segment_open(name, NULL, &none), -STOA_ENOENT);
+}
+
+TEST(tokens_that_are_not_ours)
+{
+	static const char *const wrong[] = {"",
+					    "stoa1",
+					    "stoa1:3:-1:0:0",
+					    "stoa2:3:-1:0:0:0",
+					    "stoa1: 3:-1:0:0:0",
+					    "stoa1:+3:-1:0:0:0",
+					    "stoa1:3:-1:0:0:0 ",
+					    "stoa1:3:-2:0:0:0",
+					    "stoa1:99999999999:-1:0:0:0",
+					    "stoa1:3:-1:40:0:0",
+					    "stoa1:3:-1:0:fffffffffffffff:0",
+					    "stoa1:3:-1:0:0:0xx34567890123456789012345678901234567890123456789012345"};
+	struct stoa_segment *segment = make(PAGE), *none = NULL;
+	char token[STOA_TOKEN_SIZE];
+	int pipes[2];
+
+	for (size_t i = 0; i < CC_COUNT(wrong); i++)
+		CHECK_RC(stoa_segment_adopt(wrong[i], &none), -STOA_EFORMAT);
+	CHECK_RC(stoa_segment_adopt(NULL, &none), -STOA_EINVAL);
+	/* The number is there, but is another thing now; it must stay as it is. */
+	CHECK_RC(stoa_segment_inherit(segment, token), 0);
+	CHECK_SYS(pipe2(pipes, O_CLOEXEC));
+	CHECK_SYS(dup2(pipes[0], (int)segment->memory));
+	CHECK_RC(stoa_segment_adopt(token, &none), -STOA_ENOENT);
+	CHECK_EQ(fcntl((int)segment->memory, F_GETFD), 0);
+	CHECK(none == NULL);
+	close(pipes[0]);
+	close(pipes[1]);
+	stoa_segment_close(segment);
+}
