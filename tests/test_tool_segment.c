@@ -202,6 +202,57 @@ TEST(looking_changes_nothing)
 	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
 }
 
+/* As another user, who may only read: 0, 1 for what is wrong, 77 when the build is out of that user's reach. */
+static void look_as_another(void *argument)
+{
+	const struct run *run;
+
+	if (setgid(65534) != 0 || setuid(65534) != 0)
+		_exit(1);
+	run = run_stoa("ls", "--global", NULL);
+	if (run->status == 127)
+		_exit(77);
+	CHECK_HAS(line_with(run->out, argument), "world-readable");
+	/* The kernel would call every page present: better no picture than a wrong one. */
+	run = run_stoa("map", "--global", argument, NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->err, "only those who may write it");
+	CHECK_EQ(run_stoa("stat", "--global", argument, NULL)->status, 0);
+	CHECK_EQ(run_stoa("check", "--global", argument, NULL)->status, 0);
+	CHECK_EQ(run_stoa("commit", "--global", argument, "1MiB", NULL)->status, 1);
+	run = run_stoa("rm", "--global", argument, NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->err, "root");
+	_exit(0);
+}
+
+TEST(anothers_segment_is_looked_at_unchanged)
+{
+	char name[256];
+	struct stoa_segment *segment;
+	struct stoa_segment_options options = {.flags = STOA_GLOBAL};
+	struct stoa_segment_stat before;
+	struct stoa_segment_stat after;
+	int status;
+
+	if (geteuid() != 0)
+		SKIP("only root can become another user");
+	snprintf(name, sizeof(name), "%s", test_name("shared"));
+	CHECK_EQ(run_stoa("create", name, "--reserve", "64MiB", "--commit", "8KiB", "--world-readable", NULL)->status,
+		 0);
+	CHECK_RC(stoa_segment_open(name, &options, &segment), 0);
+	CHECK_RC(stoa_segment_stat(segment, &before), 0);
+	status = test_join(test_role(look_as_another, name));
+	CHECK_RC(stoa_segment_stat(segment, &after), 0);
+	stoa_segment_close(segment);
+	CHECK_EQ(run_stoa("rm", "--global", name, NULL)->status, 0);
+	if (status == 77)
+		SKIP("another user cannot reach %s", STOA_TOOL);
+	CHECK_EQ(status, 0);
+	CHECK_EQ(before.resident, after.resident);
+	CHECK_EQ(before.committed, after.committed);
+}
+
 /* ---- check ---- */
 
 #define DATA_OFFSET (4 << 20) /* of a segment with 1023 slots */

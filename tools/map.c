@@ -7,6 +7,7 @@
 
 #include "os/pages.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,10 @@ static int walk_part(struct part *part)
 		count = end - page < count ? (size_t)(end - page) : count;
 		error = pages_states(stoa_inspect_descriptor(part->object->inspector), page * PAGES_UNIT, count, states,
 				     &known);
+		if (error == EACCES)
+			return tool_fail(
+				"segment '%s': the system tells only those who may write it which of its pages are there",
+				part->object->name);
 		if (error)
 			return tool_fail("segment '%s': cannot look at its pages: %s", part->object->name,
 					 strerror(error));

@@ -18,7 +18,8 @@
 
 /*
  * The states of `count` pages from byte `offset` of the object; offset and count should be multiples of a huge page's, or the ends
- * of the object, as huge pages across them are not seen. *ret_huge_known: the system tells huge pages. 0 or an errno value.
+ * of the object, as huge pages across them are not seen. *ret_huge_known: the system tells huge pages. 0 or an errno
+ * value: EACCES for objects that this user may not write, as the system tells only those who may.
  */
 int pages_states(int descriptor, uint64_t offset, size_t count, unsigned char *states, bool *ret_huge_known);
 
