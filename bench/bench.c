@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define PAIRS_FULL 25
 #define PAIRS_QUICK 3
 #define CASES_MAX 64
+#define PAIR_SECONDS 60
 
 static int leave(struct bench *bench, int status, const char *format, va_list arguments)
 {
@@ -66,10 +68,45 @@ unsigned bench_scale(const struct bench *bench, unsigned full, unsigned quick)
 	return bench->quick ? quick : full;
 }
 
+/*
+ * A lost wake-up would let a case wait for ever: the cases wait without deadlines, as their baselines do. So every pair has a
+ * time limit, and at its end the program says which case it was and stops; its helpers end with it.
+ */
+static const char *watched_name;
+
+static void watch_expired(int number)
+{
+	static const char text[] = "\nstoa: bench: a pair took longer than a minute, the case hangs: ";
+
+	(void)number;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ||
+	    write(STDERR_FILENO, watched_name, strlen(watched_name)) < 0 || write(STDERR_FILENO, "\n", 1) < 0)
+		_exit(TOOL_FAILED);
+	_exit(TOOL_FAILED);
+}
+
+static void watch_begin(const char *name)
+{
+	struct sigaction action = {.sa_handler = watch_expired};
+
+	watched_name = name;
+	sigaction(SIGALRM, &action, NULL);
+	alarm(PAIR_SECONDS);
+}
+
+static void watch_end(void)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+
+	alarm(0);
+	sigaction(SIGALRM, &action, NULL);
+}
+
 static void show_progress(void *argument, unsigned done, unsigned pairs)
 {
 	const struct bench *bench = argument;
 
+	alarm(PAIR_SECONDS);
 	progress_show("[%u/%u] %s: pair %u of %u", bench->place, bench->places, bench->which->name, done, pairs);
 }
 
@@ -93,6 +130,9 @@ int bench_pairs(struct bench *bench, int (*subject)(void *context, struct series
 
 static const struct bench_case *const tables[] = {
 	bench_segment_cases,
+	bench_file_cases,
+	bench_mutex_cases,
+	bench_wait_cases,
 };
 
 /* Case number `at` over all tables, or NULL behind the last. */
@@ -348,7 +388,9 @@ static int run_all(const struct settings *settings, const struct bench_case *con
 
 		fflush(stdout); /* so that no forked helper prints it again */
 		progress_show("[%u/%u] %s", bench.place, bench.places, bench.which->name);
+		watch_begin(bench.which->name);
 		status = bench.which->run(&bench);
+		watch_end();
 		measure_unpin();
 		progress_end();
 		if (table)

@@ -68,5 +68,8 @@ unsigned bench_scale(const struct bench *bench, unsigned full, unsigned quick);
 
 /* Every file's cases, ended by one without a name. */
 extern const struct bench_case bench_segment_cases[];
+extern const struct bench_case bench_file_cases[];
+extern const struct bench_case bench_mutex_cases[];
+extern const struct bench_case bench_wait_cases[];
 
 #endif
