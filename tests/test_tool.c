@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -319,7 +321,95 @@ TEST(ls_all_without_privilege)
 	CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
+/* A file system of another mount namespace, as containers have: only the map of its file tells of it. */
+static void map_in_a_namespace(void *argument)
+{
+	_Atomic uint32_t *state = argument;
+	int file;
+	void *map;
+
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("stoa", "/mnt", "tmpfs", 0, "size=8M") != 0) {
+		atomic_store(state, 2);
+		return;
+	}
+	file = open("/mnt/contained file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK_SYS(file);
+	CHECK_SYS(ftruncate(file, 1 << 20));
+	map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	CHECK(map != MAP_FAILED);
+	memset(map, 1, 1 << 20);
+	atomic_store(state, 1);
+	for (;;)
+		pause();
+}
+
+TEST(ls_all_sees_into_containers)
+{
+	_Atomic uint32_t *state = test_shared(sizeof(*state));
+	pid_t role = test_role(map_in_a_namespace, state);
+	const struct run *run;
+
+	while (atomic_load(state) == 0)
+		usleep(1000);
+	if (atomic_load(state) == 2) {
+		test_join(role);
+		SKIP("this user cannot make a mount namespace");
+	}
+	run = run_stoa("ls", "--all", "--json", NULL);
+	CHECK_HAS(line_with(run->out, "contained file"), "\"kind\":\"file\"");
+	CHECK_HAS(line_with(run->out, "contained file"), "\"size\":1048576");
+	test_kill(role);
+}
+
 /* ---- doctor ---- */
+
+/* Run doctor as that user, in a mount namespace that `prepare` has changed; its line about `topic` must have `part`. */
+static void doctor_in(const char *prepare, unsigned user, const char *topic, const char *part)
+{
+	char command[2000];
+	int status;
+
+	if (geteuid() != 0)
+		SKIP("only root can mount");
+	if (access("/usr/bin/unshare", X_OK) != 0 || access("/usr/bin/setpriv", X_OK) != 0)
+		SKIP("no unshare or setpriv");
+	if (system("unshare -m true 2> /dev/null") != 0)
+		SKIP("no mount namespace can be made");
+	snprintf(command, sizeof(command),
+		 "unshare -m sh -ec \"%s; setpriv --reuid %u --clear-groups '%s' doctor --json\" > '%s/out'", prepare,
+		 user, STOA_TOOL, test_dir());
+	status = system(command);
+	if (WEXITSTATUS(status) == 127)
+		SKIP("another user cannot reach %s", STOA_TOOL);
+	CHECK_EQ(status, 0);
+	snprintf(command, sizeof(command), "grep -F '\"topic\":\"%s\"' '%s/out' | grep -qF '%s'", topic, test_dir(),
+		 part);
+	CHECK_EQ(system(command), 0);
+}
+
+TEST(doctor_reads_the_login_manager)
+{
+	const char *running = "mount -t tmpfs x /run; mkdir -p /run/systemd/system /run/systemd/logind.conf.d";
+	char prepare[1000];
+
+	doctor_in("mount -t tmpfs x /run", 54321, "RemoveIPC", "\"level\":\"ok\",\"state\":\"systemd does not run");
+	doctor_in(running, 54321, "RemoveIPC", "\"level\":\"warn\"");
+	doctor_in(running, 0, "RemoveIPC", "\"level\":\"ok\"");
+	/* The later of two files counts, and a comment does not. */
+	snprintf(prepare, sizeof(prepare),
+		 "%s; echo RemoveIPC=yes > /run/systemd/logind.conf.d/10.conf; "
+		 "printf '[Login]\nRemoveIPC = no\n#RemoveIPC=yes\n' > /run/systemd/logind.conf.d/20.conf",
+		 running);
+	doctor_in(prepare, 54321, "RemoveIPC", "\"state\":\"no: names outlive logins\"");
+}
+
+TEST(doctor_looks_at_dev_shm)
+{
+	doctor_in("mount -t tmpfs -o size=1M x /dev/shm", 0, "/dev/shm", "\"level\":\"warn\",\"state\":\"1MiB");
+	doctor_in("mount -t ramfs x /dev/shm", 0, "/dev/shm", "\"level\":\"off\"");
+	doctor_in("mount -t tmpfs x /dev/shm; mkdir -m 777 /dev/shm/stoa.54321", 54321, "names", "user root, mode 777");
+}
 
 TEST(doctor_examines)
 {

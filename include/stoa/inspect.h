@@ -20,7 +20,7 @@ struct stoa_inspector; /* a handle, of this process only */
 
 /*
  * Open what has the name, of whatever kind and in whatever state, for looking. While it is open it counts as a user of the name,
- * so a transient one does not go; close it soon. `flags`: 0 or STOA_GLOBAL. The caller owns *ret_inspector.
+ * so a transient one does not go; close it soon. `flags`: 0 or STOA_GLOBAL. The caller owns *ret_inspector. EINVAL,
  * ENAME, ENOENT, EACCES (owner in the detail), EFORMAT (no object at all: e.g. a symbolic link), ENOMEM, ELIMIT, EBUSY, ESYSTEM.
  */
 STOA_API int stoa_inspect_open(const char *name, uint32_t flags, struct stoa_inspector **ret_inspector);
@@ -48,10 +48,10 @@ struct stoa_inspection {
 	uint32_t roster_alive; /* threads now taking part */
 };
 
-/* How it is now. ESYSTEM, EIO. */
+/* How it is now. EINVAL, ESYSTEM, EIO. */
 STOA_API int stoa_inspect_get(const struct stoa_inspector *inspector, struct stoa_inspection *ret_inspection);
 
-/* The object's descriptor, read-only, for the system's own calls. It belongs to the inspector. */
+/* The object's descriptor, read-only, for the system's own calls. It belongs to the inspector. EINVAL. */
 STOA_API int stoa_inspect_descriptor(const struct stoa_inspector *inspector);
 
 /* A place of the roster that some thread has used. */

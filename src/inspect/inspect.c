@@ -81,7 +81,7 @@ int inspect_read(const struct stoa_inspector *inspector, uint64_t offset, void *
 
 int stoa_inspect_descriptor(const struct stoa_inspector *inspector)
 {
-	return (int)inspector->memory;
+	return inspector ? (int)inspector->memory : error_set(-STOA_EINVAL, "no inspector was given");
 }
 
 /* A slot's life word; 0 where no thread ever was. */
@@ -109,6 +109,8 @@ int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_t from, s
 	uint64_t life = 0;
 	int rc = 0;
 
+	if (!inspector || !ret_member)
+		return error_set(-STOA_EINVAL, "looking at members takes an inspector and a place");
 	if (inspector->header_result < 0)
 		return error_set(-STOA_EFORMAT, "its header is damaged, so nothing tells where the roster is");
 	for (member.slot = from ? from : 1; member.slot <= inspector->header.roster_slots; member.slot++) {
@@ -146,11 +148,16 @@ static int count_alive(const struct stoa_inspector *inspector, uint32_t *ret_ali
 
 int stoa_inspect_get(const struct stoa_inspector *inspector, struct stoa_inspection *ret_inspection)
 {
-	const struct segment_header *header = &inspector->header;
-	struct stoa_inspection result = {.kind = STOA_KIND_DAMAGED, .header = inspector->header_result};
+	const struct segment_header *header;
+	struct stoa_inspection result = {.kind = STOA_KIND_DAMAGED};
 	struct os_memory_info info;
-	int rc = os_memory_info(inspector->memory, &info);
+	int rc;
 
+	if (!inspector || !ret_inspection)
+		return error_set(-STOA_EINVAL, "looking takes an inspector and a place");
+	header = &inspector->header;
+	result.header = inspector->header_result;
+	rc = os_memory_info(inspector->memory, &info);
 	if (rc == 0)
 		rc = count_alive(inspector, &result.roster_alive);
 	if (rc < 0)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking at named objects from outside: what it tells, that it changes nothing, and that misuse is an error. */
+#include <harness/test.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <stoa/stoa.h>
+
+static void count(void *argument, int severity, const char *sentence)
+{
+	unsigned *counts = argument;
+
+	CHECK(sentence[0] != 0);
+	CHECK(severity == STOA_REMARK || severity == STOA_DAMAGE);
+	counts[severity]++;
+}
+
+TEST(misuse_is_an_error_and_touches_nothing)
+{
+	struct stoa_inspector *inspector = (struct stoa_inspector *)&inspector;
+	struct stoa_inspector *before = inspector;
+	struct stoa_inspection inspection = {.kind = 77};
+	struct stoa_member member = {.slot = 77};
+	unsigned counts[2] = {0};
+
+	CHECK_RC(stoa_inspect_open(NULL, 0, &inspector), -STOA_EINVAL);
+	CHECK_RC(stoa_inspect_open("x", STOA_RAW, &inspector), -STOA_EINVAL);
+	CHECK_RC(stoa_inspect_open("x", 0, NULL), -STOA_EINVAL);
+	CHECK_RC(stoa_inspect_open("", 0, &inspector), -STOA_ENAME);
+	CHECK_RC(stoa_inspect_open("a/b", 0, &inspector), -STOA_ENAME);
+	CHECK_RC(stoa_inspect_open(test_name("nothing"), 0, &inspector), -STOA_ENOENT);
+	CHECK(strstr(stoa_error_detail(), test_name("nothing")) != NULL);
+	CHECK_EQ(inspector, before);
+	CHECK_RC(stoa_inspect_get(NULL, &inspection), -STOA_EINVAL);
+	CHECK_EQ(inspection.kind, 77);
+	CHECK_RC(stoa_inspect_member(NULL, 1, &member), -STOA_EINVAL);
+	CHECK_EQ(member.slot, 77);
+	CHECK_RC(stoa_inspect_descriptor(NULL), -STOA_EINVAL);
+	CHECK_RC(stoa_inspect_check(NULL, count, counts), -STOA_EINVAL);
+	CHECK_RC(stoa_inspect_capabilities(NULL), -STOA_EINVAL);
+	stoa_inspect_close(NULL);
+}
+
+TEST(what_it_tells)
+{
+	struct stoa_segment_options options = {.commit = 12288, .roster_slots = 5};
+	struct stoa_inspector *inspector;
+	struct stoa_inspection is;
+	struct stoa_segment_stat stat;
+	struct stoa_segment *segment;
+	unsigned counts[2] = {0};
+	char byte;
+
+	CHECK_RC(stoa_segment_create(test_name("x"), 1 << 20, &options, &segment), 0);
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	CHECK_RC(stoa_inspect_open(test_name("x"), 0, &inspector), 0);
+	CHECK_RC(stoa_inspect_get(inspector, &is), 0);
+	CHECK_EQ(is.kind, STOA_KIND_DATA);
+	CHECK_EQ(is.header, 0);
+	CHECK_EQ(is.reserve, 1 << 20);
+	CHECK_EQ(is.committed, 12288);
+	CHECK_EQ(is.data_offset, 2 << 20);
+	CHECK_EQ(is.length, (2 << 20) + 12288);
+	CHECK_EQ(is.identity, stat.identity);
+	CHECK_EQ(is.resident, stat.resident);
+	CHECK_EQ(is.roster_slots, 5);
+	CHECK_EQ(is.roster_alive, 0);
+	CHECK_EQ(is.owner, geteuid());
+	CHECK_RC(stoa_inspect_check(inspector, count, counts), 0);
+	CHECK_EQ(counts[STOA_DAMAGE], 0);
+	/* The descriptor reads, and does not write. */
+	CHECK_EQ(pread(stoa_inspect_descriptor(inspector), &byte, 1, 0), 1);
+	CHECK_EQ(byte, 'S');
+	CHECK_EQ(pwrite(stoa_inspect_descriptor(inspector), &byte, 1, 0), -1);
+	stoa_inspect_close(inspector);
+	stoa_segment_close(segment);
+}
+
+static void take_part(void *argument)
+{
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_open(argument, NULL, &segment), 0);
+	CHECK_RC(stoa_mutex_lock(segment, stoa_segment_address(segment), STOA_FOREVER), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, stoa_segment_address(segment)), 0);
+	_exit(0); /* without leaving: the kernel marks it */
+}
+
+TEST(members_come_and_go)
+{
+	struct stoa_segment_options options = {.commit = 4096};
+	struct stoa_inspector *inspector;
+	struct stoa_segment *segment;
+	struct stoa_member member = {0};
+	unsigned counts[2] = {0};
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s", test_name("x"));
+	CHECK_RC(stoa_segment_create(name, 1 << 20, &options, &segment), 0);
+	CHECK_RC(stoa_inspect_open(name, 0, &inspector), 0);
+	CHECK_RC(stoa_inspect_member(inspector, 1, &member), -STOA_ENOENT);
+	CHECK_RC(stoa_mutex_init(segment, stoa_segment_address(segment), 0), 0);
+	CHECK_RC(stoa_mutex_lock(segment, stoa_segment_address(segment), STOA_FOREVER), 0);
+	CHECK_RC(stoa_inspect_member(inspector, 0, &member), 0);
+	CHECK_EQ(member.slot, 1);
+	CHECK_EQ(member.generation, 1);
+	CHECK_EQ(member.thread, gettid());
+	CHECK_RC(stoa_inspect_member(inspector, 2, &member), -STOA_ENOENT);
+	CHECK_RC(stoa_mutex_unlock(segment, stoa_segment_address(segment)), 0);
+	CHECK_EQ(test_join(test_role(take_part, name)), 0);
+	CHECK_RC(stoa_inspect_member(inspector, 2, &member), 0);
+	CHECK_EQ(member.slot, 2);
+	CHECK_EQ(member.thread, 0); /* dead */
+	CHECK_RC(stoa_inspect_check(inspector, count, counts), 0);
+	CHECK_EQ(counts[STOA_DAMAGE], 0);
+	stoa_inspect_close(inspector);
+	stoa_segment_close(segment);
+}
+
+/* Raw segments have no header of their own; a record beside the name says what they are. */
+TEST(raw_segments)
+{
+	struct stoa_segment_options options = {.flags = STOA_RAW, .commit = 8192};
+	struct stoa_inspector *inspector;
+	struct stoa_inspection is;
+	struct stoa_segment *segment;
+	unsigned counts[2] = {0};
+
+	CHECK_RC(stoa_segment_create(test_name("raw"), 1 << 20, &options, &segment), 0);
+	CHECK_RC(stoa_inspect_open(test_name("raw"), 0, &inspector), 0);
+	CHECK_RC(stoa_inspect_get(inspector, &is), 0);
+	CHECK_EQ(is.header, 0);
+	CHECK_EQ(is.flags, STOA_RAW);
+	CHECK_EQ(is.data_offset, 0);
+	CHECK_EQ(is.committed, 8192);
+	CHECK_EQ(is.roster_slots, 0);
+	CHECK_RC(stoa_inspect_check(inspector, count, counts), 0);
+	CHECK_EQ(counts[STOA_REMARK], 1);
+	stoa_inspect_close(inspector);
+	stoa_segment_close(segment);
+}
+
+/* An inspector keeps a transient name, as any user does; the last to close removes it. */
+TEST(an_inspector_is_a_user)
+{
+	struct stoa_inspector *inspector;
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_create(test_name("x"), 4096, NULL, &segment), 0);
+	CHECK_RC(stoa_inspect_open(test_name("x"), 0, &inspector), 0);
+	stoa_segment_close(segment);
+	CHECK_RC(stoa_segment_open(test_name("x"), NULL, &segment), 0);
+	stoa_segment_close(segment);
+	stoa_inspect_close(inspector);
+	CHECK_RC(stoa_segment_open(test_name("x"), NULL, &segment), -STOA_ENOENT);
+}
+
+TEST(capabilities_are_tried)
+{
+	struct stoa_capabilities found;
+	struct stoa_capabilities again;
+
+	memset(&found, 0xff, sizeof(found));
+	CHECK_RC(stoa_inspect_capabilities(&found), 0);
+	CHECK_RC(stoa_inspect_capabilities(&again), 0);
+	CHECK_EQ(found.life_words, 1); /* nothing of roster and sync works without */
+	CHECK_EQ(found.waits_on_many, again.waits_on_many);
+	CHECK_EQ(found.unused, 0);
+	CHECK_INT(found.relays_wakes, <=, 1);
+}
