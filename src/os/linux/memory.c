@@ -150,9 +150,10 @@ int os_memory_info(os_handle memory, struct os_memory_info *ret_info)
 {
 	int fd = sys_fd(memory), seals, mode;
 	struct stat status;
-	struct statfs system;
+	struct statfs system = {0};
 
-	if (SYS(fstat, fd, &status) < 0 || SYS(fstatfs, fd, &system) < 0)
+	/* File systems in user space may not tell what they are; memory always does. */
+	if (SYS(fstat, fd, &status) < 0 || (SYS(fstatfs, fd, &system) < 0 && errno != ENOSYS))
 		return sys_failed("asking what a descriptor refers to");
 	mode = SYS(fcntl, fd, F_GETFL);
 	if (mode < 0)
