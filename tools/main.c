@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	{"gc", "remove what killed programs left", command_gc},
 	{"doctor", "what this system offers, and how to turn on what is off", command_doctor},
 	{"bench", "measure stoa against the plain means of the system", command_bench},
+	{"find", "list a directory tree, as find(1) does, with many processes", command_find},
 	{"help", "explain a command", command_help},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -203,5 +203,6 @@ int command_rm(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_bench(int argc, char **argv); /* in bench/ */
+int command_find(int argc, char **argv);
 
 #endif

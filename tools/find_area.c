@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The segment of one search: made and laid out by the client, adopted and checked by its servers. It has no name, so nothing of it can
+ * outlast the last of the processes.
+ */
+#include "find.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/process.h"
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+	uint64_t page = stoa_page_size();
+
+	return (bytes + page - 1) / page * page;
+}
+
+static void attach(struct stoa_segment *segment, struct find_area *area)
+{
+	area->segment = segment;
+	area->base = stoa_segment_address(segment);
+	area->reserve = stoa_segment_reserve(segment);
+	area->shared = (struct find_shared *)(void *)area->base;
+}
+
+static void fill(struct find_area *area, const struct find_options *options, bool attributes)
+{
+	struct find_shared *shared = area->shared;
+	const struct find_filter *filter = &options->filter;
+	uint32_t glob_length = filter->glob_length == FIND_NO_GLOB ? 0 : filter->glob_length;
+
+	shared->magic = FIND_MAGIC;
+	shared->version = FIND_VERSION;
+	shared->jobs = options->jobs;
+	shared->client = process_self();
+	shared->patience = options->patience;
+	shared->size_min = filter->size_min;
+	shared->size_max = filter->size_max;
+	shared->types = filter->types;
+	shared->attributes = attributes;
+	shared->root_length = (uint32_t)strlen(options->root);
+	shared->glob_length = filter->glob_length;
+	shared->text = sizeof(*shared);
+	shared->buffers = whole_pages(shared->text + shared->root_length + 1 + glob_length + 1);
+	shared->arena = shared->buffers + UINT64_C(2) * FIND_BUFFER * options->jobs;
+}
+
+static int lay_out(struct find_area *area, const struct find_options *options, bool attributes)
+{
+	struct find_shared *shared = area->shared;
+	struct find_shared plan;
+	char *text;
+	int result;
+
+	/* Plan first: the header itself may not be wholly committed. */
+	area->shared = &plan;
+	memset(&plan, 0, sizeof(plan));
+	fill(area, options, attributes);
+	area->shared = shared;
+	result = stoa_segment_commit(area->segment, plan.arena);
+	if (result < 0)
+		return result;
+	*shared = plan;
+	text = (char *)area->base + plan.text;
+	memcpy(text, options->root, plan.root_length);
+	if (plan.glob_length != FIND_NO_GLOB)
+		memcpy(text + plan.root_length + 1, options->filter.glob, plan.glob_length);
+	result = stoa_mutex_init(area->segment, &shared->mutex, 0);
+	if (result == 0)
+		result = stoa_event_init(area->segment, &shared->news, 0);
+	return result == 0 ? find_table_start(area) : result;
+}
+
+int find_area_create(const struct find_options *options, bool attributes, struct find_area *ret_area)
+{
+	struct stoa_segment *segment;
+	uint64_t reserve = FIND_RESERVE;
+	int result = stoa_segment_create(NULL, reserve, NULL, &segment);
+
+	/* Where addresses are rationed (ulimit -v), less will do for most trees. */
+	while (result < 0 && reserve > FIND_RESERVE_LEAST) {
+		reserve /= 4;
+		result = stoa_segment_create(NULL, reserve, NULL, &segment);
+	}
+	if (result < 0)
+		return result;
+	attach(segment, ret_area);
+	result = lay_out(ret_area, options, attributes);
+	if (result < 0)
+		stoa_segment_close(segment);
+	return result;
+}
+
+static bool plausible(const struct find_area *area, uint64_t committed)
+{
+	const struct find_shared *shared = area->shared;
+	uint64_t glob_length = shared->glob_length == FIND_NO_GLOB ? 0 : shared->glob_length;
+	uint64_t text_end;
+
+	if (committed < sizeof(*shared) || committed > area->reserve || shared->magic != FIND_MAGIC ||
+	    shared->version != FIND_VERSION || shared->jobs < 1 || shared->jobs > FIND_JOBS_MAX ||
+	    shared->text != sizeof(*shared))
+		return false;
+	text_end = shared->text + shared->root_length + glob_length + 2;
+	if (text_end > shared->buffers || shared->buffers > shared->arena || shared->arena > committed ||
+	    shared->arena - shared->buffers < UINT64_C(2) * FIND_BUFFER * shared->jobs)
+		return false;
+	return area->base[shared->text + shared->root_length] == 0 && area->base[text_end - 1] == 0;
+}
+
+int find_area_adopt(const char *token, struct find_area *ret_area)
+{
+	struct stoa_segment *segment;
+	int result = stoa_segment_adopt(token, &segment);
+
+	if (result < 0)
+		return result;
+	attach(segment, ret_area);
+	if (plausible(ret_area, stoa_segment_committed(segment)))
+		return 0;
+	stoa_segment_close(segment);
+	return -STOA_EFORMAT;
+}
+
+void find_area_filter(const struct find_area *area, struct find_filter *ret_filter)
+{
+	const struct find_shared *shared = area->shared;
+
+	ret_filter->types = shared->types;
+	ret_filter->size_min = shared->size_min;
+	ret_filter->size_max = shared->size_max;
+	ret_filter->glob_length = shared->glob_length;
+	ret_filter->glob = find_area_root(area) + shared->root_length + 1;
+}
+
+const char *find_area_root(const struct find_area *area)
+{
+	return (const char *)area->base + area->shared->text;
+}
+
+unsigned char *find_area_buffer(const struct find_area *area, unsigned slot, unsigned which)
+{
+	return area->base + area->shared->buffers + (UINT64_C(2) * slot + which) * FIND_BUFFER;
+}
+
+static int start_slot(struct find_area *area, struct find_slot *slot)
+{
+	int result = stoa_mutex_init(area->segment, &slot->mutex, 0);
+
+	if (result == 0)
+		result = stoa_event_init(area->segment, &slot->read, 0);
+	if (result == 0)
+		result = stoa_event_init(area->segment, &slot->work, 0);
+	return result;
+}
+
+int find_area_prepare_slot(struct find_area *area, unsigned index, uint32_t server)
+{
+	struct find_slot *slot = &area->shared->slots[index];
+	int result;
+
+	/* Events outlive their users. Its mutex the client has locked, and unlocked, after the last user's end. */
+	if (slot->server == 0)
+		result = start_slot(area, slot);
+	else
+		result = stoa_event_reset(area->segment, &slot->read);
+	if (result == 0)
+		result = stoa_event_reset(area->segment, &slot->work);
+	slot->server = server;
+	slot->idle = 0;
+	slot->stop = 0;
+	slot->error = 0;
+	slot->sleeps = 0;
+	slot->wakes = 0;
+	memset(slot->buffers, 0, sizeof(slot->buffers));
+	memset(slot->sentence, 0, sizeof(slot->sentence));
+	return result;
+}
+
+bool find_text_add(struct find_text *text, const void *bytes, size_t length)
+{
+	if (text->size - text->length < length) {
+		size_t size = text->size ? text->size : 256;
+		char *grown;
+
+		while (size - text->length < length)
+			size *= 2;
+		grown = realloc(text->bytes, size);
+		if (!grown)
+			return false;
+		text->bytes = grown;
+		text->size = size;
+	}
+	if (length)
+		memcpy(text->bytes + text->length, bytes, length);
+	text->length += length;
+	return true;
+}
+
+void find_text_free(struct find_text *text)
+{
+	free(text->bytes);
+	memset(text, 0, sizeof(*text));
+}
+
+/* The length of the path, with a '/' behind each name. Parents lie below their children, so this ends. */
+static int path_length(const struct find_area *area, uint64_t offset, uint64_t limit, size_t *ret_length)
+{
+	struct find_record record;
+	size_t length = 0;
+
+	while (find_table_look(area, offset, limit, &record)) {
+		if (record.parent == 0) {
+			*ret_length = length;
+			return 0;
+		}
+		length += record.length + 1;
+		limit = offset;
+		offset = record.parent;
+	}
+	return -STOA_EFORMAT;
+}
+
+int find_table_path(const struct find_area *area, uint64_t offset, uint64_t limit, const char *prefix,
+		    size_t prefix_length, struct find_text *ret_text)
+{
+	struct find_record record;
+	size_t length;
+	size_t at;
+	int result = path_length(area, offset, limit, &length);
+
+	if (result < 0)
+		return result;
+	ret_text->length = 0;
+	if (!find_text_add(ret_text, prefix, prefix_length))
+		return -STOA_ENOMEM;
+	if (ret_text->size - prefix_length < length + 1) {
+		char *grown = realloc(ret_text->bytes, prefix_length + 2 * length + 1);
+
+		if (!grown)
+			return -STOA_ENOMEM;
+		ret_text->bytes = grown;
+		ret_text->size = prefix_length + 2 * length + 1;
+	}
+	/* From the end to the start; bounds again, as what is read twice may differ. */
+	for (at = prefix_length + length; find_table_look(area, offset, limit, &record) && record.parent != 0;) {
+		if (at - prefix_length < record.length + 1u)
+			return -STOA_EFORMAT;
+		ret_text->bytes[--at] = '/';
+		at -= record.length;
+		memcpy(ret_text->bytes + at, record.name, record.length);
+		limit = offset;
+		offset = record.parent;
+	}
+	if (at != prefix_length)
+		return -STOA_EFORMAT;
+	ret_text->length = prefix_length + length;
+	ret_text->bytes[ret_text->length] = 0;
+	return 0;
+}

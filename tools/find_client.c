@@ -1,0 +1,691 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client of `stoa find`: makes the segment, starts the servers, takes their batches, prints what is complete, and sees to it that
+ * whatever a dead server left undone is done by another. See find.h for the whole.
+ *
+ * The client alone decides what is done: a directory counts when its last section has arrived here. Its own end needs no
+ * care: the segment has no name, and the servers watch this process.
+ */
+#include "find.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/process.h"
+#include "tool.h"
+
+#define GROUP (STOA_WAIT_MAX - 1)      /* processes watched in one wait, beside the news */
+#define FRUITLESS 16                   /* servers that may die in a row without any progress */
+#define LAST_WAIT UINT64_C(5000000000) /* for servers that should end, before they are killed */
+#define ROTATE UINT64_C(100000000)     /* one group of processes, when there are several */
+#define FLUSH UINT64_C(100000000)      /* nanoseconds between writes while there is little to write */
+
+/* A server process as the client knows it. */
+struct peer {
+	int64_t id; /* 0: none runs */
+	uint32_t number;
+	struct stoa_process *process;
+	unsigned next;      /* buffer to read next */
+	bool goodbye;       /* the empty batch has come */
+	uint64_t directory; /* `pending` is of */
+	struct find_text pending;
+};
+
+struct client {
+	const struct find_options *options;
+	struct find_area area;
+	struct find_output *output;
+	struct peer peers[FIND_JOBS_MAX];
+	struct find_report report;
+	char token[STOA_TOKEN_SIZE];
+	uint64_t acknowledged;
+	uint64_t total;
+	uint64_t top;
+	struct find_text directory; /* path of the one being printed, with the '/' */
+	struct find_text prefix;    /* DIR with a '/' */
+	uint64_t beaten;            /* when the beat was last moved */
+	uint64_t flushed;
+	uint64_t progress; /* `acknowledged` when a server last died */
+	unsigned fruitless;
+	unsigned group;
+	uint64_t killed_at; /* when a server was killed as the user asked; 0: not yet */
+};
+
+static int lock(struct client *client, struct stoa_mutex *mutex)
+{
+	int result = stoa_mutex_lock(client->area.segment, mutex, STOA_FOREVER);
+
+	if (result < 0) {
+		tool_fail_result("find: lock", result);
+		return result;
+	}
+	if (result == STOA_OWNER_DIED && mutex == &client->area.shared->mutex)
+		find_table_repair(&client->area);
+	return 0;
+}
+
+static void unlock(struct client *client, struct stoa_mutex *mutex)
+{
+	stoa_mutex_unlock(client->area.segment, mutex);
+}
+
+/* Learn how far the table has grown, and tell the servers that the client is well. */
+static int look_at_table(struct client *client)
+{
+	struct find_shared *shared = client->area.shared;
+	int result = lock(client, &shared->mutex);
+
+	if (result < 0)
+		return result;
+	client->total = shared->table.total;
+	client->top = shared->table.top;
+	shared->beat++;
+	client->beaten = stoa_now();
+	unlock(client, &shared->mutex);
+	return 0;
+}
+
+/* ---- entries ---- */
+
+static void report_error(struct client *client, const struct find_item *item)
+{
+	const struct find_text *directory = &client->directory;
+	size_t length = directory->length;
+	size_t size = length + item->length + 1;
+	char *path = malloc(size);
+	char *safe = malloc(4 * size + 4);
+
+	client->report.errors++;
+	progress_end();
+	if (path && safe) {
+		memcpy(path, directory->bytes, length);
+		memcpy(path + length, item->name, item->length);
+		length += item->length;
+		/* The directory itself is named without the '/' that its entries have before them. */
+		if (item->length == 0)
+			length = length > client->prefix.length ? length - 1 : strlen(client->options->root);
+		text_safe(path, length, safe, 4 * size + 4);
+		tool_fail("find: '%s': %s", safe, walk_error_text(item->error));
+	}
+	free(path);
+	free(safe);
+}
+
+static int print_items(struct client *client, const void *bytes, size_t length)
+{
+	struct find_item item;
+	size_t at = 0;
+	int result;
+
+	while ((result = find_batch_item(bytes, length, &at, &item)) == 1) {
+		if (item.kind == FIND_KIND_ERROR)
+			report_error(client, &item);
+		else if (find_output_entry(client->output, client->directory.bytes, client->directory.length, &item) <
+			 0)
+			return -STOA_ENOMEM;
+	}
+	return result;
+}
+
+/* The last section of a directory has arrived: print all of it, once. */
+static int acknowledge(struct client *client, struct peer *peer, uint64_t directory, const void *bytes, size_t length)
+{
+	struct find_record record;
+	int result;
+
+	if (!find_table_look(&client->area, directory, client->top, &record) &&
+	    (look_at_table(client) < 0 || !find_table_look(&client->area, directory, client->top, &record)))
+		return -STOA_EFORMAT;
+	if (record.directory->owner != peer->number || record.directory->acknowledged)
+		return -STOA_EFORMAT;
+	result = find_table_path(&client->area, directory, client->top, client->prefix.bytes, client->prefix.length,
+				 &client->directory);
+	if (result == 0 && peer->pending.length)
+		result = print_items(client, peer->pending.bytes, peer->pending.length);
+	if (result == 0)
+		result = print_items(client, bytes, length);
+	if (result < 0)
+		return result;
+	peer->pending.length = 0;
+	record.directory->acknowledged = 1;
+	client->acknowledged++;
+	return 0;
+}
+
+static int take_section(struct client *client, struct peer *peer, const struct find_section *section, const void *bytes)
+{
+	if (section->flags & FIND_FIRST) {
+		peer->pending.length = 0;
+		peer->directory = section->directory;
+	}
+	if (section->directory != peer->directory)
+		return -STOA_EFORMAT;
+	if (section->flags & FIND_LAST)
+		return acknowledge(client, peer, section->directory, bytes, section->bytes);
+	return find_text_add(&peer->pending, bytes, section->bytes) ? 0 : -STOA_ENOMEM;
+}
+
+static int take_batch(struct client *client, struct peer *peer, const unsigned char *bytes, uint32_t length)
+{
+	struct find_section section;
+	size_t at = 0;
+	int result;
+
+	if (length > FIND_BUFFER)
+		return -STOA_EFORMAT;
+	peer->goodbye = length == 0;
+	client->report.batches++;
+	while ((result = find_batch_section(bytes, length, &at, &section)) == 1) {
+		result = take_section(client, peer, &section, bytes + at);
+		if (result < 0)
+			return result;
+		at += section.bytes;
+	}
+	return result;
+}
+
+static int report_damage(struct client *client, int result)
+{
+	progress_end();
+	if (result == -STOA_ENOMEM)
+		tool_fail("find: no memory for %" PRIu64 " entries", find_output_entries(client->output));
+	else
+		tool_fail("find: a batch in the shared memory is damaged");
+	return result;
+}
+
+/* Kill the server whose batch has just come, if the user asked for that: it is at work. */
+static void kill_as_asked(struct client *client, const struct peer *peer)
+{
+	if (client->killed_at || find_output_entries(client->output) < client->options->kill_after)
+		return;
+	client->killed_at = stoa_now();
+	process_kill(peer->id);
+}
+
+/* Take what server `i` has handed over; *ret_taken counts batches. */
+static int take_from(struct client *client, unsigned i, unsigned *ret_taken)
+{
+	struct find_slot *slot = &client->area.shared->slots[i];
+	struct peer *peer = &client->peers[i];
+
+	for (unsigned k = 0; k < 2 && !peer->goodbye; k++) {
+		struct find_buffer buffer;
+		int result = lock(client, &slot->mutex);
+
+		if (result < 0)
+			return result;
+		buffer = slot->buffers[peer->next];
+		unlock(client, &slot->mutex);
+		if (!buffer.full)
+			return 0;
+		result = take_batch(client, peer, find_area_buffer(&client->area, i, peer->next), buffer.length);
+		if (result < 0)
+			return report_damage(client, result);
+		result = lock(client, &slot->mutex);
+		if (result < 0)
+			return result;
+		slot->buffers[peer->next].full = 0;
+		unlock(client, &slot->mutex);
+		stoa_event_set(client->area.segment, &slot->read);
+		peer->next ^= 1;
+		++*ret_taken;
+		kill_as_asked(client, peer);
+	}
+	return 0;
+}
+
+/* ---- servers ---- */
+
+static int start_server(struct client *client, unsigned i)
+{
+	struct find_shared *shared = client->area.shared;
+	struct peer *peer = &client->peers[i];
+	uint32_t number = client->report.started + 1;
+	char index_text[16];
+	char number_text[16];
+	char *arguments[] = {"stoa", "find", "--server", client->token, index_text, number_text, NULL};
+	int error;
+	int result = lock(client, &shared->mutex);
+
+	if (result < 0)
+		return result;
+	result = find_area_prepare_slot(&client->area, i, number);
+	unlock(client, &shared->mutex);
+	if (result < 0)
+		return tool_fail_result("find: prepare a server", result), result;
+	snprintf(index_text, sizeof(index_text), "%u", i);
+	snprintf(number_text, sizeof(number_text), "%u", number);
+	error = process_start(arguments, &peer->id);
+	if (error) {
+		peer->id = 0;
+		tool_fail("find: cannot start server %u of %u: %s", i + 1, client->options->jobs,
+			  walk_error_text(error));
+		return -STOA_ESYSTEM;
+	}
+	client->report.started++;
+	peer->number = number;
+	peer->next = 0;
+	peer->goodbye = false;
+	peer->pending.length = 0;
+	peer->directory = 0;
+	result = stoa_process_open(peer->id, &peer->process);
+	if (result < 0)
+		tool_fail_result("find: watch a server", result);
+	return result;
+}
+
+/* All servers look again: a dead one may have taken a wake-up to its grave. */
+static int wake_all(struct client *client)
+{
+	struct find_shared *shared = client->area.shared;
+	int result = lock(client, &shared->mutex);
+
+	if (result < 0)
+		return result;
+	for (unsigned i = 0; i < client->options->jobs; i++) {
+		shared->slots[i].idle = 0;
+		if (shared->slots[i].server)
+			stoa_event_set(client->area.segment, &shared->slots[i].work);
+	}
+	unlock(client, &shared->mutex);
+	return 0;
+}
+
+static void describe_end(struct client *client, const struct process_end *end, const struct peer *peer,
+			 const struct find_requeued *requeued)
+{
+	progress_end();
+	if (client->killed_at && !client->report.noticed)
+		client->report.noticed = stoa_now() - client->killed_at;
+	client->report.killed++;
+	client->report.last_killed = peer->id;
+	if (end->killed)
+		tool_warn("find: server process %" PRId64 " was ended by a signal (%s); %" PRIu64
+			  " directories are done again",
+			  peer->id, process_signal_name(end->code), requeued->directories);
+	else
+		tool_warn("find: server process %" PRId64 " ended with status %d; %" PRIu64
+			  " directories are done again",
+			  peer->id, end->code, requeued->directories);
+}
+
+/* What server `i` had claimed is for others now; a new one takes its place if there is anything left to do. */
+static int replace(struct client *client, unsigned i, const struct process_end *end)
+{
+	struct peer *peer = &client->peers[i];
+	struct find_requeued requeued;
+	int result = lock(client, &client->area.shared->mutex);
+
+	if (result < 0)
+		return result;
+	find_table_requeue(&client->area, peer->number, &requeued);
+	client->total = client->area.shared->table.total;
+	unlock(client, &client->area.shared->mutex);
+	client->report.redone += requeued.directories;
+	client->report.redone_spread += requeued.spread;
+	if (!end->killed && end->code == FIND_EXIT_PATIENCE)
+		client->report.impatient++;
+	else
+		describe_end(client, end, peer, &requeued);
+	peer->id = 0;
+	peer->pending.length = 0;
+	result = wake_all(client);
+	if (result < 0 || client->acknowledged == client->total)
+		return result;
+	client->fruitless = client->acknowledged == client->progress ? client->fruitless + 1 : 0;
+	client->progress = client->acknowledged;
+	if (client->fruitless < FRUITLESS)
+		return start_server(client, i);
+	tool_fail("find: %d servers in a row ended without finishing a single directory", FRUITLESS);
+	return -STOA_ESYSTEM;
+}
+
+static int report_failure(struct client *client, unsigned i)
+{
+	char sentence[sizeof(client->area.shared->slots[i].sentence)];
+
+	memcpy(sentence, client->area.shared->slots[i].sentence, sizeof(sentence));
+	sentence[sizeof(sentence) - 1] = 0;
+	progress_end();
+	tool_fail("find: server process %" PRId64 " failed%s%s", client->peers[i].id, sentence[0] ? ": " : " to start",
+		  sentence);
+	client->peers[i].id = 0;
+	return -STOA_ESYSTEM;
+}
+
+/* Server `i` has ended: take what it still handed over, then see how it ended. */
+static int bury(struct client *client, unsigned i, const struct process_end *end)
+{
+	struct peer *peer = &client->peers[i];
+	struct find_slot *slot = &client->area.shared->slots[i];
+	unsigned taken = 0;
+	int result = take_from(client, i, &taken);
+
+	stoa_process_close(peer->process);
+	peer->process = NULL;
+	if (result < 0)
+		return result;
+	client->report.sleeps += slot->sleeps;
+	client->report.wakes += slot->wakes;
+	if (!end->killed && end->code == FIND_EXIT_FAILED)
+		return report_failure(client, i);
+	if (!end->killed && end->code == FIND_EXIT_DONE && peer->goodbye) {
+		peer->id = 0;
+		return 0;
+	}
+	return replace(client, i, end);
+}
+
+static int bury_the_dead(struct client *client, unsigned *ret_running)
+{
+	struct process_end end;
+
+	*ret_running = 0;
+	for (unsigned i = 0; i < client->options->jobs; i++) {
+		int result = 0;
+
+		if (client->peers[i].id && process_ended(client->peers[i].id, &end))
+			result = bury(client, i, &end);
+		if (result < 0)
+			return result;
+		*ret_running += client->peers[i].id != 0;
+	}
+	return 0;
+}
+
+/* ---- the search ---- */
+
+/* Wait for news, the end of a server, or the time for the next beat. */
+static int wait_for_news(struct client *client, uint64_t deadline)
+{
+	struct stoa_waitable set[STOA_WAIT_MAX] = {
+		{client->area.segment, &client->area.shared->news, STOA_WAIT_EVENT, 0}};
+	unsigned jobs = client->options->jobs;
+	unsigned first = client->group * GROUP;
+	size_t count = 1;
+	size_t which;
+	int result;
+
+	for (unsigned i = first; i < jobs && i < first + GROUP; i++)
+		if (client->peers[i].process)
+			set[count++] = (struct stoa_waitable){NULL, client->peers[i].process, STOA_WAIT_PROCESS, 0};
+	if (jobs > GROUP) {
+		uint64_t turn = stoa_deadline_in(ROTATE);
+
+		deadline = deadline < turn ? deadline : turn;
+		client->group = first + GROUP < jobs ? client->group + 1 : 0;
+	}
+	result = stoa_wait_any(set, count, deadline, &which);
+	if (result < 0)
+		tool_fail_result("find: wait for servers", result);
+	return result;
+}
+
+/* Before sleeping: let a reader have what is there, now and then; 0, or how soon. */
+static uint64_t flush_sometimes(struct client *client)
+{
+	uint64_t since = stoa_now() - client->flushed;
+
+	if (!find_output_is_terminal(client->output))
+		progress_show("%" PRIu64 " entries", find_output_entries(client->output));
+	if (client->options->sort)
+		return 0;
+	if (since < FLUSH)
+		return FLUSH - since;
+	client->flushed += since;
+	find_output_flush(client->output);
+	return 0;
+}
+
+static int take_from_all(struct client *client, unsigned *ret_taken)
+{
+	int result = 0;
+
+	*ret_taken = 0;
+	for (unsigned i = 0; i < client->options->jobs && result == 0; i++)
+		if (client->peers[i].id)
+			result = take_from(client, i, ret_taken);
+	return result;
+}
+
+/* Until every directory in the table is acknowledged. */
+static int search(struct client *client)
+{
+	uint64_t period = client->options->patience / 4;
+	uint64_t soon;
+	unsigned running;
+	unsigned taken;
+	int result = 0;
+
+	while (result >= 0 && client->acknowledged < client->total) {
+		result = take_from_all(client, &taken);
+		if (result == 0)
+			result = bury_the_dead(client, &running);
+		if (result == 0 && (taken || stoa_now() - client->beaten > period))
+			result = look_at_table(client);
+		if (find_output_failed(client->output))
+			return -STOA_EIO;
+		if (result < 0 || taken || client->acknowledged >= client->total)
+			continue;
+		soon = flush_sometimes(client);
+		result = wait_for_news(client, stoa_deadline_in(soon && soon < period ? soon : period));
+	}
+	return result < 0 ? result : 0;
+}
+
+static int tell_all(struct client *client, bool stop)
+{
+	struct find_shared *shared = client->area.shared;
+	int result = lock(client, &shared->mutex);
+
+	if (result < 0)
+		return result;
+	shared->finished = 1;
+	unlock(client, &shared->mutex);
+	for (unsigned i = 0; i < client->options->jobs; i++) {
+		struct find_slot *slot = &shared->slots[i];
+
+		if (!client->peers[i].id)
+			continue;
+		if (stop && lock(client, &slot->mutex) == 0) {
+			slot->stop = 1;
+			unlock(client, &slot->mutex);
+		}
+		stoa_event_set(client->area.segment, &slot->read);
+		stoa_event_set(client->area.segment, &slot->work);
+	}
+	return 0;
+}
+
+/* Nobody is left behind: what does not end by itself is killed. */
+static void end_all(struct client *client)
+{
+	struct process_end end;
+
+	for (unsigned i = 0; i < client->options->jobs; i++) {
+		struct peer *peer = &client->peers[i];
+
+		if (peer->id) {
+			process_kill(peer->id);
+			process_join(peer->id, &end);
+		}
+		stoa_process_close(peer->process);
+		find_text_free(&peer->pending);
+	}
+}
+
+/* All is printed: every server says goodbye with its empty batch, and ends. */
+static int dismiss(struct client *client)
+{
+	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
+	unsigned running;
+	unsigned taken;
+	int result = tell_all(client, false);
+
+	while (result == 0) {
+		result = take_from_all(client, &taken);
+		if (result == 0)
+			result = bury_the_dead(client, &running);
+		if (result < 0 || running == 0 || stoa_now() >= deadline)
+			break;
+		result = wait_for_news(client, deadline);
+		result = result < 0 ? result : 0;
+	}
+	return result;
+}
+
+/* The search failed: servers stop where they are. */
+static void call_off(struct client *client)
+{
+	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
+	struct process_end end;
+	bool running = tell_all(client, true) == 0;
+
+	while (running && stoa_now() < deadline) {
+		running = false;
+		for (unsigned i = 0; i < client->options->jobs; i++) {
+			struct peer *peer = &client->peers[i];
+
+			if (peer->id && process_ended(peer->id, &end)) {
+				stoa_process_close(peer->process);
+				peer->process = NULL;
+				peer->id = 0;
+			}
+			running |= peer->id != 0;
+		}
+		if (running && wait_for_news(client, deadline) < 0)
+			break;
+	}
+}
+
+/* DIR itself, which no directory lists. 1: it is a directory to be searched; 0: it is not; -1: it cannot be seen. */
+static int print_root(struct client *client)
+{
+	const char *root = client->options->root;
+	struct find_item item = {.name = root, .length = (uint32_t)strlen(root)};
+	size_t end = item.length;
+	size_t start;
+	int error = walk_look(root, &item.type, &item.attributes);
+
+	if (error) {
+		char safe[1024];
+
+		tool_fail("find: '%s': %s", text_safe_string(root, safe, sizeof(safe)), walk_error_text(error));
+		return -1;
+	}
+	item.kind = FIND_KIND_ATTRIBUTES;
+	/* --name sees its last name, or "/". */
+	while (end > 1 && root[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && end > 1 && root[start - 1] != '/'; start--)
+		continue;
+	start = end == 1 ? 0 : start;
+	if (find_filter_accepts(&client->options->filter, root + start, end - start, item.type,
+				&item.attributes.size) &&
+	    find_output_entry(client->output, "", 0, &item) < 0)
+		return -1;
+	return item.type == 'd';
+}
+
+static int prepare(struct client *client)
+{
+	const struct find_options *options = client->options;
+	size_t length = strlen(options->root);
+	bool attributes = options->json || find_filter_needs_size(&options->filter);
+	int result;
+
+	if (!find_text_add(&client->prefix, options->root, length) ||
+	    (options->root[length - 1] != '/' && !find_text_add(&client->prefix, "/", 1)))
+		return report_damage(client, -STOA_ENOMEM);
+	result = find_area_create(options, attributes, &client->area);
+	if (result == 0)
+		result = stoa_segment_inherit(client->area.segment, client->token);
+	if (result < 0) {
+		tool_fail_result("find", result);
+		return result;
+	}
+	result = look_at_table(client);
+	for (unsigned i = 0; i < options->jobs && result == 0; i++)
+		result = start_server(client, i);
+	return result;
+}
+
+static void sum_up(struct client *client)
+{
+	struct find_report *report = &client->report;
+	struct stoa_wait_stat stat;
+
+	stoa_wait_stat(&stat);
+	report->sleeps += stat.sleeps;
+	report->wakes += stat.wakes;
+	report->jobs = client->options->jobs;
+	report->directories = client->acknowledged;
+	report->reserved = stoa_segment_reserve(client->area.segment);
+	report->committed = stoa_segment_committed(client->area.segment);
+}
+
+static int search_tree(struct client *client)
+{
+	int result = prepare(client);
+
+	if (result == 0)
+		result = search(client);
+	if (result == 0) {
+		progress_end();
+		find_output_finish(client->output);
+		result = dismiss(client);
+	} else if (client->area.segment) {
+		call_off(client);
+	}
+	end_all(client);
+	if (client->area.segment) {
+		sum_up(client);
+		stoa_segment_close(client->area.segment);
+	}
+	return result;
+}
+
+static int finish(struct client *client, int result)
+{
+	struct find_report *report = &client->report;
+
+	progress_end();
+	find_output_finish(client->output);
+	if (find_output_failed(client->output))
+		return tool_fail("find: cannot write the output: %s", strerror(errno));
+	report->entries = find_output_entries(client->output);
+	if (result == 0 && client->options->stats)
+		find_report_print(report);
+	return result < 0 || report->errors ? TOOL_FAILED : TOOL_OK;
+}
+
+int find_client(const struct find_options *options)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	uint64_t start = stoa_now();
+	int result = -STOA_ENOMEM;
+
+	if (!client)
+		return tool_fail("find: no memory");
+	client->options = options;
+	process_guard_standard();
+	client->output = find_output_create(options);
+	if (client->output) {
+		result = print_root(client);
+		if (result == 1)
+			result = search_tree(client);
+		client->report.nanoseconds = stoa_now() - start;
+		result = finish(client, result);
+	} else {
+		result = tool_fail("find: no memory");
+	}
+	find_output_destroy(client->output);
+	find_text_free(&client->directory);
+	find_text_free(&client->prefix);
+	free(client);
+	return result;
+}

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server of `stoa find`: claims directories, reads them, hands their entries to the client in its slot's two buffers, and queues their
+ * sub-directories for all. Started by the client as a process of its own; see find.h for the whole.
+ *
+ * The order that survives a kill: a directory's sub-directories are spread before the batch with the end of its entries is
+ * handed over. So when the client has acknowledged every directory in the table, there is none left to come.
+ */
+#include "find.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/process.h"
+#include "tool.h"
+
+#define CHUNK 16                       /* directories claimed at once, at most */
+#define GLANCE UINT64_C(50000000)      /* nanoseconds between looks at the client while walking */
+#define LOCK_SLICE UINT64_C(250000000) /* and while waiting for a mutex */
+
+/* A directory that was read to its end, and where its sub-directories' names lie in `names`. */
+struct walked {
+	uint64_t directory;
+	size_t from;
+	size_t to;
+};
+
+struct server {
+	struct find_area area;
+	struct find_slot *slot;
+	unsigned index;
+	uint32_t number;
+	struct find_filter filter;
+	bool attributes;
+	struct stoa_process *client;
+	struct walk *walk;
+	struct find_writer writer;
+	bool has_buffer;
+	unsigned which; /* the buffer to fill next, or now */
+	uint64_t glanced;
+	struct walked walked[CHUNK]; /* not spread yet */
+	unsigned walked_count;
+	struct find_text names;
+	struct find_text path;
+	uint64_t top; /* of the table, when last seen under the mutex */
+	int exit;     /* FIND_EXIT_* once it must end early */
+};
+
+static int give_up(struct server *server, int status)
+{
+	server->exit = status;
+	return -STOA_ECLOSED;
+}
+
+/* The search cannot go on. The sentence goes to the client, which ends all. */
+static int fail(struct server *server, int result, const char *what)
+{
+	struct find_slot *slot = server->slot;
+
+	slot->error = result;
+	snprintf(slot->sentence, sizeof(slot->sentence), "%s: %s", what,
+		 result == -STOA_EFORMAT ? "the shared table is damaged" : stoa_error_detail());
+	return give_up(server, FIND_EXIT_FAILED);
+}
+
+static bool client_is_gone(struct server *server)
+{
+	return stoa_process_exited(server->client) || process_parent() != server->area.shared->client;
+}
+
+/*
+ * Lock in slices, as its owner may be a client that is stuck, or a server stopped by somebody: looks whether the client is there,
+ * and gives up after the patience.
+ */
+static int lock(struct server *server, struct stoa_mutex *mutex)
+{
+	uint64_t patience = stoa_deadline_in(server->area.shared->patience);
+	int result;
+
+	do {
+		result = stoa_mutex_lock(server->area.segment, mutex, stoa_deadline_in(LOCK_SLICE));
+		if (result < 0)
+			return fail(server, result, "lock");
+		if (result == STOA_TIMED_OUT && client_is_gone(server))
+			return give_up(server, FIND_EXIT_ORPHAN);
+		if (result == STOA_TIMED_OUT && stoa_now() > patience)
+			return give_up(server, FIND_EXIT_PATIENCE);
+	} while (result == STOA_TIMED_OUT);
+	if (result == STOA_OWNER_DIED && mutex == &server->area.shared->mutex)
+		find_table_repair(&server->area);
+	return 0;
+}
+
+static void unlock(struct server *server, struct stoa_mutex *mutex)
+{
+	stoa_mutex_unlock(server->area.segment, mutex);
+}
+
+/* The client's beat, and whether the search is over. */
+static int look_at_client(struct server *server, uint64_t *ret_beat)
+{
+	struct find_shared *shared = server->area.shared;
+	int result = lock(server, &shared->mutex);
+
+	if (result < 0)
+		return result;
+	*ret_beat = shared->beat;
+	unlock(server, &shared->mutex);
+	return 0;
+}
+
+/* Wait for `event`, as long as the client is there and beats. */
+static int wait_for(struct server *server, struct stoa_event *event)
+{
+	struct stoa_waitable set[2] = {
+		{server->area.segment, event, STOA_WAIT_EVENT, 0},
+		{NULL, server->client, STOA_WAIT_PROCESS, 0},
+	};
+	uint64_t patience = server->area.shared->patience;
+	uint64_t seen = 0;
+	uint64_t beat = 0;
+	size_t which = 0;
+	int result;
+
+	/* The common case first, without looking at the beat. */
+	result = stoa_wait_any(set, 2, stoa_deadline_in(patience / 2), &which);
+	if (result == STOA_TIMED_OUT && look_at_client(server, &seen) < 0)
+		return -STOA_ECLOSED;
+	while (result == STOA_TIMED_OUT) {
+		result = stoa_wait_any(set, 2, stoa_deadline_in(patience), &which);
+		if (result != STOA_TIMED_OUT)
+			break;
+		if (look_at_client(server, &beat) < 0)
+			return -STOA_ECLOSED;
+		if (beat == seen)
+			return give_up(server, FIND_EXIT_PATIENCE);
+		seen = beat;
+	}
+	if (result < 0)
+		return fail(server, result, "wait");
+	return which == 1 ? give_up(server, FIND_EXIT_ORPHAN) : 0;
+}
+
+/* Wake servers that sleep for want of directories, at most as many as there are directories. Under the mutex. */
+static void wake_idle(struct server *server)
+{
+	struct find_shared *shared = server->area.shared;
+	uint64_t waiting = find_table_waiting(&server->area);
+
+	for (unsigned i = 0; i < shared->jobs && waiting > 0; i++) {
+		struct find_slot *slot = &shared->slots[i];
+
+		if (!slot->idle)
+			continue;
+		slot->idle = 0;
+		stoa_event_set(server->area.segment, &slot->work);
+		waiting--;
+	}
+}
+
+/* Queue the sub-directories of all that was walked. Under the mutex. */
+static int spread(struct server *server)
+{
+	const unsigned char *names = (const unsigned char *)server->names.bytes;
+	size_t done = 0;
+
+	for (unsigned i = 0; i < server->walked_count; i++) {
+		const struct walked *walked = &server->walked[i];
+		int result = find_table_spread(&server->area, walked->directory, names ? names + walked->from : NULL,
+					       walked->to - walked->from);
+
+		if (result < 0)
+			return fail(server, result, "directory table");
+		done = walked->to;
+	}
+	/* What the directory being read has collected stays. */
+	server->walked_count = 0;
+	server->names.length -= done;
+	if (server->names.length)
+		memmove(server->names.bytes, server->names.bytes + done, server->names.length);
+	server->top = server->area.shared->table.top;
+	wake_idle(server);
+	return 0;
+}
+
+static int hand_over(struct server *server)
+{
+	struct find_shared *shared = server->area.shared;
+	struct find_slot *slot = server->slot;
+	int result;
+
+	if (server->walked_count) {
+		result = lock(server, &shared->mutex);
+		if (result < 0)
+			return result;
+		result = spread(server);
+		unlock(server, &shared->mutex);
+		if (result < 0)
+			return result;
+	}
+	result = lock(server, &slot->mutex);
+	if (result < 0)
+		return result;
+	slot->buffers[server->which].length = server->writer.used;
+	slot->buffers[server->which].full = 1;
+	unlock(server, &slot->mutex);
+	server->has_buffer = false;
+	server->which ^= 1;
+	result = stoa_event_set(server->area.segment, &shared->news);
+	return result < 0 ? fail(server, result, "announce a batch") : 0;
+}
+
+/* Wait until the client has read the next buffer's last batch. */
+static int take_buffer(struct server *server)
+{
+	struct find_slot *slot = server->slot;
+	uint32_t full;
+	uint32_t stop;
+	int result;
+
+	for (;;) {
+		result = lock(server, &slot->mutex);
+		if (result < 0)
+			return result;
+		full = slot->buffers[server->which].full;
+		stop = slot->stop;
+		unlock(server, &slot->mutex);
+		if (stop)
+			return give_up(server, FIND_EXIT_DONE);
+		if (!full)
+			break;
+		result = wait_for(server, &slot->read);
+		if (result < 0)
+			return result;
+	}
+	find_writer_start(&server->writer, find_area_buffer(&server->area, server->index, server->which));
+	server->has_buffer = true;
+	return 0;
+}
+
+static int open_section(struct server *server, uint64_t directory, uint32_t flags)
+{
+	int result = 0;
+
+	if (server->has_buffer && find_writer_open(&server->writer, directory, flags))
+		return 0;
+	if (server->has_buffer)
+		result = hand_over(server);
+	if (result == 0)
+		result = take_buffer(server);
+	if (result == 0)
+		find_writer_open(&server->writer, directory, flags);
+	return result;
+}
+
+static int add_item(struct server *server, uint64_t directory, const struct find_item *item)
+{
+	int result;
+
+	if (find_writer_add(&server->writer, item))
+		return 0;
+	find_writer_close(&server->writer, 0);
+	result = hand_over(server);
+	if (result == 0)
+		result = open_section(server, directory, 0);
+	if (result == 0)
+		find_writer_add(&server->writer, item);
+	return result;
+}
+
+static int add_error(struct server *server, uint64_t directory, const char *name, size_t length, int error)
+{
+	struct find_item item = {.name = name, .length = (uint32_t)length, .kind = FIND_KIND_ERROR, .error = error};
+
+	if (length > FIND_NAME_BYTES)
+		item.length = FIND_NAME_BYTES;
+	return add_item(server, directory, &item);
+}
+
+/* Keep a sub-directory's name until its directory has been read. */
+static bool collect(struct server *server, const struct walk_entry *entry)
+{
+	uint16_t length = (uint16_t)entry->length;
+
+	return find_text_add(&server->names, &length, sizeof(length)) &&
+	       find_text_add(&server->names, entry->name, length);
+}
+
+static int take_entry(struct server *server, uint64_t directory, const struct walk_entry *entry)
+{
+	struct find_item item = {.name = entry->name, .length = (uint32_t)entry->length, .type = entry->type};
+	const uint64_t *size = NULL;
+	int error = 0;
+
+	if (entry->length > FIND_NAME_BYTES)
+		return add_error(server, directory, entry->name, entry->length, walk_error_name_too_long());
+	if (server->attributes || entry->type == '?') {
+		error = walk_attributes(server->walk, entry->name, &item.type, &item.attributes);
+		if (error == 0 && server->attributes)
+			item.kind = FIND_KIND_ATTRIBUTES;
+		size = error == 0 ? &item.attributes.size : NULL;
+	}
+	if (item.type == 'd' && !collect(server, entry)) {
+		server->slot->error = -STOA_ENOMEM;
+		snprintf(server->slot->sentence, sizeof(server->slot->sentence),
+			 "no memory for the names of directories");
+		return give_up(server, FIND_EXIT_FAILED);
+	}
+	if (error) {
+		int result = add_error(server, directory, entry->name, entry->length, error);
+
+		if (result < 0)
+			return result;
+	}
+	if (!find_filter_accepts(&server->filter, entry->name, entry->length, item.type, size))
+		return 0;
+	return add_item(server, directory, &item);
+}
+
+static int begin_directory(struct server *server, uint64_t offset)
+{
+	struct find_record record;
+	char name[FIND_NAME_BYTES + 1];
+	int result;
+
+	if (!find_table_look(&server->area, offset, server->top, &record))
+		return -1;
+	if (record.parent && walk_knows(server->walk, record.parent)) {
+		memcpy(name, record.name, record.length);
+		name[record.length] = 0;
+		return walk_begin_in(server->walk, offset, record.parent, name);
+	}
+	result = find_table_path(&server->area, offset, server->top, "", 0, &server->path);
+	if (result < 0)
+		return -1;
+	if (server->path.length)
+		server->path.bytes[server->path.length - 1] = 0;
+	return walk_begin(server->walk, offset, server->path.bytes);
+}
+
+static int glance(struct server *server)
+{
+	uint64_t now = stoa_now();
+
+	if (now - server->glanced < GLANCE)
+		return 0;
+	server->glanced = now;
+	return client_is_gone(server) ? give_up(server, FIND_EXIT_ORPHAN) : 0;
+}
+
+static int read_entries(struct server *server, uint64_t offset)
+{
+	struct walk_entry entry;
+	bool more = true;
+	unsigned count = 0;
+	int result = 0;
+
+	while (result == 0) {
+		int error = walk_next(server->walk, &entry, &more);
+
+		if (error)
+			return add_error(server, offset, "", 0, error);
+		if (!more)
+			return 0;
+		result = take_entry(server, offset, &entry);
+		if (result == 0 && ++count % 1024 == 0)
+			result = glance(server);
+	}
+	return result;
+}
+
+static int walk_directory(struct server *server, uint64_t offset)
+{
+	struct walked *walked;
+	int error;
+	int result = open_section(server, offset, FIND_FIRST);
+
+	if (result < 0)
+		return result;
+	error = begin_directory(server, offset);
+	if (error < 0)
+		return fail(server, -STOA_EFORMAT, "directory table");
+	if (error > 0)
+		result = add_error(server, offset, "", 0, error);
+	else
+		result = read_entries(server, offset);
+	if (result < 0)
+		return result;
+	if (error == 0)
+		walk_end(server->walk);
+	find_writer_close(&server->writer, FIND_LAST);
+	walked = &server->walked[server->walked_count++];
+	walked->directory = offset;
+	walked->from = walked > server->walked ? walked[-1].to : 0;
+	walked->to = server->names.length;
+	return glance(server);
+}
+
+/* How many to claim: few when few wait, so that all servers have some. */
+static unsigned chunk(const struct server *server)
+{
+	uint64_t share = find_table_waiting(&server->area) / (UINT64_C(2) * server->area.shared->jobs);
+
+	return share < 1 ? 1 : share > CHUNK ? CHUNK : (unsigned)share;
+}
+
+/* Spread, claim, and if there is nothing to claim, say so. 1: the search is finished. */
+static int claim(struct server *server, uint64_t *offsets, unsigned *ret_count)
+{
+	struct find_shared *shared = server->area.shared;
+	int result = lock(server, &shared->mutex);
+
+	if (result < 0)
+		return result;
+	if (server->walked_count)
+		result = spread(server);
+	*ret_count = 0;
+	if (result == 0 && !shared->finished) {
+		*ret_count = find_table_claim(&server->area, server->number, chunk(server), offsets);
+		server->slot->idle = *ret_count == 0;
+	}
+	server->top = shared->table.top;
+	if (result == 0 && shared->finished)
+		result = 1;
+	unlock(server, &shared->mutex);
+	return result;
+}
+
+/* The end as both sides agree on it: what is left, and then a batch of nothing. */
+static int say_goodbye(struct server *server)
+{
+	struct stoa_wait_stat stat;
+	int result = server->has_buffer ? hand_over(server) : 0;
+
+	if (result == 0)
+		result = take_buffer(server);
+	if (result < 0)
+		return result;
+	stoa_wait_stat(&stat);
+	server->slot->sleeps = stat.sleeps;
+	server->slot->wakes = stat.wakes;
+	return hand_over(server);
+}
+
+static int serve(struct server *server)
+{
+	uint64_t offsets[CHUNK];
+	unsigned count;
+	int result;
+
+	while ((result = claim(server, offsets, &count)) == 0) {
+		for (unsigned i = 0; i < count && result == 0; i++)
+			result = walk_directory(server, offsets[i]);
+		if (result == 0 && count == 0 && server->has_buffer)
+			result = hand_over(server);
+		if (result == 0 && count == 0)
+			result = wait_for(server, &server->slot->work);
+		if (result < 0)
+			return result;
+	}
+	return result < 0 ? result : say_goodbye(server);
+}
+
+static int start(struct server *server)
+{
+	struct find_shared *shared = server->area.shared;
+	int error;
+	int result;
+
+	if (server->index >= shared->jobs)
+		return -STOA_EINVAL;
+	server->slot = &shared->slots[server->index];
+	server->attributes = shared->attributes;
+	server->top = shared->arena;
+	find_area_filter(&server->area, &server->filter);
+	result = stoa_process_open(shared->client, &server->client);
+	if (result < 0)
+		return process_parent() == shared->client ? fail(server, result, "watch the client")
+							  : give_up(server, FIND_EXIT_ORPHAN);
+	if (client_is_gone(server))
+		return give_up(server, FIND_EXIT_ORPHAN);
+	error = walk_create(find_area_root(&server->area), &server->walk);
+	if (error) {
+		snprintf(server->slot->sentence, sizeof(server->slot->sentence), "%s", walk_error_text(error));
+		return give_up(server, FIND_EXIT_FAILED);
+	}
+	return 0;
+}
+
+int find_server(int argc, char **argv)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	uint64_t index = 0;
+	uint64_t number = 0;
+	int result;
+
+	if (!server || argc != 5 || !number_parse(argv[3], &index) || !number_parse(argv[4], &number)) {
+		free(server);
+		return tool_misuse("find: --server is for 'stoa find' itself");
+	}
+	server->index = index < FIND_JOBS_MAX ? (unsigned)index : FIND_JOBS_MAX;
+	server->number = (uint32_t)number;
+	server->exit = FIND_EXIT_FAILED;
+	result = find_area_adopt(argv[2], &server->area);
+	if (result < 0) {
+		tool_fail_result("find: server", result);
+		free(server);
+		return FIND_EXIT_FAILED;
+	}
+	result = start(server);
+	if (result == 0)
+		result = serve(server);
+	if (result == 0)
+		server->exit = FIND_EXIT_DONE;
+	result = server->exit;
+	walk_destroy(server->walk);
+	stoa_process_close(server->client);
+	find_text_free(&server->names);
+	find_text_free(&server->path);
+	stoa_segment_close(server->area.segment);
+	free(server);
+	return result;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading directories on Linux: getdents64() with a large buffer, names and types from it, statx() only when asked for. A directory is
+ * opened from its parent's descriptor when that is still open, else by its path from the root in pieces below PATH_MAX; no
+ * symbolic link is followed on the way, so that a directory swapped for a link meanwhile leads nowhere else.
+ */
+#include "../walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+#define READ_BYTES 65536
+#define KEPT 4 /* directories that stay open */
+
+struct kept {
+	uint64_t id; /* 0: none */
+	int descriptor;
+};
+
+struct walk {
+	int root; /* -1: not opened yet */
+	int root_error;
+	struct kept kept[KEPT]; /* a ring; kept[now] is being read */
+	unsigned now;
+	bool plain_open; /* openat2() is refused here */
+	size_t filled;
+	size_t at;
+	char *buffer;
+	char path[];
+};
+
+const char *walk_error_text(int error)
+{
+	return strerror(error);
+}
+
+int walk_error_name_too_long(void)
+{
+	return ENAMETOOLONG;
+}
+
+static char type_of_mode(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG: return 'f';
+	case S_IFDIR: return 'd';
+	case S_IFLNK: return 'l';
+	case S_IFIFO: return 'p';
+	case S_IFSOCK: return 's';
+	case S_IFBLK: return 'b';
+	case S_IFCHR: return 'c';
+	default: return '?';
+	}
+}
+
+static char type_of_entry(unsigned char type)
+{
+	switch (type) {
+	case DT_REG: return 'f';
+	case DT_DIR: return 'd';
+	case DT_LNK: return 'l';
+	case DT_FIFO: return 'p';
+	case DT_SOCK: return 's';
+	case DT_BLK: return 'b';
+	case DT_CHR: return 'c';
+	default: return '?';
+	}
+}
+
+static struct walk_time time_of(const struct statx_timestamp *stamp, bool known)
+{
+	struct walk_time time = {0, 0, 0};
+
+	if (known) {
+		time.seconds = stamp->tv_sec;
+		time.nanoseconds = stamp->tv_nsec;
+		time.known = 1;
+	}
+	return time;
+}
+
+static int look_at(int directory, const char *name, char *ret_type, struct walk_attributes *ret_attributes)
+{
+	struct statx status;
+	struct walk_attributes *to = ret_attributes;
+
+	if (statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &status) !=
+	    0)
+		return errno;
+	*ret_type = type_of_mode(status.stx_mode);
+	memset(to, 0, sizeof(*to));
+	to->size = status.stx_size;
+	to->inode = status.stx_ino;
+	to->links = status.stx_nlink;
+	to->flags = status.stx_attributes;
+	to->mode = status.stx_mode & 07777u;
+	to->user = status.stx_uid;
+	to->group = status.stx_gid;
+	to->modified = time_of(&status.stx_mtime, status.stx_mask & STATX_MTIME);
+	to->changed = time_of(&status.stx_ctime, status.stx_mask & STATX_CTIME);
+	to->accessed = time_of(&status.stx_atime, status.stx_mask & STATX_ATIME);
+	to->born = time_of(&status.stx_btime, status.stx_mask & STATX_BTIME);
+	return 0;
+}
+
+int walk_look(const char *path, char *ret_type, struct walk_attributes *ret_attributes)
+{
+	return look_at(AT_FDCWD, path, ret_type, ret_attributes);
+}
+
+int walk_create(const char *root, struct walk **ret_walk)
+{
+	size_t length = strlen(root);
+	struct walk *walk = calloc(1, sizeof(*walk) + length + 1);
+
+	if (!walk)
+		return ENOMEM;
+	walk->buffer = malloc(READ_BYTES);
+	if (!walk->buffer) {
+		free(walk);
+		return ENOMEM;
+	}
+	memcpy(walk->path, root, length + 1);
+	walk->root = -1;
+	*ret_walk = walk;
+	return 0;
+}
+
+void walk_destroy(struct walk *walk)
+{
+	if (!walk)
+		return;
+	for (unsigned i = 0; i < KEPT; i++)
+		if (walk->kept[i].id)
+			close(walk->kept[i].descriptor);
+	if (walk->root >= 0)
+		close(walk->root);
+	free(walk->buffer);
+	free(walk);
+}
+
+static const struct kept *find_kept(const struct walk *walk, uint64_t id)
+{
+	for (unsigned i = 0; i < KEPT; i++)
+		if (id != 0 && walk->kept[i].id == id)
+			return &walk->kept[i];
+	return NULL;
+}
+
+bool walk_knows(const struct walk *walk, uint64_t id)
+{
+	return find_kept(walk, id) != NULL;
+}
+
+/* The new directory takes the place of the one that was opened longest ago. */
+static int begin(struct walk *walk, uint64_t id, int descriptor)
+{
+	struct kept *kept;
+
+	walk->now = (walk->now + 1) % KEPT;
+	kept = &walk->kept[walk->now];
+	if (kept->id)
+		close(kept->descriptor);
+	kept->id = id;
+	kept->descriptor = descriptor;
+	walk->filled = 0;
+	walk->at = 0;
+	return 0;
+}
+
+int walk_begin_in(struct walk *walk, uint64_t id, uint64_t parent, const char *name)
+{
+	const struct kept *kept = find_kept(walk, parent);
+	int descriptor = openat(kept ? kept->descriptor : -1, name, OPEN_FLAGS);
+
+	return descriptor < 0 ? errno : begin(walk, id, descriptor);
+}
+
+static int open_root(struct walk *walk)
+{
+	if (walk->root < 0 && walk->root_error == 0) {
+		walk->root = open(walk->path, OPEN_FLAGS);
+		walk->root_error = walk->root < 0 ? errno : 0;
+	}
+	return walk->root_error;
+}
+
+/* Name by name, where openat2() is not to be had. Returns a descriptor or minus an error number. */
+static int open_by_names(int from, char *path)
+{
+	int at = from;
+
+	while (path) {
+		char *slash = strchr(path, '/');
+		int next;
+		int error;
+
+		if (slash)
+			*slash = 0;
+		next = openat(at, path, slash ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : OPEN_FLAGS);
+		error = errno;
+		if (at != from)
+			close(at);
+		if (next < 0)
+			return -error;
+		at = next;
+		path = slash ? slash + 1 : NULL;
+	}
+	return at;
+}
+
+/* `path` is shorter than PATH_MAX; `last` whether it is to be read, not just passed through. */
+static int open_piece(struct walk *walk, int from, char *path, bool last)
+{
+	struct open_how how = {.flags = O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+	long descriptor;
+
+	how.flags |= (uint64_t)(last ? OPEN_FLAGS : O_PATH);
+	if (!walk->plain_open) {
+		descriptor = syscall(SYS_openat2, from, path, &how, sizeof(how));
+		if (descriptor >= 0 || (errno != ENOSYS && errno != EPERM))
+			return descriptor >= 0 ? (int)descriptor : -errno;
+		walk->plain_open = true;
+	}
+	return open_by_names(from, path);
+}
+
+/* Where to cut a path of PATH_MAX bytes or more: at the last '/' that makes a piece short enough. */
+static char *cut(char *path)
+{
+	char *slash = path + PATH_MAX - 2;
+
+	if (strlen(path) < PATH_MAX - 1)
+		return NULL;
+	while (slash > path && *slash != '/')
+		slash--;
+	return slash > path ? slash : NULL;
+}
+
+static int begin_path(struct walk *walk, uint64_t id, char *path)
+{
+	int at = walk->root;
+	char *slash;
+
+	do {
+		int next;
+
+		slash = cut(path);
+		if (slash)
+			*slash = 0;
+		next = open_piece(walk, at, path, !slash);
+		if (at != walk->root)
+			close(at);
+		if (next < 0)
+			return -next;
+		at = next;
+		path = slash ? slash + 1 : path;
+	} while (slash);
+	return begin(walk, id, at);
+}
+
+int walk_begin(struct walk *walk, uint64_t id, const char *path)
+{
+	int error = open_root(walk);
+	char *copy;
+
+	if (error)
+		return error;
+	copy = strdup(*path ? path : ".");
+	if (!copy)
+		return ENOMEM;
+	error = begin_path(walk, id, copy);
+	free(copy);
+	return error;
+}
+
+static bool is_dots(const char *name)
+{
+	return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
+}
+
+int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more)
+{
+	const struct dirent64 *entry;
+
+	do {
+		if (walk->at >= walk->filled) {
+			ssize_t got = getdents64(walk->kept[walk->now].descriptor, walk->buffer, READ_BYTES);
+
+			if (got < 0)
+				return errno;
+			if (got == 0) {
+				*ret_more = false;
+				return 0;
+			}
+			walk->filled = (size_t)got;
+			walk->at = 0;
+		}
+		entry = (const struct dirent64 *)(const void *)(walk->buffer + walk->at);
+		walk->at += entry->d_reclen;
+	} while (is_dots(entry->d_name));
+	ret_entry->name = entry->d_name;
+	ret_entry->length = strlen(entry->d_name);
+	ret_entry->type = type_of_entry(entry->d_type);
+	*ret_more = true;
+	return 0;
+}
+
+int walk_attributes(struct walk *walk, const char *name, char *ret_type, struct walk_attributes *ret_attributes)
+{
+	return look_at(walk->kept[walk->now].descriptor, name, ret_type, ret_attributes);
+}
+
+void walk_end(struct walk *walk)
+{
+	walk->filled = 0;
+	walk->at = 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting and watching copies of this very program. Errors are the system's numbers, positive, for walk_error_text(). */
+#ifndef TOOLS_OS_PROCESS_H
+#define TOOLS_OS_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Make sure that nothing we open takes the place of a closed standard descriptor, which children would then see. */
+void process_guard_standard(void);
+
+int64_t process_self(void);
+int64_t process_parent(void);
+unsigned process_cpu_count(void); /* that this process may run on */
+
+/*
+ * Run this program again with `arguments` (NULL ends them), without our input and output, but with our error output. It is reported
+ * here if the program cannot be started.
+ */
+int process_start(char *const *arguments, int64_t *ret_id);
+
+struct process_end {
+	bool killed; /* by a signal */
+	int code;    /* that signal, or the exit status */
+};
+/* 1: has ended, and is forgotten by the system; 0: still runs. */
+int process_ended(int64_t id, struct process_end *ret_end);
+/* Wait until it has. */
+void process_join(int64_t id, struct process_end *ret_end);
+void process_kill(int64_t id);
+const char *process_signal_name(int number);
+
+#endif
