@@ -370,6 +370,23 @@ static void die_with_the_lock(void *argument)
 	_exit(0);
 }
 
+/* An event that was set while somebody claims it counts two: in order, and only then. */
+TEST(check_knows_a_set_beside_a_claim)
+{
+	struct stoa_sync_options options = {.segment_flags = STOA_PERSISTENT};
+	const char *name = test_name("event");
+	struct stoa_segment *segment;
+	struct stoa_event *event;
+
+	CHECK_RC(stoa_event_open(name, &options, &segment, &event), 0);
+	event->opaque[0] = UINT64_C(2) << 40 | 1 << 14 | 1;
+	CHECK_EQ(run_stoa("check", name, NULL)->status, 0);
+	event->opaque[0] = UINT64_C(2) << 40 | 1 << 30;
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "its count 2 is above its maximum 1");
+	stoa_segment_close(segment);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
 /* A dead owner is no damage: that is what the mutex is for. */
 TEST(check_remarks_a_dead_owner)
 {
