@@ -78,6 +78,11 @@ TEST(mutex_misuse_is_an_error)
 	CHECK_RC(stoa_event_wait(segment, (void *)&board->mutex, STOA_TRY), -STOA_EFORMAT);
 	CHECK_RC(stoa_semaphore_post(segment, (void *)&board->event, 1), -STOA_EFORMAT);
 	CHECK_RC(stoa_event_set(NULL, &board->event), -STOA_EINVAL);
+	CHECK_RC(stoa_mutex_lock(NULL, &board->mutex, STOA_TRY), -STOA_EINVAL);
+	CHECK_RC(stoa_mutex_unlock(NULL, &board->mutex), -STOA_EINVAL);
+	CHECK_RC(stoa_mutex_lock(segment, (void *)&board->event, STOA_TRY), -STOA_EFORMAT);
+	CHECK_RC(stoa_mutex_lock(segment, (void *)&board->plain, STOA_TRY), -STOA_EFORMAT);
+	CHECK_RC(stoa_mutex_lock(segment, outside, STOA_TRY), -STOA_EINVAL);
 	CHECK_RC(stoa_event_set(segment, NULL), -STOA_EINVAL);
 	free(outside);
 	tear_down();
@@ -240,6 +245,73 @@ TEST_THREADS(the_mutex_excludes, 60)
 	for (int i = 0; i < 4; i++)
 		CHECK_EQ(test_join(roles[i]), 0);
 	CHECK_EQ(board->plain, 4ull * rounds);
+	tear_down();
+}
+
+/* A thread that takes part in another thread's segment, and then idles. */
+static void *take_part(void *argument)
+{
+	_Atomic uint32_t *step = argument;
+
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	atomic_store(step, 1);
+	while (atomic_load(step) != 2)
+		usleep(1000);
+	return NULL;
+}
+
+static struct stoa_segment *open_again(struct stoa_segment *from)
+{
+	struct stoa_segment *second;
+	int descriptor;
+
+	CHECK_RC(stoa_segment_dup_descriptor(from, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &second), 0);
+	return second;
+}
+
+/* The last handle lets go of everything, whoever else in the process took part. */
+TEST(closing_abandons_what_other_threads_hold)
+{
+	_Atomic uint32_t step = 0;
+	pthread_t thread;
+	int descriptor;
+
+	set_up();
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, take_part, &step), 0);
+	while (!atomic_load(&step))
+		usleep(1000);
+	tear_down();
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &segment), 0);
+	board = stoa_segment_address(segment);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_OWNER_DIED);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	atomic_store(&step, 2);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	tear_down();
+}
+
+static void *cancelled(void *argument)
+{
+	(void)argument;
+	CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL), 0);
+	CHECK_EQ(pthread_cancel(pthread_self()), 0);
+	CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL), 0);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	return NULL;
+}
+
+TEST(a_cancelled_thread_leaves_no_lock_behind)
+{
+	pthread_t thread;
+
+	set_up();
+	CHECK_EQ(pthread_create(&thread, NULL, cancelled, NULL), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, lock_and_end, segment), 0); /* another thread can still enrol */
+	CHECK_EQ(pthread_join(thread, NULL), 0);
 	tear_down();
 }
 
@@ -552,6 +624,9 @@ TEST(the_end_of_a_process_is_a_waitable)
 	CHECK_EQ(stoa_process_exited(process), 0);
 	CHECK_RC(stoa_wait_any(set, 2, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
 	kill(role, SIGKILL);
+	while (!stoa_process_exited(process))
+		usleep(1000);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), 0); /* a try sees what is so */
 	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
 	CHECK_EQ(index, 0);
 	CHECK_EQ(stoa_process_exited(process), 1);
@@ -594,6 +669,46 @@ TEST(a_watch_makes_a_descriptor_readable)
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	CHECK_EQ(readable(watch, -1), 1);
 	stoa_watch_close(watch);
+	tear_down();
+}
+
+static void with_parents_watch(void *argument)
+{
+	struct stoa_watch *watch = argument;
+
+	CHECK_RC(stoa_watch_arm(watch), -STOA_EINVAL);
+	stoa_watch_close(watch);
+}
+
+TEST(a_forked_child_can_close_its_parents_watch)
+{
+	struct stoa_waitable thing;
+	struct stoa_watch *watch;
+
+	set_up();
+	thing = event_of(&board->event);
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(test_join(test_role(with_parents_watch, watch)), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	stoa_watch_close(watch);
+	tear_down();
+}
+
+TEST(one_thing_through_two_handles_is_there_twice)
+{
+	struct stoa_segment *second;
+	struct stoa_waitable set[2];
+
+	set_up();
+	second = open_again(segment);
+	set[0] = event_of(&board->event);
+	set[1] = (struct stoa_waitable){second,
+					(char *)stoa_segment_address(second) + ((char *)&board->event - (char *)board),
+					STOA_WAIT_EVENT, 0};
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, NULL), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_TRY, NULL), -STOA_EINVAL);
+	stoa_segment_close(second);
 	tear_down();
 }
 

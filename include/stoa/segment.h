@@ -26,15 +26,16 @@ struct stoa_segment; /* a handle, of this process only */
 #define STOA_NAME_MAX 200                    /* bytes of UTF-8, without '/' and control characters */
 
 /* stoa_segment_options.flags */
-#define STOA_RAW (UINT32_C(1) << 0)        /* no header: byte 0 of the object is yours; no mutexes, events, semaphores inside */
-#define STOA_PERSISTENT (UINT32_C(1) << 1) /* the name stays when nobody uses the segment, until unlinked */
-#define STOA_SHRINKABLE (UINT32_C(1) << 2) /* stoa_segment_shrink() allowed: peers of the same user may cut it */
-#define STOA_GLOBAL (UINT32_C(1) << 3)     /* a name in the host-wide directory, not in the user's own */
-#define STOA_READ_ONLY (UINT32_C(1) << 4)  /* this handle only reads (open, file, adopt) */
-#define STOA_EXECUTABLE (UINT32_C(1) << 5) /* views with STOA_EXEC allowed */
-#define STOA_FILE_CREATE (UINT32_C(1) << 6) /* stoa_segment_file: create the file when it is not there, mode 0600 */
+#define STOA_RAW \
+	(UINT32_C(1) << 0) /* no header: byte 0 of the object is yours; no mutexes, events, semaphores inside */
+#define STOA_PERSISTENT (UINT32_C(1) << 1)     /* the name stays when nobody uses the segment, until unlinked */
+#define STOA_SHRINKABLE (UINT32_C(1) << 2)     /* stoa_segment_shrink() allowed: peers of the same user may cut it */
+#define STOA_GLOBAL (UINT32_C(1) << 3)         /* a name in the host-wide directory, not in the user's own */
+#define STOA_READ_ONLY (UINT32_C(1) << 4)      /* this handle only reads (open, file, adopt) */
+#define STOA_EXECUTABLE (UINT32_C(1) << 5)     /* views with STOA_EXEC allowed */
+#define STOA_FILE_CREATE (UINT32_C(1) << 6)    /* stoa_segment_file: create the file when it is not there, mode 0600 */
 #define STOA_WORLD_READABLE (UINT32_C(1) << 7) /* with STOA_GLOBAL: other users may open it, with STOA_READ_ONLY */
-#define STOA_ANY_KIND (UINT32_C(1) << 8)   /* stoa_segment_open: also the segment of a named mutex, event or semaphore */
+#define STOA_ANY_KIND (UINT32_C(1) << 8) /* stoa_segment_open: also the segment of a named mutex, event or semaphore */
 
 /* stoa_segment_options.huge */
 #define STOA_HUGE_AUTO 0    /* 2 MiB pages where the system offers them on request */
@@ -81,8 +82,8 @@ STOA_API int stoa_segment_file(const char *path, uint64_t reserve, const struct 
 			       struct stoa_segment **ret_segment);
 
 /*
- * Unmap and close; the name goes when the last user of a transient segment closes or dies. Mutexes the calling thread
- * holds inside are abandoned: their next owner is told STOA_OWNER_DIED. NULL is allowed. Never fails.
+ * Unmap and close; the name goes when the last user of a transient segment closes or dies. With the process's
+ * last handle on it, mutexes that its threads hold inside are abandoned: their next owner is told STOA_OWNER_DIED. NULL is allowed. Never fails.
  */
 STOA_API void stoa_segment_close(struct stoa_segment *segment);
 
@@ -177,7 +178,7 @@ struct stoa_segment_stat {
 	uint32_t huge;
 	uint32_t roster_slots;
 	uint32_t roster_alive; /* threads now taking part */
-	uint32_t kind;	       /* STOA_KIND_* */
+	uint32_t kind;         /* STOA_KIND_* */
 	uint32_t reserved;     /* 0 */
 };
 #define STOA_KIND_DATA 0
@@ -192,8 +193,8 @@ STOA_API int stoa_segment_stat(const struct stoa_segment *segment, struct stoa_s
  */
 struct stoa_segment_entry {
 	const char *name;
-	uint32_t flags;	   /* STOA_GLOBAL, STOA_PERSISTENT, STOA_WORLD_READABLE */
-	uint32_t owner;	   /* numeric user id */
+	uint32_t flags;    /* STOA_GLOBAL, STOA_PERSISTENT, STOA_WORLD_READABLE */
+	uint32_t owner;    /* numeric user id */
 	uint32_t in_use;   /* 1: somebody has it open; also said of another user's, which cannot be known */
 	uint32_t reserved; /* 0 */
 };

@@ -4,11 +4,11 @@
 #define STOA_STOA_H
 
 #include <stoa/error.h>
-#include <stoa/segment.h>
-#include <stoa/transfer.h>
-#include <stoa/sync.h>
-#include <stoa/wait.h>
 #include <stoa/inspect.h>
+#include <stoa/segment.h>
+#include <stoa/sync.h>
+#include <stoa/transfer.h>
+#include <stoa/wait.h>
 
 #define STOA_VERSION_MAJOR 0
 #define STOA_VERSION_MINOR 1

@@ -32,7 +32,7 @@ struct stoa_semaphore {
 };
 
 /* Deadlines: nanoseconds of the monotonic clock, absolute. */
-#define STOA_TRY UINT64_C(0)          /* do not wait: STOA_TIMED_OUT at once */
+#define STOA_TRY UINT64_C(0) /* do not wait: STOA_TIMED_OUT at once */
 #define STOA_FOREVER UINT64_MAX
 STOA_API uint64_t stoa_now(void);
 STOA_API uint64_t stoa_deadline_in(uint64_t nanoseconds); /* now + nanoseconds, saturating */
@@ -80,13 +80,13 @@ STOA_API int stoa_semaphore_wait(struct stoa_segment *segment, struct stoa_semap
 #define STOA_OPEN_ONLY 1            /* must exist: ENOENT */
 #define STOA_CREATE_ONLY 2          /* must not: EEXIST */
 
-struct stoa_sync_options { /* all zero: create or open, all rights, transient, unowned/unset/0 */
-	uint32_t disposition;    /* 0, STOA_OPEN_ONLY, STOA_CREATE_ONLY */
-	uint32_t rights;         /* 0: all */
-	uint32_t flags;          /* STOA_OWNED, STOA_SIGNALED, STOA_MANUAL: used only by the creator */
-	uint32_t segment_flags;  /* STOA_PERSISTENT, STOA_GLOBAL */
-	uint32_t initial;        /* semaphore */
-	uint32_t maximum;        /* semaphore; 0 is STOA_SEMAPHORE_MAX */
+struct stoa_sync_options {      /* all zero: create or open, all rights, transient, unowned/unset/0 */
+	uint32_t disposition;   /* 0, STOA_OPEN_ONLY, STOA_CREATE_ONLY */
+	uint32_t rights;        /* 0: all */
+	uint32_t flags;         /* STOA_OWNED, STOA_SIGNALED, STOA_MANUAL: used only by the creator */
+	uint32_t segment_flags; /* STOA_PERSISTENT, STOA_GLOBAL */
+	uint32_t initial;       /* semaphore */
+	uint32_t maximum;       /* semaphore; 0 is STOA_SEMAPHORE_MAX */
 };
 
 /* 0 when created, STOA_EXISTED when opened. Errors as stoa_segment_create_or_open(), and EKIND for another kind's name. */

@@ -62,7 +62,9 @@ STOA_API void stoa_process_close(struct stoa_process *process);
 struct stoa_watch;
 STOA_API int stoa_watch_open(const struct stoa_waitable *thing, struct stoa_watch **ret_watch);
 STOA_API int stoa_watch_descriptor(const struct stoa_watch *watch);
-STOA_API int stoa_watch_arm(struct stoa_watch *watch); /* clear the descriptor and wait for the next time */
+STOA_API int stoa_watch_arm(
+	struct stoa_watch
+		*watch); /* clear the descriptor and wait for the next time; a notice on its way may still come */
 STOA_API void stoa_watch_close(struct stoa_watch *watch);
 
 /* What this process's waits have met since it started: for tests, tuning and bug reports. */

@@ -18,7 +18,7 @@ typedef intptr_t os_handle;
 
 /* ---- clock, threads, randomness ---- */
 
-uint64_t os_now(void); /* monotonic nanoseconds */
+uint64_t os_now(void);       /* monotonic nanoseconds */
 uint32_t os_thread_id(void); /* as the kernel writes it into life words; a system call */
 uint32_t os_user_id(void);
 void os_yield(void);
@@ -34,6 +34,26 @@ int os_thread_start(const char *name, void (*body)(void *argument), void *argume
  */
 int os_thread_exit_hook(void (*leave)(void *value));
 int os_thread_exit_value(void *value);
+
+/*
+ * A lock of this process alone, for slow paths; zero is unlocked. Its holder cannot be cancelled (pthread_cancel), so that it
+ * is never left locked.
+ */
+struct os_lock {
+	_Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody may sleep */
+	int held_off;          /* the holder's cancellation state before */
+};
+void os_lock(struct os_lock *lock);
+void os_unlock(struct os_lock *lock);
+
+/*
+ * Have the functions called around each fork of this process: before, then one of the others. Systems without fork never
+ * call them.
+ */
+int os_fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+
+/* How many forks lie between this process and the one that first asked: differs between a process and its children. */
+uint64_t os_fork_generation(void);
 
 /* ---- sleeping and waking: words in memory shared between processes ---- */
 
@@ -91,8 +111,8 @@ static inline const _Atomic uint32_t *os_high_half(const _Atomic uint64_t *word)
 
 /* The private half: in this process only, zero in a forked child. */
 struct os_life {
-	uint64_t links[2];	   /* the system's list of what this thread must mark at its end */
-	_Atomic uint64_t *word;	   /* the life word: generation << 32 | life */
+	uint64_t links[2];         /* the system's list of what this thread must mark at its end */
+	_Atomic uint64_t *word;    /* the life word: generation << 32 | life */
 	_Atomic uint64_t identity; /* roster: what this thread writes into lock words; 0: not a member */
 };
 
@@ -110,8 +130,17 @@ void os_life_unmap(struct os_life *life);
  */
 bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word);
 
-/* The calling thread, owner of `life`, stops being so, as if it had ended; the page is unmapped. */
-void os_life_leave(struct os_life *life);
+/*
+ * The calling thread, owner of `life`, stops being so, as if it had ended; the page is unmapped. Its death in here is covered by
+ * `relay` (NULL after os_life_retire()).
+ */
+void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay);
+
+/*
+ * Let go of the memory object on behalf of another thread of this process, which owns `life`: its life word there is marked
+ * dead and its sleepers are woken; the private half stays until its thread calls os_life_leave().
+ */
+void os_life_retire(struct os_life *life);
 
 /* ---- the end of other processes, and descriptors to poll ---- */
 

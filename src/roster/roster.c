@@ -4,7 +4,8 @@
  *
  * Process side: a `roster` per memory object, with a small number that indexes each thread's table of memberships. A membership
  * belongs to its thread, whose robust list it hangs in; only that thread can take it out. When another thread closes the
- * last handle, memberships are marked abandoned and leave when their thread next comes by here, or ends.
+ * last handle, memberships are retired: dead to all others and no hold on the memory, but two private pages that go when their
+ * thread next comes by here, or ends.
  *
  * Shared side: enrolling is lock-free; a failed compare-and-swap means another thread got the slot.
  */
@@ -13,7 +14,6 @@
 #include <roster/roster.h>
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <string.h>
 
 struct roster {
@@ -42,27 +42,35 @@ struct table {
 CC_THREAD struct roster_hot roster_hot;
 
 static CC_THREAD struct table *table;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below, and rosters' member lists */
+static struct os_lock lock; /* guards everything below, and rosters' member lists */
 static struct roster *rosters;
 static _Atomic uint32_t abandoned; /* memberships that wait for their thread */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_failed;
+static bool hooked;                /* thread exits and forks */
 
 static void leave_all(void *value);
 
 static void before_fork(void)
 {
-	pthread_mutex_lock(&lock);
+	os_lock(&lock);
 }
 
 static void after_fork_parent(void)
 {
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 }
 
 /* The child holds no membership: its private pages were wiped. Unmap them, and forget the parent's. */
 static void after_fork_child(void)
 {
+	for (uint32_t i = 0; table && i < table->length; i++) {
+		struct member *member = table->members[i];
+
+		table->members[i] = NULL;
+		if (member && !member->roster) {
+			os_life_unmap(member->life);
+			os_free(member);
+		}
+	}
 	for (struct roster *roster = rosters; roster; roster = roster->next) {
 		while (roster->members) {
 			struct member *member = roster->members;
@@ -72,21 +80,28 @@ static void after_fork_child(void)
 			os_free(member);
 		}
 	}
-	for (uint32_t i = 0; table && i < table->length; i++)
-		table->members[i] = NULL;
 	roster_hot = (struct roster_hot){NULL, NULL};
 	store_rlx(&abandoned, 0);
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 }
 
 static void detach(struct roster *roster);
 
-static void set_up(void)
+/* The lock is held. */
+static int set_up(void)
 {
-	once_failed = os_thread_exit_hook(leave_all);
-	if (!once_failed && pthread_atfork(before_fork, after_fork_parent, after_fork_child))
-		once_failed = -STOA_ENOMEM;
+	int rc;
+
+	if (hooked)
+		return 0;
+	rc = os_fork_hooks(before_fork, after_fork_parent, after_fork_child);
+	if (!rc)
+		rc = os_thread_exit_hook(leave_all);
+	if (rc)
+		return rc;
 	segment_roster_detach = detach;
+	hooked = true;
+	return 0;
 }
 
 /* ---- rosters ---- */
@@ -153,15 +168,13 @@ int roster_attach(struct stoa_segment *segment, struct roster **ret_roster)
 	if (!segment->roster_slots)
 		return error_set(-STOA_ENOTSUP,
 				 "raw and read-only segments cannot hold mutexes, events and semaphores");
-	pthread_once(&once, set_up);
-	if (once_failed)
-		return error_set(once_failed, "the roster cannot be set up in this process");
 	rc = segment_back_slot(segment, 1); /* the relay word is there */
 	if (rc)
 		return rc;
-	pthread_mutex_lock(&lock);
+	os_lock(&lock);
+	rc = set_up();
 	roster = load_rlx(&segment->roster);
-	if (!roster) {
+	if (!rc && !roster) {
 		roster = find_roster(segment);
 		if (!roster)
 			rc = map_roster(segment, &roster);
@@ -171,7 +184,7 @@ int roster_attach(struct stoa_segment *segment, struct roster **ret_roster)
 				  roster); /* R1: publishes the roster; pairs with A1 in roster_attach() */
 		}
 	}
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 	if (!rc)
 		*ret_roster = roster;
 	return rc;
@@ -206,22 +219,18 @@ static void leave(uint32_t index)
 	} else {
 		store_rlx(&abandoned, load_rlx(&abandoned) - 1);
 	}
-	/* A raw fork that skipped libc's handlers leaves a wiped page: unmap it only. */
-	if (load_rlx(&member->life->identity) || !member->roster)
-		os_life_leave(member->life);
-	else
-		os_life_unmap(member->life);
+	os_life_leave(member->life, member->roster ? roster_relay(member->roster) : NULL);
 	os_free(member);
 }
 
 /* A thread ends: what it holds is abandoned, at the latest now. */
 static void leave_all(void *value)
 {
-	pthread_mutex_lock(&lock);
+	os_lock(&lock);
 	for (uint32_t i = 0; table && i < table->length; i++)
 		if (table->members[i])
 			leave(i);
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 	os_free(value);
 	table = NULL;
 }
@@ -234,17 +243,14 @@ static void leave_abandoned(void)
 			leave(i);
 }
 
-/*
- * The last handle closes. This thread's membership leaves now; those of others lose their identity, which ends their fast
- * path, and leave when their threads come by.
- */
+/* The last handle closes. This thread's membership leaves now; those of others are retired, which ends their fast path. */
 static void detach(struct roster *roster)
 {
 	struct roster **link = &rosters;
 
-	pthread_mutex_lock(&lock);
+	os_lock(&lock);
 	if (--roster->users) {
-		pthread_mutex_unlock(&lock);
+		os_unlock(&lock);
 		return;
 	}
 	if (table && roster->index < table->length && table->members[roster->index])
@@ -254,13 +260,14 @@ static void detach(struct roster *roster)
 
 		roster->members = member->next;
 		member->roster = NULL;
+		os_life_retire(member->life);
 		store_rlx(&member->life->identity, 0);
 		store_rlx(&abandoned, load_rlx(&abandoned) + 1);
 	}
 	while (*link != roster)
 		link = &(*link)->next;
 	*link = roster->next;
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 	os_unmap(roster->pages, roster->slots * OS_PAGE);
 	os_handle_close(roster->memory);
 	os_free(roster);
@@ -302,7 +309,7 @@ static int try_slot(struct stoa_segment *segment, struct roster *roster, uint32_
 
 	if (rc)
 		return rc;
-	seen = load_seq(&page->life); /* L4: pairs with L1 in os_life_enter() and L3 in os_life_leave() */
+	seen = load_seq(&page->life); /* L4: pairs with L1 in os_life_enter() and L3 in mark_dead() */
 	if (seen & OS_LIFE_ID)
 		return 0;
 	roster_finish_claims(segment, page, (seen >> 32) << 32 | slot);
@@ -376,32 +383,57 @@ static int enter(struct stoa_segment *segment, struct roster *roster)
 	return 0;
 }
 
-int roster_enrol(struct stoa_segment *segment, uint64_t *ret_identity)
+/* The calling thread's live membership, or NULL. Abandoned ones, and those that a fork wiped, are cleared away. */
+static struct member *find_member(const struct roster *roster)
+{
+	struct member *member;
+
+	if (table && roster->index < table->length && !load_rlx(&abandoned)) {
+		member = table->members[roster->index];
+		if (member && load_rlx(&member->life->identity))
+			return member;
+	}
+	os_lock(&lock);
+	leave_abandoned();
+	if (table && roster->index < table->length && table->members[roster->index] &&
+	    !load_rlx(&table->members[roster->index]->life->identity))
+		leave(roster->index);
+	os_unlock(&lock);
+	return table && roster->index < table->length ? table->members[roster->index] : NULL;
+}
+
+static uint64_t make_hot(const struct roster *roster, const struct member *member)
+{
+	roster_hot = (struct roster_hot){roster, member->life};
+	return load_rlx(&member->life->identity);
+}
+
+int roster_find(struct stoa_segment *segment, uint64_t *ret_identity)
 {
 	struct roster *roster;
-	struct member *member = NULL;
+	const struct member *member;
 	int rc = roster_attach(segment, &roster);
 
 	if (rc)
 		return rc;
-	if (table && roster->index < table->length && !load_rlx(&abandoned))
-		member = table->members[roster->index];
-	if (!member || !load_rlx(&member->life->identity)) {
-		pthread_mutex_lock(&lock);
-		leave_abandoned();
-		if (table && roster->index < table->length && table->members[roster->index] &&
-		    !load_rlx(&table->members[roster->index]->life->identity))
-			leave(roster->index);
-		if (!table || roster->index >= table->length || !table->members[roster->index])
-			rc = enter(segment, roster);
-		pthread_mutex_unlock(&lock);
-		if (rc)
-			return rc;
-		member = table->members[roster->index];
-	}
-	roster_hot = (struct roster_hot){roster, member->life};
-	*ret_identity = load_rlx(&member->life->identity);
+	member = find_member(roster);
+	*ret_identity = member ? make_hot(roster, member) : 0;
 	return 0;
+}
+
+int roster_enrol(struct stoa_segment *segment, uint64_t *ret_identity)
+{
+	struct roster *roster;
+	int rc = roster_attach(segment, &roster);
+
+	if (!rc && !find_member(roster)) {
+		os_lock(&lock);
+		rc = enter(segment, roster);
+		os_unlock(&lock);
+	}
+	if (!rc)
+		*ret_identity = make_hot(roster, table->members[roster->index]);
+	return rc;
 }
 
 /* ---- looking ---- */
@@ -423,7 +455,7 @@ int roster_look(struct stoa_segment *segment, uint64_t identity, bool is_short, 
 	if (rc)
 		return rc;
 	ret_sight->life = &roster_page(roster, slot)->life;
-	ret_sight->seen = load_seq(ret_sight->life); /* L2: pairs with L1 in os_life_enter(), L3 in os_life_leave() */
+	ret_sight->seen = load_seq(ret_sight->life); /* L2: pairs with L1 in os_life_enter(), L3 in mark_dead() */
 	generation = ret_sight->seen >> 32;
 	named = identity >> 32;
 	if (is_short) {
@@ -443,16 +475,4 @@ bool roster_flag_waiters(struct roster_sight *sight)
 		return false;
 	sight->seen = flagged;
 	return true;
-}
-
-uint32_t roster_count_alive(struct stoa_segment *segment)
-{
-	struct roster *roster;
-	uint32_t alive = 0;
-
-	if (roster_attach(segment, &roster))
-		return 0;
-	for (uint32_t slot = 1; slot <= roster->slots && !segment_back_slot(segment, slot); slot++)
-		alive += (load_rlx(&roster_page(roster, slot)->life) & OS_LIFE_ID) != 0;
-	return alive;
 }

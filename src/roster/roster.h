@@ -68,6 +68,9 @@ extern CC_THREAD struct roster_hot roster_hot;
 /* Slow half of roster_self(): enrol the calling thread, or find its membership. ELIMIT, ENOMEM, ENOTSUP. */
 int roster_enrol(struct stoa_segment *segment, uint64_t *ret_identity);
 
+/* The calling thread's identity if it takes part already, else 0; it is not enrolled. Errors as roster_attach(). */
+int roster_find(struct stoa_segment *segment, uint64_t *ret_identity);
+
 /* What the calling thread writes into lock words of this segment; 0 when roster_enrol() must be asked. */
 static inline uint64_t roster_self(struct stoa_segment *segment)
 {
@@ -107,8 +110,5 @@ struct roster_page *roster_page(const struct roster *roster, uint32_t slot);
  * (the roster must not call upwards by name).
  */
 extern void (*const roster_finish_claims)(struct stoa_segment *segment, struct roster_page *page, uint64_t identity);
-
-/* Threads alive now, for statistics; walks the pages that exist. */
-uint32_t roster_count_alive(struct stoa_segment *segment);
 
 #endif

@@ -25,6 +25,7 @@ struct stoa_prefetch {
 	uint64_t offset; /* in the object */
 	unsigned char *address;
 	uint64_t length;
+	uint64_t made_in; /* fork generation: a child has no worker */
 };
 
 static void complete(struct stoa_prefetch *prefetch, int result)
@@ -78,6 +79,7 @@ int stoa_segment_prefetch(struct stoa_segment *segment, uint64_t offset, uint64_
 	prefetch->offset = segment->data_offset + offset;
 	prefetch->address = segment->data + offset;
 	prefetch->length = length;
+	prefetch->made_in = os_fork_generation();
 	rc = os_thread_start("stoa-prefetch", work, prefetch);
 	if (rc < 0) {
 		os_free(prefetch);
@@ -113,6 +115,8 @@ int stoa_prefetch_wait(struct stoa_prefetch *prefetch, uint64_t deadline)
 
 	if (!prefetch)
 		return error_set(-STOA_EINVAL, "no prefetch");
+	if (!finished(prefetch, &seen) && prefetch->made_in != os_fork_generation())
+		return error_set(-STOA_EINVAL, "the prefetch is the parent's; a forked child has no worker for it");
 	while (!finished(prefetch, &seen)) {
 		struct os_wait_word word = {os_low_half(&prefetch->word), (uint32_t)(seen | SIGNAL_WAITERS)};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What all kinds of things in a wait have in common. Uses roster. See item.h. */
 #include <base/signal.h>
+#include <string.h>
 #include <sync/item.h>
 
 int item_init(struct item *item, struct stoa_segment *segment, struct object *object, enum item_kind kind, bool peek)
@@ -29,35 +30,69 @@ int item_try(struct item *item)
 	return item->kind == ITEM_MUTEX ? mutex_try(item) : signal_try(item);
 }
 
+static bool looks_free(const struct item *item, uint64_t word)
+{
+	return item->kind == ITEM_MUTEX ? mutex_is_free(word) : (word & SIGNAL_AVAILABLE) != 0;
+}
+
 bool item_looks_free(const struct item *item)
 {
 	uint64_t word = load_rlx(item->word);
 
-	return item->kind == ITEM_MUTEX ? !(word & ~MUTEX_WAITERS) : (word & SIGNAL_AVAILABLE) != 0;
+	return looks_free(item, word);
+}
+
+int item_compare(const struct item *a, const struct item *b)
+{
+	uintptr_t at = (uintptr_t)a->word, bt = (uintptr_t)b->word;
+	int by_segment;
+
+	if (!a->segment != !b->segment)
+		return a->segment ? 1 : -1;
+	if (a->segment) {
+		by_segment = memcmp(a->segment->identity, b->segment->identity, sizeof(a->segment->identity));
+		if (by_segment)
+			return by_segment;
+		at -= (uintptr_t)a->segment->data;
+		bt -= (uintptr_t)b->segment->data;
+	}
+	return (at > bt) - (at < bt);
 }
 
 _Static_assert(MUTEX_WAITERS == SIGNAL_WAITERS, "arming treats all words alike");
 
-unsigned item_arm(struct item *item, struct os_wait_word *words)
+bool item_arm(struct item *item, struct os_wait_word *word)
 {
 	uint64_t flagged = item->seen | MUTEX_WAITERS;
 
+	if (looks_free(item, item->seen))
+		return false;
 	/*
 	 * Whoever frees the object after this sees the flag and wakes; who freed it before makes the swap fail. The kernel
 	 * compares the word once more before it lets us sleep.
 	 */
 	if (item->seen != flagged && !cas_rlx(item->word, &item->seen, flagged))
-		return 0;
+		return false;
 	item->armed = true;
-	words[0] = (struct os_wait_word){os_low_half(item->word), (uint32_t)flagged};
-	if (!item->has_holder)
-		return 1;
-	if (!roster_flag_waiters(&item->holder))
-		return 0;
-	/* Life before generation: the kernel compares in this order, and a new owner may have the same thread id. */
-	words[1] = (struct os_wait_word){os_low_half(item->holder.life), (uint32_t)item->holder.seen};
-	words[2] = (struct os_wait_word){os_high_half(item->holder.life), (uint32_t)(item->holder.seen >> 32)};
-	return 3;
+	*word = (struct os_wait_word){os_low_half(item->word), (uint32_t)flagged};
+	return !item->has_holder || roster_flag_waiters(&item->holder);
+}
+
+unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *words)
+{
+	unsigned count = 0;
+
+	if (item->has_holder) {
+		words[count++] = (struct os_wait_word){os_low_half(item->holder.life), (uint32_t)item->holder.seen};
+		/* After it, as the kernel compares in this order, and the slot's next owner may have the same thread id. */
+		if (item->kind == ITEM_MUTEX)
+			words[count++] = (struct os_wait_word){os_high_half(item->holder.life),
+							       (uint32_t)(item->holder.seen >> 32)};
+	}
+	/* Nobody wakes this half. It tells whether anything happened to the signal since we looked: each step counts it up. */
+	if (item->kind != ITEM_MUTEX && item->segment)
+		words[count++] = (struct os_wait_word){os_high_half(item->word), (uint32_t)(item->seen >> 32)};
+	return count;
 }
 
 void item_pass_on_death(struct item *item)

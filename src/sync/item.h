@@ -48,17 +48,24 @@ void item_init_latch(struct item *item, _Atomic uint64_t *word);
 int item_try(struct item *item);
 
 /*
- * After ITEM_BUSY: set the flags that make others wake us and write the words to sleep on (at most ITEM_WORDS). Returns
- * their number, or 0 when something changed: try again.
+ * After ITEM_BUSY: set the flags that make others wake us, and write the word of the object to sleep on. false: something
+ * changed, try again. Then the words to sleep on after the relay, whose number is returned; wait_set.c has the order.
  */
 #define ITEM_WORDS 3
-unsigned item_arm(struct item *item, struct os_wait_word *words);
+bool item_arm(struct item *item, struct os_wait_word *word);
+unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *words);
 
 /* After a sleep: a dead holder's other sleepers must look again too, and only one of them was woken. */
 void item_pass_on_death(struct item *item);
 
 /* Before leaving a wait that slept: a signal that is left available was perhaps our wake to pass on. */
 void item_pass_on_signal(struct item *item);
+
+/*
+ * An order of things that is the same in all processes: by segment identity, then offset; private things first. 0: they are one
+ * thing, perhaps through two handles.
+ */
+int item_compare(const struct item *a, const struct item *b);
 
 /* Could it be taken now, by one relaxed look? For spinning. */
 bool item_looks_free(const struct item *item);

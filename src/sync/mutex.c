@@ -23,7 +23,7 @@ int mutex_try(struct item *item)
 		uint64_t owner = seen & ~MUTEX_WAITERS;
 		int alive;
 
-		if (!owner) {
+		if (mutex_is_free(seen)) {
 			if (item->peek)
 				return 0;
 			/* A1: pairs with R1 in mutex_release() */
@@ -43,7 +43,7 @@ int mutex_try(struct item *item)
 			return ITEM_BUSY;
 		if (item->peek)
 			return 0;
-		/* A2: what the dead owner wrote; pairs with L3 in os_life_leave() and the kernel's marking of the life word */
+		/* A2: what the dead owner wrote; pairs with L3 in mark_dead() and the kernel's marking of the life word */
 		if (cas_acq(item->word, &seen, item->self | (seen & MUTEX_WAITERS))) {
 			item->dead_word = owner;
 			counters_add(COUNTER_OWNER_DEATHS);
@@ -51,17 +51,21 @@ int mutex_try(struct item *item)
 		}
 	}
 	item->seen = seen;
+	item->has_holder = false;
 	return ITEM_BUSY;
 }
 
 static CC_NOINLINE void release_and_wake(struct object *mutex, uint64_t self)
 {
+	static CC_THREAD uint32_t unlocks;
+	uint64_t ticket = (self & ROSTER_SLOT_MASK) << 18 | (++unlocks & 0x3ffff);
 	uint64_t seen = self | MUTEX_WAITERS;
-	uint64_t freed = MUTEX_WAITERS;
+	uint64_t freed = ticket << 32 | MUTEX_WAITERS;
 
 	/*
-	 * Free, but still flagged: should we be stopped before the wake, the next one to unlock wakes. An enemy may have
-	 * written something else: it is not put right by us.
+	 * Free, but still flagged: should we be stopped before the wake, the next one to unlock wakes. The ticket keeps another
+	 * unlocker, who was stopped after its wake, from clearing our flag. An enemy may have written something else: it is
+	 * not put right by us.
 	 */
 	if (!cas_rel(&mutex->word, &seen, freed)) /* R2: as R1; pairs with A1 in mutex_try() */
 		return;
@@ -120,36 +124,56 @@ static CC_NOINLINE int lock_slowly(struct stoa_segment *segment, struct object *
 	return rc ? rc : wait_for_any(&item, 1, deadline, NULL);
 }
 
+/* The checks of object_check(), as one branch. */
+static inline bool is_mutex(const struct stoa_segment *segment, const struct object *object)
+{
+	uintptr_t offset = (uintptr_t)object - (uintptr_t)segment->data;
+
+	return CC_LIKELY(offset <= segment->reserve - sizeof(*object) && segment->rights & STOA_RIGHT_WAIT &&
+			 load_rlx(&object->kind) == OBJECT_MUTEX);
+}
+
 int stoa_mutex_lock(struct stoa_segment *segment, struct stoa_mutex *mutex, uint64_t deadline)
 {
 	struct object *object = (struct object *)(void *)mutex;
-	uint64_t self = roster_self(segment), free_word = 0;
+	uint64_t self, free_word = 0;
 
-	/* A3: pairs with R1 in mutex_release() */
-	if (CC_LIKELY(self && segment->rights & STOA_RIGHT_WAIT && cas_acq(&object->word, &free_word, self)))
-		return 0;
+	if (CC_LIKELY(segment && is_mutex(segment, object))) {
+		self = roster_self(segment);
+		if (CC_LIKELY(self &&
+			      cas_acq(&object->word, &free_word, self))) /* A3: pairs with R1 in mutex_release() */
+			return 0;
+	}
 	return lock_slowly(segment, object, deadline);
 }
 
-static CC_NOINLINE int refuse_unlock(struct stoa_segment *segment, struct stoa_mutex *mutex)
+static CC_NOINLINE int unlock_slowly(struct stoa_segment *segment, struct object *mutex)
 {
 	int rc = object_check(segment, mutex, OBJECT_MUTEX, STOA_RIGHT_WAIT);
+	uint64_t self;
 
-	return rc ? rc
-		  : error_set(-STOA_ENOTOWNER, "this thread does not hold the mutex at offset %" PRIu64,
-			      (uint64_t)((unsigned char *)mutex - segment->data));
+	/* This thread may have locked it through another handle on the same segment. */
+	if (!rc)
+		rc = roster_find(segment, &self);
+	if (rc)
+		return rc;
+	if (!self || (load_rlx(&mutex->word) & ~MUTEX_WAITERS) != self)
+		return error_set(-STOA_ENOTOWNER, "this thread does not hold the mutex at offset %" PRIu64,
+				 (uint64_t)((unsigned char *)mutex - segment->data));
+	mutex_release(mutex, self);
+	return 0;
 }
 
 int stoa_mutex_unlock(struct stoa_segment *segment, struct stoa_mutex *mutex)
 {
 	struct object *object = (struct object *)(void *)mutex;
-	uint64_t self = roster_self(segment);
 
-	/* Locked through another handle on the same segment, perhaps. */
-	if (CC_UNLIKELY(!self) && (object_check_place(segment, mutex, STOA_RIGHT_WAIT) || roster_enrol(segment, &self)))
-		return refuse_unlock(segment, mutex);
-	if (CC_UNLIKELY(!self || (load_rlx(&object->word) & ~MUTEX_WAITERS) != self))
-		return refuse_unlock(segment, mutex);
-	mutex_release(object, self);
-	return 0;
+	if (CC_LIKELY(segment && is_mutex(segment, object))) {
+		uint64_t self = roster_self(segment), held = self;
+
+		if (CC_LIKELY(self && cas_rel(&object->word, &held,
+					      UINT64_C(0)))) /* R4: as R1; pairs with A3 in stoa_mutex_lock() */
+			return 0;
+	}
+	return unlock_slowly(segment, object);
 }

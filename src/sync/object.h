@@ -6,7 +6,8 @@
  *   byte  8 .. 11  kind      written once, by init; says whether these bytes are what the caller thinks
  *   byte 12 .. 15  maximum   semaphore: its maximum; event: 1; mutex: 0. Written once
  *
- * Mutex word, 0 or WAITERS alone when free, else the owner's roster identity:
+ * Mutex word: the owner's roster identity, and WAITERS. Free: the low 30 bits are 0. While an unlocker wakes, the generation's
+ * place has its ticket:
  *
  *  63                       32 31 30 29              14 13             0
  * +---------------------------+--+--+------------------+---------------+
@@ -30,6 +31,12 @@
 #define OBJECT_SEMAPHORE UINT32_C(0x6d657373)    /* "ssem" */
 
 #define MUTEX_WAITERS (UINT64_C(1) << 31)
+#define MUTEX_OWNER UINT64_C(0x3fffffff) /* never 0 in a held mutex: slots count from 1 */
+
+static inline bool mutex_is_free(uint64_t word)
+{
+	return !(word & MUTEX_OWNER);
+}
 
 struct object {
 	_Atomic uint64_t word;

@@ -7,9 +7,10 @@
 struct stoa_process {
 	os_handle handle;
 	_Atomic uint64_t latch;
-	uint64_t watched_by; /* process id: a forked child watches anew */
+	_Atomic uint64_t watched; /* the fork generation + 1 whose helper watches it; a forked child watches anew */
 	struct os_process_watch *watch;
 };
+#define WATCHED_SOON (UINT64_C(1) << 63) /* a thread of this process is about to */
 
 int stoa_process_open(int64_t id, struct stoa_process **ret_process)
 {
@@ -29,14 +30,14 @@ int stoa_process_open(int64_t id, struct stoa_process **ret_process)
 
 int stoa_process_exited(const struct stoa_process *process)
 {
-	return os_process_ended(process->handle);
+	return process && os_process_ended(process->handle);
 }
 
 void stoa_process_close(struct stoa_process *process)
 {
 	if (!process)
 		return;
-	if (process->watch && process->watched_by == os_process_id())
+	if (load_rlx(&process->watched) == os_fork_generation() + 1)
 		os_process_unwatch(process->watch);
 	os_handle_close(process->handle);
 	os_free(process);
@@ -47,17 +48,36 @@ static void ended(void *argument)
 	signal_latch(argument);
 }
 
+/* Have it watched once in this process, whichever thread comes first. */
+static int watch_once(struct stoa_process *process)
+{
+	uint64_t self = os_fork_generation() + 1;
+	uint64_t seen = load_acq(&process->watched); /* A1: pairs with R1 in watch_once() */
+	int rc;
+
+	while (seen != self) {
+		if (seen == (self | WATCHED_SOON)) {
+			os_yield();
+			seen = load_acq(&process->watched); /* A2: as A1; pairs with R1 in watch_once() */
+		} else if (cas_acq(&process->watched, &seen,
+				   self | WATCHED_SOON)) { /* A3: pairs with R1 in watch_once() */
+			rc = os_process_watch(process->handle, ended, &process->latch, &process->watch);
+			store_rel(&process->watched, rc ? 0 : self); /* R1: pairs with A1 in watch_once() */
+			return rc;
+		}
+	}
+	return 0;
+}
+
 int process_latch(struct stoa_process *process, _Atomic uint64_t **ret_word)
 {
-	uint64_t self = os_process_id();
+	int rc = watch_once(process);
 
-	if (!process->watch || process->watched_by != self) {
-		int rc = os_process_watch(process->handle, ended, &process->latch, &process->watch);
-
-		if (rc)
-			return rc;
-		process->watched_by = self;
-	}
+	if (rc)
+		return rc;
+	/* The helper may not have come to it yet: a try must not say "running" of a process that has ended. */
+	if (os_process_ended(process->handle))
+		signal_latch(&process->latch);
 	*ret_word = &process->latch;
 	return 0;
 }

@@ -24,9 +24,15 @@ static uint64_t next_sequence(uint64_t word)
 	return (word & ~mask) | ((word + SEQUENCE_ONE) & mask);
 }
 
-/* Wake all, then clear WAITERS if the word is still exactly `word`. */
+/*
+ * After a swap that left `word`: if somebody may sleep and the object is available, wake all, then clear WAITERS if the word is
+ * still exactly that. While it is claimed neither is done: a sleeper that looks again keeps the flag without a swap, so it
+ * must stay, and whoever ends the claim wakes.
+ */
 static void wake_waiters(_Atomic uint64_t *place, uint64_t word)
 {
+	if (!(word & SIGNAL_WAITERS) || !(word & SIGNAL_AVAILABLE))
+		return;
 	os_wake(os_low_half(place));
 	cas_rlx(place, &word, word & ~SIGNAL_WAITERS);
 }
@@ -60,8 +66,7 @@ static int post(struct object *object, uint32_t count, bool saturate)
 		posted = next_sequence(signal_with(seen, after < limit ? after : limit, claim));
 		/* R1: publishes the poster's writes; pairs with A1 in signal_try() */
 	} while (!cas_acq_rel(&object->word, &seen, posted));
-	if (posted & SIGNAL_WAITERS)
-		wake_waiters(&object->word, posted);
+	wake_waiters(&object->word, posted);
 	return 0;
 }
 
@@ -75,6 +80,16 @@ int signal_post(struct stoa_segment *segment, struct object *object, uint32_t co
 		return rc;
 	before = os_wake_cover(roster_relay(roster));
 	rc = post(object, count, saturate);
+	if (rc == -STOA_EOVERFLOW && load_rlx(&object->word) & SIGNAL_CLAIM_MASK) {
+		/* A dead claimer may have taken one without counting down yet: looking finishes its claim. */
+		struct item item;
+
+		rc = item_init(&item, segment, object, ITEM_SIGNAL, true);
+		if (!rc)
+			rc = item_try(&item);
+		if (rc >= 0)
+			rc = post(object, count, saturate);
+	}
 	os_wake_uncover(before);
 	return rc;
 }
@@ -111,12 +126,11 @@ void signal_finish_claim(struct object *object, uint64_t claim, bool take)
 			count--;
 		if (count > limit)
 			count = limit;
-		finished = signal_with(seen, count, 0);
+		finished = next_sequence(signal_with(seen, count, 0));
 		/* R4: hands on what was posted meanwhile; pairs with A2 in signal_finish_claim(), A1 in signal_try() */
 		if (!cas_acq_rel(&object->word, &seen, finished))
 			continue;
-		if ((finished & SIGNAL_AVAILABLE) && (finished & SIGNAL_WAITERS))
-			wake_waiters(&object->word, finished);
+		wake_waiters(&object->word, finished);
 		return;
 	}
 }
@@ -177,25 +191,24 @@ int signal_try(struct item *item)
 /* Claim it for this thread, without taking it. 0, ITEM_BUSY or an error. */
 int signal_claim(struct item *item)
 {
-	bool peek = item->peek;
-	int rc;
+	int rc = ITEM_BUSY;
 
-	item->peek = true;
-	for (;;) {
-		uint64_t seen;
+	item->peek = true; /* item_try() looks, and finishes dead claims */
+	for (unsigned i = 0; i < ITEM_PATIENCE; i++) {
+		uint64_t seen, claimed;
 
-		rc = item_try(item); /* looks, and finishes dead claims */
+		rc = item_try(item);
 		if (rc)
 			break;
 		seen = load_rlx(item->word);
 		if (!(seen & SIGNAL_AVAILABLE) || seen & SIGNAL_CLAIM_MASK)
 			continue;
-		/* R7: the log was written before; pairs with A3 in meet_claim() */
+		claimed = next_sequence(signal_with(seen, signal_count(seen), item->self & ROSTER_SHORT_MASK));
 		if (cas_acq_rel(item->word, &seen,
-				signal_with(seen, signal_count(seen), item->self & ROSTER_SHORT_MASK)))
+				claimed)) /* R7: the log was written before; pairs with A3 in meet_claim() */
 			break;
 	}
-	item->peek = peek;
+	item->peek = false;
 	return rc;
 }
 

@@ -16,7 +16,6 @@
  * across segments each has its own log; a death between two COMMITTED stores may take in one and give back in another.
  */
 #include <base/signal.h>
-#include <string.h>
 #include <sync/wait_set.h>
 
 struct all {
@@ -27,20 +26,6 @@ struct all {
 	size_t died_at; /* the item with the dead owner */
 };
 
-static int compare(const struct item *a, const struct item *b)
-{
-	int by_segment;
-
-	if (!a->segment || !b->segment)
-		return a->segment ? 1 : b->segment ? -1 : a->word < b->word ? -1 : a->word > b->word;
-	by_segment = memcmp(a->segment->identity, b->segment->identity, sizeof(a->segment->identity));
-	if (by_segment)
-		return by_segment;
-	if ((unsigned char *)a->word - a->segment->data == (unsigned char *)b->word - b->segment->data)
-		return 0;
-	return (unsigned char *)a->word - a->segment->data < (unsigned char *)b->word - b->segment->data ? -1 : 1;
-}
-
 /* Insertion sort of at most 32. EINVAL when a thing is there twice. */
 static int put_in_order(struct all *all)
 {
@@ -48,7 +33,7 @@ static int put_in_order(struct all *all)
 		unsigned place = i;
 
 		for (; place; place--) {
-			int order = compare(&all->items[all->order[place - 1]], &all->items[i]);
+			int order = item_compare(&all->items[all->order[place - 1]], &all->items[i]);
 
 			if (!order)
 				return error_set(-STOA_EINVAL, "things %u and %u of the wait set are the same",
@@ -218,6 +203,15 @@ int stoa_wait_all(const struct stoa_waitable *set, size_t count, uint64_t deadli
 
 /* ---- the dead ---- */
 
+/* The place may have been put to another use since. */
+static void finish_one(struct object *object, uint64_t claim, bool take)
+{
+	uint32_t kind = load_rlx(&object->kind);
+
+	if (kind == OBJECT_EVENT_AUTO || kind == OBJECT_EVENT_MANUAL || kind == OBJECT_SEMAPHORE)
+		signal_finish_claim(object, claim, take);
+}
+
 /* Finish what the last owner of a slot claimed. The log is memory that anybody may have written. */
 static void finish_claims(struct stoa_segment *segment, struct roster_page *page, uint64_t identity)
 {
@@ -232,7 +226,7 @@ static void finish_claims(struct stoa_segment *segment, struct roster_page *page
 
 		if (offset % 8 || offset >= committed || committed - offset < sizeof(struct object))
 			continue;
-		signal_finish_claim((struct object *)(void *)(segment->data + offset), claim, take);
+		finish_one((struct object *)(void *)(segment->data + offset), claim, take);
 	}
 }
 

@@ -2,10 +2,10 @@
 /*
  * The sleep that all waits share, and the any-of wait. Uses roster.
  *
- * A waiter spins, then sleeps on the words of everything it waits for and on the relay word of each segment among them. While it
- * may hold somebody's wake, its own death is covered by the first segment's relay word: the kernel then wakes another sleeper
- * of that segment, who wakes all of them to look again. One word can be covered at a time; waits across several
- * segments look again every quarter of a second as well, which is all they lose.
+ * A waiter spins, then sleeps on the words of everything it waits for and on its segment's relay word. While it may hold
+ * somebody's wake, its own death is covered by that word: the kernel then wakes another sleeper of the segment, who wakes all
+ * of them to look again. One word can be covered at a time, so a wait across several segments is covered in the first; in the
+ * others it sleeps on the objects alone, whose wakes go to all, and looks for dead owners every quarter of a second.
  */
 #include <base/counters.h>
 #include <sync/wait_set.h>
@@ -49,74 +49,78 @@ static void spin(const struct item *items, unsigned count)
 
 struct sleep {
 	struct os_wait_word words[OS_WAIT_WORDS_MAX];
-	unsigned relays; /* words[0 .. relays) are relay words */
 	unsigned count;
+	unsigned relay;            /* the place of the relay word; `count` when there is none */
+	const struct roster *home; /* of the segment whose relay covers us */
+	bool spans;                /* some item is of another segment */
 };
-_Static_assert(STOA_WAIT_MAX *(ITEM_WORDS + 1) <= OS_WAIT_WORDS_MAX, "every item fits, with a relay word each");
+_Static_assert(STOA_WAIT_MAX *ITEM_WORDS + 2 <= OS_WAIT_WORDS_MAX, "every item fits, with a relay and an extra word");
 
-/*
- * Relay words come first: the system queues word by word. Were a relay queued after an object, a setter could die in
- * between, its death wake nobody on the relay, and we sleep on a word that it changed and never woke.
- */
-static void add_relays(struct sleep *sleep, const struct item *items, unsigned count)
+/* The segment whose relay word covers this wait: that of the first item in one. */
+static const struct roster *home_of(const struct item *items, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
-		const _Atomic uint32_t *relay = items[i].roster ? roster_relay(items[i].roster) : NULL;
-
-		for (unsigned k = 0; relay && k < sleep->count; k++)
-			if (sleep->words[k].word == relay)
-				relay = NULL;
-		if (relay)
-			sleep->words[sleep->count++] = (struct os_wait_word){relay, load_rlx(relay)};
-	}
-	sleep->relays = sleep->count;
+	for (unsigned i = 0; i < count; i++)
+		if (items[i].roster)
+			return items[i].roster;
+	return NULL;
 }
 
-/* false: something changed meanwhile. */
+/*
+ * Objects, the relay, then what must be compared after the relay. The system queues word by word, and of several words that
+ * were woken it reports the last. So:
+ * - objects come before the relay, else their own wakes could hide the relay's, which is meant for somebody else;
+ * - a setter that posts and dies after we were queued on its object and before we are on the relay wakes nobody: the high half
+ *   of a signal word, compared after, tells that it posted. Likewise an owner that dies: its life word is compared after;
+ * - a life word's wake may hide the relay's. Deaths are rare: it counts as the relay's.
+ * Life words and relays wake one sleeper, who must not take that wake to its grave; so nobody sleeps on those of a segment
+ * whose relay does not cover it. models/ shows that each of these loses a wake-up when done otherwise.
+ *
+ * false: something changed meanwhile.
+ */
 static bool arm(struct sleep *sleep, struct item *items, unsigned count, const struct os_wait_word *extra)
 {
-	add_relays(sleep, items, count);
 	for (unsigned i = 0; i < count; i++) {
-		unsigned words = item_arm(&items[i], sleep->words + sleep->count);
-
-		if (!words)
+		if (!item_arm(&items[i], &sleep->words[sleep->count++]))
 			return false;
-		sleep->count += words;
+		sleep->spans |= items[i].roster && items[i].roster != sleep->home;
 	}
 	if (extra)
 		sleep->words[sleep->count++] = *extra;
-	return true;
-}
+	sleep->relay = sleep->count;
+	if (sleep->home) {
+		const _Atomic uint32_t *relay = roster_relay(sleep->home);
 
-static void cover(struct wait_frame *frame, const struct item *items, unsigned count)
-{
-	for (unsigned i = 0; i < count && !frame->covering; i++) {
-		if (!items[i].roster)
-			continue;
-		frame->covered_before = os_wake_cover(roster_relay(items[i].roster));
-		frame->covering = true;
+		sleep->words[sleep->count++] = (struct os_wait_word){relay, load_rlx(relay)};
 	}
+	for (unsigned i = 0; i < count; i++)
+		if (items[i].roster && items[i].roster == sleep->home)
+			sleep->count += item_arm_after_relay(&items[i], sleep->words + sleep->count);
+	return true;
 }
 
 int wait_sleep(struct wait_frame *frame, struct item *items, unsigned count, const struct os_wait_word *extra,
 	       uint64_t deadline)
 {
-	struct sleep sleep = {.count = 0};
+	struct sleep sleep = {.count = 0, .home = home_of(items, count)};
 	uint64_t until = deadline;
 	int woken;
 
-	cover(frame, items, count);
+	if (sleep.home && !frame->covering) {
+		frame->covered_before = os_wake_cover(roster_relay(sleep.home));
+		frame->covering = true;
+	}
 	if (!arm(&sleep, items, count, extra))
 		return OS_WAIT_CHANGED;
-	if (sleep.relays > 1 || !os_capabilities()->relays_wakes) {
+	if (sleep.spans || !os_capabilities()->relays_wakes) {
 		uint64_t soon = os_now() + RECHECK_NANOSECONDS;
 
 		until = soon < deadline ? soon : deadline;
 	}
 	frame->slept = true;
 	woken = os_wait(sleep.words, sleep.count, until);
-	if (woken >= 0 && (unsigned)woken < sleep.relays)
-		os_wake(sleep.words[woken].word); /* somebody died: everybody in that segment looks again */
+	/* Somebody died who may have left wakes undone: everybody in the segment looks again. */
+	if (sleep.home && woken >= (int)sleep.relay)
+		os_wake(sleep.words[sleep.relay].word);
 	for (unsigned i = 0; i < count; i++)
 		item_pass_on_death(&items[i]);
 	if (woken == OS_WAIT_TIMED_OUT && until != deadline)
@@ -194,8 +198,10 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 	_Atomic uint64_t *word;
 	int rc;
 
-	if (!thing->object)
-		return error_set(-STOA_EINVAL, "a waitable has no object");
+	if (!thing->object || thing->reserved)
+		return error_set(-STOA_EINVAL, "a waitable has no object, or something reserved that is not 0");
+	if (thing->segment && (thing->kind == STOA_WAIT_PROCESS || thing->kind == STOA_WAIT_PREFETCH))
+		return error_set(-STOA_EINVAL, "processes and prefetches lie in no segment");
 	switch (thing->kind) {
 	case STOA_WAIT_MUTEX:
 		rc = object_check(thing->segment, thing->object, OBJECT_MUTEX, STOA_RIGHT_WAIT);
@@ -226,7 +232,7 @@ int stoa_wait_any(const struct stoa_waitable *set, size_t count, uint64_t deadli
 		if (rc)
 			return rc;
 		for (size_t k = 0; k < i; k++)
-			if (items[k].word == items[i].word)
+			if (!item_compare(&items[k], &items[i]))
 				return error_set(-STOA_EINVAL, "things %zu and %zu of the wait set are the same", k, i);
 	}
 	return wait_for_any(items, (unsigned)count, deadline, ret_index);

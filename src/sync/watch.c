@@ -15,6 +15,7 @@ struct stoa_watch {
 	os_handle notifier;
 	_Atomic uint32_t order;
 	_Atomic uint32_t stopped;
+	uint64_t made_in; /* fork generation: a child has the watch, but not its helper */
 };
 
 /* Sleep until the thing could be taken (true), or the order has changed. */
@@ -72,6 +73,7 @@ int stoa_watch_open(const struct stoa_waitable *thing, struct stoa_watch **ret_w
 	if (!watch)
 		return -STOA_ENOMEM;
 	watch->order = 2;
+	watch->made_in = os_fork_generation();
 	rc = thing ? wait_item(thing, true, &watch->item) : error_set(-STOA_EINVAL, "nothing to watch was given");
 	if (rc)
 		goto out;
@@ -92,13 +94,15 @@ out:
 
 int stoa_watch_descriptor(const struct stoa_watch *watch)
 {
-	return (int)watch->notifier;
+	return watch ? (int)watch->notifier : error_set(-STOA_EINVAL, "no watch was given");
 }
 
 int stoa_watch_arm(struct stoa_watch *watch)
 {
 	if (!watch)
 		return error_set(-STOA_EINVAL, "no watch was given");
+	if (watch->made_in != os_fork_generation())
+		return error_set(-STOA_EINVAL, "the watch is the parent's; a forked child opens its own");
 	os_notifier_clear(watch->notifier);
 	give_order(watch, 2);
 	return 0;
@@ -108,6 +112,8 @@ void stoa_watch_close(struct stoa_watch *watch)
 {
 	if (!watch)
 		return;
+	if (watch->made_in != os_fork_generation())
+		store_rlx(&watch->stopped, 1);
 	give_order(watch, ORDER_STOP);
 	while (!load_acq(&watch->stopped)) /* A2: pairs with R2 in watch_body() */
 		os_wait(&(struct os_wait_word){&watch->stopped, 0}, 1, STOA_FOREVER);

@@ -15,8 +15,10 @@
  * other segments and the program's own robust mutexes, are out of reach. (Robust futexes: kernel document
  * locking/robust-futexes.)
  *
- * Order: the node is "pending" from before the word names this thread until after it is linked, so that at every
- * instruction the kernel either finds the word through the pending pointer or the list, or it does not name us.
+ * Entering: the node is "pending" from before the word names this thread until after it is linked, so that at every
+ * instruction the kernel either finds the word through the pending pointer or the list, or it does not name us. For those few
+ * instructions a thread of the same id in another container that wins the slot could be declared dead by our death; the
+ * word is looked at once more before, to keep them few. Leaving needs no such thing: the word is marked first.
  */
 #include <base/atomic.h>
 #include <base/cc.h>
@@ -40,16 +42,20 @@ int os_life_map(os_handle memory, uint64_t offset, struct os_life **ret_life)
 {
 	unsigned char *pair;
 
-	if (!robust_head())
+	/* Asked afresh: a fork that went around libc leaves the thread without a list, and the cached head stale. */
+	if (!robust_head_find())
 		return error_set(-STOA_ENOTSUP,
-				 "this C library's robust mutex list has a layout that stoa does not know");
+				 "this C library's robust mutex list is not set up, or has a layout that "
+				 "stoa does not know");
 	pair = SYS(mmap, NULL, 2 * OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (pair == MAP_FAILED)
 		return error_set(-STOA_ENOMEM, "no memory for a life page: %s", strerror(errno));
 	if (SYS(mmap, pair, OS_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (int)memory, (off_t)offset) ==
 		    MAP_FAILED ||
 	    SYS(madvise, pair + OS_PAGE, OS_PAGE, MADV_WIPEONFORK)) {
-		int error = errno == ENOMEM ? -STOA_ELIMIT : -STOA_ESYSTEM;
+		int error = errno == ENOMEM                     ? -STOA_ELIMIT
+			    : errno == EPERM || errno == EACCES ? -STOA_ERIGHTS
+								: -STOA_ESYSTEM;
 
 		error_set(error, "cannot map a life page: %s", strerror(errno));
 		munmap(pair, 2 * OS_PAGE);
@@ -100,6 +106,8 @@ bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word)
 	if (!generation)
 		generation = 1;
 	word = (uint64_t)generation << 32 | os_thread_id() | (seen & OS_LIFE_WAITERS);
+	if (load_rlx(life->word) != seen)
+		return false;
 	head->list_op_pending = (struct robust_list *)(void *)&life->links[LINK_NEXT];
 	cc_compiler_barrier();
 	entered = cas_seq(life->word, &seen, word); /* L1: claims the slot; pairs with L2 in roster_look() */
@@ -113,27 +121,46 @@ bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word)
 	return entered;
 }
 
-void os_life_leave(struct os_life *life)
+/* Mark the word dead if it names `id`, and wake. A word that does not was overwritten by an enemy: not ours to end. */
+static void mark_dead(_Atomic uint64_t *word, uint32_t id)
 {
-	struct robust_list_head *head = robust_head();
-	uint64_t seen = load_rlx(life->word);
-	uint32_t self = os_thread_id();
+	uint64_t seen = load_rlx(word);
 
-	head->list_op_pending = (struct robust_list *)(void *)&life->links[LINK_NEXT];
-	cc_compiler_barrier();
-	unlink_node(life);
-	/* A word that no longer names us was overwritten by an enemy: then it is not ours to end. */
-	while ((uint32_t)(seen & OS_LIFE_ID) == self) {
+	while ((uint32_t)(seen & OS_LIFE_ID) == id) {
 		uint64_t dead = (seen & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
 
 		/* L3: all this thread wrote is visible to who sees it dead; pairs with L2 in roster_look() */
-		if (!cas_seq(life->word, &seen, dead))
+		if (!cas_seq(word, &seen, dead))
 			continue;
 		if (seen & OS_LIFE_WAITERS)
-			os_wake(os_low_half(life->word));
-		break;
+			os_wake(os_low_half(word));
+		return;
 	}
-	cc_compiler_barrier();
-	head->list_op_pending = NULL;
+}
+
+void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay)
+{
+	/* Wiped by a fork that went around libc: nothing of it is ours but the pages. */
+	if (life->word) {
+		const void *before = relay ? os_wake_cover(relay) : NULL;
+
+		mark_dead(life->word, os_thread_id());
+		if (relay)
+			os_wake_uncover(before);
+		unlink_node(life);
+	}
 	os_life_unmap(life);
+}
+
+/*
+ * The owner's node stays in its list; the shared page in front of it becomes a private one. Its word is 0 there, which the
+ * kernel passes over at the owner's death.
+ */
+void os_life_retire(struct os_life *life)
+{
+	unsigned char *page = (unsigned char *)life - OS_PAGE;
+
+	mark_dead(life->word, (uint32_t)(load_rlx(life->word) & OS_LIFE_ID));
+	/* Replacing a map of the same size needs no memory that was not there; should it fail all the same, the page stays. */
+	(void)mmap(page, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }

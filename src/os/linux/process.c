@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -31,7 +30,7 @@ struct os_process_watch {
 	void *argument;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct os_lock lock;
 static struct os_process_watch *watches;
 static uint64_t last_number;
 static int exits = -1; /* the epoll descriptor */
@@ -89,21 +88,21 @@ static void sleep_and_tell(void *argument)
 
 		if (count < 0 && errno != EINTR)
 			return;
-		pthread_mutex_lock(&lock);
+		os_lock(&lock);
 		for (int i = 0; i < count; i++)
 			tell(events[i].data.u64);
-		pthread_mutex_unlock(&lock);
+		os_unlock(&lock);
 	}
 }
 
 static void before_fork(void)
 {
-	pthread_mutex_lock(&lock);
+	os_lock(&lock);
 }
 
 static void after_fork(void)
 {
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 }
 
 /* What a parent watches is the parent's: its epoll set must not be used by two processes. */
@@ -113,7 +112,7 @@ static void after_fork_in_child(void)
 		close(exits);
 	exits = -1;
 	watches = NULL;
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 }
 
 /* Called with the lock held. */
@@ -124,9 +123,12 @@ static int start_helper(void)
 
 	if (exits >= 0)
 		return 0;
-	if (!forks_handled && SYS(pthread_atfork, before_fork, after_fork, after_fork_in_child))
-		return error_set(-STOA_ENOMEM, "no memory to watch processes");
-	forks_handled = true;
+	if (!forks_handled) {
+		rc = os_fork_hooks(before_fork, after_fork, after_fork_in_child);
+		if (rc)
+			return rc;
+		forks_handled = true;
+	}
 	descriptor = SYS(epoll_create1, EPOLL_CLOEXEC);
 	if (descriptor < 0)
 		return error_set(-STOA_ELIMIT, "no descriptor left to watch processes: %s", strerror(errno));
@@ -155,7 +157,7 @@ int os_process_watch(os_handle process, void (*ended)(void *argument), void *arg
 
 	if (!watch)
 		return -STOA_ENOMEM;
-	pthread_mutex_lock(&lock);
+	os_lock(&lock);
 	rc = start_helper();
 	if (rc)
 		goto out;
@@ -169,14 +171,14 @@ int os_process_watch(os_handle process, void (*ended)(void *argument), void *arg
 	*ret_watch = watch;
 	watch = NULL;
 out:
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 	os_free(watch);
 	return rc;
 }
 
 void os_process_unwatch(struct os_process_watch *watch)
 {
-	pthread_mutex_lock(&lock);
+	os_lock(&lock);
 	for (struct os_process_watch **link = &watches; *link; link = &(*link)->next) {
 		if (*link != watch)
 			continue;
@@ -184,7 +186,7 @@ void os_process_unwatch(struct os_process_watch *watch)
 		epoll_ctl(exits, EPOLL_CTL_DEL, (int)watch->process, NULL);
 		break;
 	}
-	pthread_mutex_unlock(&lock);
+	os_unlock(&lock);
 	os_free(watch);
 }
 

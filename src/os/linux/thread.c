@@ -4,6 +4,7 @@
 #include <os/linux/sys.h>
 #include <os/os.h>
 
+#include <base/atomic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -65,4 +66,57 @@ int os_thread_exit_value(void *value)
 	if (SYS(pthread_setspecific, exit_key, value))
 		return error_set(-STOA_ENOMEM, "no memory for a thread-specific value");
 	return 0;
+}
+
+/*
+ * A futex lock of three states (U. Drepper, "Futexes Are Tricky", mutex 2). A fork hook of whoever needs the lock in a
+ * child takes it around the fork.
+ */
+void os_lock(struct os_lock *lock)
+{
+	uint32_t seen = 0;
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	if (!cas_acq(&lock->word, &seen, 1)) {       /* A1: pairs with R1 in os_unlock() */
+		while (swap_acq_rel(&lock->word, 2)) /* A2: pairs with R1 in os_unlock() */
+			os_wait(&(struct os_wait_word){&lock->word, 2}, 1, UINT64_MAX);
+	}
+	lock->held_off = state;
+}
+
+void os_unlock(struct os_lock *lock)
+{
+	int state = lock->held_off;
+
+	if (swap_rel(&lock->word, 0) == 2) /* R1: pairs with A1 and A2 in os_lock() */
+		os_wake(&lock->word);
+	pthread_setcancelstate(state, NULL);
+}
+
+int os_fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+	if (SYS(pthread_atfork, before, in_parent, in_child))
+		return error_set(-STOA_ENOMEM, "no memory for fork handlers");
+	return 0;
+}
+
+static _Atomic uint64_t forks;
+static pthread_once_t forks_counted = PTHREAD_ONCE_INIT;
+
+static void count_fork(void)
+{
+	add_rlx(&forks, 1);
+}
+
+static void count_forks(void)
+{
+	/* Failing for want of memory, it leaves children to be taken for their parents: their waits then end late, not wrong. */
+	(void)pthread_atfork(NULL, NULL, count_fork);
+}
+
+uint64_t os_fork_generation(void)
+{
+	pthread_once(&forks_counted, count_forks);
+	return load_rlx(&forks);
 }
