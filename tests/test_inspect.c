@@ -120,6 +120,92 @@ TEST(members_come_and_go)
 	stoa_segment_close(segment);
 }
 
+/* ---- death ---- */
+
+enum { MUTEX, EVENT, SEMAPHORE, THINGS };
+
+/* One named object of each kind. */
+struct things {
+	struct stoa_segment *segments[THINGS];
+	struct stoa_mutex *mutex;
+	struct stoa_event *event;
+	struct stoa_semaphore *semaphore;
+};
+
+static void open_things(struct things *things, char names[THINGS][256])
+{
+	struct stoa_sync_options options = {.maximum = 3};
+
+	CHECK_INT(stoa_mutex_open(names[MUTEX], &options, &things->segments[MUTEX], &things->mutex), >=, 0);
+	CHECK_INT(stoa_event_open(names[EVENT], &options, &things->segments[EVENT], &things->event), >=, 0);
+	CHECK_INT(stoa_semaphore_open(names[SEMAPHORE], &options, &things->segments[SEMAPHORE], &things->semaphore), >=,
+		  0);
+}
+
+/* Everything that writes to roster pages and objects, for ever. */
+static void toil(void *argument)
+{
+	struct things things;
+	struct stoa_waitable set[THINGS];
+
+	open_things(&things, argument);
+	set[0] = (struct stoa_waitable){things.segments[MUTEX], things.mutex, STOA_WAIT_MUTEX, 0};
+	set[1] = (struct stoa_waitable){things.segments[EVENT], things.event, STOA_WAIT_EVENT, 0};
+	set[2] = (struct stoa_waitable){things.segments[SEMAPHORE], things.semaphore, STOA_WAIT_SEMAPHORE, 0};
+	for (;;) {
+		int rc = stoa_wait_all(set, THINGS, stoa_deadline_in(1000000), NULL);
+
+		CHECK_INT(rc, >=, 0);
+		if (rc != STOA_TIMED_OUT)
+			CHECK_RC(stoa_mutex_unlock(things.segments[MUTEX], things.mutex), 0);
+		CHECK_RC(stoa_event_set(things.segments[EVENT], things.event), 0);
+		rc = stoa_semaphore_post(things.segments[SEMAPHORE], things.semaphore, 1);
+		CHECK(rc == 0 || rc == -STOA_EOVERFLOW);
+	}
+}
+
+static void expect_no_damage(void *argument, int severity, const char *sentence)
+{
+	(void)argument;
+	CHECK_STR(severity == STOA_DAMAGE ? sentence : "", "");
+}
+
+static void check_things(struct stoa_inspector *const inspectors[THINGS])
+{
+	for (int i = 0; i < THINGS; i++)
+		CHECK_RC(stoa_inspect_check(inspectors[i], expect_no_damage, NULL), 0);
+}
+
+/* What a crash leaves, at whatever instruction, is never called damage; nor is what a check sees of live users. */
+TEST_TIMEOUT(death_leaves_no_damage, 300)
+{
+	static const char *const suffixes[THINGS] = {"mutex", "event", "semaphore"};
+	struct stoa_inspector *inspectors[THINGS];
+	unsigned rounds = test_rounds(60, 1500);
+	char names[THINGS][256];
+	struct things things;
+	uint64_t state = test_seed();
+
+	for (int i = 0; i < THINGS; i++)
+		snprintf(names[i], sizeof(names[i]), "%s", test_name(suffixes[i]));
+	open_things(&things, names);
+	for (int i = 0; i < THINGS; i++)
+		CHECK_RC(stoa_inspect_open(names[i], 0, &inspectors[i]), 0);
+	for (unsigned i = 0; i < rounds; i++) {
+		pid_t roles[2] = {test_role(toil, names), test_role(toil, names)};
+
+		usleep((useconds_t)(test_random(&state) % 10000));
+		check_things(inspectors);
+		test_kill(roles[0]);
+		test_kill(roles[1]);
+		check_things(inspectors);
+	}
+	for (int i = 0; i < THINGS; i++) {
+		stoa_inspect_close(inspectors[i]);
+		stoa_segment_close(things.segments[i]);
+	}
+}
+
 /* Raw segments have no header of their own; a record beside the name says what they are. */
 TEST(raw_segments)
 {
