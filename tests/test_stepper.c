@@ -23,8 +23,12 @@ struct control {
 	uint32_t work[256];
 };
 
-static const struct step_settings settings = {
-	.limit = UINT64_C(5000000000), .every_below = 1000, .inside = 3, .failures_max = 1, .seed = 1};
+static const struct step_settings settings = {.names = "/dev/shm",
+					      .limit = UINT64_C(5000000000),
+					      .every_below = 1000,
+					      .inside = 3,
+					      .failures_max = 1,
+					      .seed = 1};
 
 static struct control *control(const struct step_world *world)
 {
@@ -76,8 +80,11 @@ static void publish_wrong(struct step_world *world)
 
 TEST(publish_right_is_proved)
 {
-	static const struct step_operation operation = {.name = "publish", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = publish_right, .verify = publish_verify};
+	static const struct step_operation operation = {.name = "publish",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = publish_right,
+							.verify = publish_verify};
 	struct step_report report = prove(&operation, &settings);
 
 	CHECK(report.every);
@@ -89,8 +96,11 @@ TEST(publish_right_is_proved)
 
 TEST_MUST_FAIL(publish_wrong_is_found, "the flag is up and the data is not there")
 {
-	static const struct step_operation operation = {.name = "publish wrong", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = publish_wrong, .verify = publish_verify};
+	static const struct step_operation operation = {.name = "publish wrong",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = publish_wrong,
+							.verify = publish_verify};
 
 	prove(&operation, &settings);
 }
@@ -122,8 +132,11 @@ static void long_wrong(struct step_world *world)
 
 TEST(long_operation_is_pruned)
 {
-	static const struct step_operation operation = {.name = "long publish", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = long_right, .verify = publish_verify};
+	static const struct step_operation operation = {.name = "long publish",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = long_right,
+							.verify = publish_verify};
 	struct step_report report = prove(&operation, &settings);
 
 	CHECK(!report.every);
@@ -135,8 +148,11 @@ TEST(long_operation_is_pruned)
 
 TEST_MUST_FAIL(long_wrong_is_found, "the flag is up and the data is not there")
 {
-	static const struct step_operation operation = {.name = "long publish wrong", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = long_wrong, .verify = publish_verify};
+	static const struct step_operation operation = {.name = "long publish wrong",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = long_wrong,
+							.verify = publish_verify};
 
 	prove(&operation, &settings);
 }
@@ -153,8 +169,11 @@ static void raise_and_lower(struct step_world *world)
 
 TEST_MUST_FAIL(flicker_is_found, "the outcome is 'not yet', but it must be at least 'published'")
 {
-	static const struct step_operation operation = {.name = "flicker", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = raise_and_lower, .verify = publish_verify};
+	static const struct step_operation operation = {.name = "flicker",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = raise_and_lower,
+							.verify = publish_verify};
 
 	prove(&operation, &settings);
 }
@@ -198,8 +217,11 @@ static void name_wrong(struct step_world *world)
 
 TEST(name_right_is_proved)
 {
-	static const struct step_operation operation = {.name = "name", .outcome_names = {"absent", "complete"},
-		.setup = no_setup, .operate = name_right, .verify = name_verify, .names = "/dev/shm"};
+	static const struct step_operation operation = {.name = "name",
+							.outcome_names = {"absent", "complete"},
+							.setup = no_setup,
+							.operate = name_right,
+							.verify = name_verify};
 	struct step_report report = prove(&operation, &settings);
 
 	CHECK_INT(report.name_changes, >=, 2);
@@ -210,8 +232,11 @@ TEST(name_right_is_proved)
 
 TEST_MUST_FAIL(name_wrong_is_found, "the name is there and the file is incomplete")
 {
-	static const struct step_operation operation = {.name = "name wrong", .outcome_names = {"absent", "complete"},
-		.setup = no_setup, .operate = name_wrong, .verify = name_verify, .names = "/dev/shm"};
+	static const struct step_operation operation = {.name = "name wrong",
+							.outcome_names = {"absent", "complete"},
+							.setup = no_setup,
+							.operate = name_wrong,
+							.verify = name_verify};
 
 	prove(&operation, &settings);
 }
@@ -237,7 +262,8 @@ static int wake_setup(struct step_world *world)
 
 	atomic_store(&control(world)->flag, FUTEX_WAITERS);
 	helper = step_helper(world, sleeper);
-	if (helper < 0 || !step_reaches(world, &control(world)->waiting, 1) || !step_asleep(world, world->helpers[helper]))
+	if (helper < 0 || !step_reaches(world, &control(world)->waiting, 1) ||
+	    !step_asleep(world, world->helpers[helper]))
 		return step_bad(world, "the sleeper does not sleep");
 	return 0;
 }
@@ -271,8 +297,11 @@ static int wake_verify(struct step_world *world)
 /* Whether this kernel does is the library's question; here both answers are seen by the stepper. */
 TEST(covered_wake_is_proved)
 {
-	static const struct step_operation operation = {.name = "covered wake", .outcome_names = {"unset", "set"},
-		.setup = wake_setup, .operate = set_and_wake_covered, .verify = wake_verify};
+	static const struct step_operation operation = {.name = "covered wake",
+							.outcome_names = {"unset", "set"},
+							.setup = wake_setup,
+							.operate = set_and_wake_covered,
+							.verify = wake_verify};
 	struct step_report report = prove(&operation, &settings);
 
 	CHECK_EQ(report.robust_changes, 2);
@@ -281,8 +310,11 @@ TEST(covered_wake_is_proved)
 
 TEST_MUST_FAIL(bare_wake_is_found, "the sleeper sleeps on")
 {
-	static const struct step_operation operation = {.name = "bare wake", .outcome_names = {"unset", "set"},
-		.setup = wake_setup, .operate = set_and_wake, .verify = wake_verify};
+	static const struct step_operation operation = {.name = "bare wake",
+							.outcome_names = {"unset", "set"},
+							.setup = wake_setup,
+							.operate = set_and_wake,
+							.verify = wake_verify};
 	struct step_settings soon = settings;
 
 	soon.limit = 1000000000;
@@ -307,8 +339,12 @@ static void unblock(struct step_world *world)
 
 TEST(sleeping_victim_is_woken)
 {
-	static const struct step_operation operation = {.name = "sleep", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = sleep_then_publish, .unblock = unblock, .verify = publish_verify};
+	static const struct step_operation operation = {.name = "sleep",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = sleep_then_publish,
+							.unblock = unblock,
+							.verify = publish_verify};
 	struct step_report report = prove(&operation, &settings);
 
 	CHECK_EQ(report.missed, 0);
@@ -317,8 +353,11 @@ TEST(sleeping_victim_is_woken)
 
 TEST_MUST_FAIL(sleeper_for_ever_is_found, "the victim sleeps and nothing will wake it")
 {
-	static const struct step_operation operation = {.name = "sleep for ever", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = sleep_then_publish, .verify = publish_verify};
+	static const struct step_operation operation = {.name = "sleep for ever",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = sleep_then_publish,
+							.verify = publish_verify};
 
 	prove(&operation, &settings);
 }
@@ -340,8 +379,11 @@ static int crash(struct step_world *world)
 
 TEST_MUST_FAIL(hanging_check_is_found, "something hangs")
 {
-	static const struct step_operation operation = {.name = "hang", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = publish_right, .verify = hang};
+	static const struct step_operation operation = {.name = "hang",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = publish_right,
+							.verify = hang};
 	struct step_settings soon = settings;
 
 	soon.limit = 100000000;
@@ -350,8 +392,11 @@ TEST_MUST_FAIL(hanging_check_is_found, "something hangs")
 
 TEST_MUST_FAIL(crashing_check_is_found, "the check crashed")
 {
-	static const struct step_operation operation = {.name = "crash", .outcome_names = {"not yet", "published"},
-		.setup = no_setup, .operate = publish_right, .verify = crash};
+	static const struct step_operation operation = {.name = "crash",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = publish_right,
+							.verify = crash};
 
 	prove(&operation, &settings);
 }

@@ -6,6 +6,9 @@
  *   negative   -STOA_E*: failed; nothing was changed and every ret_* argument is as it was
  *   positive   STOA_EXISTED, STOA_OWNER_DIED, STOA_TIMED_OUT: done or decided, and the caller must look
  *
+ * Functions name the errors that are theirs. Whatever asks the system for something may also give ENOMEM, ELIMIT, EIO and
+ * ESYSTEM.
+ *
  * A failure also leaves one sentence for people in stoa_error_detail().
  */
 #ifndef STOA_ERROR_H

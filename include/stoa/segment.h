@@ -53,8 +53,9 @@ struct stoa_segment_options { /* all zero is the default */
 /*
  * Create a segment of `reserve` bytes (1 .. STOA_RESERVE_MAX, rounded up to whole pages) and map it for reading and
  * writing. `name` NULL makes an unnamed one. `options` may be NULL. The caller owns *ret_segment: stoa_segment_close().
- * All or nothing: a process killed inside leaves no name behind. Does not block on peers.
- * Errors: EINVAL, ENAME, EEXIST, EACCES, ENOMEM, ELIMIT, ENOTSUP, ESYSTEM.
+ * All or nothing: a process killed inside leaves no name behind. Waits at most two seconds for another that makes or removes
+ * the same name and was stopped in the middle. Errors: EINVAL, ENAME, EEXIST, EACCES, ENOMEM, ELIMIT, ENOTSUP, EBUSY (stopped),
+ * ESYSTEM.
  */
 STOA_API int stoa_segment_create(const char *name, uint64_t reserve, const struct stoa_segment_options *options,
 				 struct stoa_segment **ret_segment);
@@ -63,7 +64,7 @@ STOA_API int stoa_segment_create(const char *name, uint64_t reserve, const struc
  * Open a named segment. Its reserve, flags and huge-page policy are those of its creation; from `options` (may be NULL)
  * only STOA_GLOBAL, STOA_READ_ONLY and STOA_ANY_KIND count. A segment of another user (STOA_WORLD_READABLE) can be read; reading it
  * does not keep its name, and its owner can cut it, which makes a reader's touch fault. Errors: ENAME, ENOENT, EACCES (owner in the detail), EFORMAT, EVERSION,
- * EKIND, ENOMEM, ELIMIT, ESYSTEM.
+ * EKIND, EBUSY (who makes or removes the name is stopped), ENOMEM, ELIMIT, ESYSTEM.
  */
 STOA_API int stoa_segment_open(const char *name, const struct stoa_segment_options *options,
 			       struct stoa_segment **ret_segment);

@@ -11,6 +11,7 @@
  */
 #include <base/counters.h>
 #include <base/error.h>
+#include <base/mutant.h>
 #include <roster/roster.h>
 
 #include <inttypes.h>
@@ -462,14 +463,14 @@ int roster_look(struct stoa_segment *segment, uint64_t identity, bool is_short, 
 		generation &= 0xffff;
 		named = (identity & ROSTER_SHORT_MASK) >> ROSTER_GENERATION16_SHIFT;
 	}
-	return (ret_sight->seen & OS_LIFE_ID) && generation == named;
+	return ((ret_sight->seen & OS_LIFE_ID) && generation == named) || MUTANT(DEAD_OWNERS_LIVE);
 }
 
 bool roster_flag_waiters(struct roster_sight *sight)
 {
 	uint64_t flagged = sight->seen | OS_LIFE_WAITERS;
 
-	if (sight->seen & OS_LIFE_WAITERS)
+	if (sight->seen & OS_LIFE_WAITERS || MUTANT(NO_WAITERS_FLAG))
 		return true;
 	if (!cas_rlx(sight->life, &sight->seen, flagged)) /* the sleep itself compares the word again */
 		return false;

@@ -4,6 +4,7 @@
  * creation is all or nothing, and an opener never waits for a creator.
  */
 #include <base/error.h>
+#include <base/mutant.h>
 #include <inttypes.h>
 #include <segment/header.h>
 #include <segment/segment.h>
@@ -118,11 +119,14 @@ static int create(const char *name, uint64_t reserve, const struct stoa_segment_
 		os_handle_close(memory);
 		return rc;
 	}
-	if (options->commit)
+	if (MUTANT(NAME_BEFORE_CONTENT) && name)
+		rc = os_name_publish(memory, name, name_flags(options->flags), &header, raw ? sizeof(header) : 0,
+				     &segment->name);
+	if (rc == 0 && options->commit)
 		rc = stoa_segment_commit(segment, options->commit);
 	if (rc == 0 && fill)
 		rc = fill(segment, argument);
-	if (rc == 0 && name)
+	if (rc == 0 && name && !MUTANT(NAME_BEFORE_CONTENT))
 		rc = os_name_publish(memory, name, name_flags(options->flags), &header, raw ? sizeof(header) : 0,
 				     &segment->name);
 	if (rc < 0) {

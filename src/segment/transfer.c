@@ -118,11 +118,16 @@ int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, const struct 
 				 "a descriptor, a place for the handle, at most 2^40 bytes; flags %" PRIx32,
 				 flags & ~known);
 	rc = take(descriptor, reserve, flags, NULL, &segment);
-	if (rc == 0)
-		rc = os_handle_keep(descriptor);
-	if (rc == 0)
-		*ret_segment = segment;
-	return rc;
+	if (rc < 0)
+		return rc;
+	rc = os_handle_keep(descriptor);
+	if (rc < 0) {
+		segment->memory = OS_NO_HANDLE; /* still the caller's */
+		stoa_segment_close(segment);
+		return rc;
+	}
+	*ret_segment = segment;
+	return 0;
 }
 
 int stoa_segment_send_with_socket(const struct stoa_segment *segment, uint32_t access, int socket)

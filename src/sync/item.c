@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What all kinds of things in a wait have in common. Uses roster. See item.h. */
+#include <base/mutant.h>
 #include <base/signal.h>
 #include <string.h>
 #include <sync/item.h>
@@ -85,7 +86,7 @@ unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *word
 	if (item->has_holder) {
 		words[count++] = (struct os_wait_word){os_low_half(item->holder.life), (uint32_t)item->holder.seen};
 		/* After it, as the kernel compares in this order, and the slot's next owner may have the same thread id. */
-		if (item->kind == ITEM_MUTEX)
+		if (item->kind == ITEM_MUTEX && !MUTANT(NO_GENERATION_SLEEP))
 			words[count++] = (struct os_wait_word){os_high_half(item->holder.life),
 							       (uint32_t)(item->holder.seen >> 32)};
 	}
@@ -99,7 +100,7 @@ void item_pass_on_death(struct item *item)
 {
 	uint64_t now;
 
-	if (!item->armed || !item->has_holder)
+	if (!item->armed || !item->has_holder || MUTANT(NO_PASS_ON_DEATH))
 		return;
 	now = load_rlx(item->holder.life);
 	if (!(now & OS_LIFE_ID) || now >> 32 != item->holder.seen >> 32)

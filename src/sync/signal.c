@@ -11,6 +11,7 @@
  * would delay sleepers until the next contended post.
  */
 #include <base/counters.h>
+#include <base/mutant.h>
 #include <base/signal.h>
 #include <inttypes.h>
 #include <sync/item.h>
@@ -151,12 +152,13 @@ static int meet_claim(struct item *item, uint64_t seen)
 		return alive;
 	item->has_holder = alive;
 	item->seen = seen;
-	if (alive)
+	if (alive || MUTANT(CLAIMS_STAY))
 		return ITEM_BUSY;
 	state = load_acq(&roster_page(item->roster, claim & ROSTER_SLOT_MASK)
 				  ->claim_state); /* A3: pairs with R5 in set_state() */
 	signal_finish_claim(item->object, claim,
-			    (uint32_t)state == ROSTER_CLAIMS_COMMITTED && (state >> 32 & 0xffff) == generation16);
+			    (uint32_t)state == ROSTER_CLAIMS_COMMITTED && (state >> 32 & 0xffff) == generation16 &&
+				    !MUTANT(CLAIMS_GIVEN_BACK));
 	counters_add(COUNTER_CLAIMS_UNDONE);
 	return 0;
 }

@@ -15,6 +15,7 @@
  * A reset between verify and take happens after the wait: the claim is gone, the event is as the reset left it. In a wait
  * across segments each has its own log; a death between two COMMITTED stores may take in one and give back in another.
  */
+#include <base/mutant.h>
 #include <base/signal.h>
 #include <sync/wait_set.h>
 
@@ -219,8 +220,10 @@ static void finish_claims(struct stoa_segment *segment, struct roster_page *page
 		 state = load_acq(&page->claim_state); /* A1: pairs with R5 in set_state() */
 	uint64_t claim = (generation & 0xffff) << ROSTER_GENERATION16_SHIFT | (identity & ROSTER_SLOT_MASK);
 	uint64_t committed = stoa_segment_committed(segment);
-	bool take = state == (generation << 32 | ROSTER_CLAIMS_COMMITTED);
+	bool take = state == (generation << 32 | ROSTER_CLAIMS_COMMITTED) && !MUTANT(CLAIMS_GIVEN_BACK);
 
+	if (MUTANT(CLAIMS_STAY))
+		return;
 	for (unsigned i = 0; i < ROSTER_CLAIMS_MAX; i++) {
 		uint64_t offset = load_rlx(&page->claims[i]) - 1;
 

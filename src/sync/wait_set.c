@@ -8,6 +8,7 @@
  * others it sleeps on the objects alone, whose wakes go to all, and looks for dead owners every quarter of a second.
  */
 #include <base/counters.h>
+#include <base/mutant.h>
 #include <sync/wait_set.h>
 
 #include <inttypes.h>
@@ -87,7 +88,7 @@ static bool arm(struct sleep *sleep, struct item *items, unsigned count, const s
 	if (extra)
 		sleep->words[sleep->count++] = *extra;
 	sleep->relay = sleep->count;
-	if (sleep->home) {
+	if (sleep->home && !MUTANT(NO_RELAY_SLEEP)) {
 		const _Atomic uint32_t *relay = roster_relay(sleep->home);
 
 		sleep->words[sleep->count++] = (struct os_wait_word){relay, load_rlx(relay)};
@@ -119,7 +120,7 @@ int wait_sleep(struct wait_frame *frame, struct item *items, unsigned count, con
 	frame->slept = true;
 	woken = os_wait(sleep.words, sleep.count, until);
 	/* Somebody died who may have left wakes undone: everybody in the segment looks again. */
-	if (sleep.home && woken >= (int)sleep.relay)
+	if (sleep.home && woken >= (int)sleep.relay && !MUTANT(NO_RELAY_SLEEP))
 		os_wake(sleep.words[sleep.relay].word);
 	for (unsigned i = 0; i < count; i++)
 		item_pass_on_death(&items[i]);

@@ -23,6 +23,7 @@
 
 #define STEPS_MAX (1u << 20)
 #define VISITS_SIZE (1u << 16)
+#define STEP_AGAIN_MAX 20000
 #define WORLD_LIMIT_FACTOR 4 /* a whole world may take this many times the limit of one check */
 
 #define CHANGED_SHARED 1u
@@ -32,8 +33,8 @@
 
 struct step {
 	uint64_t ip;
-	uint32_t visit;	  /* how often the victim had come to `ip`, this time included */
-	uint32_t changed; /* by this instruction */
+	uint32_t visit;    /* how often the victim had come to `ip`, this time included */
+	uint32_t changed;  /* by this instruction */
 	uint64_t duration; /* of a system call */
 };
 
@@ -51,7 +52,8 @@ struct exchange {
 struct task {
 	enum { TASK_RECORD, TASK_KILL } kind;
 	uint32_t index; /* kill before this step; == count: after the last */
-	bool inside;	/* a system call: kill inside it */
+	bool inside;    /* a system call: kill inside it */
+	bool by_steps;  /* go there by single steps */
 	uint64_t delay;
 };
 
@@ -61,7 +63,6 @@ struct prover {
 	struct step_report *report;
 	struct exchange *exchange;
 	uint64_t random;
-	uint32_t worlds;
 };
 
 struct visits {
@@ -144,6 +145,43 @@ static bool open_scene(struct scene *scene)
 	return true;
 }
 
+static int judge(struct scene *scene)
+{
+	uint64_t end = step_now() + 3 * scene->world.limit;
+	pid_t judge = fork();
+	int status = 0;
+
+	if (judge < 0)
+		return step_bad(&scene->world, "fork: %s", strerror(errno));
+	if (judge == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		scene->exchange->outcome = scene->operation->verify(&scene->world);
+		_exit(0);
+	}
+	for (unsigned round = 0; waitpid(judge, &status, WNOHANG) == 0; round++) {
+		const struct timespec pause = {0, 100000};
+
+		if (step_now() > end) {
+			kill(judge, SIGKILL);
+			waitpid(judge, NULL, 0);
+			return step_bad(&scene->world, "the check did not end: something hangs");
+		}
+		if (round > 20)
+			nanosleep(&pause, NULL);
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return step_bad(&scene->world, "the check crashed (wait status %#x)", (unsigned)status);
+	return scene->exchange->outcome;
+}
+
+/* After the death: what the others do by themselves, then the check. */
+static int follow_up(struct scene *scene)
+{
+	if (scene->operation->settle && scene->operation->settle(&scene->world) < 0)
+		return step_bad(&scene->world, "what followed the death failed");
+	return judge(scene);
+}
+
 /* One instruction of the recorded run; false at the end or on failure. */
 static bool record_step(struct scene *scene, struct watch *watch, struct step *step, uint64_t *hashes)
 {
@@ -157,7 +195,8 @@ static bool record_step(struct scene *scene, struct watch *watch, struct step *s
 	while (stop == TRACE_ASLEEP && wake_victim(scene));
 	if (stop != TRACE_STEPPED) {
 		if (stop != TRACE_MARK)
-			step_bad(&scene->world, "the victim came to grief (wait status %#x)", (unsigned)scene->trace.status);
+			step_bad(&scene->world, "the victim came to grief (wait status %#x)",
+				 (unsigned)scene->trace.status);
 		return false;
 	}
 	if (call) {
@@ -204,12 +243,14 @@ static int record(struct scene *scene)
 	}
 	watch_end(&watch);
 	free(visits);
+	if (scene->operation->meet && !scene->world.message[0])
+		scene->operation->meet(&scene->world);
 	trace_kill(&scene->trace);
 	if (count == STEPS_MAX)
 		return step_bad(&scene->world, "more than %u instructions", STEPS_MAX);
 	/* The end marker is a system call of ours. */
 	exchange->count = last_call;
-	return scene->world.message[0] ? -1 : 0;
+	return scene->world.message[0] ? -1 : follow_up(scene);
 }
 
 /* Step the victim `index` times. */
@@ -233,7 +274,7 @@ static enum trace_stop reach(struct scene *scene, const struct task *task)
 	const struct step *step = &scene->exchange->steps[task->index];
 	enum trace_stop stop;
 
-	if (task->index < scene->exchange->count && step->visit && step->visit * 3 + 4 < task->index)
+	if (task->index < scene->exchange->count && !task->by_steps && step->visit && step->visit * 3 + 4 < task->index)
 		return trace_run_to(&scene->trace, step->ip, step->visit, scene->world.limit, wake_victim, scene);
 	if (task->index < scene->exchange->count)
 		return step_to(scene, task->index);
@@ -252,10 +293,10 @@ static void spin_for(uint64_t nanoseconds)
 		;
 }
 
-/* Let the victim go into its system call; a sleeper is sometimes killed asleep, sometimes just after it was woken. */
+/* Let the victim go into its system call, no further; a sleeper is killed asleep or just after it was woken. */
 static void go_inside(struct scene *scene, const struct task *task)
 {
-	trace_go(&scene->trace);
+	trace_step(&scene->trace);
 	if (scene->exchange->steps[task->index].duration < 1000000 || !scene->operation->unblock) {
 		spin_for(task->delay);
 		return;
@@ -266,53 +307,23 @@ static void go_inside(struct scene *scene, const struct task *task)
 	spin_for(task->delay % 400000);
 }
 
-static int judge(struct scene *scene)
-{
-	uint64_t end = step_now() + 3 * scene->world.limit;
-	pid_t judge = fork();
-	int status = 0;
-
-	if (judge < 0)
-		return step_bad(&scene->world, "fork: %s", strerror(errno));
-	if (judge == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		scene->exchange->outcome = scene->operation->verify(&scene->world);
-		_exit(0);
-	}
-	for (unsigned round = 0; waitpid(judge, &status, WNOHANG) == 0; round++) {
-		const struct timespec pause = {0, 100000};
-
-		if (step_now() > end) {
-			kill(judge, SIGKILL);
-			waitpid(judge, NULL, 0);
-			return step_bad(&scene->world, "the check did not end: something hangs");
-		}
-		if (round > 20)
-			nanosleep(&pause, NULL);
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return step_bad(&scene->world, "the check crashed (wait status %#x)", (unsigned)status);
-	return scene->exchange->outcome;
-}
-
 static int kill_there(struct scene *scene, const struct task *task)
 {
 	enum trace_stop stop = reach(scene, task);
 	bool at_end = task->index == scene->exchange->count;
+	int outcome;
 
 	if (stop == TRACE_CRASHED || stop == TRACE_ENDED || stop == TRACE_ASLEEP)
 		return step_bad(&scene->world, "the victim did not come to its point (wait status %#x)",
 				(unsigned)scene->trace.status);
 	scene->world.victim_ended = stop == TRACE_MARK;
+	if (scene->operation->meet && scene->operation->meet(&scene->world) < 0)
+		return step_bad(&scene->world, "what met the victim failed");
 	if (task->inside && stop == TRACE_STEPPED)
 		go_inside(scene, task);
 	trace_kill(&scene->trace);
-	if (stop == TRACE_MARK && !at_end) {
-		int outcome = judge(scene);
-
-		return outcome < 0 ? outcome : -2;
-	}
-	return judge(scene);
+	outcome = follow_up(scene);
+	return stop == TRACE_MARK && !at_end && outcome >= 0 ? -2 : outcome;
 }
 
 static void be_world(const struct prover *prover, const struct task *task, const char *token)
@@ -322,10 +333,11 @@ static void be_world(const struct prover *prover, const struct task *task, const
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	scene.world.token = token;
-	scene.world.names = prover->operation->names;
+	scene.world.names = prover->settings->names;
 	scene.world.limit = prover->settings->limit;
 	scene.world.message = prover->exchange->message;
-	scene.world.control = mmap(NULL, 2 * STEP_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	scene.world.control =
+		mmap(NULL, 2 * STEP_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (scene.world.control == MAP_FAILED) {
 		step_bad(&scene.world, "no memory for the world");
 		_exit(0);
@@ -344,13 +356,14 @@ static void be_world(const struct prover *prover, const struct task *task, const
 /* Run one world to its end. The outcome; -1 with a message; -2 when the victim never came to the point. */
 static int run_world(struct prover *prover, const struct task *task)
 {
+	static uint32_t worlds;
 	uint64_t end = step_now() + WORLD_LIMIT_FACTOR * prover->settings->limit;
 	struct exchange *exchange = prover->exchange;
 	char token[64];
 	int status = 0;
 	pid_t pid;
 
-	snprintf(token, sizeof(token), "step-%d-%u", (int)getpid(), prover->worlds++);
+	snprintf(token, sizeof(token), "step-%d-%u", (int)getpid(), worlds++);
 	exchange->outcome = -1;
 	exchange->message[0] = 0;
 	pid = fork();
@@ -375,7 +388,8 @@ static int run_world(struct prover *prover, const struct task *task)
 	if ((!WIFEXITED(status) || WEXITSTATUS(status)) && exchange->outcome >= 0)
 		exchange->outcome = -1;
 	if (exchange->outcome == -1 && !exchange->message[0])
-		snprintf(exchange->message, STEP_MESSAGE_SIZE, "the world ended with wait status %#x", (unsigned)status);
+		snprintf(exchange->message, STEP_MESSAGE_SIZE, "the world ended with wait status %#x",
+			 (unsigned)status);
 	return exchange->outcome;
 }
 
@@ -388,7 +402,8 @@ static void locate(uint64_t ip, char *text, size_t size)
 
 	snprintf(text, size, "%#llx", (unsigned long long)ip);
 	while (maps && fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %255s", &from, &to, &offset, program) == 4 && ip >= from && ip < to)
+		if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %255s", &from, &to, &offset, program) == 4 && ip >= from &&
+		    ip < to)
 			break;
 		else
 			program[0] = 0;
@@ -440,7 +455,8 @@ static void tally(struct prover *prover)
 static bool wanted(const struct prover *prover, uint32_t index)
 {
 	const struct step *steps = prover->exchange->steps;
-	uint32_t count = prover->exchange->count, stride = prover->settings->stride;
+	uint32_t count = prover->exchange->count, samples = prover->settings->samples;
+	uint32_t stride = samples ? count / samples + 1 : 0;
 
 	if (prover->report->every || index == 0 || index >= count)
 		return true;
@@ -461,7 +477,7 @@ static void kill_inside(struct prover *prover, uint32_t index)
 	uint64_t duration = prover->exchange->steps[index].duration;
 
 	for (uint32_t i = 0; i < prover->settings->inside; i++) {
-		struct task task = {TASK_KILL, index, true, next_random(&prover->random) % (2 * duration + 1)};
+		struct task task = {TASK_KILL, index, true, false, next_random(&prover->random) % (2 * duration + 1)};
 		int outcome = run_world(prover, &task);
 
 		prover->report->kills_inside++;
@@ -472,11 +488,15 @@ static void kill_inside(struct prover *prover, uint32_t index)
 
 static void kill_before(struct prover *prover, uint32_t index, int *lowest)
 {
-	struct task task = {TASK_KILL, index, false, 0};
+	struct task task = {TASK_KILL, index, false, false, 0};
 	int outcome = run_world(prover, &task), last = outcome_count(prover->operation) - 1;
 	char text[STEP_MESSAGE_SIZE];
 
 	prover->report->kills++;
+	if (outcome == -2 && index <= STEP_AGAIN_MAX) { /* spinning took other turns this time */
+		task.by_steps = true;
+		outcome = run_world(prover, &task);
+	}
 	if (outcome == -1) {
 		failed(prover, &task, prover->exchange->message);
 		return;
@@ -486,19 +506,21 @@ static void kill_before(struct prover *prover, uint32_t index, int *lowest)
 		return;
 	}
 	prover->report->outcomes[outcome]++;
+	if (prover->operation->unordered && (index || !outcome))
+		return;
 	if (outcome >= *lowest && (index || !outcome) && (index < prover->exchange->count || outcome == last)) {
 		*lowest = outcome;
 		return;
 	}
-	snprintf(text, sizeof(text), "the outcome is '%s', but it must be %s'%s'", prover->operation->outcome_names[outcome],
-		 index && index < prover->exchange->count ? "at least " : "",
+	snprintf(text, sizeof(text), "the outcome is '%s', but it must be %s'%s'",
+		 prover->operation->outcome_names[outcome], index && index < prover->exchange->count ? "at least " : "",
 		 prover->operation->outcome_names[index == prover->exchange->count ? last : *lowest]);
 	failed(prover, &task, text);
 }
 
 static void prove(struct prover *prover)
 {
-	const struct task recording = {TASK_RECORD, 0, false, 0};
+	const struct task recording = {TASK_RECORD, 0, false, false, 0};
 	int lowest = 0;
 
 	if (run_world(prover, &recording) < 0) {
@@ -517,9 +539,10 @@ static void prove(struct prover *prover)
 	}
 }
 
-bool step_prove(const struct step_operation *operation, const struct step_settings *settings, struct step_report *report)
+bool step_prove(const struct step_operation *operation, const struct step_settings *settings,
+		struct step_report *report)
 {
-	struct prover prover = {operation, settings, report, NULL, settings->seed | 1, 0};
+	struct prover prover = {operation, settings, report, NULL, settings->seed | 1};
 	uint64_t start = step_now();
 
 	*report = (struct step_report){0};

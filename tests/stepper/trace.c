@@ -63,7 +63,8 @@ uint64_t trace_ip(const struct trace *trace)
 
 static bool set_ip(const struct trace *trace, uint64_t ip)
 {
-	return ptrace(PTRACE_POKEUSER, trace->pid, (void *)offsetof(struct user_regs_struct, rip), (void *)(uintptr_t)ip) == 0;
+	return ptrace(PTRACE_POKEUSER, trace->pid, (void *)offsetof(struct user_regs_struct, rip),
+		      (void *)(uintptr_t)ip) == 0;
 }
 
 bool trace_at_system_call(const struct trace *trace, uint64_t ip)

@@ -82,7 +82,8 @@ static void look_at(struct watch *watch, const char *path)
 	target[length] = 0;
 	if (strncmp(target, "/memfd:", 7) && strncmp(target, "/dev/shm/", 9))
 		return;
-	if (stat(path, &entry) || !S_ISREG(entry.st_mode) || known(watch, &entry) || watch->file_count == WATCH_FILES_MAX)
+	if (stat(path, &entry) || !S_ISREG(entry.st_mode) || known(watch, &entry) ||
+	    watch->file_count == WATCH_FILES_MAX)
 		return;
 	file = open(path, O_RDONLY | O_CLOEXEC);
 	if (file >= 0)

@@ -81,6 +81,47 @@ bool step_asleep(const struct step_world *world, pid_t process)
 	return false;
 }
 
+bool step_asleep_or(const struct step_world *world, unsigned number, const _Atomic uint32_t *counter, uint32_t least)
+{
+	uint64_t end = step_now() + world->limit;
+	unsigned asleep = 0;
+
+	for (unsigned round = 0; step_now() < end; round++) {
+		if (atomic_load(counter) >= least)
+			return true;
+		asleep = trace_state(world->helpers[number]) == 'S' ? asleep + 1 : 0;
+		if (asleep == 5)
+			return true;
+		short_pause(round);
+	}
+	return false;
+}
+
+static bool is_quiet(pid_t process)
+{
+	char state = process > 0 ? trace_state(process) : 'Z';
+
+	return state == 'S' || state == 'Z' || state == 'X' || state == '?';
+}
+
+bool step_all_quiet(const struct step_world *world)
+{
+	uint64_t end = step_now() + world->limit;
+	unsigned quiet = 0;
+
+	for (unsigned round = 0; step_now() < end; round++) {
+		unsigned i = 0;
+
+		while (i < world->helper_count && is_quiet(world->helpers[i]))
+			i++;
+		quiet = i == world->helper_count ? quiet + 1 : 0;
+		if (quiet == 3)
+			return true;
+		short_pause(round);
+	}
+	return false;
+}
+
 bool step_reaches(const struct step_world *world, const _Atomic uint32_t *counter, uint32_t least)
 {
 	uint64_t end = step_now() + world->limit;

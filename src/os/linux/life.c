@@ -23,6 +23,7 @@
 #include <base/atomic.h>
 #include <base/cc.h>
 #include <base/error.h>
+#include <base/mutant.h>
 #include <os/linux/robust.h>
 #include <os/linux/sys.h>
 #include <os/os.h>
@@ -108,11 +109,12 @@ bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word)
 	word = (uint64_t)generation << 32 | os_thread_id() | (seen & OS_LIFE_WAITERS);
 	if (load_rlx(life->word) != seen)
 		return false;
-	head->list_op_pending = (struct robust_list *)(void *)&life->links[LINK_NEXT];
+	head->list_op_pending =
+		MUTANT(NO_PENDING_AT_ENROL) ? NULL : (struct robust_list *)(void *)&life->links[LINK_NEXT];
 	cc_compiler_barrier();
 	entered = cas_seq(life->word, &seen, word); /* L1: claims the slot; pairs with L2 in roster_look() */
 	cc_compiler_barrier();
-	if (entered)
+	if (entered && !MUTANT(UNLINKED))
 		link_first(head, life);
 	head->list_op_pending = NULL;
 	cc_compiler_barrier();
@@ -147,7 +149,8 @@ void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay)
 		mark_dead(life->word, os_thread_id());
 		if (relay)
 			os_wake_uncover(before);
-		unlink_node(life);
+		if (!MUTANT(UNLINKED))
+			unlink_node(life);
 	}
 	os_life_unmap(life);
 }

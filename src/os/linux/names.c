@@ -20,6 +20,7 @@
 #include <os/linux/sys.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <os/linux/places.h>
@@ -90,10 +91,14 @@ static int open_lock(const struct place *place, bool create)
 	return SYS(openat, place->directory, place->lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT | O_EXCL, 0600);
 }
 
-/* Was an object ever made under this lock file? Where that cannot be asked, better say no: nothing is removed then. */
-static bool was_used(int lock)
+/* Was an object ever made under this lock file? 1, 0, or -STOA_* where that cannot be asked: then nothing may be removed. */
+static int was_used(const struct place *place, int lock)
 {
-	return os_memory_length(lock) > 0;
+	struct stat status;
+
+	if (SYS(fstat, lock, &status) < 0)
+		return sys_failed("looking at '%s'", place->lock);
+	return status.st_size > 0;
 }
 
 /* Check that a lock file is ours. Closes it otherwise. */
@@ -147,11 +152,14 @@ static int remove_entry(const struct place *place, const char *entry)
 	return 0;
 }
 
+/* With the object the name is gone. A lock file that cannot follow it is in nobody's way, and the next sweep's. */
 static int remove_both(const struct place *place)
 {
 	int rc = remove_entry(place, place->object);
 
-	return rc < 0 ? rc : remove_entry(place, place->lock);
+	if (rc == 0)
+		(void)remove_entry(place, place->lock);
+	return rc;
 }
 
 /* Under the gate: remove what has no user. */
@@ -171,11 +179,12 @@ static int remove_if_dead(const struct place *place, int lock, enum leftover *re
 		*ret_found = LEFT_IN_USE;
 		return lock_is_busy() ? 0 : sys_failed("locking '%s'", place->lock);
 	}
-	if (!was_used(lock))
-		return remove_entry(place, place->lock);
+	rc = was_used(place, lock);
+	if (rc <= 0)
+		return rc < 0 ? rc : remove_entry(place, place->lock);
 	if (status.st_mode & S_ISVTX)
 		return lock_byte(lock, F_UNLCK, BYTE_USE) < 0 ? sys_failed("unlocking '%s'", place->lock) : 0;
-	rc = remove_both(place);
+	rc = MUTANT(ORPHANS_STAY) ? 0 : remove_both(place);
 	if (rc == 0)
 		*ret_found = LEFT_REMOVED;
 	return rc;
@@ -279,10 +288,11 @@ static int give_name(const struct place *place, int lock, os_handle memory, cons
 static int publish_in_gate(const struct place *place, int lock, os_handle memory, const void *record,
 			   size_t record_length)
 {
-	bool used = was_used(lock);
+	int used = was_used(place, lock), rc;
 	struct stat status;
-	int rc;
 
+	if (used < 0)
+		return used;
 	if (lock_byte(lock, F_WRLCK, BYTE_USE) < 0) {
 		if (!lock_is_busy())
 			return sys_failed("locking '%s'", place->lock);
@@ -365,7 +375,7 @@ static int not_ours(const struct place *place)
 /* Become a user of an object that was opened. 1: things moved, look again. *ret_lock is -1 except on 0. */
 static int begin_use(const struct place *place, int object, const struct stat *status, int *ret_lock)
 {
-	int lock = open_lock(place, false), holder, rc;
+	int lock = open_lock(place, false), holder, used, rc;
 
 	*ret_lock = -1;
 	if (lock < 0 && errno == ENOENT && place_same_file(place, place->object, object))
@@ -376,8 +386,13 @@ static int begin_use(const struct place *place, int object, const struct stat *s
 	if (rc < 0)
 		return rc;
 	holder = byte_holder(lock, BYTE_USE);
-	if (holder == F_UNLCK && !(status->st_mode & S_ISVTX && was_used(lock))) {
-		rc = was_used(lock) || !place_same_file(place, place->object, object) ? -STOA_ENOENT : not_ours(place);
+	used = holder == F_UNLCK ? was_used(place, lock) : 0;
+	if (used < 0) {
+		leave(lock);
+		return used;
+	}
+	if (holder == F_UNLCK && !(status->st_mode & S_ISVTX && used) && !MUTANT(ORPHANS_OPEN)) {
+		rc = used || !place_same_file(place, place->object, object) ? -STOA_ENOENT : not_ours(place);
 		leave(lock);
 		return rc;
 	}

@@ -9,6 +9,7 @@
 #include <base/atomic.h>
 #include <base/cc.h>
 #include <base/counters.h>
+#include <base/mutant.h>
 #include <os/linux/robust.h>
 #include <os/os.h>
 
@@ -93,7 +94,7 @@ int os_wait(const struct os_wait_word *words, unsigned count, uint64_t deadline)
 void os_wake(const _Atomic uint32_t *word)
 {
 	counters_add(COUNTER_WAKES);
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAKE, MUTANT(WAKE_ONE) ? 1 : INT_MAX, NULL, NULL, 0);
 }
 
 /*
@@ -105,7 +106,7 @@ const void *os_wake_cover(const _Atomic uint32_t *word)
 	struct robust_list_head *head = robust_head();
 	const void *before;
 
-	if (CC_UNLIKELY(!head))
+	if (CC_UNLIKELY(!head) || MUTANT(NO_WAKE_COVER))
 		return NULL;
 	before = head->list_op_pending;
 	cc_compiler_barrier();

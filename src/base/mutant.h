@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Safeguards that a build for tests (STOA_MUTANTS) can take out, one at a time: the tests of death must fail then, or they
+ * prove nothing. In every other build MUTANT() is 0 and leaves no trace. Uses nothing.
+ */
+#ifndef BASE_MUTANT_H
+#define BASE_MUTANT_H
+
+enum mutant {
+	MUTANT_NONE,
+	MUTANT_DEAD_OWNERS_LIVE,    /* who is dead is taken for alive */
+	MUTANT_NO_WAITERS_FLAG,     /* sleepers do not tell the owner's life word that they are there */
+	MUTANT_NO_PENDING_AT_ENROL, /* between naming a thread in its life word and linking it, nothing covers the word */
+	MUTANT_UNLINKED,            /* life words are not put into the robust list */
+	MUTANT_NO_WAKE_COVER,       /* setters and sleepers may take a wake-up to the grave */
+	MUTANT_NO_RELAY_SLEEP,      /* sleepers do not sleep on the relay word */
+	MUTANT_NO_GENERATION_SLEEP, /* sleepers tell a slot's owners by their thread ids only */
+	MUTANT_WAKE_ONE,            /* one sleeper is woken where all should look again */
+	MUTANT_NO_PASS_ON_DEATH,    /* who was woken by a death does not wake the others */
+	MUTANT_CLAIMS_STAY,         /* claims of the dead are not resolved */
+	MUTANT_CLAIMS_GIVEN_BACK,   /* they are given back also when all was decided */
+	MUTANT_NAME_BEFORE_CONTENT, /* a segment gets its name before it is complete */
+	MUTANT_ORPHANS_OPEN,        /* a transient segment without users can still be opened */
+	MUTANT_ORPHANS_STAY,        /* nobody removes the names of the dead */
+};
+
+#ifdef STOA_MUTANTS
+extern enum mutant mutant_chosen; /* defined, and set before the library is used, by the test program */
+#define MUTANT(name) (mutant_chosen == MUTANT_##name)
+#else
+#define MUTANT(name) 0
+#endif
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One case for each public function: what it is called with, and how all is as it was afterwards. test_faults.c runs each of them
+ * with every system call failing in turn.
+ */
+#ifndef TESTS_FAULTS_H
+#define TESTS_FAULTS_H
+
+#include <harness/test.h>
+#include <stoa/inspect.h>
+#include <stoa/stoa.h>
+
+#define RESERVE (UINT64_C(4) << 20)
+#define UNTOUCHED UINT64_C(0x5a5a5a5a5a5a5a5a)
+
+/* One run: what the case uses, and where its outputs go. */
+struct run {
+	struct stoa_segment *segment; /* unnamed, with the objects, used before */
+	struct stoa_segment *file;    /* over a file */
+	struct objects *objects;
+	const char *name;  /* nothing has it */
+	const char *taken; /* a persistent segment */
+	const char *path;  /* a file of 8192 bytes */
+	int sockets[2];
+	char token[STOA_TOKEN_SIZE];
+	int descriptor;
+	union {
+		uint64_t bits;
+		struct stoa_segment *segment;
+		struct stoa_prefetch *prefetch;
+		struct stoa_process *process;
+		struct stoa_watch *watch;
+		struct stoa_inspector *inspector;
+		struct stoa_mutex *mutex;
+		struct stoa_event *event;
+		struct stoa_semaphore *semaphore;
+		void *address;
+		int number;
+		uint32_t user;
+		size_t index;
+	} ret, second;
+	struct stoa_segment_stat stat;
+};
+
+struct objects {
+	_Alignas(64) struct stoa_mutex mutex;
+	_Alignas(64) struct stoa_event event;
+	_Alignas(64) struct stoa_semaphore semaphore;
+	_Alignas(64) struct stoa_mutex fresh_mutex;
+	_Alignas(64) struct stoa_event fresh_event;
+	_Alignas(64) struct stoa_semaphore fresh_semaphore;
+};
+
+struct fault_case {
+	const char *function;
+	const char *errors;               /* documented for it, by name; "" when it cannot fail */
+	void (*prepare)(struct run *run); /* without faults; may be NULL */
+	int (*call)(struct run *run);
+	void (*undo)(struct run *run, int result); /* without faults; may be NULL */
+};
+extern const struct fault_case segment_cases[], sync_cases[];
+
+/* Used by both tables. */
+void close_ret(struct run *run, int result); /* the handle in run->ret, when there is one */
+void close_and_unlink(struct run *run, int result);
+
+/* Beside these, whatever asks the system may give ENOMEM, ELIMIT, EIO and ESYSTEM (stoa/error.h). */
+#define CREATE_ERRORS "EINVAL ENAME EEXIST EACCES ENOTSUP EBUSY"
+#define OPEN_ERRORS "ENAME ENOENT EACCES EFORMAT EVERSION EKIND EBUSY"
+#define BOTH_ERRORS CREATE_ERRORS " " OPEN_ERRORS
+#define OBJECT_ERRORS "EINVAL ERIGHTS EFORMAT EUNCOMMITTED ENOTSUP"
+
+#endif
