@@ -177,7 +177,7 @@ static void check_mutex(struct checking *checking, uint64_t word)
 {
 	uint64_t owner = word & ~MUTEX_WAITERS;
 
-	if (owner == 0)
+	if (mutex_is_free(word))
 		return;
 	if (((owner >> 32) & 0xffff) != ((owner >> ROSTER_GENERATION16_SHIFT) & 0xffff) || owner & (UINT64_C(1) << 30))
 		tell(checking, STOA_DAMAGE, "mutex: the two halves of its word %016" PRIx64 " name different owners",
