@@ -326,23 +326,59 @@ TEST(immutable)
 	stoa_segment_close(segment);
 }
 
+/* Bytes of the map at `address` that are mapped by huge pages. */
+static unsigned long long huge_bytes(const void *address)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	unsigned long long start, end, kib, huge = 0;
+	bool ours = false;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
+			ours = (uintptr_t)address >= start && (uintptr_t)address < end;
+		if (ours && sscanf(line, "ShmemPmdMapped: %llu", &kib) == 1)
+			huge += kib * 1024;
+	}
+	if (maps)
+		fclose(maps);
+	return huge;
+}
+
 TEST(huge_page_policy)
 {
-	struct stoa_segment_options options = {.huge = STOA_HUGE_REQUIRE, .commit = 4 * MIB};
+	struct stoa_segment_options options = {.huge = STOA_HUGE_REQUIRE, .commit = 1};
+	const char *setting, *names[] = {NULL, test_name("huge")};
 	struct stoa_segment_stat stat;
 	struct stoa_segment *segment;
-	const char *setting;
 
 	if (!os_huge_offered(&setting)) {
 		CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), -STOA_ENOTSUP);
 		check_detail("shmem_enabled");
 		SKIP("shmem_enabled is '%s': huge pages were refused by name", setting);
 	}
+	for (size_t i = 0; i < CC_COUNT(names); i++) {
+		CHECK_RC(stoa_segment_create(names[i], GIB + 1, &options, &segment), 0);
+		CHECK_EQ(stoa_segment_reserve(segment), GIB + 2 * MIB);
+		CHECK_EQ((uintptr_t)bytes_of(segment) % (2 * MIB), 0);
+		CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+		CHECK_EQ(stat.huge, STOA_HUGE_REQUIRE);
+		CHECK_EQ(stat.committed, 2 * MIB);
+		CHECK_RC(stoa_segment_commit(segment, 64 * MIB - 1), 0);
+		CHECK_EQ(blocks(segment), 64 * MIB + PAGE);
+		memset(bytes_of(segment), 1, 64 * MIB);
+		if (huge_bytes(bytes_of(segment)) < 64 * MIB)
+			test_note("only %llu of 64 MiB in huge pages: memory is scattered",
+				  huge_bytes(bytes_of(segment)));
+		stoa_segment_close(segment);
+	}
+	options.huge = STOA_HUGE_AUTO;
 	CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), 0);
-	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
-	CHECK_EQ(stat.huge, STOA_HUGE_REQUIRE);
-	CHECK_EQ(stat.resident, 4 * MIB + PAGE);
-	CHECK_EQ((uintptr_t)bytes_of(segment) % (2 * MIB), 0);
+	if (strcmp(setting, "advise") == 0)
+		CHECK_EQ(blocks(segment), 2 * PAGE);
+	CHECK_RC(stoa_segment_commit(segment, 64 * MIB), 0);
+	CHECK_EQ(stoa_segment_committed(segment), 64 * MIB);
+	CHECK_EQ(blocks(segment), 64 * MIB + PAGE);
 	stoa_segment_close(segment);
 }
 
@@ -371,4 +407,37 @@ TEST(roster_pages_are_backed_on_demand)
 	CHECK_RC(segment_back_slot(segment, 0), -STOA_EINVAL);
 	CHECK_RC(segment_back_slot(segment, 1024), -STOA_EINVAL);
 	stoa_segment_close(segment);
+}
+
+struct crowd {
+	struct stoa_segment *segment;
+	_Atomic uint32_t next;
+};
+
+/* Threads of one process share the handle: what each of them commits is there for it, whoever was first. */
+static void commit_in_a_crowd(void *argument)
+{
+	struct crowd *crowd = argument;
+	uint32_t mine;
+
+	while ((mine = atomic_fetch_add(&crowd->next, 1)) < 512) {
+		CHECK_RC(stoa_segment_commit(crowd->segment, (mine + 1) * PAGE), 0);
+		bytes_of(crowd->segment)[mine * PAGE] = 1;
+		CHECK_RC(segment_back_slot(crowd->segment, mine % 8 + 1), 0);
+	}
+}
+
+TEST_THREADS(a_crowd_of_committers, 60)
+{
+	struct crowd *crowd = test_shared(sizeof(*crowd));
+	pid_t roles[4];
+
+	crowd->segment = make(GIB, 0, 0);
+	for (size_t i = 0; i < CC_COUNT(roles); i++)
+		roles[i] = test_role(commit_in_a_crowd, crowd);
+	for (size_t i = 0; i < CC_COUNT(roles); i++)
+		CHECK_EQ(test_join(roles[i]), 0);
+	CHECK_EQ(blocks(crowd->segment), 512 * PAGE + 8 * PAGE + PAGE);
+	stoa_segment_close(crowd->segment);
+	munmap(crowd, sizeof(*crowd));
 }

@@ -93,7 +93,7 @@ TEST(r1_memory_of_variable_size)
 	snprintf(stage->name, sizeof(stage->name), "%s", test_name("r1"));
 	CHECK_RC(stoa_segment_create(stage->name, RESERVE, NULL, &segment), 0);
 	CHECK_INT(blocks(segment), ==, PAGE);
-	CHECK_INT(page_tables() - tables, <=, 64 * 1024); /* for 200 GiB that nobody uses */
+	CHECK_INT(page_tables() - tables, <=, MIB); /* for 200 GiB that nobody uses */
 	for (unsigned i = 0; i < CC_COUNT(roles); i++)
 		roles[i] = test_role(share_variable_memory, (void *)(uintptr_t)i);
 	all_do(1);

@@ -273,7 +273,8 @@ struct os_extent {
 };
 
 #define OS_HUGE_NEVER 0
-#define OS_HUGE_WHERE_OFFERED 1
+#define OS_HUGE_WHERE_OFFERED 1 /* for whole blocks of OS_HUGE_PAGE */
+#define OS_HUGE_REQUIRED 2      /* also where it takes long; commit whole blocks then */
 
 /*
  * Back bytes [from, to) of the extent with memory (or disk blocks), growing the object's length to cover `to`, never cutting it. *ret_done,

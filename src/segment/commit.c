@@ -38,6 +38,14 @@ static uint64_t known(const struct stoa_segment *segment)
 	return committed < backed ? committed : backed;
 }
 
+/* How far a commit of `length` goes: to the byte in files, to the page or the huge page in memory. */
+static uint64_t commit_end(const struct stoa_segment *segment, uint64_t length)
+{
+	if (segment->is_file)
+		return length;
+	return segment_round_up(length, segment->extent.huge == OS_HUGE_REQUIRED ? OS_HUGE_PAGE : OS_PAGE);
+}
+
 static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t length)
 {
 	uint64_t from, to, done;
@@ -50,7 +58,7 @@ static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t leng
 				 segment->reserve);
 	if (!segment->writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot commit");
-	to = segment->is_file ? length : segment_round_up(length, OS_PAGE);
+	to = commit_end(segment, length);
 	from = known(segment);
 	if (to <= from)
 		return 0;

@@ -67,7 +67,7 @@ static int make_header(uint64_t reserve, const struct stoa_segment_options *opti
 {
 	struct segment_header header = {.kind = kind, .flags = options->flags, .huge = options->huge};
 
-	header.reserve = segment_round_up(reserve, OS_PAGE);
+	header.reserve = segment_round_up(reserve, options->huge == STOA_HUGE_REQUIRE ? OS_HUGE_PAGE : OS_PAGE);
 	if (!(options->flags & STOA_RAW)) {
 		header.roster_slots = options->roster_slots ? options->roster_slots : SEGMENT_SLOTS_DEFAULT;
 		header.data_offset = header_data_offset(header.roster_slots);

@@ -32,7 +32,9 @@ static void set_huge(struct stoa_segment *segment)
 	bool offered = segment->reserve >= OS_HUGE_PAGE && segment->extent.in_memory && os_huge_offered(&setting);
 
 	/* Committing single pages must stay cheap in memory: os_commit() uses huge pages for whole blocks only. */
-	segment->extent.huge = offered && segment->huge != STOA_HUGE_NEVER ? OS_HUGE_WHERE_OFFERED : OS_HUGE_NEVER;
+	segment->extent.huge = !offered || segment->huge == STOA_HUGE_NEVER ? OS_HUGE_NEVER
+			       : segment->huge == STOA_HUGE_REQUIRE         ? OS_HUGE_REQUIRED
+									    : OS_HUGE_WHERE_OFFERED;
 	if (offered)
 		os_huge_apply(segment->data, segment->reserve, segment->extent.huge);
 }

@@ -95,9 +95,9 @@ static inline void badfile_mount(char *path, size_t size, int *ret_device)
 
 static inline void badfile_unmount(const char *path, int device, pid_t server)
 {
+	test_kill(server);
 	CHECK_SYS(umount2(path, MNT_DETACH));
 	close(device);
-	test_kill(server);
 	CHECK_SYS(rmdir(path));
 }
 

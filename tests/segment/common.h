@@ -50,10 +50,14 @@ static inline int touch(void *byte)
 	return probe_byte(byte, true);
 }
 
-/* Memory or disk behind the segment's object, in bytes. */
+/* Memory behind the segment's object, in bytes. Counting pages makes sense where the system does not round them up. */
 static inline uint64_t blocks(const struct stoa_segment *segment)
 {
 	struct stat status;
+	const char *setting;
+
+	if (os_huge_offered(&setting) && strcmp(setting, "advise") != 0)
+		SKIP("shmem_enabled is '%s': the system gives everybody huge pages", setting);
 
 	CHECK_SYS(fstat((int)segment->memory, &status));
 	return (uint64_t)status.st_blocks * 512;

@@ -26,7 +26,12 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 #define STEP OS_HUGE_PAGE
+#define CHUNK (16 * STEP)
 
 /* The C library's getrlimit() is prlimit64(2), which takes twice as long, and this runs once per page committed. */
 static int own_limit(int resource, struct rlimit *ret_limit)
@@ -117,20 +122,34 @@ static int allocate(int fd, uint64_t offset, uint64_t length)
 	return 0;
 }
 
-/* Grow the object to `end` without pages, so that huge ones can come. Where it can be cut, a truncate could cut: do not. */
-static bool extend(const struct os_extent *extent, uint64_t end)
+/*
+ * Grow the object so that [at, at + STEP) of the extent lies inside, leaving room for huge pages. Where it cannot be cut a
+ * truncate does it: a further length set by another process meanwhile is not undone, the seal forbids it (EPERM). Elsewhere a
+ * truncate might cut what another process has just committed; there the last page of the next CHUNK is allocated, and the
+ * block with that page has to be collapsed into a huge one later.
+ */
+static bool extend(const struct os_extent *extent, uint64_t at, uint64_t to)
 {
-	if (os_memory_length(extent->memory) >= end)
+	uint64_t last = at + CHUNK < to ? at + CHUNK : to - (to - at) % STEP;
+	uint64_t length = os_memory_length(extent->memory);
+
+	if (length >= extent->offset + at + STEP)
 		return true;
-	/* EPERM: another process has grown it further in between, and the seal kept us from cutting it. */
-	return extent->cannot_shrink && (SYS(ftruncate, sys_fd(extent->memory), (off_t)end) == 0 || errno == EPERM);
+	if (extent->cannot_shrink)
+		return SYS(ftruncate, sys_fd(extent->memory), (off_t)(extent->offset + at + STEP)) == 0 ||
+		       errno == EPERM;
+	return allocate(sys_fd(extent->memory), extent->offset + last - OS_PAGE, OS_PAGE) == 0;
 }
 
-/* Back one whole, aligned block with a huge page. false: small pages must do. */
-static bool allocate_huge(const struct os_extent *extent, uint64_t from)
+/* Back one whole, aligned block with a huge page if there is one. false: it is not backed at all. */
+static bool allocate_huge(const struct os_extent *extent, uint64_t at, uint64_t to)
 {
-	return extend(extent, extent->offset + from + STEP) &&
-	       SYS(madvise, extent->address + from, STEP, MADV_POPULATE_WRITE) == 0;
+	if (!extend(extent, at, to) || SYS(madvise, extent->address + at, STEP, MADV_POPULATE_WRITE) < 0)
+		return false;
+	/* Thousands of times slower than a huge page from the start, and at once done where it is one. Best effort. */
+	if (extent->huge == OS_HUGE_REQUIRED)
+		(void)SYS(madvise, extent->address + at, STEP, MADV_COLLAPSE);
+	return true;
 }
 
 /*
@@ -187,7 +206,7 @@ int os_commit(const struct os_extent *extent, uint64_t from, uint64_t to, uint64
 
 		if (step > to - at)
 			step = to - at;
-		if (extent->huge == OS_HUGE_NEVER || step < STEP || !allocate_huge(extent, at))
+		if (extent->huge == OS_HUGE_NEVER || step < STEP || !allocate_huge(extent, at, to))
 			rc = allocate(sys_fd(extent->memory), extent->offset + at, step);
 		if (rc < 0)
 			return rc;

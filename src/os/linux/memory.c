@@ -215,8 +215,9 @@ bool os_handle_inherited(os_handle handle)
 
 int os_handle_keep(os_handle handle)
 {
-	return SYS(fcntl, sys_fd(handle), F_SETFD, FD_CLOEXEC) < 0 ? sys_failed("keeping a descriptor from being inherited")
-								   : 0;
+	return SYS(fcntl, sys_fd(handle), F_SETFD, FD_CLOEXEC) < 0
+		       ? sys_failed("keeping a descriptor from being inherited")
+		       : 0;
 }
 
 int os_file_open(const char *path, bool writable, bool create, os_handle *ret_memory)

@@ -124,8 +124,8 @@ static int check_received(os_handle socket, const struct msghdr *message, char *
 	socklen_t size = sizeof(type);
 
 	if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || count != 1)
-		return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes with %u descriptors%s", got, count,
-				 message->msg_flags & MSG_CTRUNC ? " or more" : "");
+		return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes with %u descriptors%s", got,
+				 count, message->msg_flags & MSG_CTRUNC ? " or more" : "");
 	if (SYS(getsockopt, sys_fd(socket), SOL_SOCKET, SO_TYPE, &type, &size) < 0)
 		return socket_failed("receiving a segment");
 	if (got < length && type != SOCK_STREAM)
