@@ -799,6 +799,46 @@ TEST_TIMEOUT(a_reader_that_goes_away_ends_all, 60)
 	}
 }
 
+/* A reader slower than the servers' patience: they leave and come back, and the list is whole. */
+TEST_TIMEOUT(a_slow_reader_gets_everything, 60)
+{
+	uint64_t random = test_seed();
+	char command[3 * PATH_MAX];
+	struct text want;
+
+	make_middling_tree(&random);
+	want = wanted(tree_path());
+	snprintf(command, sizeof(command), "%s find %s -0 --patience 100ms | { sleep 0.5; cat; } >%s", STOA_TOOL,
+		 tree_path(), file_path("slow"));
+	CHECK_EQ(system(command), 0);
+	check_same("slow", sorted(read_file(file_path("slow")), 0), want);
+	await_orphans();
+}
+
+/* What a shell may leave us: no standard descriptors, or few addresses. */
+TEST(poor_surroundings_do)
+{
+	char command[3 * PATH_MAX];
+	struct text want;
+
+	make_dir("%s", tree_path());
+	make_odd_names(tree_path());
+	want = wanted(tree_path());
+	snprintf(command, sizeof(command), "%s find %s -0 --sort <&- 2>&- >%s", STOA_TOOL, tree_path(),
+		 file_path("poor"));
+	CHECK_EQ(system(command), 0);
+	check_same("closed", read_file(file_path("poor")), copy_of(want));
+	snprintf(command, sizeof(command), "%s find %s >&- 2>%s", STOA_TOOL, tree_path(), file_path("poor"));
+	CHECK_EQ(WEXITSTATUS(system(command)), 1);
+	CHECK_HAS(read_file(file_path("poor")).bytes, "cannot write the output: Bad file descriptor");
+	if (sizeof(STOA_SANITIZED) > 1)
+		return; /* which reserve more than that for themselves */
+	snprintf(command, sizeof(command), "ulimit -v 3000000; %s find %s -0 --sort >%s", STOA_TOOL, tree_path(),
+		 file_path("poor"));
+	CHECK_EQ(system(command), 0);
+	check_same("few addresses", read_file(file_path("poor")), want);
+}
+
 static void search_without_processes(void *unused)
 {
 	const struct rlimit none = {0, 0};
