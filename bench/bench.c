@@ -133,6 +133,7 @@ static const struct bench_case *const tables[] = {
 	bench_file_cases,
 	bench_mutex_cases,
 	bench_wait_cases,
+	bench_find_cases,
 };
 
 /* Case number `at` over all tables, or NULL behind the last. */

@@ -71,5 +71,6 @@ extern const struct bench_case bench_segment_cases[];
 extern const struct bench_case bench_file_cases[];
 extern const struct bench_case bench_mutex_cases[];
 extern const struct bench_case bench_wait_cases[];
+extern const struct bench_case bench_find_cases[];
 
 #endif

@@ -41,6 +41,9 @@ _stoa()
 			compopt -o filenames -o plusdirs 2>/dev/null
 			return
 			;;
+		bench)
+			words=$(stoa bench --list --json 2>/dev/null | sed -n 's/^{"case":"\([^"]*\)".*/\1/p')
+			;;
 		help)
 			words=$(_stoa_commands)
 			;;
