@@ -64,7 +64,6 @@ MUST_FIND(setter_not_covered, NO_WAKE_COVER, "set before sleepers", "a sleeper w
 MUST_FIND(waiter_not_covered, NO_WAKE_COVER, "lock, first, owner dies", "a sleeper was not woken")
 MUST_FIND(no_relay_for_setters, NO_RELAY_SLEEP, "set before sleepers", "a sleeper was not woken")
 MUST_FIND(no_relay_for_waiters, NO_RELAY_SLEEP, "lock, first, owner dies", "a sleeper was not woken")
-MUST_FIND(death_not_passed_on, NO_PASS_ON_DEATH, "lock, first, owner dies", "a sleeper was not woken")
 MUST_FIND(one_woken_at_set, WAKE_ONE, "set manual before sleepers", "a sleeper was not woken")
 MUST_FIND(one_woken_at_unlock, WAKE_ONE, "lock, first, owner unlocks", "a sleeper was not woken")
 MUST_FIND(claims_stay, CLAIMS_STAY, "wait_all", "half taken")

@@ -16,7 +16,6 @@ enum mutant {
 	MUTANT_NO_RELAY_SLEEP,      /* sleepers do not sleep on the relay word */
 	MUTANT_NO_GENERATION_SLEEP, /* sleepers tell a slot's owners by their thread ids only */
 	MUTANT_WAKE_ONE,            /* one sleeper is woken where all should look again */
-	MUTANT_NO_PASS_ON_DEATH,    /* who was woken by a death does not wake the others */
 	MUTANT_CLAIMS_STAY,         /* claims of the dead are not resolved */
 	MUTANT_CLAIMS_GIVEN_BACK,   /* they are given back also when all was decided */
 	MUTANT_NAME_BEFORE_CONTENT, /* a segment gets its name before it is complete */

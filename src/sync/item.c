@@ -100,7 +100,7 @@ void item_pass_on_death(struct item *item)
 {
 	uint64_t now;
 
-	if (!item->armed || !item->has_holder || MUTANT(NO_PASS_ON_DEATH))
+	if (!item->armed || !item->has_holder)
 		return;
 	now = load_rlx(item->holder.life);
 	if (!(now & OS_LIFE_ID) || now >> 32 != item->holder.seen >> 32)
