@@ -127,18 +127,25 @@ static void check_leaks(const struct holdings *before, bool foretold)
 
 static volatile sig_atomic_t out_of_time;
 
-static void on_alarm(int signal)
+static void on_signal(int signal)
 {
 	out_of_time = signal;
 }
 
+static void handle_signals(void (*handler)(int signal))
+{
+	struct sigaction action = {.sa_handler = handler}; /* its return ends a wait */
+
+	sigaction(SIGALRM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
 void system_start(void)
 {
-	struct sigaction action = {.sa_handler = on_alarm}; /* which ends a wait */
-
 	test_status = test_shared(sizeof(*test_status));
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	sigaction(SIGALRM, &action, NULL);
+	handle_signals(on_signal);
 }
 
 noreturn void test_end(void)
@@ -187,7 +194,7 @@ static void isolate(int output)
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	signal(SIGALRM, SIG_DFL);
+	handle_signals(SIG_DFL);
 	setrlimit(RLIMIT_CORE, &no_core);
 	dup2(null, 0);
 	dup2(output, 1);
@@ -262,6 +269,8 @@ void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
 		remove_dir();
 		remove_names();
 	}
+	if (out_of_time && out_of_time != SIGALRM)
+		_exit(128 + out_of_time);
 	*ret_output = fdopen(output, "r");
 }
 
