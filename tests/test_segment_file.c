@@ -115,6 +115,34 @@ TEST(anothers_file_is_refused_by_owner)
 	CHECK_EQ(test_join(test_role(open_anothers_file, path)), 0);
 }
 
+/* A file system without fallocate: growth appends zeros, which takes memory or space just as surely. */
+TEST(file_systems_that_cannot_allocate)
+{
+	char *path = path_of("simple"), *file = path_of("simple/file");
+	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE};
+	struct stoa_segment *segment, *other;
+
+	need_root("mounting a file system");
+	CHECK_SYS(mkdir(path, 0700));
+	if (mount("test", path, "ramfs", 0, NULL) != 0)
+		SKIP("no ramfs here: %s", strerror(errno));
+	CHECK_RC(stoa_segment_file(file, GIB, &create, &segment), 0);
+	CHECK_RC(stoa_segment_file(file, GIB, NULL, &other), 0);
+	CHECK_RC(stoa_segment_commit(segment, MIB + 5), 0);
+	CHECK_EQ(size_of(file), MIB + 5);
+	CHECK_EQ(blocks(segment), segment_round_up(MIB + 5, PAGE));
+	memset(bytes_of(segment), 3, MIB + 5);
+	CHECK_RC(stoa_segment_commit(other, 2 * MIB), 0);
+	CHECK_EQ(bytes_of(segment)[MIB + 4], 3);
+	CHECK_EQ(bytes_of(segment)[2 * MIB - 1], 0);
+	CHECK_RC(stoa_segment_commit(segment, MIB), 0);
+	CHECK_EQ(size_of(file), 2 * MIB);
+	CHECK_RC(stoa_segment_discard(segment, 0, PAGE), -STOA_ENOTSUP);
+	stoa_segment_close(segment);
+	stoa_segment_close(other);
+	CHECK_SYS(umount2(path, MNT_DETACH));
+}
+
 /* ---- prefetch ---- */
 
 /* A file on a disk that can drop it from memory, already unlinked; skips where there is none. */

@@ -5,20 +5,10 @@
  */
 #include <segment/common.h>
 
-static uint64_t fnv(const void *bytes, size_t length)
-{
-	const uint8_t *next = bytes;
-	uint64_t value = UINT64_C(0xcbf29ce484222325);
-
-	while (length--)
-		value = (value ^ *next++) * UINT64_C(0x100000001b3);
-	return value;
-}
-
 /* An enemy computes the check as well as we do. */
 static void fix_check(struct segment_header *header)
 {
-	header->check = fnv(header, offsetof(struct segment_header, check));
+	header->check = header_check(header);
 }
 
 static struct segment_header good_header(void)

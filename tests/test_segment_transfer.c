@@ -371,6 +371,18 @@ TEST(any_memory_object_can_be_taken_raw)
 	stoa_segment_close(segment);
 }
 
+TEST(pools_of_huge_pages_are_another_kind)
+{
+	int descriptor = memfd_create("pool", MFD_CLOEXEC | MFD_HUGETLB);
+	struct stoa_segment *none = NULL;
+
+	if (descriptor < 0)
+		SKIP("no pools of huge pages: %s", strerror(errno));
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, MIB, NULL, &none), -STOA_EKIND);
+	CHECK(none == NULL);
+	close(descriptor);
+}
+
 TEST(raw_segments_travel_with_their_reserve)
 {
 	struct stoa_segment_options raw = {.flags = STOA_RAW, .commit = 1};

@@ -310,7 +310,6 @@ void os_huge_apply(void *address, uint64_t length, uint32_t huge);
 #define OS_NAME_PERSISTENT (1u << 1)
 #define OS_NAME_WORLD_READABLE (1u << 2)
 #define OS_NAME_READ_ONLY (1u << 3) /* open: the handle only reads */
-#define OS_NAME_EXECUTABLE (1u << 4)
 #define OS_NAME_RECORD_MAX 256
 
 /* One handle's use of a name. */

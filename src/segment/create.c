@@ -16,7 +16,7 @@ static uint32_t name_flags(uint32_t flags)
 {
 	return (flags & STOA_GLOBAL ? OS_NAME_GLOBAL : 0) | (flags & STOA_PERSISTENT ? OS_NAME_PERSISTENT : 0) |
 	       (flags & STOA_WORLD_READABLE ? OS_NAME_WORLD_READABLE : 0) |
-	       (flags & STOA_READ_ONLY ? OS_NAME_READ_ONLY : 0) | (flags & STOA_EXECUTABLE ? OS_NAME_EXECUTABLE : 0);
+	       (flags & STOA_READ_ONLY ? OS_NAME_READ_ONLY : 0);
 }
 
 static int check_flags(const char *name, uint32_t flags)

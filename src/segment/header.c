@@ -32,6 +32,11 @@ static uint64_t hash(const void *bytes, size_t length)
 	return value;
 }
 
+uint64_t header_check(const struct segment_header *header)
+{
+	return hash(header, offsetof(struct segment_header, check));
+}
+
 uint64_t header_data_offset(uint32_t roster_slots)
 {
 	uint64_t pages = ((uint64_t)roster_slots + 1) * OS_PAGE;
@@ -48,7 +53,7 @@ int header_seal(struct segment_header *header)
 	memcpy(header->magic, magic, sizeof(magic));
 	header->layout = hash(layout, sizeof(layout));
 	header->owner = os_user_id();
-	header->check = hash(header, offsetof(struct segment_header, check));
+	header->check = header_check(header);
 	return 0;
 }
 
@@ -81,7 +86,7 @@ int header_valid(const struct segment_header *header, bool raw)
 	if (header->must_know & ~HEADER_KNOWN_FEATURES)
 		return error_set(-STOA_EVERSION, "a segment with features %" PRIx64 " that this library does not know",
 				 header->must_know & ~HEADER_KNOWN_FEATURES);
-	if (header->check != hash(header, offsetof(struct segment_header, check)))
+	if (header->check != header_check(header))
 		return error_set(-STOA_EFORMAT, "a segment's header is damaged");
 	if (header->kind > SEGMENT_KIND_SEMAPHORE || header->flags & ~STAYING_FLAGS ||
 	    header->huge > STOA_HUGE_REQUIRE || header->unused)

@@ -76,6 +76,9 @@ uint64_t header_data_offset(uint32_t roster_slots);
 /* Fill in magic, layout, identity, owner and check; the caller has set the rest. */
 int header_seal(struct segment_header *header);
 
+/* The hash that belongs into `check`. */
+uint64_t header_check(const struct segment_header *header);
+
 /* Do the bytes begin as ours do? Says nothing about the rest. */
 bool header_is_ours(const void *bytes, size_t length);
 

@@ -228,7 +228,7 @@ int os_file_open(const char *path, bool writable, bool create, os_handle *ret_me
 	struct stat status;
 	char owner[64];
 
-	if (fd < 0 && (errno == EACCES || errno == EPERM) && stat(path, &status) == 0) {
+	if (fd < 0 && (errno == EACCES || errno == EPERM) && SYS(stat, path, &status) == 0) {
 		sys_user_name(status.st_uid, owner, sizeof(owner));
 		return error_set(-STOA_EACCES, "'%s' belongs to %s and this user may not open it%s", path, owner,
 				 writable ? " for writing" : "");

@@ -34,7 +34,7 @@ static int squatted(const char *path, const char *why)
 	struct stat status;
 	char owner[64];
 
-	if (lstat(path, &status) < 0)
+	if (SYS(lstat, path, &status) < 0)
 		return sys_failed("looking at '%s'", path);
 	sys_user_name(status.st_uid, owner, sizeof(owner));
 	return error_set(-STOA_EACCES, "'%s' cannot hold names: %s; it belongs to %s", path, why, owner);

@@ -18,12 +18,12 @@
 
 static bool can_populate(int fd)
 {
-	void *page = mmap(NULL, OS_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	void *page = SYS(mmap, NULL, OS_PAGE, PROT_READ, MAP_SHARED, fd, 0);
 	bool can;
 
 	if (page == MAP_FAILED)
 		return false;
-	can = madvise(page, OS_PAGE, MADV_POPULATE_READ) == 0;
+	can = SYS(madvise, page, OS_PAGE, MADV_POPULATE_READ) == 0;
 	munmap(page, OS_PAGE);
 	return can;
 }
@@ -33,9 +33,9 @@ static bool can_map_immutable(int fd)
 {
 	void *page;
 
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0)
+	if (SYS(fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) < 0)
 		return false;
-	page = mmap(NULL, OS_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	page = SYS(mmap, NULL, OS_PAGE, PROT_READ, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED)
 		return false;
 	munmap(page, OS_PAGE);
@@ -51,7 +51,7 @@ static void probe(struct os_memory_capabilities *found)
 	found->huge_on_request = os_huge_offered(&setting);
 	if (os_memory_create(OS_PAGE, 0, &memory) < 0)
 		return;
-	seals = fcntl(sys_fd(memory), F_GET_SEALS);
+	seals = SYS(fcntl, sys_fd(memory), F_GET_SEALS);
 	found->noexec_seal = seals >= 0 && seals & F_SEAL_EXEC;
 	if (os_memory_set_length(memory, OS_PAGE) == 0) {
 		found->populate = can_populate(sys_fd(memory));
