@@ -16,7 +16,9 @@ static const uint8_t magic[8] = {'S', 'T', 'O', 'A', 'S', 'E', 'G', '\n'};
 static const char layout[] =
 	"little-endian; page 4096; header 96 in page 0: magic8 layout8 must8 may8 kind4 flags4 huge4 "
 	"slots4 offset8 reserve8 identity16 owner4 zero4 check8; roster page n at 4096 n: state8 claims32x8 "
-	"life8 at 4072; data at slots+1 pages up to 2 MiB; mutex, event, semaphore 16";
+	"at 0, relay4 at 4032 of page 1, life8 at 4072: generation32 waiters1 died1 thread30; data at slots+1 "
+	"pages up to 2 MiB; values of 16: word8, kind and what does not change 8; mutex word: generation32 "
+	"waiters1 zero1 generation16 slot14; signal word: count24 sequence8 waiters1 available1 claim30";
 
 #define STAYING_FLAGS \
 	(STOA_RAW | STOA_PERSISTENT | STOA_SHRINKABLE | STOA_GLOBAL | STOA_EXECUTABLE | STOA_WORLD_READABLE)
