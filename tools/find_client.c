@@ -26,6 +26,7 @@
 /* A server process as the client knows it. */
 struct peer {
 	int64_t id; /* 0: none runs */
+	bool ended; /* seen, and its id may be another's now */
 	uint32_t number;
 	struct stoa_process *process;
 	unsigned next;      /* buffer to read next */
@@ -200,7 +201,7 @@ static int report_damage(struct client *client, int result)
 /* Kill the server whose batch has just come, if the user asked for that: it is at work. */
 static void kill_as_asked(struct client *client, const struct peer *peer)
 {
-	if (client->killed_at || find_output_entries(client->output) < client->options->kill_after)
+	if (client->killed_at || peer->ended || find_output_entries(client->output) < client->options->kill_after)
 		return;
 	client->killed_at = stoa_now();
 	process_kill(peer->id);
@@ -267,6 +268,7 @@ static int start_server(struct client *client, unsigned i)
 		return -STOA_ESYSTEM;
 	}
 	client->report.started++;
+	peer->ended = false;
 	peer->number = number;
 	peer->next = 0;
 	peer->goodbye = false;
@@ -363,8 +365,10 @@ static int bury(struct client *client, unsigned i, const struct process_end *end
 	struct peer *peer = &client->peers[i];
 	struct find_slot *slot = &client->area.shared->slots[i];
 	unsigned taken = 0;
-	int result = take_from(client, i, &taken);
+	int result;
 
+	peer->ended = true;
+	result = take_from(client, i, &taken);
 	stoa_process_close(peer->process);
 	peer->process = NULL;
 	if (result < 0)
@@ -509,7 +513,7 @@ static void end_all(struct client *client)
 	for (unsigned i = 0; i < client->options->jobs; i++) {
 		struct peer *peer = &client->peers[i];
 
-		if (peer->id) {
+		if (peer->id && !peer->ended) {
 			process_kill(peer->id);
 			process_join(peer->id, &end);
 		}

@@ -43,6 +43,7 @@ struct find_output {
 
 struct find_output *find_output_create(const struct find_options *options)
 {
+	static char buffer[65536]; /* objects are written piece by piece */
 	struct find_output *output = calloc(1, sizeof(*output));
 
 	if (!output)
@@ -51,6 +52,8 @@ struct find_output *find_output_create(const struct find_options *options)
 	output->json = options->json;
 	output->sort = options->sort;
 	output->terminal = isatty(STDOUT_FILENO);
+	if (!output->terminal)
+		setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	output->safe = output->terminal && !options->nul && !options->json;
 	return output;
 }
