@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutex, event, semaphore and the waits: what each call promises, between real processes. Deaths are in test_death.c. */
+#include <base/signal.h>
 #include <harness/test.h>
 #include <stoa/stoa.h>
+#include <sync/item.h>
 
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
@@ -595,6 +599,119 @@ TEST(waits_span_segments)
 	CHECK_RC(stoa_event_set(segment, &board->reply), 0);
 	CHECK_RC(stoa_wait_all(set, 2, STOA_FOREVER, NULL), 0);
 	CHECK_EQ(test_join(role), 0);
+	stoa_segment_close(other);
+	tear_down();
+}
+
+/* ---- what hostile readings found ---- */
+
+static void wait_for_event(void *argument)
+{
+	CHECK_RC(stoa_event_wait(segment, argument, stoa_deadline_in(15 * SECOND)), 0);
+}
+
+/*
+ * A set while the event is claimed must neither wake nor clear WAITERS: a sleeper that looks again keeps the flag without
+ * writing it, and would be forgotten.
+ */
+TEST(a_set_on_a_claimed_event_keeps_the_waiters_flag)
+{
+	struct object *event;
+	struct item item;
+	pid_t role;
+
+	set_up();
+	event = (struct object *)(void *)&board->event;
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(item_init(&item, segment, event, ITEM_SIGNAL, false), 0);
+	CHECK_RC(roster_enrol(segment, &item.self), 0);
+	CHECK_RC(signal_claim(&item), 0);
+	CHECK(signal_claim_held(&item));
+	role = test_role(wait_for_event, &board->event);
+	test_await_sleep(role);
+	CHECK(atomic_load(&event->word) & SIGNAL_WAITERS);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK(atomic_load(&event->word) & SIGNAL_WAITERS);
+	signal_finish_claim(event, item.self & ROSTER_SHORT_MASK, true); /* takes one; the set in between is left */
+	CHECK_EQ(test_join(role), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
+	tear_down();
+}
+
+TEST(a_reset_breaks_a_claim)
+{
+	struct object *event;
+	struct item item;
+
+	set_up();
+	event = (struct object *)(void *)&board->event;
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(item_init(&item, segment, event, ITEM_SIGNAL, false), 0);
+	CHECK_RC(roster_enrol(segment, &item.self), 0);
+	CHECK_RC(signal_claim(&item), 0);
+	CHECK_RC(stoa_event_reset(segment, &board->event), 0);
+	CHECK(!signal_claim_held(&item));
+	signal_finish_claim(event, item.self & ROSTER_SHORT_MASK, true); /* too late: nothing is there to take */
+	CHECK_EQ(signal_count(atomic_load(&event->word)), 0);
+	tear_down();
+}
+
+static long wake_one(const _Atomic uint32_t *word)
+{
+	return syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+static void hold_in_other(void *argument)
+{
+	struct stoa_segment *other = argument;
+
+	CHECK_RC(stoa_mutex_lock(other, stoa_segment_address(other), STOA_FOREVER), 0);
+	atomic_store(&board->ready, 1);
+	for (;;)
+		pause();
+}
+
+static void wait_in_both(void *argument)
+{
+	struct stoa_segment *other = argument;
+	struct stoa_waitable set[2] = {event_of(&board->event),
+				       {other, stoa_segment_address(other), STOA_WAIT_MUTEX, 0}};
+	size_t index;
+
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), STOA_OWNER_DIED); /* found by the periodic look */
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_mutex_unlock(other, stoa_segment_address(other)), 0);
+}
+
+/*
+ * A relay or life word wakes one sleeper, who must pass that on even in death. A wait across segments is covered in its first
+ * segment only, so it must not sleep on those words of another.
+ */
+TEST(a_wait_across_segments_takes_no_wake_that_it_cannot_pass_on)
+{
+	struct stoa_segment_options options = {.commit = 4096};
+	struct stoa_segment *other;
+	struct roster *first, *second;
+	struct roster_sight sight;
+	pid_t owner, waiter;
+
+	set_up();
+	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &other), 0);
+	CHECK_RC(stoa_mutex_init(other, stoa_segment_address(other), 0), 0);
+	owner = test_role(hold_in_other, other);
+	while (!atomic_load(&board->ready))
+		usleep(1000);
+	waiter = test_role(wait_in_both, other);
+	test_await_sleep(waiter);
+	CHECK_RC(roster_attach(segment, &first), 0);
+	CHECK_RC(roster_attach(other, &second), 0);
+	CHECK_EQ(wake_one(roster_relay(second)), 0);
+	CHECK_EQ(roster_look(other, *(uint64_t *)stoa_segment_address(other) & ~MUTEX_WAITERS, false, &sight), 1);
+	CHECK_EQ(wake_one(os_low_half(sight.life)), 0);
+	test_await_sleep(waiter);
+	CHECK_EQ(wake_one(roster_relay(first)), 1);
+	test_kill(owner);
+	CHECK_EQ(test_join(waiter), 0);
 	stoa_segment_close(other);
 	tear_down();
 }
