@@ -16,8 +16,9 @@ static double per_second(uint64_t count, uint64_t nanoseconds)
 static void print_deaths(const struct find_report *report)
 {
 	if (report->impatient)
-		fprintf(stderr, "patience     %" PRIu32 " servers left while the client was stuck, and were replaced\n",
-			report->impatient);
+		fprintf(stderr,
+			"patience     %" PRIu32 " server%s left while the client was stuck, and others took over\n",
+			report->impatient, report->impatient == 1 ? "" : "s");
 	if (report->killed)
 		fprintf(stderr,
 			"killed       %" PRIu32 " server%s, the last was process %" PRId64 "; %" PRIu64
