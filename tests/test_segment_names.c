@@ -282,9 +282,10 @@ TEST(names_that_cannot_be)
 TEST(foreign_things_in_the_place)
 {
 	const char *name = test_name("foreign");
-	char *file = place_file(name, ".seg");
-	struct stoa_segment *segment = NULL;
+	char file[400];
+	struct stoa_segment *segment = NULL, *other;
 
+	snprintf(file, sizeof(file), "%s", place_file(name, ".seg"));
 	stoa_segment_close(make(name, 0)); /* makes the directory */
 	write_text(file, "just a file");
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
@@ -309,7 +310,17 @@ TEST(foreign_things_in_the_place)
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
 	CHECK_SYS(unlink(file));
 
-	file = place_file(name, ".lock");
+	/* A second name for another segment's file. */
+	other = make(test_name("other"), 0);
+	CHECK_SYS(link(place_file(test_name("other"), ".seg"), file));
+	CHECK_SYS(link(place_file(test_name("other"), ".lock"), place_file(name, ".lock")));
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
+	check_detail("2 names");
+	CHECK_SYS(unlink(file));
+	CHECK_SYS(unlink(place_file(name, ".lock")));
+	stoa_segment_close(other);
+
+	snprintf(file, sizeof(file), "%s", place_file(name, ".lock"));
 	CHECK_SYS(symlink("/etc/passwd", file));
 	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), -STOA_EFORMAT);
 	check_detail("symbolic link");

@@ -352,6 +352,20 @@ TEST(descriptors_given_and_taken)
 	stoa_segment_close(segment);
 }
 
+TEST(sealed_memory_is_taken_read_only)
+{
+	struct stoa_segment *segment = make(PAGE), *again;
+	int descriptor;
+
+	bytes_of(segment)[0] = 1;
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
+	expect_reader(again);
+	stoa_segment_close(again);
+	stoa_segment_close(segment);
+}
+
 TEST(any_memory_object_can_be_taken_raw)
 {
 	int descriptor = memfd_create("stoa-foreign", MFD_CLOEXEC);

@@ -24,7 +24,7 @@ STOA_API int stoa_segment_dup_descriptor(const struct stoa_segment *segment, uin
 /*
  * Open what a descriptor refers to; on success the handle owns `descriptor`, on failure the caller still does. With STOA_RAW
  * in the options, or for an object without our header, `reserve` says how far it may grow (0: its size); with a header
- * `reserve` is ignored. STOA_READ_ONLY is implied by a read-only descriptor. Errors as stoa_segment_open().
+ * `reserve` is ignored. STOA_READ_ONLY is implied by a read-only descriptor and by seals against writing. Errors as stoa_segment_open().
  */
 STOA_API int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, const struct stoa_segment_options *options,
 					  struct stoa_segment **ret_segment);

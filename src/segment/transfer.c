@@ -91,6 +91,12 @@ static int learn_object(os_handle memory, const struct os_memory_info *info, uin
 	return rc;
 }
 
+/* May the handle write? Not where the descriptor only reads, and not where a seal refuses every new writer. */
+static bool may_write(const struct os_memory_info *info, uint32_t flags)
+{
+	return info->writable && !(info->seals & (OS_SEAL_WRITE | OS_SEAL_FUTURE_WRITE)) && !(flags & STOA_READ_ONLY);
+}
+
 static int take(os_handle memory, uint64_t reserve, uint32_t flags, struct os_name *name,
 		struct stoa_segment **ret_segment)
 {
@@ -101,7 +107,7 @@ static int take(os_handle memory, uint64_t reserve, uint32_t flags, struct os_na
 	if (rc == 0)
 		rc = learn_object(memory, &info, reserve, flags, &header);
 	if (rc == 0)
-		rc = segment_attach(memory, &header, info.writable && !(flags & STOA_READ_ONLY), name, ret_segment);
+		rc = segment_attach(memory, &header, may_write(&info, flags), name, ret_segment);
 	return rc;
 }
 

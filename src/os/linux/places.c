@@ -131,6 +131,10 @@ int place_check_own(const struct place *place, const char *entry, const struct s
 	if (!S_ISREG(status->st_mode))
 		return error_set(-STOA_EFORMAT, "'%s' in the place of the name is %s, not a segment", entry,
 				 S_ISLNK(status->st_mode) ? "a symbolic link" : "not a regular file");
+	/* A stranger may have linked another file of ours here. */
+	if (status->st_uid == geteuid() && status->st_nlink > 1)
+		return error_set(-STOA_EFORMAT, "'%s' is a file with %lu names, not a segment", entry,
+				 (unsigned long)status->st_nlink);
 	if (status->st_uid == geteuid())
 		return 0;
 	sys_user_name(status->st_uid, owner, sizeof(owner));
