@@ -6,7 +6,9 @@
  */
 #include "stepper.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -539,6 +541,21 @@ static void prove(struct prover *prover)
 	}
 }
 
+/* A world that failed leaves names which nobody looks at any more. */
+static void remove_names(const char *path)
+{
+	DIR *directory = path ? opendir(path) : NULL;
+	struct dirent *entry;
+	char token[64];
+
+	snprintf(token, sizeof(token), "step-%d-", (int)getpid());
+	while (directory && (entry = readdir(directory)) != NULL)
+		if (strstr(entry->d_name, token))
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	if (directory)
+		closedir(directory);
+}
+
 bool step_prove(const struct step_operation *operation, const struct step_settings *settings,
 		struct step_report *report)
 {
@@ -554,6 +571,7 @@ bool step_prove(const struct step_operation *operation, const struct step_settin
 		return false;
 	}
 	prove(&prover);
+	remove_names(settings->names);
 	munmap(prover.exchange, sizeof(struct exchange));
 	report->nanoseconds = step_now() - start;
 	return report->failures == 0;
