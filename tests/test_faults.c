@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <faults/faults.h>
@@ -274,6 +275,80 @@ TEST_TIMEOUT(every_call_fails_in_every_function, 120)
 	stoa_segment_close(run.segment);
 	CHECK_RC(stoa_segment_unlink(run.taken, 0), 0);
 	CHECK_EQ(complaints, 0);
+}
+
+/* ---- a process's first use, where more is set up than ever again ---- */
+
+#define FIRST_FAILED 1 /* reported, as it may be */
+#define FIRST_WRONG 2
+
+static int use_all(void)
+{
+	const struct stoa_segment_options options = {.commit = 4096, .roster_slots = 4};
+	struct stoa_segment *segment;
+	struct stoa_mutex *mutex;
+	int rc = stoa_segment_create(NULL, 65536, &options, &segment);
+
+	if (rc)
+		return rc;
+	mutex = stoa_segment_address(segment);
+	rc = stoa_mutex_init(segment, mutex, 0);
+	if (!rc)
+		rc = stoa_mutex_lock(segment, mutex, STOA_FOREVER);
+	if (!rc)
+		rc = stoa_mutex_unlock(segment, mutex);
+	if (!rc)
+		rc = stoa_event_init(segment, (void *)(mutex + 4), STOA_SIGNALED);
+	if (!rc)
+		rc = stoa_event_wait(segment, (void *)(mutex + 4), STOA_FOREVER);
+	stoa_segment_close(segment);
+	return rc;
+}
+
+/* What failed once must be possible later. */
+static int first_use(uint64_t nth, bool *ret_hit)
+{
+	int rc, again;
+
+	os_fault_arm(nth, ENOMEM);
+	rc = use_all();
+	*ret_hit = os_fault_hit() != NULL;
+	if (*ret_hit && rc)
+		test_note("call %" PRIu64 ", %s: %s", nth, os_fault_hit(), stoa_error_detail());
+	os_fault_arm(0, 0);
+	again = use_all();
+	if (again)
+		test_note("WRONG: after that it never works again: %s", stoa_error_detail());
+	return again || rc > 0 ? FIRST_WRONG : rc ? FIRST_FAILED : 0;
+}
+
+TEST(first_use_in_a_process)
+{
+	_Atomic uint32_t *hit = test_shared(sizeof(*hit));
+	unsigned failed = 0, wrong = 0;
+	uint64_t nth = 0;
+
+	do {
+		pid_t child = fork();
+		int status;
+
+		CHECK_SYS(child);
+		nth++;
+		if (!child) {
+			bool was_hit = false;
+			int outcome = first_use(nth, &was_hit);
+
+			atomic_store(hit, was_hit);
+			_exit(outcome);
+		}
+		CHECK_EQ(waitpid(child, &status, 0), child);
+		CHECK(WIFEXITED(status));
+		failed += WEXITSTATUS(status) == FIRST_FAILED;
+		wrong += WEXITSTATUS(status) == FIRST_WRONG;
+	} while (atomic_load(hit));
+	test_note("%" PRIu64 " calls failed in turn, %u of them reported", nth - 1, failed);
+	CHECK_EQ(wrong, 0);
+	CHECK_INT(failed, >, 5);
 }
 
 static bool has_case(const struct fault_case *cases, const char *function)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Linux: clock, identity, processors, randomness. Uses base. */
 #include <base/error.h>
+#include <os/linux/sys.h>
 #include <os/os.h>
 
 #include <errno.h>
@@ -48,7 +49,7 @@ int os_random(void *bytes, size_t length)
 	unsigned char *next = bytes;
 
 	while (length) {
-		ssize_t got = getrandom(next, length, 0);
+		ssize_t got = SYS(getrandom, next, length, 0);
 
 		if (got < 0 && errno == EINTR)
 			continue;
