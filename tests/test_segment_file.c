@@ -82,6 +82,9 @@ TEST(files_that_cannot_be)
 	CHECK_RC(stoa_segment_file(path, 11, NULL, &segment), -STOA_ERANGE);
 	CHECK_RC(stoa_segment_file(test_dir(), 0, NULL, &segment), -STOA_EKIND);
 	CHECK_RC(stoa_segment_file(test_dir(), 0, &reader, &segment), -STOA_EKIND);
+	CHECK_SYS(truncate(path, (off_t)(STOA_RESERVE_MAX + PAGE)));
+	CHECK_RC(stoa_segment_file(path, 0, NULL, &segment), -STOA_ERANGE);
+	CHECK_SYS(truncate(path, 12));
 	CHECK_SYS(mkfifo(path_of("fifo"), 0600));
 	CHECK_RC(stoa_segment_file(path_of("fifo"), PAGE, NULL, &segment), -STOA_EKIND);
 	CHECK_RC(stoa_segment_file(path_of("fifo"), PAGE, &reader, &segment), -STOA_EKIND);

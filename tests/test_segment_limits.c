@@ -307,6 +307,13 @@ TEST(the_hosts_memory_is_read_right)
 	limits_host_room(path, &room, &swap);
 	CHECK_EQ(room.bytes, 42 * 1024);
 	CHECK_EQ(swap, 2 * 1024);
+	put("meminfo", "MemTotal: 100 kB\nMemAvailable:    0 kB\nSwapFree: 0 kB\n");
+	limits_host_room(path, &room, &swap);
+	CHECK_EQ(room.bytes, 0);
+	CHECK_SYS(unlink(path));
+	put("meminfo", "MemTotal: 100 kB\n"); /* kernels that do not say */
+	limits_host_room(path, &room, &swap);
+	CHECK_EQ(room.bytes, UINT64_MAX);
 	limits_host_room("/nowhere", &room, &swap);
 	CHECK_EQ(room.bytes, UINT64_MAX);
 	limits_host_room("/proc/meminfo", &room, &swap);

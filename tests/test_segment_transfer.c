@@ -5,6 +5,7 @@
  */
 #include <segment/common.h>
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 static struct stoa_segment *make(uint64_t commit)
@@ -283,6 +284,69 @@ TEST(a_socket_that_would_block)
 	close(ends[1]);
 }
 
+/* What has come of a message is lost with the error: it must not say "try again". */
+TEST(half_a_message_without_waiting)
+{
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+	int memory = (int)segment->memory, ends[2];
+
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends));
+	send_raw(ends[0], &good, 10, &memory, 1);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EFORMAT);
+	CHECK(received == NULL);
+	close(ends[0]);
+	close(ends[1]);
+	stoa_segment_close(segment);
+}
+
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
+/* Sockets whose owner wants to know the sender's process bring a second descriptor. */
+TEST(a_process_descriptor_that_comes_along_is_closed)
+{
+	struct stoa_segment *segment = make(PAGE), *received;
+	int ends[2], on = 1;
+
+	socket_pair(SOCK_SEQPACKET, ends);
+	if (setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) != 0)
+		SKIP("no SO_PASSPIDFD: %s", strerror(errno));
+	CHECK_SYS(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	received = receive(geteuid());
+	stoa_segment_close(received);
+	stoa_segment_close(segment);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void receive_without_descriptors(void *argument)
+{
+	struct rlimit limit = {64, 64};
+	struct stoa_segment *received = NULL;
+
+	(void)argument;
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &limit));
+	while (dup(0) >= 0)
+		;
+	CHECK_RC(stoa_segment_receive_with_socket(other_end, &received, NULL), -STOA_ELIMIT);
+	CHECK(received == NULL);
+}
+
+TEST(no_descriptor_left_to_receive_with)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int ends[2];
+
+	socket_pair(SOCK_SEQPACKET, ends);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	CHECK_EQ(test_join(test_role(receive_without_descriptors, NULL)), 0);
+	close(ends[0]);
+	close(ends[1]);
+	stoa_segment_close(segment);
+}
+
 static struct sockaddr_storage listener;
 static socklen_t listener_length = sizeof(listener);
 
@@ -395,6 +459,22 @@ TEST(pools_of_huge_pages_are_another_kind)
 	CHECK_RC(stoa_segment_take_descriptor(descriptor, MIB, NULL, &none), -STOA_EKIND);
 	CHECK(none == NULL);
 	close(descriptor);
+}
+
+/* Whoever made it has set no seals, so a commit must look each time. */
+TEST(foreign_memory_may_be_cut_by_whoever_made_it)
+{
+	int descriptor = memfd_create("stoa-foreign", MFD_CLOEXEC), maker = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, MIB, NULL, &segment), 0);
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
+	CHECK_SYS(ftruncate(maker, 0));
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
+	CHECK_EQ(stoa_segment_committed(segment), 2 * PAGE);
+	CHECK_EQ(touch(bytes_of(segment) + PAGE), 0);
+	stoa_segment_close(segment);
+	close(maker);
 }
 
 TEST(raw_segments_travel_with_their_reserve)

@@ -41,9 +41,12 @@ static uint64_t known(const struct stoa_segment *segment)
 /* How far a commit of `length` goes: to the byte in files, to the page or the huge page in memory. */
 static uint64_t commit_end(const struct stoa_segment *segment, uint64_t length)
 {
+	uint64_t end = segment_round_up(length, segment->extent.huge == OS_HUGE_REQUIRED ? OS_HUGE_PAGE : OS_PAGE);
+
 	if (segment->is_file)
 		return length;
-	return segment_round_up(length, segment->extent.huge == OS_HUGE_REQUIRED ? OS_HUGE_PAGE : OS_PAGE);
+	/* A foreign header may require huge pages for a reserve that does not consist of them. */
+	return end < segment->reserve ? end : segment->reserve;
 }
 
 static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t length)

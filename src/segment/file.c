@@ -25,6 +25,9 @@ static int attach_file(os_handle file, uint64_t reserve, uint32_t flags, struct 
 		reserve = info.length;
 	if (reserve == 0)
 		return error_set(-STOA_EINVAL, "the file is empty: say how far it may grow");
+	if (reserve > STOA_RESERVE_MAX)
+		return error_set(-STOA_ERANGE, "the file has %" PRIu64 " bytes, more than the 2^40 of a segment",
+				 reserve);
 	if (reserve < info.length)
 		return error_set(-STOA_ERANGE, "the file has %" PRIu64 " bytes, the reserve only %" PRIu64, info.length,
 				 reserve);

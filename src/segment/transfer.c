@@ -108,6 +108,9 @@ static int take(os_handle memory, uint64_t reserve, uint32_t flags, struct os_na
 		rc = learn_object(memory, &info, reserve, flags, &header);
 	if (rc == 0)
 		rc = segment_attach(memory, &header, may_write(&info, flags), name, ret_segment);
+	/* Memory that others made, without our rules: whoever else holds it may cut it, unless a seal forbids that. */
+	if (rc == 0 && header.flags & STOA_RAW && !name && !(info.seals & OS_SEAL_SHRINK))
+		(*ret_segment)->can_be_cut = true;
 	return rc;
 }
 
@@ -236,8 +239,11 @@ int stoa_segment_inherit(struct stoa_segment *segment, char *token)
 	rc = token_check(segment->memory, &check);
 	if (rc == 0)
 		rc = os_handle_inherit(segment->memory);
-	if (rc == 0 && use != OS_NO_HANDLE)
+	if (rc == 0 && use != OS_NO_HANDLE) {
 		rc = os_handle_inherit(use);
+		if (rc < 0)
+			(void)os_handle_keep(segment->memory);
+	}
 	if (rc < 0)
 		return rc;
 	snprintf(token, STOA_TOKEN_SIZE, TOKEN_FORMAT, (uint64_t)segment->memory, (int64_t)use,

@@ -186,8 +186,8 @@ static int check_limits(const struct os_extent *extent, uint64_t from, uint64_t 
 		if (rc < 0)
 			return rc;
 	}
-	/* One step is taken or refused as a whole by the kernel itself. */
-	if (to - from <= STEP)
+	/* Less than a step is taken or refused as a whole by the kernel; a whole one may be grown first and filled then. */
+	if (to - from < STEP)
 		return 0;
 	length = os_memory_length(extent->memory);
 	return length < end ? space_allowed(extent, end - (length > start ? length : start)) : 0;

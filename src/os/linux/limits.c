@@ -159,10 +159,11 @@ void limits_host_room(const char *path, struct limits_room *ret_room, uint64_t *
 	*ret_swap = 0;
 	if (sys_read_text(path, text, sizeof(text)) < 0)
 		return;
+	/* A host that has none left says 0. */
+	if (!strstr(text, "MemAvailable:"))
+		return;
 	available = field(text, "MemAvailable:", 1024);
 	*ret_swap = field(text, "SwapFree:", 1024);
-	if (!available)
-		return;
 	ret_room->bytes = available + *ret_swap;
 	snprintf(ret_room->where, sizeof(ret_room->where), "the host");
 }

@@ -19,17 +19,36 @@ static int protection_of(uint32_t access)
 	       (access & OS_EXEC ? PROT_EXEC : 0);
 }
 
-/* Put the map at `at` (NULL: anywhere). */
-static void *map_at(void *at, os_handle memory, uint64_t offset, uint64_t length, uint32_t access)
+/*
+ * Map anywhere. *ret_kind tells how: before 6.7 the kernel refused even read-only shared maps of immutable memory; private
+ * ones show the same bytes.
+ */
+static void *map_anywhere(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, int *ret_kind)
 {
-	int protection = protection_of(access), kind = access & OS_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
-	int flags = MAP_NORESERVE | (at ? MAP_FIXED : 0);
-	void *address = SYS(mmap, at, length, protection, flags | kind, sys_fd(memory), (off_t)offset);
+	int protection = protection_of(access);
+	void *address;
 
-	/* Before 6.7 the kernel refused even read-only shared maps of immutable memory; private ones show the same bytes. */
-	if (address == MAP_FAILED && errno == EPERM && !(access & OS_WRITE))
-		address = SYS(mmap, at, length, protection, flags | MAP_PRIVATE, sys_fd(memory), (off_t)offset);
-	return address;
+	*ret_kind = MAP_NORESERVE | (access & OS_PRIVATE ? MAP_PRIVATE : MAP_SHARED);
+	address = SYS(mmap, NULL, length, protection, *ret_kind, sys_fd(memory), (off_t)offset);
+	if (address != MAP_FAILED || errno != EPERM || access & OS_WRITE)
+		return address;
+	*ret_kind = MAP_NORESERVE | MAP_PRIVATE;
+	return SYS(mmap, NULL, length, protection, *ret_kind, sys_fd(memory), (off_t)offset);
+}
+
+/*
+ * Put the map over the one at `at`. What the handle or a seal refuses is tried elsewhere first, with one page: before 6.12 a
+ * map refused in place has already taken away what was there, and another thread's map may come to lie in the gap.
+ */
+static void *map_over(void *at, os_handle memory, uint64_t offset, uint64_t length, uint32_t access)
+{
+	int kind;
+	void *trial = map_anywhere(memory, offset, OS_PAGE, access, &kind);
+
+	if (trial == MAP_FAILED)
+		return trial;
+	munmap(trial, OS_PAGE);
+	return SYS(mmap, at, length, protection_of(access), kind | MAP_FIXED, sys_fd(memory), (off_t)offset);
 }
 
 /* Room for `length` bytes at the same remainder modulo OS_HUGE_PAGE as `offset`, held by an inaccessible map. */
@@ -65,6 +84,7 @@ static int map_failed(uint64_t length)
 int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, void **ret_address)
 {
 	void *room = NULL, *address;
+	int kind;
 
 	length = (length + OS_PAGE - 1) & ~(OS_PAGE - 1);
 	if (length >= OS_HUGE_PAGE) {
@@ -72,7 +92,8 @@ int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, 
 		if (room == MAP_FAILED)
 			return map_failed(length);
 	}
-	address = map_at(room, memory, offset, length, access);
+	address = room ? map_over(room, memory, offset, length, access)
+		       : map_anywhere(memory, offset, length, access, &kind);
 	if (address == MAP_FAILED) {
 		int rc = map_failed(length);
 
@@ -93,7 +114,7 @@ int os_map_read_only(os_handle memory, uint64_t offset, void *address, uint64_t 
 
 	if (rc < 0)
 		return rc;
-	if (map_at(address, reader, offset, length, OS_READ) == MAP_FAILED)
+	if (map_over(address, reader, offset, length, OS_READ) == MAP_FAILED)
 		rc = map_failed(length);
 	else
 		(void)SYS(madvise, address, length, MADV_DONTDUMP);

@@ -40,7 +40,7 @@ struct os_name {
 };
 
 /* What removing found. */
-enum leftover { LEFT_ALONE, LEFT_IN_USE, LEFT_REMOVED };
+enum leftover { LEFT_ALONE, LEFT_IN_USE, LEFT_REMOVED, LEFT_FOREIGN };
 
 static int lock_byte(int fd, short type, off_t byte)
 {
@@ -180,6 +180,8 @@ static int remove_if_dead(const struct place *place, int lock, enum leftover *re
 		return lock_is_busy() ? 0 : sys_failed("locking '%s'", place->lock);
 	}
 	rc = was_used(place, lock);
+	if (rc == 0)
+		*ret_found = LEFT_FOREIGN;
 	if (rc <= 0)
 		return rc < 0 ? rc : remove_entry(place, place->lock);
 	if (status.st_mode & S_ISVTX)
@@ -504,6 +506,8 @@ static int unlink_in_gate(const struct place *place, int lock)
 
 	if (rc < 0)
 		return rc;
+	if (found == LEFT_FOREIGN)
+		return not_ours(place);
 	if (found == LEFT_REMOVED || SYS(fstatat, place->directory, place->object, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set(-STOA_ENOENT, "no segment '%s'", place->object);
 	return remove_both(place);

@@ -10,11 +10,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Newer than the headers of Debian 12: a descriptor too, if the socket's owner asked for it. */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
 /* Room for our one descriptor, credentials if the socket's owner asked for them, and a few descriptors too many. */
 #define PASSED_MAX 8
 union control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX) + CMSG_SPACE(sizeof(struct ucred))];
+	char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX) + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
 };
 
 static int socket_failed(const char *what)
@@ -80,6 +85,13 @@ static unsigned collect(struct msghdr *message, int *fds, uint32_t *sender)
 			memcpy(fds + count, CMSG_DATA(header), length);
 			count += (unsigned)(length / sizeof(int));
 		}
+		if (header->cmsg_type == SCM_PIDFD && length >= sizeof(int)) {
+			int process;
+
+			memcpy(&process, CMSG_DATA(header), sizeof(process));
+			if (process >= 0)
+				close(process);
+		}
 		if (header->cmsg_type == SCM_CREDENTIALS && length >= sizeof(struct ucred)) {
 			struct ucred who;
 
@@ -106,6 +118,10 @@ static int receive_rest(int socket, char *bytes, size_t length)
 
 		if (got < 0 && errno == EINTR)
 			continue;
+		/* What has come cannot be received again: not EBUSY, which would ask to try once more. */
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes of it are missing",
+					 length);
 		if (got < 0)
 			return socket_failed("receiving a segment");
 		if (got == 0)
@@ -123,6 +139,8 @@ static int check_received(os_handle socket, const struct msghdr *message, char *
 	int type = 0;
 	socklen_t size = sizeof(type);
 
+	if (message->msg_flags & MSG_CTRUNC && count == 0)
+		return error_set(-STOA_ELIMIT, "a descriptor came, and this process may not open one more");
 	if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || count != 1)
 		return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes with %u descriptors%s", got,
 				 count, message->msg_flags & MSG_CTRUNC ? " or more" : "");
