@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of sync share: a segment with a few objects in it, and roles that several tests want. */
+#ifndef SYNC_BOARD_H
+#define SYNC_BOARD_H
+
+#include <harness/test.h>
+#include <stoa/stoa.h>
+#include <sync/item.h>
+
+#define SECOND UINT64_C(1000000000)
+
+/* What the roles of a test share. */
+struct board {
+	struct stoa_mutex mutex;
+	struct stoa_event event, reply, manual;
+	struct stoa_semaphore semaphore;
+	_Atomic uint32_t ready;
+	_Atomic uint32_t done;
+	uint64_t plain; /* guarded by the mutex */
+};
+
+extern struct stoa_segment *segment;
+extern struct board *board;
+
+void set_up(void);
+void tear_down(void);
+
+struct stoa_waitable event_of(struct stoa_event *event);
+struct stoa_waitable mutex_of(struct stoa_mutex *mutex);
+struct stoa_waitable semaphore_of(struct stoa_semaphore *semaphore);
+
+/* A second handle on the segment. */
+struct stoa_segment *open_again(struct stoa_segment *from);
+
+/* A role: holds the mutex, says so in `ready`, and never gives it back. */
+void hold_until_killed(void *argument);
+
+#endif

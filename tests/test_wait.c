@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/* Waits for any and for all, for processes and prefetches, and watches. Deaths are in test_death.c. */
+#include <base/signal.h>
+#include <sync/board.h>
+
+#include <linux/futex.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- any and all ---- */
+
+TEST(wait_any_takes_exactly_one_the_lowest)
+{
+	struct stoa_waitable set[3];
+	size_t index = 77;
+
+	set_up();
+	set[0] = event_of(&board->event);
+	set[1] = semaphore_of(&board->semaphore);
+	set[2] = mutex_of(&board->mutex);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), STOA_TIMED_OUT);
+	CHECK_RC(stoa_wait_any(set, 2, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
+	CHECK_EQ(index, 77);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 2);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), -STOA_EDEADLOCK);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), 0);
+	CHECK_EQ(index, 0);
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), 0);
+	CHECK_EQ(index, 1);
+	set[2] = set[0];
+	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_all(set, 3, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_any(set, 0, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_any(set, STOA_WAIT_MAX + 1, STOA_TRY, &index), -STOA_EINVAL);
+	set[0].kind = 99;
+	CHECK_RC(stoa_wait_any(set, 1, STOA_TRY, &index), -STOA_EINVAL);
+	tear_down();
+}
+
+TEST(wait_all_takes_all_or_none)
+{
+	struct stoa_waitable set[4];
+	size_t index;
+
+	set_up();
+	set[0] = mutex_of(&board->mutex);
+	set[1] = event_of(&board->event);
+	set[2] = event_of(&board->manual);
+	set[3] = semaphore_of(&board->semaphore);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	CHECK_RC(stoa_wait_all(set, 4, STOA_TRY, &index), STOA_TIMED_OUT);
+	CHECK_RC(stoa_wait_all(set, 4, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
+	/* None was taken: */
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_event_set(segment, &board->manual), 0);
+	CHECK_RC(stoa_wait_all(set, 4, STOA_TRY, &index), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_wait(segment, &board->manual, STOA_TRY), 0);
+	tear_down();
+}
+
+TEST(wait_all_that_backs_off_keeps_the_news_of_a_dead_owner)
+{
+	struct stoa_waitable set[2];
+	size_t index = 9;
+	pid_t owner;
+
+	set_up();
+	owner = test_role(hold_until_killed, NULL);
+	while (!atomic_load(&board->ready))
+		usleep(1000);
+	test_kill(owner);
+	set[0] = event_of(&board->event);
+	set[1] = mutex_of(&board->mutex);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_TRY, &index), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_TRY, &index), STOA_OWNER_DIED);
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	tear_down();
+}
+
+static void dine(void *argument)
+{
+	unsigned rounds = *(unsigned *)argument;
+	struct stoa_waitable set[3] = {semaphore_of(&board->semaphore), event_of(&board->event),
+				       mutex_of(&board->mutex)};
+
+	for (unsigned i = 0; i < rounds; i++) {
+		CHECK_RC(stoa_wait_all(set, 3, STOA_FOREVER, NULL), 0);
+		board->plain++;
+		CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+		CHECK_RC(stoa_event_set(segment, &board->event), 0);
+		CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	}
+}
+
+/* Others take single things of the set all the time. */
+static void snack(void *argument)
+{
+	(void)argument;
+	while (!atomic_load(&board->done)) {
+		if (!stoa_event_wait(segment, &board->event, STOA_TRY))
+			CHECK_RC(stoa_event_set(segment, &board->event), 0);
+		if (!stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY))
+			CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	}
+}
+
+TEST_THREADS(wait_all_excludes_and_never_deadlocks, 60)
+{
+	unsigned rounds = test_rounds(2000, 200000);
+	pid_t diners[3], other;
+
+	set_up();
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 2), 0);
+	other = test_role(snack, NULL);
+	for (int i = 0; i < 3; i++)
+		diners[i] = test_role(dine, &rounds);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(test_join(diners[i]), 0);
+	atomic_store(&board->done, 1);
+	CHECK_EQ(test_join(other), 0);
+	CHECK_EQ(board->plain, 3ull * rounds);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), 0);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), STOA_TIMED_OUT);
+	tear_down();
+}
+
+/* Waits across segments. */
+static void signal_in_both(void *argument)
+{
+	struct stoa_segment *other = argument;
+	struct stoa_event *event = stoa_segment_address(other);
+
+	CHECK_RC(stoa_event_wait(segment, &board->reply, STOA_FOREVER), 0);
+	CHECK_RC(stoa_event_set(other, event), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->reply, STOA_FOREVER), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_event_set(other, event), 0);
+}
+
+TEST(waits_span_segments)
+{
+	struct stoa_segment_options options = {.commit = 4096};
+	struct stoa_segment *other;
+	struct stoa_waitable set[2];
+	size_t index;
+	pid_t role;
+
+	set_up();
+	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &other), 0);
+	CHECK_RC(stoa_event_init(other, stoa_segment_address(other), 0), 0);
+	set[0] = event_of(&board->event);
+	set[1] = (struct stoa_waitable){other, stoa_segment_address(other), STOA_WAIT_EVENT, 0};
+	role = test_role(signal_in_both, other);
+	CHECK_RC(stoa_event_set(segment, &board->reply), 0);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_event_set(segment, &board->reply), 0);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_FOREVER, NULL), 0);
+	CHECK_EQ(test_join(role), 0);
+	stoa_segment_close(other);
+	tear_down();
+}
+
+/* ---- what hostile readings found ---- */
+
+static void wait_for_event(void *argument)
+{
+	CHECK_RC(stoa_event_wait(segment, argument, stoa_deadline_in(15 * SECOND)), 0);
+}
+
+/*
+ * A set while the event is claimed must neither wake nor clear WAITERS: a sleeper that looks again keeps the flag without
+ * writing it, and would be forgotten.
+ */
+TEST(a_set_on_a_claimed_event_keeps_the_waiters_flag)
+{
+	struct object *event;
+	struct item item;
+	pid_t role;
+
+	set_up();
+	event = (struct object *)(void *)&board->event;
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(item_init(&item, segment, event, ITEM_SIGNAL, false), 0);
+	CHECK_RC(roster_enrol(segment, &item.self), 0);
+	CHECK_RC(signal_claim(&item), 0);
+	CHECK(signal_claim_held(&item));
+	role = test_role(wait_for_event, &board->event);
+	test_await_sleep(role);
+	CHECK(atomic_load(&event->word) & SIGNAL_WAITERS);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK(atomic_load(&event->word) & SIGNAL_WAITERS);
+	signal_finish_claim(event, item.self & ROSTER_SHORT_MASK, true); /* takes one; the set in between is left */
+	CHECK_EQ(test_join(role), 0);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
+	tear_down();
+}
+
+TEST(a_reset_breaks_a_claim)
+{
+	struct object *event;
+	struct item item;
+
+	set_up();
+	event = (struct object *)(void *)&board->event;
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(item_init(&item, segment, event, ITEM_SIGNAL, false), 0);
+	CHECK_RC(roster_enrol(segment, &item.self), 0);
+	CHECK_RC(signal_claim(&item), 0);
+	CHECK_RC(stoa_event_reset(segment, &board->event), 0);
+	CHECK(!signal_claim_held(&item));
+	signal_finish_claim(event, item.self & ROSTER_SHORT_MASK, true); /* too late: nothing is there to take */
+	CHECK_EQ(signal_count(atomic_load(&event->word)), 0);
+	tear_down();
+}
+
+static long wake_one(const _Atomic uint32_t *word)
+{
+	return syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+static void hold_in_other(void *argument)
+{
+	struct stoa_segment *other = argument;
+
+	CHECK_RC(stoa_mutex_lock(other, stoa_segment_address(other), STOA_FOREVER), 0);
+	atomic_store(&board->ready, 1);
+	for (;;)
+		pause();
+}
+
+static void wait_in_both(void *argument)
+{
+	struct stoa_segment *other = argument;
+	struct stoa_waitable set[2] = {event_of(&board->event),
+				       {other, stoa_segment_address(other), STOA_WAIT_MUTEX, 0}};
+	size_t index;
+
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), STOA_OWNER_DIED); /* found by the periodic look */
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_mutex_unlock(other, stoa_segment_address(other)), 0);
+}
+
+/*
+ * A relay or life word wakes one sleeper, who must pass that on even in death. A wait across segments is covered in its first
+ * segment only, so it must not sleep on those words of another.
+ */
+TEST(a_wait_across_segments_takes_no_wake_that_it_cannot_pass_on)
+{
+	struct stoa_segment_options options = {.commit = 4096};
+	struct stoa_segment *other;
+	struct roster *first, *second;
+	struct roster_sight sight;
+	pid_t owner, waiter;
+
+	set_up();
+	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &other), 0);
+	CHECK_RC(stoa_mutex_init(other, stoa_segment_address(other), 0), 0);
+	owner = test_role(hold_in_other, other);
+	while (!atomic_load(&board->ready))
+		usleep(1000);
+	waiter = test_role(wait_in_both, other);
+	test_await_sleep(waiter);
+	CHECK_RC(roster_attach(segment, &first), 0);
+	CHECK_RC(roster_attach(other, &second), 0);
+	CHECK_EQ(wake_one(roster_relay(second)), 0);
+	CHECK_EQ(roster_look(other, *(uint64_t *)stoa_segment_address(other) & ~MUTEX_WAITERS, false, &sight), 1);
+	CHECK_EQ(wake_one(os_low_half(sight.life)), 0);
+	test_await_sleep(waiter);
+	CHECK_EQ(wake_one(roster_relay(first)), 1);
+	test_kill(owner);
+	CHECK_EQ(test_join(waiter), 0);
+	stoa_segment_close(other);
+	tear_down();
+}
+
+/* ---- processes, watches ---- */
+
+static void idle(void *argument)
+{
+	(void)argument;
+	for (;;)
+		pause();
+}
+
+TEST(the_end_of_a_process_is_a_waitable)
+{
+	struct stoa_process *process;
+	struct stoa_waitable set[2];
+	size_t index;
+	pid_t role;
+
+	set_up();
+	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
+	role = test_role(idle, NULL);
+	CHECK_RC(stoa_process_open(role, &process), 0);
+	set[0] = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
+	set[1] = event_of(&board->event);
+	CHECK_EQ(stoa_process_exited(process), 0);
+	CHECK_RC(stoa_wait_any(set, 2, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
+	kill(role, SIGKILL);
+	while (!stoa_process_exited(process))
+		usleep(1000);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), 0); /* a try sees what is so */
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 0);
+	CHECK_EQ(stoa_process_exited(process), 1);
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), 0);
+	stoa_process_close(process);
+	CHECK_EQ(test_join(role), -SIGKILL);
+	CHECK_RC(stoa_process_open(role, &process), -STOA_ENOENT);
+	CHECK_RC(stoa_process_open(0, &process), -STOA_EINVAL);
+	tear_down();
+}
+
+static int readable(const struct stoa_watch *watch, int milliseconds)
+{
+	struct pollfd descriptor = {.fd = stoa_watch_descriptor(watch), .events = POLLIN};
+
+	return poll(&descriptor, 1, milliseconds);
+}
+
+TEST(a_watch_makes_a_descriptor_readable)
+{
+	struct stoa_waitable thing;
+	struct stoa_watch *watch;
+
+	set_up();
+	thing = event_of(&board->event);
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0); /* it was not taken */
+	CHECK_RC(stoa_watch_arm(watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	stoa_watch_close(watch);
+	thing = mutex_of(&board->mutex);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	stoa_watch_close(watch);
+	tear_down();
+}
+
+static void with_parents_watch(void *argument)
+{
+	struct stoa_watch *watch = argument;
+
+	CHECK_RC(stoa_watch_arm(watch), -STOA_EINVAL);
+	stoa_watch_close(watch);
+}
+
+TEST(a_forked_child_can_close_its_parents_watch)
+{
+	struct stoa_waitable thing;
+	struct stoa_watch *watch;
+
+	set_up();
+	thing = event_of(&board->event);
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(test_join(test_role(with_parents_watch, watch)), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	stoa_watch_close(watch);
+	tear_down();
+}
+
+TEST(one_thing_through_two_handles_is_there_twice)
+{
+	struct stoa_segment *second;
+	struct stoa_waitable set[2];
+
+	set_up();
+	second = open_again(segment);
+	set[0] = event_of(&board->event);
+	set[1] = (struct stoa_waitable){second,
+					(char *)stoa_segment_address(second) + ((char *)&board->event - (char *)board),
+					STOA_WAIT_EVENT, 0};
+	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, NULL), -STOA_EINVAL);
+	CHECK_RC(stoa_wait_all(set, 2, STOA_TRY, NULL), -STOA_EINVAL);
+	stoa_segment_close(second);
+	tear_down();
+}
+
+TEST(a_finished_prefetch_is_a_waitable)
+{
+	struct stoa_prefetch *prefetch;
+	struct stoa_waitable set[2];
+	size_t index;
+
+	set_up();
+	CHECK_RC(stoa_segment_prefetch(segment, 0, 4096, &prefetch), 0);
+	set[0] = event_of(&board->event);
+	set[1] = (struct stoa_waitable){NULL, prefetch, STOA_WAIT_PREFETCH, 0};
+	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
+	CHECK_EQ(index, 1);
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_TRY), 0);
+	stoa_prefetch_close(prefetch);
+	tear_down();
+}
