@@ -32,9 +32,11 @@
 #define IS_FOR_ALL(p)	(p == AT_RELAY || p == AT_LIFE)
 #endif
 
-/* The mutex word; slot 0 is nobody. */
+/*
+ * The mutex word; slot 0 is nobody. A free word with WAITERS has the unlocker's ticket: is it still the word that thread t left?
+ */
 byte m_slot, m_gen;
-bool m_waiters;
+bool m_waiters, as_left_by[NT];
 
 /* The life words; id 0 is dead. */
 byte l_gen[NS + 1], l_id[NS + 1];
@@ -57,7 +59,7 @@ bool dirty, stop_seen, unlocked_since;
 
 /* What `list_op_pending` names: the life word of slot n (n), or the relay word. */
 #define RELAY		99
-#ifdef PENDING_AT_LIFE
+#ifdef PENDING_ON_LIFE
 #define COVER		v_slot
 #else
 #define COVER		RELAY
@@ -74,7 +76,15 @@ inline acquired(inherited)
 	dirty = false;
 	holding = true;
 	m_slot = slot;
-	m_gen = gen
+	m_gen = gen;
+	d_step {
+		i = 0;
+		do
+		:: i < NT -> as_left_by[i] = false; i++
+		:: else -> break
+		od;
+		i = 0
+	}
 }
 
 inline stopped()
@@ -300,7 +310,7 @@ locked:	/* Or given up. */
 	:: holding
 	:: else -> goto done
 	fi;
-	/* Unlock: to 0, or, when there are waiters, to WAITERS alone. */
+	/* Unlock: to 0, or, when there are waiters, to WAITERS and a ticket. */
 	atomic {
 		if
 		:: true ->
@@ -311,6 +321,7 @@ locked:	/* Or given up. */
 #ifdef WAITERS_CLEARED
 			m_waiters = false;
 #endif
+			as_left_by[me] = flag;
 			holding = false;
 			holders = 0;
 			unlocked_since = stop_seen && !flag
@@ -332,11 +343,17 @@ locked:	/* Or given up. */
 		}
 		atomic {
 			if
+#ifdef NO_TICKET
 			:: m_slot == 0 -> m_waiters = false
 			:: m_slot != 0
+#else
+			:: as_left_by[me] -> m_waiters = false
+			:: !as_left_by[me]
+#endif
 			OR_DIE OR_STOP
 			fi;
-			flag = false
+			flag = false;
+			as_left_by[me] = false
 		}
 	:: else
 	fi;
@@ -347,22 +364,22 @@ done:
 		:: rounds <= 1 -> rounds = 0
 		fi
 	}
-	/* Stay, idle; or leave: pending = node, unlink, mark DIED; wake all; clear pending. */
+	/* Stay, idle; or leave: pending = relay, mark DIED, wake all, clear pending, unlink. */
 	if
 	:: goto finished
-	:: atomic {
-#ifndef SAME_ID
-			pending = slot;
-#else
-			pending = RELAY;
-#endif
+	:: atomic { true -> pending = RELAY }
+	fi;
+	atomic {
+		if
+		:: true ->
 			flag = l_waiters[slot];
 			l_id[slot] = 0;
 			v_slot = slot;
 			slot = 0;
 			gen = 0
-		}
-	fi;
+		OR_DIE OR_STOP
+		fi
+	}
 	atomic {
 		if
 		:: flag -> WAKE_ALL(q_life, v_slot, AT_LIFE)
@@ -379,6 +396,7 @@ dying:	/* The kernel takes the thread from its queues, walks its robust list, th
 		asleep[me] = false;
 		forget();
 		rounds = 0;
+		as_left_by[me] = false;
 		if
 		:: holding -> holding = false; holders = 0; dirty = true
 		:: else
