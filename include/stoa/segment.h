@@ -38,10 +38,9 @@ struct stoa_segment; /* a handle, of this process only */
 #define STOA_ANY_KIND (UINT32_C(1) << 8) /* stoa_segment_open: also the segment of a named mutex, event or semaphore */
 
 /* stoa_segment_options.huge */
-#define STOA_HUGE_AUTO 0  /* 2 MiB pages where the system offers them on request and a commit covers them whole */
-#define STOA_HUGE_NEVER 1 /* 4 KiB pages */
-#define STOA_HUGE_REQUIRE \
-	2 /* reserve and commits are rounded up to 2 MiB; -STOA_ENOTSUP where the system offers none */
+#define STOA_HUGE_AUTO 0    /* 2 MiB pages where the system offers them on request and a commit covers them whole */
+#define STOA_HUGE_NEVER 1   /* 4 KiB pages */
+#define STOA_HUGE_REQUIRE 2 /* sizes are rounded up to 2 MiB; -STOA_ENOTSUP where the system offers none */
 
 struct stoa_segment_options { /* all zero is the default */
 	uint32_t flags;
