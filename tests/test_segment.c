@@ -272,6 +272,47 @@ TEST(protect_changes_this_process)
 	stoa_segment_close(segment);
 }
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+/* What was not made executable cannot become a program either. */
+TEST(execution_is_sealed_off)
+{
+	struct stoa_segment *segment = make(MIB, PAGE, 0), *program = make(MIB, PAGE, STOA_EXECUTABLE);
+	int probe = memfd_create("probe", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	CHECK_EQ(fchmod((int)program->memory, 0755), 0);
+	if (probe >= 0) {
+		CHECK_EQ(fchmod((int)segment->memory, 0755), -1);
+		CHECK_EQ(errno, EPERM);
+		close(probe);
+	}
+	stoa_segment_close(segment);
+	stoa_segment_close(program);
+	if (probe < 0)
+		SKIP("this kernel cannot seal memory against execution");
+}
+
+/* A core file with a terabyte of reserve in it would take minutes. */
+TEST(maps_are_no_part_of_core_files)
+{
+	struct stoa_segment *segment = make(GIB, PAGE, 0);
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	char line[512], start[32];
+	bool inside = false, found = false;
+
+	CHECK(maps != NULL);
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)(uintptr_t)bytes_of(segment));
+	while (!found && fgets(line, sizeof(line), maps)) {
+		inside = inside || strncmp(line, start, strlen(start)) == 0;
+		found = inside && strncmp(line, "VmFlags:", 8) == 0;
+	}
+	CHECK(found && strstr(line, " dd"));
+	fclose(maps);
+	stoa_segment_close(segment);
+}
+
 TEST(sealed_against_growth)
 {
 	struct stoa_segment *segment = make(GIB, 2 * PAGE, 0);

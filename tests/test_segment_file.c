@@ -4,6 +4,7 @@
 #include <segment/common.h>
 
 #include <linux/magic.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 static char *path_of(const char *name)
@@ -208,6 +209,44 @@ TEST(prefetch_brings_every_page_in)
 		SKIP("this file system drops nothing from memory when told to");
 }
 
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+
+/* Dirty pages of the file, and those being written; skips where nobody tells. */
+static void count_dirty(int fd, uint64_t *ret_dirty, uint64_t *ret_writing)
+{
+	uint64_t range[2] = {0, 0}, counts[5] = {0}; /* cached, dirty, in writing, evicted, lately evicted */
+
+	if (syscall(SYS_cachestat, fd, range, counts, 0) != 0)
+		SKIP("no cachestat(2): %s", strerror(errno));
+	*ret_dirty = counts[1];
+	*ret_writing = counts[2];
+}
+
+TEST(flush_writes_what_was_changed)
+{
+	const uint64_t size = MIB;
+	int fd = disk_file(size);
+	struct stoa_segment *segment;
+	uint64_t dirty, writing;
+
+	CHECK_RC(stoa_segment_take_descriptor(fd, 0, NULL, &segment), 0);
+	memset(bytes_of(segment), 'n', size);
+	count_dirty(fd, &dirty, &writing);
+	if (dirty == 0)
+		SKIP("this file system writes at once");
+	CHECK_RC(stoa_segment_flush(segment, 0, size / 2, STOA_DURABLE), 0);
+	CHECK_RC(stoa_segment_flush(segment, size / 2 + 1, size / 2 - 1, STOA_DURABLE), 0);
+	count_dirty(fd, &dirty, &writing);
+	CHECK_EQ(dirty + writing, 0);
+	memset(bytes_of(segment), 'm', size);
+	CHECK_RC(stoa_segment_flush(segment, 0, size, 0), 0);
+	count_dirty(fd, &dirty, &writing);
+	CHECK_INT(dirty, <, size / PAGE); /* on its way, if not there; the system may be writing some already */
+	stoa_segment_close(segment);
+}
+
 TEST(prefetches_are_checked)
 {
 	struct stoa_segment_options options = {.commit = 3 * PAGE};
@@ -227,6 +266,31 @@ TEST(prefetches_are_checked)
 	CHECK_RC(stoa_segment_prefetch(segment, PAGE, 2 * PAGE, &prefetch), 0);
 	stoa_prefetch_close(prefetch); /* without a wait */
 	stoa_segment_close(segment);
+}
+
+/* A device that does not answer holds up the worker and not the caller. */
+TEST(prefetching_is_no_waiting)
+{
+	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY};
+	struct stoa_prefetch *prefetch;
+	struct stoa_segment *segment;
+	char directory[600], path[640];
+	pid_t server;
+	int device;
+
+	badfile_mount(directory, sizeof(directory), &device);
+	server = test_role(badfile_serve, &device);
+	snprintf(path, sizeof(path), "%s/file", directory);
+	CHECK_RC(stoa_segment_file(path, 0, &reader, &segment), 0);
+	CHECK_SYS(kill(server, SIGSTOP));
+	CHECK_RC(stoa_segment_prefetch(segment, 0, BADFILE_GOOD, &prefetch), 0);
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_prefetch_wait(prefetch, os_now() + 1000000), STOA_TIMED_OUT);
+	CHECK_SYS(kill(server, SIGCONT));
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_FOREVER), 0);
+	stoa_prefetch_close(prefetch);
+	stoa_segment_close(segment);
+	badfile_unmount(directory, device, server);
 }
 
 TEST(an_unreadable_page_is_an_error_number)

@@ -10,12 +10,17 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
-/* A /dev/shm of 2 MiB for this test alone. */
+/* A small /dev/shm for this test alone. */
+static void make_shm(const char *size)
+{
+	need_root("a small file system");
+	if (mount("test", "/dev/shm", "tmpfs", MS_REMOUNT, size) != 0)
+		SKIP("no mount namespace to make /dev/shm small in: %s", strerror(errno));
+}
+
 static void small_shm(void)
 {
-	need_root("a file system of 2 MiB");
-	if (mount("test", "/dev/shm", "tmpfs", MS_REMOUNT, "size=2m") != 0)
-		SKIP("no mount namespace to make /dev/shm small in: %s", strerror(errno));
+	make_shm("size=2m");
 }
 
 static void touch_all(struct stoa_segment *segment, uint64_t length)
@@ -54,6 +59,21 @@ TEST(a_full_file_system_is_an_error_in_every_process)
 	CHECK(other == NULL);
 	CHECK_EQ(access("/dev/shm/stoa.0/second.seg", F_OK), -1);
 	touch_all(segment, MIB);
+	stoa_segment_close(segment);
+}
+
+/* Some of the steps would succeed: nothing of it may stay, nor the space be taken from others for nothing. */
+TEST(what_does_not_fit_takes_nothing)
+{
+	struct stoa_segment_options options = {.commit = MIB};
+	struct stoa_segment *segment;
+
+	make_shm("size=16m");
+	CHECK_RC(stoa_segment_create("large", GIB, &options, &segment), 0);
+	CHECK_RC(stoa_segment_commit(segment, 64 * MIB), -STOA_ENOMEM);
+	check_detail("left");
+	CHECK_EQ(stoa_segment_committed(segment), MIB);
+	CHECK_RC(stoa_segment_commit(segment, 12 * MIB), 0);
 	stoa_segment_close(segment);
 }
 

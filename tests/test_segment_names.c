@@ -45,6 +45,11 @@ TEST(a_name_lives_while_it_is_used)
 	CHECK_RC(stoa_segment_commit(second, PAGE), 0);
 	CHECK_EQ(touch(stoa_segment_address(first)), 0);
 	CHECK_EQ(bytes_of(second)[0], 1);
+	/* New programs get nothing of it, neither from who made it nor from who opened it. */
+	CHECK_EQ(fcntl((int)first->memory, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fcntl((int)second->memory, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fcntl((int)os_name_handle(first->name), F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fcntl((int)os_name_handle(second->name), F_GETFD), FD_CLOEXEC);
 	stoa_segment_close(first);
 	CHECK_RC(stoa_segment_open(name, NULL, &first), 0);
 	stoa_segment_close(first);
@@ -515,7 +520,7 @@ static void squat(void *argument)
 {
 	(void)argument;
 	become_nobody();
-	CHECK_SYS(mkdir("/dev/shm/stoa.0", 0777));
+	CHECK_SYS(mkdir("/dev/shm/stoa.0", 0700)); /* as ours would be, but for its owner */
 }
 
 TEST(a_squatted_directory_is_refused_by_owner)

@@ -32,6 +32,7 @@ static struct stoa_segment *receive(uint32_t sender)
 
 	CHECK_RC(stoa_segment_receive_with_socket(other_end, &segment, &from), 0);
 	CHECK_EQ(from, sender);
+	CHECK_EQ(fcntl((int)segment->memory, F_GETFD), FD_CLOEXEC);
 	return segment;
 }
 

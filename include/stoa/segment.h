@@ -160,7 +160,7 @@ STOA_API int stoa_segment_flush(struct stoa_segment *segment, uint64_t offset, u
 /*
  * Bring committed pages into memory with a worker thread; the caller goes on. Wait with stoa_prefetch_wait() or in a wait
  * set (stoa/wait.h). A page that cannot be read is -STOA_EIO from the wait, not SIGBUS. `stoa_prefetch_close()` first waits
- * for the worker. A forked child must not use its parent's. EINVAL, ERANGE, EUNCOMMITTED, ENOMEM, ELIMIT.
+ * for the worker; close it before its segment. A forked child must not use its parent's. EINVAL, ERANGE, EUNCOMMITTED, ENOMEM, ELIMIT.
  */
 struct stoa_prefetch;
 STOA_API int stoa_segment_prefetch(struct stoa_segment *segment, uint64_t offset, uint64_t length,

@@ -17,7 +17,8 @@ extern "C" {
 /*
  * A new descriptor for the segment: the caller owns it, close-on-exec. `access` is STOA_READ|STOA_WRITE or STOA_READ. A read-only
  * one cannot be widened by another user (reopen, map, mprotect and truncate are refused); against the same user add
- * STOA_SEAL_FUTURE_WRITE. EINVAL, ERIGHTS, ELIMIT.
+ * STOA_SEAL_FUTURE_WRITE. EINVAL, ERIGHTS, ELIMIT, EACCES (STOA_READ of writable memory that belongs to another user, as what was
+ * granted or what one made before giving up a user id).
  */
 STOA_API int stoa_segment_dup_descriptor(const struct stoa_segment *segment, uint32_t access, int *ret_descriptor);
 
@@ -37,7 +38,7 @@ STOA_API int stoa_segment_send_with_socket(const struct stoa_segment *segment, u
 
 /*
  * Receive one. `ret_sender` (may be NULL) gets the sender's user id from the kernel where the socket tells it, else
- * UINT32_MAX. A sender of another user (root excepted) must have sealed the memory against cutting (STOA_SEAL_SHRINK, as unnamed segments
+ * UINT32_MAX; of a socketpair it tells who made the pair, unless SO_PASSCRED was set on it before. A sender of another user (root excepted) must have sealed the memory against cutting (STOA_SEAL_SHRINK, as unnamed segments
  * are): else it could make any touch fault, and it is refused with EACCES. Errors as open, and ECLOSED at end of stream,
  * EFORMAT for a message that is not ours.
  */
