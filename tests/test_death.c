@@ -6,6 +6,7 @@
 #include <harness/test.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <death/death.h>
@@ -24,7 +25,7 @@ static struct step_settings how(void)
 		.names = directory(),
 		.limit = UINT64_C(10000000000),
 		.every_below = test_rounds(1200, 30000),
-		.samples = test_rounds(150, 10000),
+		.samples = getenv("STOA_TEST_SLOW") ? 0 : test_rounds(60, 10000),
 		.inside = test_rounds(2, 12),
 		.failures_max = 1,
 		.seed = test_seed(),
