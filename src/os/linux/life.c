@@ -123,8 +123,11 @@ bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word)
 	return entered;
 }
 
-/* Mark the word dead if it names `id`, and wake. A word that does not was overwritten by an enemy: not ours to end. */
-static void mark_dead(_Atomic uint64_t *word, uint32_t id)
+/*
+ * Mark the word dead if it names `id`; tells whether sleepers must be woken. A word that does not name it was overwritten by an
+ * enemy: not ours to end.
+ */
+static bool mark_dead(_Atomic uint64_t *word, uint32_t id)
 {
 	uint64_t seen = load_rlx(word);
 
@@ -132,25 +135,37 @@ static void mark_dead(_Atomic uint64_t *word, uint32_t id)
 		uint64_t dead = (seen & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
 
 		/* L3: all this thread wrote is visible to who sees it dead; pairs with L2 in roster_look() */
-		if (!cas_seq(word, &seen, dead))
-			continue;
-		if (seen & OS_LIFE_WAITERS)
-			os_wake(os_low_half(word));
-		return;
+		if (cas_seq(word, &seen, dead))
+			return seen & OS_LIFE_WAITERS;
 	}
+	return false;
 }
 
+/*
+ * From the mark on, the word may name another thread, of the same id in another container: it must then be neither in our list
+ * nor pending. So it is unlinked first, while pending, and the pending word is changed right after the mark.
+ */
 void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay)
 {
+	struct robust_list_head *head = robust_head();
+
 	/* Wiped by a fork that went around libc: nothing of it is ours but the pages. */
 	if (life->word) {
-		const void *before = relay ? os_wake_cover(relay) : NULL;
+		bool waiters;
 
-		mark_dead(life->word, os_thread_id());
+		head->list_op_pending = (struct robust_list *)(void *)&life->links[LINK_NEXT];
+		cc_compiler_barrier();
+		unlink_node(life);
+		waiters = mark_dead(life->word, os_thread_id());
+		cc_compiler_barrier();
 		if (relay)
-			os_wake_uncover(before);
-		if (!MUTANT(UNLINKED))
-			unlink_node(life);
+			(void)os_wake_cover(relay);
+		else
+			head->list_op_pending = NULL;
+		if (waiters)
+			os_wake(os_low_half(life->word));
+		cc_compiler_barrier();
+		head->list_op_pending = NULL;
 	}
 	os_life_unmap(life);
 }
@@ -163,7 +178,8 @@ void os_life_retire(struct os_life *life)
 {
 	unsigned char *page = (unsigned char *)life - OS_PAGE;
 
-	mark_dead(life->word, (uint32_t)(load_rlx(life->word) & OS_LIFE_ID));
+	if (mark_dead(life->word, (uint32_t)(load_rlx(life->word) & OS_LIFE_ID)))
+		os_wake(os_low_half(life->word));
 	/* Replacing a map of the same size needs no memory that was not there; should it fail all the same, the page stays. */
 	(void)mmap(page, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
