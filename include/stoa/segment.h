@@ -95,7 +95,10 @@ STOA_API int stoa_segment_unlink(const char *name, uint32_t flags);
 STOA_API void *stoa_segment_address(const struct stoa_segment *segment);
 STOA_API uint64_t stoa_segment_reserve(const struct stoa_segment *segment);
 
-/* Bytes committed as the system tells now, by whomever. One system call. */
+/*
+ * Bytes committed as the system tells now, by whomever. One system call. It is the object's length: while a commit runs somewhere
+ * in 2 MiB pages, or after such a one failed, it may be ahead of the memory behind it; commit() itself is never.
+ */
 STOA_API uint64_t stoa_segment_committed(const struct stoa_segment *segment);
 
 /*

@@ -222,6 +222,12 @@ struct os_memory_info {
 };
 int os_memory_info(os_handle memory, struct os_memory_info *ret_info);
 
+/*
+ * The seals alone; 0 for what takes none. Asks the system about memory only: a descriptor of a file system that some other
+ * process serves is not touched, and so cannot keep the caller waiting.
+ */
+uint32_t os_memory_seals(os_handle memory);
+
 /* The length alone; 0 when even that fails. */
 uint64_t os_memory_length(os_handle memory);
 

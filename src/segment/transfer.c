@@ -170,18 +170,11 @@ static int check_message(const struct message *message)
 /* Memory that a stranger can cut is a way to kill whoever touches it. */
 static int check_sender(os_handle memory, uint32_t sender)
 {
-	struct os_memory_info info;
-	int rc;
-
-	if (sender == 0 || sender == os_user_id())
+	if (sender == 0 || sender == os_user_id() || os_memory_seals(memory) & OS_SEAL_SHRINK)
 		return 0;
-	rc = os_memory_info(memory, &info);
-	if (rc == 0 && !(info.seals & OS_SEAL_SHRINK))
-		rc = error_set(-STOA_EACCES,
-			       "the memory is not sealed against cutting, and user id %" PRIu32
-			       " is not trusted with it",
-			       sender);
-	return rc;
+	return error_set(-STOA_EACCES,
+			 "the memory is not sealed against cutting, and user id %" PRIu32 " is not trusted with it",
+			 sender);
 }
 
 int stoa_segment_receive_with_socket(int socket, struct stoa_segment **ret_segment, uint32_t *ret_sender)

@@ -146,6 +146,13 @@ static uint32_t seals_of(int linux_seals)
 	return seals;
 }
 
+uint32_t os_memory_seals(os_handle memory)
+{
+	int seals = SYS(fcntl, sys_fd(memory), F_GET_SEALS);
+
+	return seals < 0 ? 0 : seals_of(seals);
+}
+
 int os_memory_info(os_handle memory, struct os_memory_info *ret_info)
 {
 	int fd = sys_fd(memory), seals, mode;
