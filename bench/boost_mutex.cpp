@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace ipc = boost::interprocess;
@@ -143,11 +144,12 @@ int main(int argc, char **argv)
 			unsigned(std::atoi(argv[3]))};
 	if (contest.processes < 1 || contest.processes > members_max)
 		return 2;
+	pid_t children[members_max];
 	for (unsigned i = 0; i < contest.processes; i++) {
-		pid_t child = fork();
-		if (child < 0)
+		children[i] = fork();
+		if (children[i] < 0)
 			return 1;
-		if (child == 0)
+		if (children[i] == 0)
 			serve(contest, i);
 	}
 	std::uint32_t microseconds;
@@ -155,6 +157,10 @@ int main(int argc, char **argv)
 		double rate = block(contest, microseconds);
 		if (send(STDIN_FILENO, &rate, sizeof(rate), MSG_NOSIGNAL) != ssize_t(sizeof(rate)))
 			break;
+	}
+	for (unsigned i = 0; i < contest.processes; i++) {
+		kill(children[i], SIGKILL);
+		waitpid(children[i], nullptr, 0);
 	}
 	return 0;
 }
