@@ -22,7 +22,7 @@ uint64_t os_now(void);       /* monotonic nanoseconds */
 uint32_t os_thread_id(void); /* as the kernel writes it into life words; a system call */
 uint32_t os_user_id(void);
 void os_yield(void);
-unsigned os_cpu_count(void); /* that this process may run on */
+unsigned os_cpu_count(void); /* running in this machine */
 int os_random(void *bytes, size_t length);
 
 /* Run `body(argument)` in a detached thread with all signals blocked, named `name` (at most 15 bytes). */

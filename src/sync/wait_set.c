@@ -17,33 +17,65 @@
 
 /* ---- spinning ---- */
 
-#define SPIN_MAX 120 /* pauses: a few microseconds */
-#define SPIN_MIN 4
+/*
+ * Counted in pauses of the processor, about 25 ns each. A processor that idles takes 10 to 20 us to wake, so two threads that
+ * answer each other at once would sleep at every turn unless each spins for longer than that. Spinning is long while it
+ * succeeds, fades to nothing where it fails, and is tried again at every SPIN_PROBE-th wait.
+ *
+ * For a signal it looks all the time. Each look at a mutex takes the cache line from a holder who is about to write it: the
+ * looks are rare, and rarer the longer it takes.
+ */
+#define SPIN_SIGNAL 1200
+#define SPIN_MUTEX 600
+#define SPIN_MUTEX_STEP 32 /* before the first look; doubles up to */
+#define SPIN_MUTEX_STEP_MAX 64
+#define SPIN_PROBE 256
 
-/* Adapts per thread: near twice what the last successful spins took, shrinking with each that failed. */
-static CC_THREAD unsigned spin_limit = SPIN_MAX;
+struct patience {
+	unsigned limit;
+	unsigned waits;
+};
+static CC_THREAD struct patience for_signals = {SPIN_SIGNAL, 0};
+static CC_THREAD struct patience for_mutexes = {SPIN_MUTEX, 0};
 static _Atomic unsigned processors;
+
+static bool any_looks_free(const struct item *items, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (item_looks_free(&items[i]))
+			return true;
+	return false;
+}
+
+/* `most` pauses at most, `step` before the first look. */
+static void spin_patiently(const struct item *items, unsigned count, struct patience *patience, unsigned most,
+			   unsigned step)
+{
+	unsigned limit = ++patience->waits % SPIN_PROBE ? patience->limit : most;
+
+	for (unsigned done = 0; done < limit; done += step) {
+		if (done && step > 1 && step < SPIN_MUTEX_STEP_MAX)
+			step *= 2;
+		for (unsigned i = 0; i < step; i++)
+			cc_pause();
+		if (any_looks_free(items, count)) {
+			patience->limit = most;
+			return;
+		}
+	}
+	patience->limit = patience->limit > 16 ? patience->limit - patience->limit / 8 : 0;
+}
 
 static void spin(const struct item *items, unsigned count)
 {
-	unsigned limit = spin_limit;
-
 	if (!load_rlx(&processors))
 		store_rlx(&processors, os_cpu_count());
 	if (load_rlx(&processors) == 1)
 		return;
-	for (unsigned turn = 0; turn < limit; turn++) {
-		cc_pause();
-		for (unsigned i = 0; i < count; i++) {
-			if (!item_looks_free(&items[i]))
-				continue;
-			spin_limit = (limit * 7 + turn * 2 + SPIN_MIN) / 8;
-			if (spin_limit > SPIN_MAX)
-				spin_limit = SPIN_MAX;
-			return;
-		}
-	}
-	spin_limit = limit - limit / 8 > SPIN_MIN ? limit - limit / 8 : SPIN_MIN;
+	if (count == 1 && items[0].kind == ITEM_MUTEX)
+		spin_patiently(items, count, &for_mutexes, SPIN_MUTEX, SPIN_MUTEX_STEP);
+	else
+		spin_patiently(items, count, &for_signals, SPIN_SIGNAL, 1);
 }
 
 /* ---- sleeping ---- */

@@ -35,13 +35,12 @@ void os_yield(void)
 	sched_yield();
 }
 
+/* Not only those that this process may use: a thread bound to one processor waits for threads on others. */
 unsigned os_cpu_count(void)
 {
-	cpu_set_t set;
+	long count = sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return 1;
-	return CPU_COUNT(&set) > 0 ? (unsigned)CPU_COUNT(&set) : 1;
+	return count > 1 ? (unsigned)count : 1;
 }
 
 int os_random(void *bytes, size_t length)
