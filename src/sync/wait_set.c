@@ -134,10 +134,13 @@ static bool arm(struct sleep *sleep, struct item *items, unsigned count, const s
 int wait_sleep(struct wait_frame *frame, struct item *items, unsigned count, const struct os_wait_word *extra,
 	       uint64_t deadline)
 {
-	struct sleep sleep = {.count = 0, .home = home_of(items, count)};
+	struct sleep sleep; /* 2 KiB, of which few words are used: not cleared */
 	uint64_t until = deadline;
 	int woken;
 
+	sleep.count = 0;
+	sleep.home = home_of(items, count);
+	sleep.spans = false;
 	if (sleep.home && !frame->covering) {
 		frame->covered_before = os_wake_cover(roster_relay(sleep.home));
 		frame->covering = true;
