@@ -3,6 +3,8 @@
  * An enemy who may write a segment writes random bytes over all of it, header, roster pages and objects, while a victim works
  * in it. The victim may get wrong results, as its data is the enemy's to write, but it never crashes, never sleeps past its
  * deadline, and in a segment that the enemy cannot reach its death is told as ever.
+ *
+ * Built a second time for the library with a check taken out (base/mutant.h), where it must crash.
  */
 #include <harness/test.h>
 
@@ -17,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <base/mutant.h>
 #include <os/os.h>
 #include <segment/segment.h>
 #include <stoa/stoa.h>
@@ -34,7 +37,7 @@ struct objects {
 };
 
 struct board {
-	_Atomic uint32_t held, ready, told, rescued;
+	_Atomic uint32_t held, begun, ready, told, rescued;
 	_Atomic uint64_t turns, writes, errors;
 	_Atomic uint64_t entered[2]; /* when the present call of each of the victim's threads began; 0 outside */
 	_Atomic uint32_t stop;
@@ -75,8 +78,23 @@ static uint64_t nasty_value(uint64_t *random, const struct target *target, size_
 	}
 }
 
-/* Mostly where it hurts: header, claim logs, life words, objects. */
-static size_t nasty_place(uint64_t *random, const struct target *target)
+/* The words that locks and waits turn on; all else is left whole, so that the victim gets that far. */
+static size_t sharp_place(uint64_t *random, const struct target *target)
+{
+	static const size_t words[] = {offsetof(struct objects, mutex), offsetof(struct objects, automatic),
+				       offsetof(struct objects, manual), offsetof(struct objects, semaphore)};
+	uint64_t choice = test_random(random);
+	size_t slot = 1 + (choice >> 16) % SLOTS;
+
+	switch (choice % 4) {
+	case 0: return slot * 4096 + OS_LIFE_OFFSET;
+	case 1: return slot * 4096 + ((choice >> 32) % 264);
+	default: return target->data + words[(choice >> 32) % CC_COUNT(words)];
+	}
+}
+
+/* Everywhere, mostly where it hurts: header, claim logs, life words, objects. */
+static size_t blunt_place(uint64_t *random, const struct target *target)
 {
 	uint64_t choice = test_random(random);
 	size_t slot = 1 + (choice >> 16) % SLOTS, inside = (choice >> 32) % 4096;
@@ -106,8 +124,10 @@ static void attack(void *argument)
 
 	map_target(&target);
 	while (!atomic_load(&board->stop)) {
+		bool sharp = stoa_now() / (ROUND / 4) % 2; /* turn about, several times in each victim's life */
+
 		for (unsigned i = 0; i < 2000; i++) {
-			size_t at = nasty_place(&random, &target) / 8;
+			size_t at = (sharp ? sharp_place(&random, &target) : blunt_place(&random, &target)) / 8;
 			volatile uint64_t *words = (uint64_t *)(void *)target.map;
 
 			words[at] = nasty_value(&random, &target, at);
@@ -205,6 +225,7 @@ static void victim(void *argument)
 
 	CHECK_INT(stoa_mutex_lock(unrelated, refuge, STOA_FOREVER), >=, 0);
 	atomic_store(&board->held, 1);
+	test_await(&board->begun, 1);
 	for (;;) {
 		pthread_t thread;
 
@@ -266,6 +287,7 @@ static void fight(int memory)
 	pid_t fighter, waiter;
 
 	atomic_store(&board->held, 0);
+	atomic_store(&board->begun, 0);
 	atomic_store(&board->ready, 0);
 	atomic_store(&board->told, 0);
 	atomic_store(&board->entered[0], 0);
@@ -275,6 +297,7 @@ static void fight(int memory)
 	waiter = test_role(mourner, NULL);
 	test_await(&board->ready, 1);
 	test_await_sleep(waiter);
+	atomic_store(&board->begun, 1);
 	watch_victim(stoa_deadline_in(ROUND));
 	CHECK_SYS(kill(fighter, SIGKILL));
 	CHECK_EQ(test_join(fighter), -SIGKILL);
@@ -287,7 +310,13 @@ static void fight(int memory)
 		CHECK_EQ(atomic_load(&board->rescued), 0);
 }
 
+#ifdef STOA_MUTANTS
+enum mutant mutant_chosen = MUTANT_OFFSET_UNCHECKED;
+
+TEST_DEFINE(offset_unchecked, 120, false, "test_join(fighter) == -SIGKILL")
+#else
 TEST_TIMEOUT(random_bytes_over_everything, 120)
+#endif
 {
 	unsigned rounds = test_rounds(12, 1000);
 	uint64_t turns = 0;

@@ -3,6 +3,8 @@
  * kill -9 at random moments, at full rate: workers of one role after the other are killed and replaced while their like go on.
  * After each kill every survivor must make progress, and what the mutex guards must be whole or be told as abandoned.
  *
+ * Built a second time for the library with safeguards taken out (base/mutant.h), where this must fail.
+ *
  * Random kills find gross mistakes in all the paths at once; the rare orders are found by test_death.c and test_multikill.c.
  */
 #include <harness/test.h>
@@ -14,10 +16,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <base/mutant.h>
 #include <stoa/stoa.h>
 
 #define WORKERS 3
+#ifdef STOA_MUTANTS /* where to stand still is expected */
+#define PATIENCE (UINT64_C(3) * 1000000000)
+#define KILLS 1000
+#else
 #define PATIENCE (UINT64_C(30) * 1000000000)
+#define KILLS test_rounds(50, 1000)
+#endif
 
 /* In the segment's data. */
 struct guarded {
@@ -81,29 +90,11 @@ static void hold(unsigned number)
 	CHECK_RC(stoa_mutex_unlock(segment, &guarded->mutex), 0);
 }
 
-static void set_or_wait(unsigned number)
-{
-	if (number == 0)
-		CHECK_RC(stoa_event_set(segment, &guarded->event), 0);
-	else
-		CHECK_INT(stoa_event_wait(segment, &guarded->event, STOA_FOREVER), >=, 0);
-}
-
-/* Roles change with the number, so that each is killed while the others need it: its replacement goes on. */
-static void post_or_take(unsigned number)
-{
-	int result = number == 0 ? stoa_semaphore_post(segment, &guarded->semaphore, 1)
-				 : stoa_semaphore_wait(segment, &guarded->semaphore, STOA_FOREVER);
-
-	if (result != -STOA_EOVERFLOW)
-		CHECK_INT(result, >=, 0);
-	else
-		sched_yield();
-}
-
+/* Takes part for about as long as coming and going takes. */
 static void *enrol_and_leave(void *argument)
 {
-	hold(0);
+	for (unsigned i = 0; i < 100; i++)
+		hold(0);
 	return argument;
 }
 
@@ -114,54 +105,6 @@ static void enrol(unsigned number)
 	(void)number;
 	CHECK_EQ(pthread_create(&thread, NULL, enrol_and_leave, NULL), 0);
 	CHECK_EQ(pthread_join(thread, NULL), 0);
-}
-
-static void create_open_close(unsigned number)
-{
-	const struct stoa_segment_options options = {.commit = 4096, .roster_slots = 4};
-	struct stoa_segment *own;
-	int result = number == 0 ? stoa_segment_open(name, NULL, &own)
-				 : stoa_segment_create_or_open(name, 1 << 20, &options, &own);
-
-	if (number == 0 && result == -STOA_ENOENT)
-		return;
-	if (result < 0)
-		test_fail(__FILE__, __LINE__, "create or open: %s", stoa_error_detail());
-	if (stoa_segment_committed(own) < 4096 || stoa_segment_reserve(own) != 1 << 20)
-		test_fail(__FILE__, __LINE__, "an incomplete segment was opened");
-	*(volatile uint64_t *)stoa_segment_address(own) = number;
-	stoa_segment_close(own);
-}
-
-static void commit(unsigned number)
-{
-	static uint64_t length = 4096;
-	volatile uint64_t *last;
-
-	length = length % (UINT64_C(32) << 20) + 64 * 4096;
-	if (number == 2)
-		CHECK_RC(stoa_segment_shrink(segment, 4096 + 64 * 4096), 0);
-	CHECK_RC(stoa_segment_commit(segment, length), 0);
-	last = (uint64_t *)(void *)((char *)stoa_segment_address(segment) + 4096);
-	*last = number;
-}
-
-static void wait_for_all(unsigned number)
-{
-	const struct stoa_waitable set[] = {
-		{segment, &guarded->mutex, STOA_WAIT_MUTEX, 0},
-		{segment, &guarded->semaphore, STOA_WAIT_SEMAPHORE, 0},
-	};
-	int result;
-
-	if (number == 0) {
-		post_or_take(0);
-		return;
-	}
-	result = stoa_wait_all(set, 2, STOA_FOREVER, NULL);
-	CHECK_INT(result, >=, 0);
-	change(result);
-	CHECK_RC(stoa_mutex_unlock(segment, &guarded->mutex), 0);
 }
 
 /* ---- the killing ---- */
@@ -222,7 +165,7 @@ static void set_up(void)
  */
 static void kill_many(const char *role, void (*turn)(unsigned number), bool lonely)
 {
-	unsigned kills = test_rounds(50, 1000);
+	unsigned kills = KILLS;
 	uint64_t *times = calloc(kills, sizeof(*times)), random = test_seed();
 	struct worker workers[WORKERS];
 	pid_t roles[WORKERS];
@@ -254,6 +197,95 @@ static void kill_many(const char *role, void (*turn)(unsigned number), bool lone
 		  times[kills - 1 - kills / 100] / 1000, times[kills - 1] / 1000);
 	free(times);
 	stoa_segment_close(segment);
+}
+
+#ifdef STOA_MUTANTS
+enum mutant mutant_chosen;
+
+TEST_DEFINE(dead_owners_live, 120, false, "stands still")
+{
+	mutant_chosen = MUTANT_DEAD_OWNERS_LIVE;
+	kill_many("lock holder", hold, false);
+}
+
+TEST_DEFINE(death_not_told, 120, false, "guarded->torn")
+{
+	mutant_chosen = MUTANT_DEATH_NOT_TOLD;
+	kill_many("lock holder", hold, false);
+}
+
+TEST_DEFINE(life_not_linked, 120, false, "worker")
+{
+	mutant_chosen = MUTANT_UNLINKED;
+	kill_many("enroller", enrol, false);
+}
+#else
+static void set_or_wait(unsigned number)
+{
+	if (number == 0)
+		CHECK_RC(stoa_event_set(segment, &guarded->event), 0);
+	else
+		CHECK_INT(stoa_event_wait(segment, &guarded->event, STOA_FOREVER), >=, 0);
+}
+
+/* Roles change with the number, so that each is killed while the others need it: its replacement goes on. */
+static void post_or_take(unsigned number)
+{
+	int result = number == 0 ? stoa_semaphore_post(segment, &guarded->semaphore, 1)
+				 : stoa_semaphore_wait(segment, &guarded->semaphore, STOA_FOREVER);
+
+	if (result != -STOA_EOVERFLOW)
+		CHECK_INT(result, >=, 0);
+	else
+		sched_yield();
+}
+
+static void create_open_close(unsigned number)
+{
+	const struct stoa_segment_options options = {.commit = 4096, .roster_slots = 4};
+	struct stoa_segment *own;
+	int result = number == 0 ? stoa_segment_open(name, NULL, &own)
+				 : stoa_segment_create_or_open(name, 1 << 20, &options, &own);
+
+	if (number == 0 && result == -STOA_ENOENT)
+		return;
+	if (result < 0)
+		test_fail(__FILE__, __LINE__, "create or open: %s", stoa_error_detail());
+	if (stoa_segment_committed(own) < 4096 || stoa_segment_reserve(own) != 1 << 20)
+		test_fail(__FILE__, __LINE__, "an incomplete segment was opened");
+	*(volatile uint64_t *)stoa_segment_address(own) = number;
+	stoa_segment_close(own);
+}
+
+static void commit(unsigned number)
+{
+	static uint64_t length = 4096;
+	volatile uint64_t *last;
+
+	length = length % (UINT64_C(32) << 20) + 64 * 4096;
+	if (number == 2)
+		CHECK_RC(stoa_segment_shrink(segment, 4096 + 64 * 4096), 0);
+	CHECK_RC(stoa_segment_commit(segment, length), 0);
+	last = (uint64_t *)(void *)((char *)stoa_segment_address(segment) + 4096);
+	*last = number;
+}
+
+static void wait_for_all(unsigned number)
+{
+	const struct stoa_waitable set[] = {
+		{segment, &guarded->mutex, STOA_WAIT_MUTEX, 0},
+		{segment, &guarded->semaphore, STOA_WAIT_SEMAPHORE, 0},
+	};
+	int result;
+
+	if (number == 0) {
+		post_or_take(0);
+		return;
+	}
+	result = stoa_wait_all(set, 2, STOA_FOREVER, NULL);
+	CHECK_INT(result, >=, 0);
+	change(result);
+	CHECK_RC(stoa_mutex_unlock(segment, &guarded->mutex), 0);
 }
 
 TEST_TIMEOUT(lock_holders, 120)
@@ -292,3 +324,4 @@ TEST_TIMEOUT(claimers, 120)
 {
 	kill_many("claimer", wait_for_all, true);
 }
+#endif

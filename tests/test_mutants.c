@@ -58,6 +58,7 @@ static void prove(enum mutant mutant, const char *name)
 
 MUST_FIND(dead_owners_live, DEAD_OWNERS_LIVE, "lock", "the mutex stays locked")
 MUST_FIND(life_not_linked, UNLINKED, "lock", "the mutex stays locked")
+MUST_FIND(death_not_told, DEATH_NOT_TOLD, "lock", "the outcome is 'free'")
 MUST_FIND(no_waiters_flag, NO_WAITERS_FLAG, "unlock before sleepers", "a sleeper was not woken")
 MUST_FIND(nothing_pending_at_enrol, NO_PENDING_AT_ENROL, "enrol and lock", "a slot was not recovered")
 MUST_FIND(setter_not_covered, NO_WAKE_COVER, "set before sleepers", "a sleeper was not woken")

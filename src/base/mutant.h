@@ -16,6 +16,8 @@ enum mutant {
 	MUTANT_NO_RELAY_SLEEP,      /* sleepers do not sleep on the relay word */
 	MUTANT_NO_GENERATION_SLEEP, /* sleepers tell a slot's owners by their thread ids only */
 	MUTANT_WAKE_ONE,            /* one sleeper is woken where all should look again */
+	MUTANT_DEATH_NOT_TOLD,      /* a dead owner's lock is handed on as if it had been unlocked */
+	MUTANT_OFFSET_UNCHECKED,    /* an offset from shared memory is believed */
 	MUTANT_CLAIMS_STAY,         /* claims of the dead are not resolved */
 	MUTANT_CLAIMS_GIVEN_BACK,   /* they are given back also when all was decided */
 	MUTANT_NAME_BEFORE_CONTENT, /* a segment gets its name before it is complete */
