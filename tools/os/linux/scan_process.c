@@ -163,7 +163,8 @@ static int scan_maps(const struct process *process)
 	while (!error && (length = getline(&line, &room, maps)) > 0) {
 		if (line[length - 1] == '\n')
 			line[length - 1] = 0;
-		if (parse_map_line(line, &map) && map.inode != 0)
+		/* Inode 0 is memory of the process alone, or the host's first System V segment. */
+		if (parse_map_line(line, &map) && (map.inode != 0 || kind_of_path(map.path) == SCAN_SYSV))
 			error = take_map(process, &map);
 	}
 	if (!error && ferror(maps))
