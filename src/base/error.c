@@ -80,6 +80,9 @@ const char *stoa_version(void)
 	return STOA_VERSION;
 }
 
+#undef error_set /* as analysers see them */
+#undef error_prefix
+
 int error_set(int error, const char *format, ...)
 {
 	int saved = errno;

@@ -104,12 +104,14 @@ static int take(os_handle memory, uint64_t reserve, uint32_t flags, struct os_na
 	struct os_memory_info info;
 	int rc = os_memory_info(memory, &info);
 
-	if (rc == 0)
-		rc = learn_object(memory, &info, reserve, flags, &header);
-	if (rc == 0)
-		rc = segment_attach(memory, &header, may_write(&info, flags), name, ret_segment);
+	if (rc)
+		return rc;
+	rc = learn_object(memory, &info, reserve, flags, &header);
+	if (rc)
+		return rc;
+	rc = segment_attach(memory, &header, may_write(&info, flags), name, ret_segment);
 	/* Memory that others made, without our rules: whoever else holds it may cut it, unless a seal forbids that. */
-	if (rc == 0 && header.flags & STOA_RAW && !name && !(info.seals & OS_SEAL_SHRINK))
+	if (!rc && header.flags & STOA_RAW && !name && !(info.seals & OS_SEAL_SHRINK))
 		(*ret_segment)->can_be_cut = true;
 	return rc;
 }
@@ -127,7 +129,7 @@ int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, const struct 
 				 "a descriptor, a place for the handle, at most 2^40 bytes; flags %" PRIx32,
 				 flags & ~known);
 	rc = take(descriptor, reserve, flags, NULL, &segment);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = os_handle_keep(descriptor);
 	if (rc < 0) {
