@@ -311,7 +311,7 @@ static void fight(int memory)
 }
 
 #ifdef STOA_MUTANTS
-enum mutant mutant_chosen = MUTANT_OFFSET_UNCHECKED;
+unsigned mutants_chosen = MUTANT_BIT(MUTANT_OFFSET_UNCHECKED);
 
 TEST_DEFINE(offset_unchecked, 120, false, "test_join(fighter) == -SIGKILL")
 #else

@@ -200,23 +200,23 @@ static void kill_many(const char *role, void (*turn)(unsigned number), bool lone
 }
 
 #ifdef STOA_MUTANTS
-enum mutant mutant_chosen;
+unsigned mutants_chosen;
 
 TEST_DEFINE(dead_owners_live, 120, false, "stands still")
 {
-	mutant_chosen = MUTANT_DEAD_OWNERS_LIVE;
+	mutants_chosen = MUTANT_BIT(MUTANT_DEAD_OWNERS_LIVE);
 	kill_many("lock holder", hold, false);
 }
 
 TEST_DEFINE(death_not_told, 120, false, "guarded->torn")
 {
-	mutant_chosen = MUTANT_DEATH_NOT_TOLD;
+	mutants_chosen = MUTANT_BIT(MUTANT_DEATH_NOT_TOLD);
 	kill_many("lock holder", hold, false);
 }
 
 TEST_DEFINE(life_not_linked, 120, false, "worker")
 {
-	mutant_chosen = MUTANT_UNLINKED;
+	mutants_chosen = MUTANT_BIT(MUTANT_UNLINKED);
 	kill_many("enroller", enrol, false);
 }
 #else

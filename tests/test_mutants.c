@@ -11,7 +11,7 @@
 #include <base/mutant.h>
 #include <death/death.h>
 
-enum mutant mutant_chosen;
+unsigned mutants_chosen;
 
 static const struct step_operation *find(const char *name)
 {
@@ -42,7 +42,7 @@ static void prove(enum mutant mutant, const char *name)
 	if (step_unavailable())
 		SKIP("%s", step_unavailable());
 	snprintf(directory, sizeof(directory), "/dev/shm/stoa.%u", (unsigned)geteuid());
-	mutant_chosen = mutant;
+	mutants_chosen = MUTANT_BIT(mutant);
 	step_prove(operation, &settings, &report);
 	step_print(operation, &report);
 	if (report.failures)

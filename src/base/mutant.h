@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Safeguards that a build for tests (STOA_MUTANTS) can take out, one at a time: the tests of death must fail then, or they
- * prove nothing. In every other build MUTANT() is 0 and leaves no trace. Uses nothing.
+ * Safeguards that a build for tests (STOA_MUTANTS) can take out: the tests of death must fail then, or they prove nothing. Mostly
+ * one at a time; two where each repairs the other's loss. In every other build MUTANT() is 0 and leaves no trace. Uses nothing.
  */
 #ifndef BASE_MUTANT_H
 #define BASE_MUTANT_H
 
 enum mutant {
-	MUTANT_NONE,
 	MUTANT_DEAD_OWNERS_LIVE,    /* who is dead is taken for alive */
 	MUTANT_NO_WAITERS_FLAG,     /* sleepers do not tell the owner's life word that they are there */
 	MUTANT_NO_PENDING_AT_ENROL, /* between naming a thread in its life word and linking it, nothing covers the word */
@@ -26,8 +25,9 @@ enum mutant {
 };
 
 #ifdef STOA_MUTANTS
-extern enum mutant mutant_chosen; /* defined, and set before the library is used, by the test program */
-#define MUTANT(name) (mutant_chosen == MUTANT_##name)
+extern unsigned mutants_chosen; /* defined, and set before the library is used, by the test program */
+#define MUTANT_BIT(mutant) (1u << (mutant))
+#define MUTANT(name) ((mutants_chosen & MUTANT_BIT(MUTANT_##name)) != 0)
 #else
 #define MUTANT(name) 0
 #endif
