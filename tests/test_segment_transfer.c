@@ -388,6 +388,120 @@ TEST(memory_that_a_stranger_could_cut_is_refused)
 	CHECK_EQ(test_join(role), 0);
 }
 
+/* ---- what is not handed to a stranger ---- */
+
+static void be_a_stranger_who_reads(void *argument)
+{
+	const unsigned *count = argument;
+	struct stoa_segment *segment;
+
+	other_end = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	become_nobody();
+	CHECK_SYS(connect(other_end, (struct sockaddr *)&listener, listener_length));
+	for (unsigned i = 0; i < *count; i++) {
+		segment = receive(0);
+		expect_reader(segment);
+		CHECK_EQ(reopen(segment, O_RDWR), -1);
+		CHECK_EQ(errno, EACCES);
+		stoa_segment_close(segment);
+	}
+	segment = receive(0); /* sealed, to be written; nothing else came in between */
+	bytes_of(segment)[1] = 9;
+	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
+	stoa_segment_close(segment);
+}
+
+static int accept_a_stranger(unsigned *reads, pid_t *ret_role)
+{
+	int server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), client;
+	struct sockaddr any = {.sa_family = AF_UNIX};
+
+	CHECK_SYS(bind(server, &any, sizeof(sa_family_t)));
+	CHECK_SYS(listen(server, 1));
+	CHECK_SYS(getsockname(server, (struct sockaddr *)&listener, &listener_length));
+	*ret_role = test_role(be_a_stranger_who_reads, reads);
+	client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	CHECK_SYS(client);
+	close(server);
+	return client;
+}
+
+/* Named, of a file, shrinkable, and foreign memory without a seal: all that a writer could cut. */
+static unsigned make_what_can_be_cut(struct stoa_segment **segments)
+{
+	struct stoa_segment_options options = {.commit = PAGE}, create = {.commit = PAGE, .flags = STOA_FILE_CREATE};
+	int descriptor = memfd_create("stoa-foreign", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/file", test_dir());
+	CHECK_SYS(fchmod(descriptor, 0600));
+	CHECK_RC(stoa_segment_create(test_name("mine"), GIB, &options, &segments[0]), 0);
+	CHECK_RC(stoa_segment_file(path, GIB, &create, &segments[1]), 0);
+	options.flags = STOA_SHRINKABLE;
+	CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segments[2]), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, GIB, NULL, &segments[3]), 0);
+	CHECK_RC(stoa_segment_commit(segments[3], PAGE), 0);
+	for (unsigned i = 0; i < 4; i++)
+		bytes_of(segments[i])[0] = 1;
+	return 4;
+}
+
+TEST(what_a_stranger_could_cut_is_sent_to_be_read_only)
+{
+	struct stoa_segment *segments[4], *sealed;
+	unsigned count;
+	pid_t role;
+	int client;
+
+	need_root("another user");
+	count = make_what_can_be_cut(segments);
+	client = accept_a_stranger(&count, &role);
+	for (unsigned i = 0; i < count; i++) {
+		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ | STOA_WRITE, client), -STOA_ERIGHTS);
+		check_detail("65534");
+		check_detail("read-only");
+		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ, client), 0);
+	}
+	sealed = make(PAGE);
+	CHECK_RC(stoa_segment_send_with_socket(sealed, STOA_READ | STOA_WRITE, client), 0);
+	CHECK_EQ(test_join(role), 0);
+	CHECK_EQ(bytes_of(sealed)[1], 9);
+	close(client);
+	stoa_segment_close(sealed);
+	for (unsigned i = 0; i < count; i++)
+		stoa_segment_close(segments[i]);
+}
+
+/* A datagram socket that was connected to an address has nobody's user at its other end. */
+TEST(who_is_not_known_is_a_stranger)
+{
+	int ends[2] = {socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+	struct sockaddr any = {.sa_family = AF_UNIX};
+	struct stoa_segment *segments[4], *received;
+	unsigned count = make_what_can_be_cut(segments);
+
+	CHECK_SYS(bind(ends[0], &any, sizeof(sa_family_t)));
+	CHECK_SYS(getsockname(ends[0], (struct sockaddr *)&listener, &listener_length));
+	CHECK_SYS(connect(ends[1], (struct sockaddr *)&listener, listener_length));
+	for (unsigned i = 0; i < count; i++) {
+		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ | STOA_WRITE, ends[1]), -STOA_ERIGHTS);
+		check_detail("does not tell");
+	}
+	close(ends[0]);
+	close(ends[1]);
+	/* Of a pair it is who made it: ourselves. */
+	socket_pair(SOCK_DGRAM, ends);
+	for (unsigned i = 0; i < count; i++) {
+		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ | STOA_WRITE, ends[0]), 0);
+		received = receive(geteuid());
+		CHECK_EQ(touch(bytes_of(received)), 0);
+		stoa_segment_close(received);
+		stoa_segment_close(segments[i]);
+	}
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* ---- descriptors ---- */
 
 TEST(descriptors_given_and_taken)

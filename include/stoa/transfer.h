@@ -16,8 +16,9 @@ extern "C" {
 
 /*
  * A new descriptor for the segment: the caller owns it, close-on-exec. `access` is STOA_READ|STOA_WRITE or STOA_READ. A read-only
- * one cannot be widened by another user (reopen, map, mprotect and truncate are refused); against the same user add
- * STOA_SEAL_FUTURE_WRITE. EINVAL, ERIGHTS, ELIMIT, EACCES (STOA_READ of writable memory that belongs to another user, as what was
+ * one cannot be widened by another user (reopen, map, mprotect and truncate are refused), but where a file's own mode lets that user
+ * write; against the same user add STOA_SEAL_FUTURE_WRITE. A writable one of memory that is not sealed against cutting must
+ * not come to another user: who can write it can cut it, and make any touch fault. EINVAL, ERIGHTS, ELIMIT, EACCES (STOA_READ of writable memory that belongs to another user, as what was
  * granted or what one made before giving up a user id).
  */
 STOA_API int stoa_segment_dup_descriptor(const struct stoa_segment *segment, uint32_t access, int *ret_descriptor);
@@ -32,7 +33,9 @@ STOA_API int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, cons
 
 /*
  * Send the segment over a connected Unix socket (stream or seqpacket), as one message with one descriptor; blocks as the
- * socket does. `socket` is borrowed. EINVAL, ERIGHTS, ECLOSED, ESYSTEM.
+ * socket does. `socket` is borrowed. To another user (root excepted) only memory sealed against cutting is sent with STOA_WRITE:
+ * unnamed segments that are not shrinkable; named ones and files go with STOA_READ, else ERIGHTS. Whose the other end is, the
+ * kernel tells (SO_PEERCRED): who connected, or who listened, or who made the pair. EINVAL, ERIGHTS, ECLOSED, ESYSTEM.
  */
 STOA_API int stoa_segment_send_with_socket(const struct stoa_segment *segment, uint32_t access, int socket);
 

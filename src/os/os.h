@@ -377,6 +377,12 @@ int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed
 int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender);
 #define OS_SENDER_UNKNOWN UINT32_MAX
 
+/*
+ * The user at the other end of a connected local socket, as the system noted it when the two were connected; of a pair, who
+ * made it. OS_SENDER_UNKNOWN where it does not tell.
+ */
+int os_socket_peer(os_handle socket, uint32_t *ret_user);
+
 /* What the memory functions have found on this system. */
 struct os_memory_capabilities {
 	bool noexec_seal;     /* unnamed memory is sealed against execution */

@@ -141,6 +141,30 @@ int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, const struct 
 	return 0;
 }
 
+/*
+ * Who may write what is not sealed may also cut it, and with that kill whoever touches it: only ourselves and root, who can
+ * anyway. One that the system does not name is a stranger.
+ */
+static int check_receiver(os_handle memory, int socket)
+{
+	uint32_t peer;
+	int rc;
+
+	if (os_memory_seals(memory) & OS_SEAL_SHRINK)
+		return 0;
+	rc = os_socket_peer(socket, &peer);
+	if (rc < 0 || peer == 0 || peer == os_user_id())
+		return rc;
+	if (peer == OS_SENDER_UNKNOWN)
+		return error_set(-STOA_ERIGHTS,
+				 "who could write this memory could also cut it, and the socket does not tell whose "
+				 "its other end is: send it read-only, or use an unnamed segment");
+	return error_set(-STOA_ERIGHTS,
+			 "user id %" PRIu32 " at the other end could cut this memory if it could write it: send it "
+			 "read-only, or use an unnamed segment that is not shrinkable",
+			 peer);
+}
+
 int stoa_segment_send_with_socket(const struct stoa_segment *segment, uint32_t access, int socket)
 {
 	struct message message = {.version = MESSAGE_VERSION};
@@ -151,7 +175,10 @@ int stoa_segment_send_with_socket(const struct stoa_segment *segment, uint32_t a
 	memcpy(message.magic, message_magic, sizeof(message_magic));
 	message.flags = segment->flags & MESSAGE_FLAGS;
 	message.reserve = segment->flags & STOA_RAW ? segment->reserve : 0;
-	rc = os_send(socket, &message, sizeof(message), descriptor);
+	if (access & STOA_WRITE)
+		rc = check_receiver(segment->memory, socket);
+	if (rc == 0)
+		rc = os_send(socket, &message, sizeof(message), descriptor);
 	os_handle_close(descriptor);
 	return rc;
 }

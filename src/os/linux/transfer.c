@@ -102,13 +102,16 @@ static unsigned collect(struct msghdr *message, int *fds, uint32_t *sender)
 	return count;
 }
 
-static uint32_t peer_of(int socket)
+int os_socket_peer(os_handle socket, uint32_t *ret_user)
 {
 	struct ucred who;
 	socklen_t size = sizeof(who);
 
+	if (SYS(getsockopt, sys_fd(socket), SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
+		return socket_failed("asking who is at the other end");
 	/* (uid_t)-1 is what a socket without a peer says. */
-	return SYS(getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 ? OS_SENDER_UNKNOWN : who.uid;
+	*ret_user = who.uid;
+	return 0;
 }
 
 static int receive_rest(int socket, char *bytes, size_t length)
@@ -176,7 +179,9 @@ int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_pass
 			close(fds[--count]);
 		return rc;
 	}
+	if (sender == OS_SENDER_UNKNOWN)
+		(void)os_socket_peer(socket, &sender);
 	*ret_passed = fds[0];
-	*ret_sender = sender == OS_SENDER_UNKNOWN ? peer_of(sys_fd(socket)) : sender;
+	*ret_sender = sender;
 	return 0;
 }
