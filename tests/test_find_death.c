@@ -193,6 +193,7 @@ TEST_TIMEOUT(killed_clients_take_their_servers_along, 120)
 	static const int signals[] = {SIGKILL, SIGKILL, SIGINT, SIGTERM};
 	uint64_t random = test_seed();
 	unsigned orphans = 0;
+	uint64_t longest = 0;
 	pid_t client = 0;
 	char user[32];
 	uint64_t time;
@@ -200,14 +201,22 @@ TEST_TIMEOUT(killed_clients_take_their_servers_along, 120)
 	make_middling_tree(&random);
 	time = typical_time();
 	for (unsigned i = 0; i < rounds(); i++) {
-		client = STOA_FIND("a", tree_path(), "-0", "--jobs", "3");
+		pid_t servers[8];
+		unsigned count;
+		uint64_t start;
 
+		client = STOA_FIND("a", tree_path(), "-0", "--jobs", "3");
 		sleep_for(test_random(&random) % time);
+		count = servers_of(client, servers, 8);
 		kill(client, signals[test_random(&random) % CC_COUNT(signals)]);
+		start = now();
 		await_end(client);
 		orphans += await_orphans();
+		longest = now() - start > longest ? now() - start : longest;
+		for (unsigned k = 0; k < count; k++)
+			CHECK(kill(servers[k], 0) != 0 && errno == ESRCH);
 	}
-	test_note("%u servers were orphaned", orphans);
+	test_note("%u servers were orphaned; all had ended within %u ms", orphans, (unsigned)(longest / 1000000));
 	CHECK_INT(orphans, >=, rounds() / 2);
 	/* No memory of the last one is left, with a name or without. */
 	snprintf(user, sizeof(user), " %d stoa", (int)client);
@@ -247,33 +256,82 @@ static struct text read_to_end(int pipe)
 	return text;
 }
 
-/* Its output goes to a pipe that nobody reads, so that it cannot have finished when it is stopped. */
+/* A search whose output goes to a pipe that nobody reads yet, so that it cannot have finished when it is stopped. */
+struct stuck {
+	pid_t client;
+	int pipe;
+	unsigned count;
+	pid_t servers[64];
+};
+
+/* Stop the client when it has started `jobs` servers. */
+static void start_stuck(const char *jobs, const char *patience, struct stuck *ret_stuck)
+{
+	struct stuck *stuck = ret_stuck;
+	unsigned want = (unsigned)atoi(jobs);
+
+	CHECK_SYS(mkfifo(file_path("a.out"), 0600));
+	stuck->pipe = open(file_path("a.out"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	CHECK_SYS(stuck->pipe);
+	stuck->client = STOA_FIND("a", tree_path(), "-0", "--jobs", jobs, "--patience", patience, "--stats");
+	while ((stuck->count = servers_of(stuck->client, stuck->servers, 64)) < want)
+		sleep_for(100000);
+	kill(stuck->client, SIGSTOP);
+}
+
+static void await_servers(const struct stuck *stuck)
+{
+	for (unsigned i = 0; i < stuck->count; i++)
+		await_zombie(stuck->servers[i]);
+}
+
+/* Let it go on, read what it prints, and see that it is all there. */
+static void finish_stuck(struct stuck *stuck, struct text want)
+{
+	struct text got;
+	int status;
+
+	kill(stuck->client, SIGCONT);
+	got = read_to_end(stuck->pipe);
+	status = await_end(stuck->client);
+	if (status != 0)
+		test_fail(__FILE__, __LINE__, "status %d: %.800s", status, read_file(file_path("a.err")).bytes);
+	check_same("after a stop", sorted(got, 0), want);
+	CHECK_SYS(unlink(file_path("a.out")));
+}
+
 TEST_TIMEOUT(servers_leave_a_stuck_client_and_come_back, 60)
 {
+	static const char *const jobs[] = {"3", "40"};
 	uint64_t random = test_seed();
+	struct stuck stuck;
 	struct text want;
-	pid_t client;
-	pid_t servers[8];
-	unsigned count;
-	int pipe;
 
 	make_middling_tree(&random);
 	want = wanted(tree_path());
-	CHECK_SYS(mkfifo(file_path("a.out"), 0600));
-	pipe = open(file_path("a.out"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	CHECK_SYS(pipe);
-	client = STOA_FIND("a", tree_path(), "-0", "--jobs", "3", "--patience", "500ms", "--stats");
-	while (servers_of(client, servers, 8) == 0)
-		sleep_for(100000);
-	kill(client, SIGSTOP);
-	count = servers_of(client, servers, 8);
-	for (unsigned i = 0; i < count; i++)
-		await_zombie(servers[i]);
-	CHECK_INT(count, >, 0);
-	kill(client, SIGCONT);
-	check_same("after a stop", sorted(read_to_end(pipe), 0), want);
-	CHECK_EQ(await_end(client), 0);
-	CHECK_HAS(read_file(file_path("a.err")).bytes, "left while the client was stuck");
+	for (size_t i = 0; i < CC_COUNT(jobs); i++) {
+		start_stuck(jobs[i], "500ms", &stuck);
+		await_servers(&stuck);
+		finish_stuck(&stuck, copy_of(want));
+		CHECK_HAS(read_file(file_path("a.err")).bytes, "left while the client was stuck");
+	}
+}
+
+/* More at a time than the client would start one after the other without any progress. */
+TEST_TIMEOUT(many_servers_killed_at_once_are_replaced, 60)
+{
+	uint64_t random = test_seed();
+	struct stuck stuck;
+	struct text want;
+
+	make_middling_tree(&random);
+	want = wanted(tree_path());
+	start_stuck("64", "5s", &stuck);
+	for (unsigned i = 0; i < stuck.count; i++)
+		kill(stuck.servers[i], SIGKILL);
+	await_servers(&stuck);
+	finish_stuck(&stuck, want);
+	CHECK_EQ(count_words(read_file(file_path("a.err")).bytes, "was ended by a signal"), 64);
 }
 
 TEST_TIMEOUT(a_reader_that_goes_away_ends_all, 60)

@@ -17,8 +17,8 @@
 #include "os/process.h"
 #include "tool.h"
 
-#define GROUP (STOA_WAIT_MAX - 1)      /* processes watched in one wait, beside the news */
-#define FRUITLESS 16                   /* servers that may die in a row without any progress */
+#define GROUP (STOA_WAIT_MAX - 1) /* processes watched in one wait, beside the news */
+#define FRUITLESS 16              /* servers that may die, each started after the one before, without any progress */
 #define LAST_WAIT UINT64_C(5000000000) /* for servers that should end, before they are killed */
 #define ROTATE UINT64_C(100000000)     /* one group of processes, when there are several */
 #define FLUSH UINT64_C(100000000)      /* nanoseconds between writes while there is little to write */
@@ -49,8 +49,9 @@ struct client {
 	struct find_text prefix;    /* DIR with a '/' */
 	uint64_t beaten;            /* when the beat was last moved */
 	uint64_t flushed;
-	uint64_t progress; /* `acknowledged` when a server last died */
-	unsigned fruitless;
+	uint64_t progress;  /* `acknowledged` when a server last died */
+	unsigned fruitless; /* deaths since then that count */
+	uint32_t counted;   /* number of the newest server at the last of them */
 	unsigned group;
 	uint64_t killed_at; /* when a server was killed as the user asked; 0: not yet */
 };
@@ -315,11 +316,29 @@ static void describe_end(struct client *client, const struct process_end *end, c
 			  peer->id, end->code, requeued->directories);
 }
 
+/*
+ * Whether replacing servers leads nowhere. However many run at a time, their deaths at a time count once: only a server that was started
+ * after the last death that counted, or the last progress, has had its chance. Who left because the client was stuck is no failure.
+ */
+static bool is_hopeless(struct client *client, uint32_t number, bool impatient)
+{
+	if (client->acknowledged != client->progress) {
+		client->progress = client->acknowledged;
+		client->fruitless = 0;
+		client->counted = client->report.started;
+	} else if (!impatient && number > client->counted) {
+		client->fruitless++;
+		client->counted = client->report.started;
+	}
+	return client->fruitless >= FRUITLESS;
+}
+
 /* What server `i` had claimed is for others now; a new one takes its place if there is anything left to do. */
 static int replace(struct client *client, unsigned i, const struct process_end *end)
 {
 	struct peer *peer = &client->peers[i];
 	struct find_requeued requeued;
+	bool impatient = !end->killed && end->code == FIND_EXIT_PATIENCE;
 	int result = lock(client, &client->area.shared->mutex);
 
 	if (result < 0)
@@ -329,7 +348,7 @@ static int replace(struct client *client, unsigned i, const struct process_end *
 	unlock(client, &client->area.shared->mutex);
 	client->report.redone += requeued.directories;
 	client->report.redone_spread += requeued.spread;
-	if (!end->killed && end->code == FIND_EXIT_PATIENCE)
+	if (impatient)
 		client->report.impatient++;
 	else
 		describe_end(client, end, peer, &requeued);
@@ -338,9 +357,7 @@ static int replace(struct client *client, unsigned i, const struct process_end *
 	result = wake_all(client);
 	if (result < 0 || client->acknowledged == client->total)
 		return result;
-	client->fruitless = client->acknowledged == client->progress ? client->fruitless + 1 : 0;
-	client->progress = client->acknowledged;
-	if (client->fruitless < FRUITLESS)
+	if (!is_hopeless(client, peer->number, impatient))
 		return start_server(client, i);
 	tool_fail("find: %d servers in a row ended without finishing a single directory", FRUITLESS);
 	return -STOA_ESYSTEM;
