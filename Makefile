@@ -1,6 +1,7 @@
 # The front door: every word here is one command on a fresh machine. The build itself is Meson's.
 BUILD ?= build
-.PHONY: help run test build bench check soak install deps deps-check clean
+PREFIX ?= /usr/local
+.PHONY: help run test build bench check soak install deps deps-test deps-check clean
 
 help:
 	@echo 'make run      build, then show stoa on real input: a search of /usr'
@@ -16,6 +17,9 @@ help:
 deps:
 	@scripts/deps build
 
+deps-test:
+	@scripts/deps test
+
 deps-check:
 	@scripts/deps check
 
@@ -26,10 +30,10 @@ build: deps
 run: build
 	@scripts/run $(BUILD)
 
-test: build
+test: deps-test build
 	@scripts/test $(BUILD)
 
-soak: build
+soak: deps-test build
 	@STOA_SOAK=1 scripts/test $(BUILD)
 
 bench: build
@@ -39,7 +43,8 @@ check: deps-check
 	@scripts/check
 
 install: build
-	@$(if $(PREFIX),meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD))
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja -C $(BUILD)
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:

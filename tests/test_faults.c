@@ -267,7 +267,7 @@ TEST_TIMEOUT(every_call_fails_in_every_function, 120)
 	TEST_LEAKS_OK("this test looks for them itself, and munmap() fails as well");
 	set_up(&run);
 	functions = try_table(segment_cases, &run, &coverage) + try_table(sync_cases, &run, &coverage);
-	test_note(
+	test_figure(
 		"%u pairs of a system call and a function covered, %u functions, %u faults injected, %u of them reported",
 		coverage.pairs, functions, coverage.runs, coverage.failures);
 	CHECK_INT(coverage.pairs, >, 50);
@@ -346,7 +346,7 @@ TEST(first_use_in_a_process)
 		failed += WEXITSTATUS(status) == FIRST_FAILED;
 		wrong += WEXITSTATUS(status) == FIRST_WRONG;
 	} while (atomic_load(hit));
-	test_note("%" PRIu64 " calls failed in turn, %u of them reported", nth - 1, failed);
+	test_figure("%" PRIu64 " calls failed in turn, %u of them reported", nth - 1, failed);
 	CHECK_EQ(wrong, 0);
 	CHECK_INT(failed, >, 5);
 }

@@ -126,7 +126,7 @@ TEST_TIMEOUT(killed_servers_lose_and_double_nothing, 120)
 	for (unsigned i = 0; i < rounds(); i++)
 		noticed += search_with_deaths(want, time, 1 + (unsigned)(test_random(&random) % 3), &random);
 	await_orphans(); /* children of killed servers, where a sanitizer makes some */
-	test_note("%u servers killed in %u searches", noticed, rounds());
+	test_figure("%u servers killed in %u searches", noticed, rounds());
 	CHECK_INT(noticed, >=, rounds() / 10);
 }
 
@@ -216,7 +216,7 @@ TEST_TIMEOUT(killed_clients_take_their_servers_along, 120)
 		for (unsigned k = 0; k < count; k++)
 			CHECK(kill(servers[k], 0) != 0 && errno == ESRCH);
 	}
-	test_note("%u servers were orphaned; all had ended within %u ms", orphans, (unsigned)(longest / 1000000));
+	test_figure("%u servers were orphaned; all had ended within %u ms", orphans, (unsigned)(longest / 1000000));
 	CHECK_INT(orphans, >=, rounds() / 2);
 	/* No memory of the last one is left, with a name or without. */
 	snprintf(user, sizeof(user), " %d stoa", (int)client);

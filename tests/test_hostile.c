@@ -332,8 +332,8 @@ TEST_TIMEOUT(random_bytes_over_everything, 120)
 	}
 	atomic_store(&board->stop, 1);
 	CHECK_EQ(test_join(enemy), 0);
-	test_note("%u victims made %" PRIu64 " calls, %" PRIu64 " of them refused, under %" PRIu64 " hostile writes",
-		  rounds, turns, atomic_load(&board->errors), atomic_load(&board->writes));
+	test_figure("%u victims made %" PRIu64 " calls, %" PRIu64 " of them refused, under %" PRIu64 " hostile writes",
+		    rounds, turns, atomic_load(&board->errors), atomic_load(&board->writes));
 	CHECK_SYS(close(memory));
 	stoa_segment_close(attacked);
 	stoa_segment_close(unrelated);

@@ -58,15 +58,30 @@ void test_leaks_ok(const char *reason)
 
 /* ---- surroundings ---- */
 
+static void print_line(const char *before, const char *format, va_list arguments)
+{
+	fputs(before, stdout);
+	vprintf(format, arguments);
+	printf("\n");
+	fflush(stdout);
+}
+
 void test_note(const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	vprintf(format, arguments);
+	print_line("", format, arguments);
 	va_end(arguments);
-	printf("\n");
-	fflush(stdout);
+}
+
+void test_figure(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_line("= ", format, arguments);
+	va_end(arguments);
 }
 
 const char *test_name(const char *suffix)

@@ -83,6 +83,7 @@ uint64_t test_seed(void);                  /* printed; STOA_SEED repeats a run *
 uint64_t test_random(uint64_t *state);     /* next number; start with a seed */
 unsigned test_rounds(unsigned few, unsigned soak); /* few, or soak with STOA_SOAK=1 */
 void test_note(const char *format, ...) CC_PRINTF(1, 2);
+void test_figure(const char *format, ...) CC_PRINTF(1, 2); /* a note that is shown also of a test that passes */
 bool test_roles_are_threads(void);
 
 /* ---- roles ---- */

@@ -579,7 +579,8 @@ bool step_prove(const struct step_operation *operation, const struct step_settin
 
 void step_print(const struct step_operation *operation, const struct step_report *report)
 {
-	printf("# %-28s %6u instructions, %4u interesting (%u shared, %u names, %u robust list, %u system calls): "
+	/* "= ": as test_figure() */
+	printf("= %-28s %6u instructions, %4u interesting (%u shared, %u names, %u robust list, %u system calls): "
 	       "%u kill points%s + %u inside calls, %.1f s;",
 	       operation->name, report->instructions, report->interesting, report->shared_changes, report->name_changes,
 	       report->robust_changes, report->system_calls, report->kills, report->every ? " (every instruction)" : "",
