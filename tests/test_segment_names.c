@@ -6,7 +6,9 @@
 #include <segment/common.h>
 
 #include <os/linux/places.h>
+#include <pthread.h>
 #include <sys/file.h>
+#include <time.h>
 
 static char *place_file(const char *name, const char *suffix)
 {
@@ -56,6 +58,54 @@ TEST(a_name_lives_while_it_is_used)
 	stoa_segment_close(second);
 	CHECK(!exists(name));
 	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
+}
+
+/* The process is a zombie to /proc/self, though it lives on in its other threads. */
+static void await_end_of_main_thread(void)
+{
+	const struct timespec moment = {0, 1000000};
+	char line[512] = "";
+
+	while (!strstr(line, ") Z ")) {
+		FILE *file = fopen("/proc/self/stat", "re");
+
+		CHECK(file && fgets(line, sizeof(line), file));
+		fclose(file);
+		nanosleep(&moment, NULL);
+	}
+}
+
+static void *use_names(void *name)
+{
+	struct stoa_segment *first, *second;
+	struct os_name *use;
+	int descriptor;
+
+	await_end_of_main_thread();
+	first = make(name, 0);
+	CHECK_RC(stoa_segment_commit(first, PAGE), 0);
+	CHECK_RC(stoa_segment_open(name, NULL, &second), 0);
+	CHECK_RC(stoa_segment_dup_descriptor(second, STOA_READ, &descriptor), 0);
+	CHECK_SYS(close(descriptor));
+	CHECK_RC(os_name_adopt(os_name_handle(first->name), &use), 0);
+	os_name_disown(use);
+	stoa_segment_close(second);
+	stoa_segment_close(first);
+	CHECK(!exists(name));
+	_exit(7);
+}
+
+static void end_the_main_thread(void *name)
+{
+	pthread_t thread;
+
+	CHECK_EQ(pthread_create(&thread, NULL, use_names, name), 0);
+	pthread_exit(NULL);
+}
+
+TEST(names_work_without_the_main_thread)
+{
+	CHECK_EQ(test_join(test_role(end_the_main_thread, (void *)(uintptr_t)test_name("n"))), 7);
 }
 
 TEST(a_raw_name_keeps_its_reserve)

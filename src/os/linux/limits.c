@@ -174,7 +174,7 @@ static void look(struct limits_room *ret_room)
 	uint64_t swap;
 
 	limits_host_room("/proc/meminfo", ret_room, &swap);
-	limits_group_room("/proc/self/cgroup", "/sys/fs/cgroup", swap, &group);
+	limits_group_room("/proc/thread-self/cgroup", "/sys/fs/cgroup", swap, &group);
 	if (group.bytes < ret_room->bytes)
 		*ret_room = group;
 }

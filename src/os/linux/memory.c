@@ -201,7 +201,7 @@ int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
 	if (writable == ((mode & O_ACCMODE) == O_RDWR)) {
 		fd = SYS(fcntl, sys_fd(memory), F_DUPFD_CLOEXEC, 3);
 	} else {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", sys_fd(memory));
+		snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", sys_fd(memory));
 		fd = SYS(open, path, O_RDONLY | O_CLOEXEC);
 	}
 	if (fd < 0)

@@ -278,7 +278,8 @@ static int give_name(const struct place *place, int lock, os_handle memory, cons
 		rc = os_memory_write(lock, 0, record, record_length);
 	if (rc < 0)
 		return rc;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", sys_fd(memory));
+	/* Not /proc/self: that is the main thread, which may have ended. */
+	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", sys_fd(memory));
 	if (SYS(linkat, AT_FDCWD, path, place->directory, place->object, AT_SYMLINK_FOLLOW) == 0)
 		return 0;
 	if (errno == ENOENT)
@@ -556,7 +557,7 @@ int os_name_adopt(os_handle handle, struct os_name **ret_name)
 		*ret_name = NULL;
 		return 0;
 	}
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", sys_fd(handle));
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", sys_fd(handle));
 	length = SYS(readlink, link, path, sizeof(path) - 1);
 	if (length < 0)
 		return sys_failed("asking for the name of an inherited segment");
