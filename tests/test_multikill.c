@@ -38,6 +38,7 @@ static struct stoa_mutex *mutex;
 static struct stoa_event *event;
 static struct stoa_semaphore *semaphore;
 static struct reports *reports;
+static uint32_t rescues; /* of the survivors of all rounds */
 
 static void set_up(void)
 {
@@ -159,6 +160,7 @@ static void expect_done(uint32_t count, unsigned round)
 			  atomic_load(&reports->done), count, round);
 	if (os_capabilities()->relays_wakes && atomic_load(&reports->rescued))
 		test_fail(__FILE__, __LINE__, LOST " and found by the periodic re-check, round %u", round);
+	rescues += atomic_load(&reports->rescued);
 }
 
 static void disperse(struct crowd *crowd)
@@ -425,6 +427,14 @@ MUST_LOSE(no_relay_at_death, NO_RELAY_SLEEP, owner_and_first_waiters(rounds, 1))
 MUST_LOSE(one_woken_at_unlock, WAKE_ONE_UNCOVERED, waiters_at_unlock(rounds, 1))
 MUST_LOSE(one_woken_at_post, WAKE_ONE_UNCOVERED, takers_at_post(rounds, 1))
 MUST_LOSE(namesake_not_told_apart, NO_GENERATION_SLEEP, namesake(rounds))
+
+/* The same loss, in a library that knows of it: it looks again, and counts what that rescued. */
+TEST_TIMEOUT(uncovered_waiters_look_again, 120)
+{
+	mutants_chosen = NO_WAKE_COVER | MUTANT_BIT(MUTANT_NO_RELAY);
+	owner_and_first_waiters(20, 1);
+	CHECK_INT(rescues, >, 0);
+}
 #else
 #define TEST_OF(name, call)                                    \
 	TEST_TIMEOUT(name, 120)                                \

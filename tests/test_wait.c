@@ -3,9 +3,13 @@
 #include <base/signal.h>
 #include <sync/board.h>
 
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -285,11 +289,84 @@ TEST(a_wait_across_segments_takes_no_wake_that_it_cannot_pass_on)
 	CHECK_EQ(roster_look(other, *(uint64_t *)stoa_segment_address(other) & ~MUTEX_WAITERS, false, &sight), 1);
 	CHECK_EQ(wake_one(os_low_half(sight.life)), 0);
 	test_await_sleep(waiter);
-	CHECK_EQ(wake_one(roster_relay(first)), 1);
+	if (os_capabilities()->waits_on_many)
+		CHECK_EQ(wake_one(roster_relay(first)), 1);
 	test_kill(owner);
 	CHECK_EQ(test_join(waiter), 0);
 	stoa_segment_close(other);
 	tear_down();
+}
+
+/* ---- what a system may lack: this file is also built for a library that is told so ---- */
+
+#define KILL_IF(what) \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (what), 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+
+/* The next wake system call kills. */
+static void set_without_waking(void *argument)
+{
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_futex, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		KILL_IF(FUTEX_WAKE),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {CC_COUNT(steps), steps};
+	struct rlimit no_core = {0, 0};
+
+	(void)argument;
+	CHECK_SYS(setrlimit(RLIMIT_CORE, &no_core));
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		SKIP("system calls cannot be filtered: %s", strerror(errno));
+	stoa_event_set(segment, &board->event);
+	stoa_event_set(segment, &board->reply);
+}
+
+/* How many of the sleeper's wake-ups came from looking again: none where the system relays, whoever dies. */
+static void check_rescues(pid_t sleeper)
+{
+	CHECK_EQ(test_join(test_role(set_without_waking, NULL)), -SIGSYS);
+	CHECK_EQ(test_join(sleeper), 0);
+	if (os_capabilities()->waits_on_many)
+		CHECK_EQ(board->plain, os_capabilities()->relays_wakes ? 0 : 1);
+}
+
+static void wait_and_tell(void *argument)
+{
+	struct stoa_wait_stat stat;
+
+	(void)argument;
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_FOREVER), 0);
+	stoa_wait_stat(&stat);
+	board->plain = stat.rescues;
+}
+
+static void wait_for_both_and_tell(void *argument)
+{
+	struct stoa_waitable both[2] = {event_of(&board->event), mutex_of(&board->mutex)};
+	struct stoa_wait_stat stat;
+
+	(void)argument;
+	CHECK_RC(stoa_wait_all(both, 2, STOA_FOREVER, NULL), 0);
+	stoa_wait_stat(&stat);
+	board->plain = stat.rescues;
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+}
+
+TEST(a_setter_that_dies_before_its_wake_leaves_no_sleeper_behind)
+{
+	void (*const sleepers[])(void *argument) = {wait_and_tell, wait_for_both_and_tell};
+
+	for (size_t i = 0; i < CC_COUNT(sleepers); i++) {
+		pid_t sleeper;
+
+		set_up();
+		sleeper = test_role_start("sleeper", sleepers[i], NULL);
+		test_await_sleep(sleeper);
+		check_rescues(sleeper);
+		tear_down();
+	}
 }
 
 /* ---- processes, watches ---- */

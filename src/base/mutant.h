@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Safeguards that a build for tests (STOA_MUTANTS) can take out: the tests of death must fail then, or they prove nothing. Mostly
- * one at a time; two where each repairs the other's loss. In every other build MUTANT() is 0 and leaves no trace. Uses nothing.
+ * one at a time; two where each repairs the other's loss. And what a system may lack, without which all must work, if slower. In
+ * every other build MUTANT() is 0 and leaves no trace. Uses nothing.
  */
 #ifndef BASE_MUTANT_H
 #define BASE_MUTANT_H
@@ -22,6 +23,9 @@ enum mutant {
 	MUTANT_NAME_BEFORE_CONTENT, /* a segment gets its name before it is complete */
 	MUTANT_ORPHANS_OPEN,        /* a transient segment without users can still be opened */
 	MUTANT_ORPHANS_STAY,        /* nobody removes the names of the dead */
+	/* Lacking, not wrong: */
+	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
+	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */
 };
 
 #ifdef STOA_MUTANTS

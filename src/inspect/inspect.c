@@ -189,7 +189,7 @@ int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities)
 	if (!ret_capabilities)
 		return error_set(-STOA_EINVAL, "no place for the answer");
 	*ret_capabilities = (struct stoa_capabilities){
-		.relays_wakes = os_probe_relay(),
+		.relays_wakes = waits->relays_wakes && os_probe_relay(),
 		.waits_on_many = waits->waits_on_many,
 		.life_words = waits->life_words,
 		.noexec_seal = memory->noexec_seal,

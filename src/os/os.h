@@ -166,13 +166,13 @@ void os_notifier_clear(os_handle notifier);
 /* ---- capabilities: probed once, when first asked ---- */
 
 struct os_capabilities {
-	bool relays_wakes;  /* os_wake_cover() works */
+	bool relays_wakes;  /* os_wake_cover() works, for sleepers of os_wait() too */
 	bool waits_on_many; /* os_wait() sleeps on several words at once */
 	bool life_words;    /* os_life_* work */
 };
 const struct os_capabilities *os_capabilities(void);
 
-/* Try relays_wakes for real, with threads that die; takes milliseconds. For diagnosis and tests. */
+/* Try os_wake_cover() for real, with threads that die; takes milliseconds. For diagnosis and tests. */
 bool os_probe_relay(void);
 
 /* ---- memory objects, maps, names, files, transfer ---- */

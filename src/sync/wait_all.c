@@ -160,19 +160,23 @@ static int try_all(struct all *all, struct item **ret_missing)
 
 static int wait_for_all(struct all *all, uint64_t deadline)
 {
+	int woken = OS_WAIT_CHANGED;
+
 	for (;;) {
 		struct wait_frame frame = {.slept = false};
 		struct item *missing;
 		int rc = try_all(all, &missing);
 
-		if (rc != ITEM_BUSY)
+		if (rc != ITEM_BUSY) {
+			wait_count_rescue(woken);
 			return rc;
+		}
 		if (deadline == STOA_TRY || (deadline != STOA_FOREVER && os_now() >= deadline))
 			return STOA_TIMED_OUT;
 		if (!missing)
 			continue;
 		missing->armed = false;
-		wait_sleep(&frame, missing, 1, NULL, deadline);
+		woken = wait_sleep(&frame, missing, 1, NULL, deadline);
 		wait_end(&frame, missing, 1);
 	}
 }

@@ -5,7 +5,8 @@
  * A waiter spins, then sleeps on the words of everything it waits for and on its segment's relay word. While it may hold
  * somebody's wake, its own death is covered by that word: the kernel then wakes another sleeper of the segment, who wakes all
  * of them to look again. One word can be covered at a time, so a wait across several segments is covered in the first; in the
- * others it sleeps on the objects alone, whose wakes go to all, and looks for dead owners every quarter of a second.
+ * others it sleeps on the objects alone, whose wakes go to all, and looks for dead owners every quarter of a second; so does
+ * every wait where the system does not relay.
  */
 #include <base/counters.h>
 #include <base/mutant.h>
@@ -164,6 +165,12 @@ int wait_sleep(struct wait_frame *frame, struct item *items, unsigned count, con
 	return woken;
 }
 
+void wait_count_rescue(int woken)
+{
+	if (woken == WAIT_RECHECK)
+		counters_add(COUNTER_RESCUES);
+}
+
 void wait_end(struct wait_frame *frame, struct item *items, unsigned count)
 {
 	for (unsigned i = 0; frame->slept && i < count; i++)
@@ -202,8 +209,7 @@ int wait_for_any(struct item *items, unsigned count, uint64_t deadline, size_t *
 	for (;;) {
 		rc = try_each(items, count, ret_index);
 		if (rc != ITEM_BUSY) {
-			if (woken == WAIT_RECHECK)
-				counters_add(COUNTER_RESCUES);
+			wait_count_rescue(woken);
 			break;
 		}
 		if (deadline != STOA_FOREVER && os_now() >= deadline) {

@@ -24,6 +24,9 @@ int wait_sleep(struct wait_frame *frame, struct item *items, unsigned count, con
 /* Ends what wait_sleep() began: wakes are passed on, and the thread's death matters no more. */
 void wait_end(struct wait_frame *frame, struct item *items, unsigned count);
 
+/* A wait ended after a sleep that gave `woken`: counted if only the periodic look came. */
+void wait_count_rescue(int woken);
+
 /* Wait for and take one of the items. 0, STOA_OWNER_DIED, STOA_TIMED_OUT or an error; `ret_index` may be NULL. */
 int wait_for_any(struct item *items, unsigned count, uint64_t deadline, size_t *ret_index);
 

@@ -23,15 +23,18 @@ static bool wait_for_it(struct stoa_watch *watch, uint32_t order)
 {
 	struct os_wait_word changed = {&watch->order, order};
 	struct wait_frame frame = {.slept = false};
+	int woken = OS_WAIT_CHANGED;
 	bool free = false;
 
 	while (load_rlx(&watch->order) == order) {
 		int rc = item_try(&watch->item);
 
 		free = rc != ITEM_BUSY; /* an error too: the user's own try will show it */
-		if (free)
+		if (free) {
+			wait_count_rescue(woken);
 			break;
-		wait_sleep(&frame, &watch->item, 1, &changed, STOA_FOREVER);
+		}
+		woken = wait_sleep(&frame, &watch->item, 1, &changed, STOA_FOREVER);
 	}
 	wait_end(&frame, &watch->item, 1);
 	return free;

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linux: what this kernel can do for waiting, found out once. Kernels wake through a dying thread's pending word when it is
- * zero since 5.5 ("futex: Prevent robust futex exit race"); os_probe_relay() tries it for real.
+ * Linux: what this kernel can do for waiting, found out once.
+ *
+ * Kernels wake through a dying thread's pending word, if that is zero, since 5.5 ("futex: Prevent robust futex exit race");
+ * they have had futex_waitv since 5.16. The relay word is always zero: who has the call passes wakes on, so nothing is tried at
+ * start-up. Without the call nobody sleeps on the relay, whatever the kernel would do with it.
  */
+#include <base/mutant.h>
 #include <os/linux/robust.h>
 #include <os/os.h>
 
@@ -53,9 +57,10 @@ bool os_probe_relay(void)
 static void probe(void)
 {
 	/* An empty request is invalid where the call exists, and unknown (or forbidden) elsewhere. */
-	found.waits_on_many = syscall(SYS_futex_waitv, NULL, 0, 0, NULL, CLOCK_MONOTONIC) < 0 && errno == EINVAL;
+	found.waits_on_many = syscall(SYS_futex_waitv, NULL, 0, 0, NULL, CLOCK_MONOTONIC) < 0 && errno == EINVAL &&
+			      !MUTANT(WAIT_ON_ONE);
 	found.life_words = robust_head() != NULL;
-	found.relays_wakes = found.life_words; /* all kernels that we support; stoa doctor tries it */
+	found.relays_wakes = found.life_words && found.waits_on_many && !MUTANT(NO_RELAY);
 }
 
 const struct os_capabilities *os_capabilities(void)

@@ -87,11 +87,14 @@ void probe_relay(struct doctor_finding *finding)
 		found(finding, DOCTOR_OFF, "the kernel tells nobody when a thread ends");
 		so(finding, "mutexes cannot be used");
 		remedy(finding, "allow set_robust_list and get_robust_list in the sandbox");
+	} else if (!capabilities.waits_on_many) {
+		found(finding, DOCTOR_WARN, "a dying waiter takes its wake-up along, as waiting on many is off");
+		so(finding, "when a process dies just as it is woken, the next waiter goes on after up to 10 ms");
+		remedy(finding, "see \"wait on many\"");
 	} else if (!capabilities.relays_wakes) {
-		found(finding, DOCTOR_WARN,
-		      "the end of a thread wakes others, but a dying waiter takes its wake-up along");
-		so(finding, "when a process dies just as it is woken, the next waiter goes on after up to 250 ms");
-		remedy(finding, "use a newer kernel");
+		found(finding, DOCTOR_WARN, "a dying waiter takes its wake-up along, as on no Linux with futex_waitv");
+		so(finding, "when a process dies just as it is woken, others may sleep until their deadline");
+		remedy(finding, "use Linux 5.16 or later itself; something stands in for it here");
 	} else {
 		found(finding, DOCTOR_OK, "the end of a thread wakes others; a dying waiter's wake-up is passed on");
 	}
