@@ -34,7 +34,7 @@ static void sleeper(void *argument)
 	struct os_wait_word words[4];
 
 	for (unsigned i = 0; i < count; i++)
-		words[i] = (struct os_wait_word){&board->words[i], 0};
+		words[i] = (struct os_wait_word){&board->words[i], 0, false};
 	if (board->cover)
 		(void)os_wake_cover(&board->words[board->cover - 1]);
 	atomic_store(&board->woken, (uint32_t)(os_wait(words, count, os_now() + 15 * SECOND) + 10));
@@ -54,8 +54,8 @@ TEST(a_wait_compares_first_and_keeps_its_deadline)
 	struct os_wait_word words[2];
 
 	board = test_shared(sizeof(*board));
-	words[0] = (struct os_wait_word){&board->words[0], 0};
-	words[1] = (struct os_wait_word){&board->words[1], 1};
+	words[0] = (struct os_wait_word){&board->words[0], 0, false};
+	words[1] = (struct os_wait_word){&board->words[1], 1, false};
 	CHECK_INT(os_wait(words, 2, UINT64_MAX), ==, OS_WAIT_CHANGED);
 	CHECK_INT(os_wait(words + 1, 1, UINT64_MAX), ==, OS_WAIT_CHANGED);
 	CHECK_INT(os_wait(words, 1, os_now() + SECOND / 100), ==, OS_WAIT_TIMED_OUT);
@@ -216,8 +216,8 @@ static void live_among_mutexes(void *argument)
 static void wait_for_end(void *argument)
 {
 	uint64_t word = atomic_load(life_word);
-	struct os_wait_word words[2] = {{os_low_half(life_word), (uint32_t)word},
-					{os_high_half(life_word), (uint32_t)(word >> 32)}};
+	struct os_wait_word words[2] = {{os_low_half(life_word), (uint32_t)word, true},
+					{os_high_half(life_word), (uint32_t)(word >> 32), false}};
 
 	(void)argument;
 	atomic_store(&board->woken, (uint32_t)(os_wait(words, 2, os_now() + 15 * SECOND) + 10));

@@ -166,7 +166,7 @@ static int check_holder(struct checking *checking, uint32_t low, const char *wha
 	uint64_t life = 0;
 
 	if (slot < 1 || slot > checking->inspector->header.roster_slots ||
-	    inspect_read(checking->inspector, (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET, &life, sizeof(life)) < 0) {
+	    os_life_read(checking->inspector->memory, (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET, &life) < 0) {
 		tell(checking, STOA_DAMAGE, "%s: it names roster slot %" PRIu32 ", which does not exist", what, slot);
 		return -1;
 	}

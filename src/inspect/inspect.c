@@ -35,7 +35,13 @@ static int open_inspector(const char *name, uint32_t flags, struct stoa_inspecto
 	inspector->header_result = learn_header(inspector, record, record_length);
 	if (inspector->header_result < 0)
 		memset(&inspector->header, 0, sizeof(inspector->header));
-	return 0;
+	else if (!inspector->raw)
+		rc = os_memory_identify(inspector->memory, inspector->header.identity);
+	if (rc < 0) {
+		os_handle_close(inspector->memory);
+		os_name_close(inspector->name);
+	}
+	return rc < 0 ? rc : 0;
 }
 
 int stoa_inspect_open(const char *name, uint32_t flags, struct stoa_inspector **ret_inspector)
@@ -87,7 +93,7 @@ int stoa_inspect_descriptor(const struct stoa_inspector *inspector)
 /* A slot's life word; 0 where no thread ever was. */
 static int read_life(const struct stoa_inspector *inspector, uint32_t slot, uint64_t *ret_life)
 {
-	return inspect_read(inspector, (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET, ret_life, sizeof(*ret_life));
+	return os_life_read(inspector->memory, (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET, ret_life);
 }
 
 static int count_claims(const struct stoa_inspector *inspector, uint32_t slot, uint32_t *ret_claims)

@@ -60,6 +60,7 @@ uint64_t os_fork_generation(void);
 struct os_wait_word {
 	const _Atomic uint32_t *word;
 	uint32_t value; /* sleep only while *word == value */
+	bool is_life;   /* the low half of a life word: its owner's end wakes as well */
 };
 #define OS_WAIT_WORDS_MAX 128
 
@@ -72,7 +73,7 @@ struct os_wait_word {
 #define OS_WAIT_TIMED_OUT (-2)
 int os_wait(const struct os_wait_word *words, unsigned count, uint64_t deadline);
 
-/* Wake every sleeper on the word, in all processes. */
+/* Wake every sleeper on the word, in all processes that sleep on it in the same memory; see os_memory_identify(). */
 void os_wake(const _Atomic uint32_t *word);
 
 /*
@@ -122,6 +123,13 @@ struct os_life {
  */
 int os_life_map(os_handle memory, uint64_t offset, struct os_life **ret_life);
 void os_life_unmap(struct os_life *life);
+
+/*
+ * The life word as it is now, with an id only if its owner runs; where the system does not mark the words of those who end, this
+ * finds it out and does. The second reads it at `offset` of the memory, without a map: 0 beyond its length.
+ */
+uint64_t os_life_look(_Atomic uint64_t *word);
+int os_life_read(os_handle memory, uint64_t offset, uint64_t *ret_word);
 
 /*
  * Try to become the owner of a mapped life word that was seen as `seen` (dead): the word becomes {generation + 1, this
@@ -195,6 +203,13 @@ void os_handle_close(os_handle handle);
 #define OS_MEMORY_SHRINKABLE (1u << 1) /* the length may be cut; otherwise the system refuses it to every holder */
 
 int os_memory_create(uint64_t size, uint32_t flags, os_handle *ret_memory);
+
+/*
+ * All processes know this memory by the same 128 random bits. Systems that find sleepers, and the living, by name and not by
+ * their place in memory make the names of it. To be said before the maps whose words are slept on.
+ */
+int os_memory_identify(os_handle memory, const uint64_t identity[2]);
+
 int os_memory_set_length(os_handle memory, uint64_t length);
 
 /* Copy bytes in and out without a map. A read beyond the object's length gives fewer bytes. */

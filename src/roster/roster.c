@@ -310,7 +310,7 @@ static int try_slot(struct stoa_segment *segment, struct roster *roster, uint32_
 
 	if (rc)
 		return rc;
-	seen = load_seq(&page->life); /* L4: pairs with L1 in os_life_enter() and L3 in mark_dead() */
+	seen = os_life_look(&page->life);
 	if (seen & OS_LIFE_ID)
 		return 0;
 	roster_finish_claims(segment, page, (seen >> 32) << 32 | slot);
@@ -456,7 +456,7 @@ int roster_look(struct stoa_segment *segment, uint64_t identity, bool is_short, 
 	if (rc)
 		return rc;
 	ret_sight->life = &roster_page(roster, slot)->life;
-	ret_sight->seen = load_seq(ret_sight->life); /* L2: pairs with L1 in os_life_enter(), L3 in mark_dead() */
+	ret_sight->seen = os_life_look(ret_sight->life);
 	generation = ret_sight->seen >> 32;
 	named = identity >> 32;
 	if (is_short) {

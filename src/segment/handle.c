@@ -89,6 +89,8 @@ int segment_attach(os_handle memory, const struct segment_header *header, bool w
 		segment->flags |= STOA_READ_ONLY;
 	segment->backed_slots = os_allocate((segment->roster_slots / 64 + 1) * sizeof(*segment->backed_slots));
 	rc = segment->backed_slots ? take_info(segment) : -STOA_ENOMEM;
+	if (rc == 0 && !(header->flags & STOA_RAW))
+		rc = os_memory_identify(memory, header->identity);
 	if (rc == 0)
 		rc = map_data(segment);
 	if (rc < 0) {

@@ -16,12 +16,11 @@ static uint32_t count_alive(const struct stoa_segment *segment)
 	uint32_t alive = 0;
 
 	for (uint32_t slot = 1; slot <= segment->roster_slots; slot++) {
-		uint64_t life = 0;
-		size_t got;
+		uint64_t life;
 
-		if (os_memory_read(segment->memory, slot * OS_PAGE + OS_LIFE_OFFSET, &life, sizeof(life), &got) < 0)
+		if (os_life_read(segment->memory, slot * OS_PAGE + OS_LIFE_OFFSET, &life) < 0)
 			return alive;
-		alive += got == sizeof(life) && (life & OS_LIFE_ID) != 0;
+		alive += (life & OS_LIFE_ID) != 0;
 	}
 	return alive;
 }

@@ -97,6 +97,22 @@ static void unlink_node(struct os_life *life)
 	cc_compiler_barrier();
 }
 
+uint64_t os_life_look(_Atomic uint64_t *word)
+{
+	return load_seq(word); /* L2: pairs with L1 in os_life_enter(), L3 in mark_dead() and the kernel's marking */
+}
+
+int os_life_read(os_handle memory, uint64_t offset, uint64_t *ret_word)
+{
+	uint64_t word = 0;
+	size_t got;
+	int rc = os_memory_read(memory, offset, &word, sizeof(word), &got);
+
+	if (rc == 0)
+		*ret_word = got == sizeof(word) ? word : 0;
+	return rc;
+}
+
 bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word)
 {
 	struct robust_list_head *head = robust_head();
@@ -112,7 +128,7 @@ bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word)
 	head->list_op_pending =
 		MUTANT(NO_PENDING_AT_ENROL) ? NULL : (struct robust_list *)(void *)&life->links[LINK_NEXT];
 	cc_compiler_barrier();
-	entered = cas_seq(life->word, &seen, word); /* L1: claims the slot; pairs with L2 in roster_look() */
+	entered = cas_seq(life->word, &seen, word); /* L1: claims the slot; pairs with L2 in os_life_look() */
 	cc_compiler_barrier();
 	if (entered && !MUTANT(UNLINKED))
 		link_first(head, life);
@@ -134,7 +150,7 @@ static bool mark_dead(_Atomic uint64_t *word, uint32_t id)
 	while ((uint32_t)(seen & OS_LIFE_ID) == id) {
 		uint64_t dead = (seen & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
 
-		/* L3: all this thread wrote is visible to who sees it dead; pairs with L2 in roster_look() */
+		/* L3: all this thread wrote is visible to who sees it dead; pairs with L2 in os_life_look() */
 		if (cas_seq(word, &seen, dead))
 			return seen & OS_LIFE_WAITERS;
 	}
