@@ -1,59 +1,134 @@
 # SPDX-License-Identifier: MIT
-# bash completion for stoa(1): commands, their options (as their --help lists them), and names of live objects.
+# bash completion for stoa(1): commands, their options (as their --help lists them), values, and names of live objects.
+#
+# Names are other people's text. They are compared, never expanded: no eval, no compgen -W (which expands its words). What goes on
+# the line is quoted here: `compopt -o filenames` would leave a '$' as it is.
 
-_stoa_names()
+# The words of the line up to the cursor, without their quotes, in the caller's `words`; the last one is under the cursor, in an
+# open `quote` or none. Of it readline replaces only what lies behind that quote, or a ':' or '=': `skip` characters stay.
+_stoa_words()
 {
-	# One name per line; odd ones come quoted by compopt -o filenames.
-	stoa ls --json "$@" 2>/dev/null | sed -n 's/^{"name":"\([^"\\]*\)".*/\1/p'
+	local line=${COMP_LINE:0:COMP_POINT} begun='' word='' outer=0 char i
+
+	words=() quote='' skip=0
+	for ((i = 0; i < ${#line}; i++)); do
+		char=${line:i:1}
+		if [[ -n $quote && $char == "$quote" ]]; then
+			quote='' skip=$outer
+		elif [[ -z $quote && $char == [\'\"] ]]; then
+			quote=$char begun=yes outer=$skip skip=${#word}
+		elif [[ $char == \\ ]] && [[ -z $quote || ($quote == \" && ${line:i+1:1} == [\$\`\"\\]) ]]; then
+			((i++))
+			word+=${line:i:1} begun=yes
+		elif [[ -z $quote && $char == [[:blank:]] ]]; then
+			[[ -n $begun ]] && words+=("$word")
+			word='' begun='' skip=0
+		else
+			word+=$char begun=yes
+			[[ -z $quote && $COMP_WORDBREAKS == *"$char"* ]] && skip=${#word}
+		fi
+	done
+	words+=("$word")
 }
 
-_stoa_options()
+# Names of this user's objects, or with "yes" of the host's, added to the caller's `candidates`.
+_stoa_names()
 {
-	stoa "$1" --help 2>/dev/null | sed -n 's/^  \(-., \|    \)\(--[a-z-]*\).*/\2/p'
+	local line lines global
+
+	mapfile -t lines < <(stoa ls --json ${1:+--global} 2>/dev/null)
+	for line in "${lines[@]}"; do
+		global=
+		[[ $line == *'"flags":['*'"global"'* ]] && global=yes
+		# A name holds no backslash: what JSON escapes in it are double quotes.
+		[[ $global == "$1" && $line =~ ^\{\"name\":\"(([^\"\\]|\\\")+)\", ]] && candidates+=("${BASH_REMATCH[1]//\\\"/\"}")
+	done
 }
 
 _stoa_commands()
 {
-	stoa --help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p'
+	mapfile -t -O ${#candidates[@]} candidates < <(stoa --help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')
+}
+
+# The options of a command; with "$2", those only that take an argument of that kind, e.g. [A-Z]
+_stoa_options()
+{
+	stoa "$1" --help 2>/dev/null | sed -n "s/^  \(-., \|    \)\(--[a-z-]*\)${2:+ $2}.*/\2/p"
+}
+
+# Values of option "$2" of command "$1". Fails when it takes none, or is not to be found in the help.
+_stoa_values()
+{
+	case $2 in
+	--huge) candidates=(auto never require) ;;
+	--type) candidates=(f d l p s b c) ;;
+	--directory) compopt -o dirnames 2>/dev/null ;;
+	*) _stoa_options "$1" '[A-Z]' | grep -qxF -e "$2" ;;
+	esac
+}
+
+_stoa_operands()
+{
+	local word global='' cases
+
+	for word in "${words[@]}"; do
+		[[ $word == --global || $word == -g ]] && global=yes
+	done
+	case ${words[1]} in
+	stat | map | check | rm | commit) _stoa_names "$global" ;;
+	find) compopt -o dirnames 2>/dev/null ;;
+	help) _stoa_commands ;;
+	bench)
+		mapfile -t candidates < <(stoa bench --list --json 2>/dev/null | sed -n 's/^{"case":"\([^"]*\)".*/\1/p')
+		;;
+	esac
+}
+
+# Offer "$1", quoted for the place that `quote` tells. A '!' is special inside of double quotes too, and cannot be quoted there.
+_stoa_offer()
+{
+	local text='' char i
+
+	for ((i = 0; i < ${#1}; i++)); do
+		char=${1:i:1}
+		case $quote$char in
+		\'\') text+="'\\''" ;;
+		\"!) text+='"\!"' ;;
+		\"[\$\`\"\\] | [[:ascii:]]) [[ -n $quote || $char != [[:alnum:]_./+,%^-] ]] && text+=\\ ;&
+		*) text+=$char ;;
+		esac
+	done
+	# readline closes the quote, but not behind one of the same kind.
+	[[ -n $quote && $text == *"$quote" ]] && text+=$quote
+	COMPREPLY+=("$text")
 }
 
 _stoa()
 {
-	local current=${COMP_WORDS[COMP_CWORD]}
-	local command=${COMP_WORDS[1]}
-	local words
+	local words quote skip candidates=() candidate current before='' last
 
 	COMPREPLY=()
-	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="$(_stoa_commands) --help --version"
-	elif [ "${current#-}" != "$current" ]; then
-		words=$(_stoa_options "$command")
+	_stoa_words
+	last=$((${#words[@]} - 1))
+	current=${words[last]}
+	((last > 0)) && before=${words[last - 1]}
+	[[ $before == -t && ${words[1]} == find ]] && before=--type
+	if ((last == 1)); then
+		_stoa_commands
+		candidates+=(--help --version)
+	elif [[ $current == --*=* ]]; then
+		_stoa_values "${words[1]}" "${current%%=*}"
+		candidates=("${candidates[@]/#/${current%%=*}=}")
+	elif [[ $before == -?* ]] && _stoa_values "${words[1]}" "$before"; then
+		:
+	elif [[ $current == -* ]]; then
+		mapfile -t candidates < <(_stoa_options "${words[1]}")
 	else
-		case $command in
-		stat | map | check | rm | commit)
-			case " ${COMP_WORDS[*]} " in
-			*' --global '* | *' -g '*) words=$(_stoa_names --global) ;;
-			*) words=$(_stoa_names) ;;
-			esac
-			compopt -o filenames 2>/dev/null
-			;;
-		find)
-			compopt -o filenames -o plusdirs 2>/dev/null
-			return
-			;;
-		bench)
-			words=$(stoa bench --list --json 2>/dev/null | sed -n 's/^{"case":"\([^"]*\)".*/\1/p')
-			;;
-		help)
-			words=$(_stoa_commands)
-			;;
-		esac
+		_stoa_operands
 	fi
-	# Names may hold blanks: words are lines.
-	local IFS=$'\n'
-	[ "$COMP_CWORD" -eq 1 ] && IFS=$' \n'
-	words=$(compgen -W "$words" -- "$current")
-	[ -n "$words" ] && mapfile -t COMPREPLY <<<"$words"
+	for candidate in "${candidates[@]}"; do
+		[[ ${candidate:0:${#current}} == "$current" ]] && _stoa_offer "${candidate:skip}"
+	done
 	return 0
 }
 complete -F _stoa stoa
