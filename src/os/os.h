@@ -115,6 +115,7 @@ struct os_life {
 	uint64_t links[2];         /* the system's list of what this thread must mark at its end */
 	_Atomic uint64_t *word;    /* the life word: generation << 32 | life */
 	_Atomic uint64_t identity; /* roster: what this thread writes into lock words; 0: not a member */
+	_Atomic uint64_t nobody;   /* always 0: the word that names no owner, for one that has to be let go of */
 };
 
 /*

@@ -13,6 +13,15 @@
 #define RESERVE (UINT64_C(4) << 20)
 #define UNTOUCHED UINT64_C(0x5a5a5a5a5a5a5a5a)
 
+/* Outputs that are not one number; none of them may change when a call fails. */
+union big_output {
+	char token[STOA_TOKEN_SIZE];
+	struct stoa_segment_stat stat;
+	struct stoa_inspection inspection;
+	struct stoa_member member;
+	struct stoa_capabilities capabilities;
+};
+
 /* One run: what the case uses, and where its outputs go. */
 struct run {
 	struct stoa_segment *segment; /* unnamed, with the objects, used before */
@@ -22,6 +31,9 @@ struct run {
 	const char *taken; /* a persistent segment */
 	const char *path;  /* a file of 8192 bytes */
 	int sockets[2];
+	struct stoa_segment *fresh; /* unnamed, with the objects; nobody takes part in it yet */
+	struct stoa_process *process;
+	struct stoa_prefetch *prefetch;
 	char token[STOA_TOKEN_SIZE];
 	int descriptor;
 	union {
@@ -39,7 +51,7 @@ struct run {
 		uint32_t user;
 		size_t index;
 	} ret, second;
-	struct stoa_segment_stat stat;
+	union big_output big;
 };
 
 struct objects {
@@ -58,7 +70,15 @@ struct fault_case {
 	int (*call)(struct run *run);
 	void (*undo)(struct run *run, int result); /* without faults; may be NULL */
 };
-extern const struct fault_case segment_cases[], sync_cases[];
+extern const struct fault_case segment_cases[], sync_cases[], wait_cases[];
+
+/* What a process does that has not used the library before: use() sets up what it needs, and takes it down again. */
+struct first_use {
+	const char *function;
+	const char *errors;
+	int (*use)(void);
+};
+extern const struct first_use first_uses[];
 
 /* Used by both tables. */
 void close_ret(struct run *run, int result); /* the handle in run->ret, when there is one */

@@ -88,10 +88,54 @@ static void unlink_again(struct run *run, int result)
 
 static int gc(struct run *run)
 {
-	uint32_t removed;
+	return stoa_segment_gc(0, &run->ret.user);
+}
 
-	(void)run;
-	return stoa_segment_gc(0, &removed);
+static int gc_global(struct run *run)
+{
+	return stoa_segment_gc(STOA_GLOBAL, &run->ret.user);
+}
+
+static int create_global(struct run *run)
+{
+	return stoa_segment_create(run->name, RESERVE,
+				   &(struct stoa_segment_options){.commit = 8192, .flags = STOA_GLOBAL},
+				   &run->ret.segment);
+}
+
+static void make_global(struct run *run)
+{
+	CHECK_RC(create_global(run), 0);
+	run->fresh = run->ret.segment;
+	run->ret.bits = UNTOUCHED;
+}
+
+static void close_fresh(struct run *run, int result)
+{
+	(void)result;
+	stoa_segment_close(run->fresh);
+}
+
+static void close_both(struct run *run, int result)
+{
+	close_ret(run, result);
+	stoa_segment_close(run->fresh);
+}
+
+static int open_global(struct run *run)
+{
+	return stoa_segment_open(run->name, &(struct stoa_segment_options){.flags = STOA_GLOBAL}, &run->ret.segment);
+}
+
+static int open_read_only(struct run *run)
+{
+	return stoa_segment_open(run->taken, &(struct stoa_segment_options){.flags = STOA_READ_ONLY},
+				 &run->ret.segment);
+}
+
+static int unlink_global(struct run *run)
+{
+	return stoa_segment_unlink(run->name, STOA_GLOBAL);
 }
 
 static int ignore_entry(const struct stoa_segment_entry *entry, void *argument)
@@ -104,6 +148,22 @@ static int list(struct run *run)
 {
 	(void)run;
 	return stoa_segment_list(0, ignore_entry, NULL);
+}
+
+/* A list that misses a name is worse than none. */
+static int find_entry(const struct stoa_segment_entry *entry, void *argument)
+{
+	struct run *run = argument;
+
+	return strcmp(entry->name, run->name) == 0;
+}
+
+static int list_global(struct run *run)
+{
+	int result = stoa_segment_list(STOA_GLOBAL, find_entry, run);
+
+	CHECK(result != 0);
+	return result < 0 ? result : 0;
 }
 
 static int read_properties(struct run *run)
@@ -265,12 +325,7 @@ static int close_prefetch_call(struct run *run)
 
 static int stat_segment(struct run *run)
 {
-	struct stoa_segment_stat before = run->stat;
-	int result = stoa_segment_stat(run->segment, &run->stat);
-
-	if (result < 0)
-		CHECK(memcmp(&before, &run->stat, sizeof(before)) == 0);
-	return result;
+	return stoa_segment_stat(run->segment, &run->big.stat);
 }
 
 /* ---- transfer ---- */
@@ -319,11 +374,40 @@ static int send_it(struct run *run)
 	return stoa_segment_send_with_socket(run->segment, STOA_READ | STOA_WRITE, run->sockets[0]);
 }
 
+/* Named: the peer's user is asked for. */
+static void make_named_and_sockets(struct run *run)
+{
+	CHECK_RC(stoa_segment_open(run->taken, NULL, &run->fresh), 0);
+	make_sockets(run);
+}
+
+static int send_named(struct run *run)
+{
+	return stoa_segment_send_with_socket(run->fresh, STOA_READ | STOA_WRITE, run->sockets[0]);
+}
+
+static int send_named_read_only(struct run *run)
+{
+	return stoa_segment_send_with_socket(run->fresh, STOA_READ, run->sockets[0]);
+}
+
 static void close_sockets(struct run *run, int result)
 {
 	(void)result;
 	CHECK_SYS(close(run->sockets[0]));
 	CHECK_SYS(close(run->sockets[1]));
+}
+
+static void close_fresh_and_sockets(struct run *run, int result)
+{
+	close_sockets(run, result);
+	stoa_segment_close(run->fresh);
+}
+
+static void make_named_and_send(struct run *run)
+{
+	make_named_and_sockets(run);
+	CHECK_RC(send_named(run), 0);
 }
 
 static void make_sockets_and_send(struct run *run)
@@ -347,16 +431,22 @@ static void close_received(struct run *run, int result)
 	close_sockets(run, result);
 }
 
+static void close_received_and_fresh(struct run *run, int result)
+{
+	close_received(run, result);
+	stoa_segment_close(run->fresh);
+}
+
 static int inherit(struct run *run)
 {
-	return stoa_segment_inherit(run->ret.segment, run->token);
+	return stoa_segment_inherit(run->ret.segment, run->big.token);
 }
 
 /* As after exec: the descriptor is there, inherited, and no handle. */
 static void make_token(struct run *run)
 {
 	make_unnamed(run);
-	CHECK_RC(inherit(run), 0);
+	CHECK_RC(stoa_segment_inherit(run->ret.segment, run->token), 0);
 	run->descriptor = (int)run->ret.segment->memory;
 	run->ret.segment->memory = OS_NO_HANDLE;
 	stoa_segment_close(run->ret.segment);
@@ -368,18 +458,48 @@ static int adopt(struct run *run)
 	return stoa_segment_adopt(run->token, &run->ret.segment);
 }
 
+/* The handle goes, as by exec; both descriptors stay: the object's, and the lock's that keeps the name in use. */
+static void make_named_token(struct run *run)
+{
+	struct os_name *name;
+
+	make_named(run);
+	CHECK_RC(stoa_segment_inherit(run->ret.segment, run->token), 0);
+	run->descriptor = (int)run->ret.segment->memory;
+	name = run->ret.segment->name;
+	run->sockets[0] = (int)os_name_handle(name);
+	run->ret.segment->name = NULL;
+	run->ret.segment->memory = OS_NO_HANDLE;
+	stoa_segment_close(run->ret.segment);
+	os_name_disown(name);
+	run->ret.bits = UNTOUCHED;
+}
+
+static void close_named_token(struct run *run, int result)
+{
+	close_taken(run, result);
+	if (result < 0)
+		CHECK_SYS(close(run->sockets[0])); /* the caller's still; what nobody uses is swept */
+}
+
 const struct fault_case segment_cases[] = {
 	{"stoa_segment_create", CREATE_ERRORS, NULL, create_unnamed, close_ret},
 	{"stoa_segment_create", CREATE_ERRORS, NULL, create_named, close_ret},
 	{"stoa_segment_create", CREATE_ERRORS, NULL, create_persistent, close_and_unlink},
+	{"stoa_segment_create", CREATE_ERRORS, NULL, create_global, close_ret},
 	{"stoa_segment_open", OPEN_ERRORS, NULL, open_named, close_ret},
+	{"stoa_segment_open", OPEN_ERRORS, NULL, open_read_only, close_ret},
+	{"stoa_segment_open", OPEN_ERRORS, make_global, open_global, close_both},
 	{"stoa_segment_create_or_open", BOTH_ERRORS, NULL, create_or_open_new, close_ret},
 	{"stoa_segment_create_or_open", BOTH_ERRORS, NULL, create_or_open_old, close_ret},
 	{"stoa_segment_file", CREATE_ERRORS " ENOENT EKIND ERANGE", NULL, open_file, close_ret},
 	{"stoa_segment_close", "", make_named, close_named, NULL},
 	{"stoa_segment_unlink", "ENAME ENOENT EACCES", make_persistent, unlink_named, unlink_again},
+	{"stoa_segment_unlink", "ENAME ENOENT EACCES", make_global, unlink_global, close_fresh},
 	{"stoa_segment_list", "EINVAL EACCES", NULL, list, NULL},
+	{"stoa_segment_list", "EINVAL EACCES", make_global, list_global, close_fresh},
 	{"stoa_segment_gc", "EINVAL EACCES", NULL, gc, NULL},
+	{"stoa_segment_gc", "EINVAL EACCES", make_global, gc_global, close_fresh},
 	{"stoa_segment_address", "", NULL, read_properties, NULL},
 	{"stoa_segment_reserve", "", NULL, read_properties, NULL},
 	{"stoa_segment_committed", "", NULL, read_committed, NULL},
@@ -401,8 +521,16 @@ const struct fault_case segment_cases[] = {
 	{"stoa_segment_dup_descriptor", "EINVAL ERIGHTS", NULL, dup_writable, close_descriptor},
 	{"stoa_segment_take_descriptor", OPEN_ERRORS, make_descriptor, take_descriptor, close_taken},
 	{"stoa_segment_send_with_socket", "EINVAL ERIGHTS ECLOSED", make_sockets, send_it, close_sockets},
+	{"stoa_segment_send_with_socket", "EINVAL ERIGHTS ECLOSED", make_named_and_sockets, send_named,
+	 close_fresh_and_sockets},
+	{"stoa_segment_send_with_socket", "EINVAL ERIGHTS ECLOSED", make_named_and_sockets, send_named_read_only,
+	 close_fresh_and_sockets},
 	{"stoa_segment_receive_with_socket", OPEN_ERRORS " ECLOSED", make_sockets_and_send, receive_it, close_received},
+	{"stoa_segment_receive_with_socket", OPEN_ERRORS " ECLOSED", make_named_and_send, receive_it,
+	 close_received_and_fresh},
 	{"stoa_segment_inherit", "EINVAL", make_unnamed, inherit, close_always},
+	{"stoa_segment_inherit", "EINVAL", make_named, inherit, close_always},
 	{"stoa_segment_adopt", OPEN_ERRORS, make_token, adopt, close_taken},
+	{"stoa_segment_adopt", OPEN_ERRORS, make_named_token, adopt, close_named_token},
 	{0},
 };

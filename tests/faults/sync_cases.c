@@ -137,7 +137,7 @@ static int wait_all(struct run *run)
 	struct stoa_waitable set[2];
 
 	make_set(run, set);
-	return stoa_wait_all(set, 2, stoa_deadline_in(1000000), NULL);
+	return stoa_wait_all(set, 2, stoa_deadline_in(1000000), &run->ret.index);
 }
 
 static void set_first(struct run *run)
@@ -256,9 +256,7 @@ static int close_inspector_call(struct run *run)
 
 static int inspect_get(struct run *run)
 {
-	struct stoa_inspection inspection;
-
-	return stoa_inspect_get(run->ret.inspector, &inspection);
+	return stoa_inspect_get(run->ret.inspector, &run->big.inspection);
 }
 
 static int inspect_descriptor(struct run *run)
@@ -269,8 +267,7 @@ static int inspect_descriptor(struct run *run)
 /* The roster of a segment that nobody used is empty. */
 static int inspect_member(struct run *run)
 {
-	struct stoa_member member;
-	int result = stoa_inspect_member(run->ret.inspector, 1, &member);
+	int result = stoa_inspect_member(run->ret.inspector, 1, &run->big.member);
 
 	return result == -STOA_ENOENT ? 0 : result;
 }
@@ -287,10 +284,7 @@ static int inspect_check(struct run *run)
 
 static int inspect_capabilities(struct run *run)
 {
-	struct stoa_capabilities capabilities;
-
-	(void)run;
-	return stoa_inspect_capabilities(&capabilities);
+	return stoa_inspect_capabilities(&run->big.capabilities);
 }
 
 static int texts(struct run *run)

@@ -196,6 +196,8 @@ void os_life_retire(struct os_life *life)
 
 	if (mark_dead(life->word, (uint32_t)(load_rlx(life->word) & OS_LIFE_ID)))
 		os_wake(os_low_half(life->word));
-	/* Replacing a map of the same size needs no memory that was not there; should it fail all the same, the page stays. */
-	(void)mmap(page, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	/* Where memory is counted strictly it may fail; then the page stays, but its thread looks at it no more. */
+	if (SYS(mmap, page, OS_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	    MAP_FAILED)
+		life->word = &life->nobody;
 }

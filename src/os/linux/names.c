@@ -572,8 +572,8 @@ int os_name_adopt(os_handle handle, struct os_name **ret_name)
 	return new_name(sys_fd(handle), entry ? entry : "", flags, ret_name);
 }
 
-/* Describe one directory entry. false: not a name of ours. */
-static bool describe(int directory, char *entry, uint32_t space, struct os_name_entry *ret_entry)
+/* Describe one directory entry. 0: not a name of ours, or no more. */
+static int describe(int directory, char *entry, uint32_t space, struct os_name_entry *ret_entry)
 {
 	struct place place = {.directory = directory};
 	struct stat status, lock_status;
@@ -581,20 +581,24 @@ static bool describe(int directory, char *entry, uint32_t space, struct os_name_
 
 	ret_entry->name = place_name_of(entry, ".seg", space);
 	if (!ret_entry->name)
-		return false;
+		return 0;
 	place_of_entry(entry, &place);
-	if (SYS(fstatat, directory, place.object, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(status.st_mode) ||
+	if (SYS(fstatat, directory, place.object, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    SYS(fstatat, directory, place.lock, &lock_status, AT_SYMLINK_NOFOLLOW) < 0)
-		return false;
+		return errno == ENOENT ? 0 : sys_failed("looking at '%s'", ret_entry->name);
+	if (!S_ISREG(status.st_mode))
+		return 0;
 	ret_entry->flags = (space & OS_NAME_GLOBAL) | (status.st_mode & S_ISVTX ? OS_NAME_PERSISTENT : 0) |
 			   (status.st_mode & S_IROTH ? OS_NAME_WORLD_READABLE : 0);
 	ret_entry->owner = status.st_uid;
 	/* What another user's lock says cannot be asked. */
 	lock = SYS(openat, directory, place.lock, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (lock < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return sys_failed("opening '%s'", place.lock);
 	ret_entry->in_use = lock < 0 || byte_holder(lock, BYTE_USE) != F_UNLCK;
 	if (lock >= 0)
 		close(lock);
-	return true;
+	return 1;
 }
 
 /* Open a space's directory for reading its entries; *ret_stream is NULL when there is none. */
@@ -615,6 +619,14 @@ static int open_stream(uint32_t flags, DIR **ret_stream)
 	return rc;
 }
 
+/* *ret_entry is NULL at the end, which is not to be taken for an error, nor the other way round. */
+static int next_entry(DIR *stream, struct dirent **ret_entry)
+{
+	errno = 0;
+	*ret_entry = SYS_POINTER(readdir, stream);
+	return *ret_entry || !errno ? 0 : sys_failed("listing names");
+}
+
 int os_name_list(uint32_t flags, int (*visit)(const struct os_name_entry *entry, void *argument), void *argument)
 {
 	struct os_name_entry entry;
@@ -625,9 +637,10 @@ int os_name_list(uint32_t flags, int (*visit)(const struct os_name_entry *entry,
 
 	if (rc < 0 || !stream)
 		return rc;
-	while (rc == 0 && (found = readdir(stream))) {
+	while (rc == 0 && (rc = next_entry(stream, &found)) == 0 && found) {
 		snprintf(copy, sizeof(copy), "%s", found->d_name);
-		if (describe(dirfd(stream), copy, flags, &entry))
+		rc = describe(dirfd(stream), copy, flags, &entry);
+		if (rc > 0)
 			rc = visit(&entry, argument);
 	}
 	closedir(stream);
@@ -646,7 +659,7 @@ int os_name_sweep(uint32_t flags, uint32_t *ret_removed)
 
 	if (rc < 0)
 		return rc;
-	while (stream && (entry = readdir(stream))) {
+	while (stream && (rc = next_entry(stream, &entry)) == 0 && entry) {
 		snprintf(copy, sizeof(copy), "%s", entry->d_name);
 		if (!place_name_of(copy, ".lock", flags))
 			continue;
@@ -658,6 +671,7 @@ int os_name_sweep(uint32_t flags, uint32_t *ret_removed)
 	}
 	if (stream)
 		closedir(stream);
-	*ret_removed = removed;
-	return 0;
+	if (rc == 0)
+		*ret_removed = removed;
+	return rc;
 }

@@ -2,7 +2,7 @@
 /*
  * Linux: the end of other processes by pidfd, told by one helper thread for all that are watched; and eventfd notifiers.
  *
- * The helper "stoa-exits" sleeps in epoll over the pidfds. Watches are found by number, not by pointer, so that one which was
+ * The helper "stoa-exits" sleeps in epoll over the pidfds, each of which tells once. Watches are found by number, not by pointer, so that one which was
  * removed while its notice was on the way is simply not found. The lock is held while `ended` runs, which makes
  * os_process_unwatch() a fence. A forked child has no helper thread: it starts from nothing.
  */
@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SYS_pidfd_open
@@ -28,12 +29,18 @@ struct os_process_watch {
 	os_handle process;
 	void (*ended)(void *argument);
 	void *argument;
+	bool told;
 };
 
 static struct os_lock lock;
 static struct os_process_watch *watches;
 static uint64_t last_number;
 static int exits = -1; /* the epoll descriptor */
+
+static int open_pidfd(pid_t id)
+{
+	return (int)syscall(SYS_pidfd_open, id, 0);
+}
 
 uint64_t os_process_id(void)
 {
@@ -42,11 +49,11 @@ uint64_t os_process_id(void)
 
 int os_process_open(int64_t id, os_handle *ret_process)
 {
-	long got;
+	int got;
 
 	if (id <= 0 || id > INT32_MAX)
 		return error_set(-STOA_EINVAL, "%lld is not a process id", (long long)id);
-	got = SYS(syscall, SYS_pidfd_open, (pid_t)id, 0);
+	got = SYS(open_pidfd, (pid_t)id);
 	if (got < 0 && errno == ESRCH)
 		return error_set(-STOA_ENOENT, "there is no process %lld", (long long)id);
 	if (got < 0 && (errno == EMFILE || errno == ENFILE))
@@ -63,18 +70,39 @@ bool os_process_ended(os_handle process)
 {
 	struct pollfd poll_one = {.fd = (int)process, .events = POLLIN};
 
-	return poll(&poll_one, 1, 0) == 1;
+	int got;
+
+	do
+		got = SYS(poll, &poll_one, 1, 0);
+	while (got < 0 && (errno == EINTR || errno == EAGAIN));
+	return got == 1;
 }
 
-static void tell(uint64_t number)
+static void tell(struct os_process_watch *watch)
 {
-	for (struct os_process_watch *watch = watches; watch; watch = watch->next) {
-		if (watch->number != number)
-			continue;
-		epoll_ctl(exits, EPOLL_CTL_DEL, (int)watch->process, NULL);
+	if (!watch->told)
 		watch->ended(watch->argument);
-		return;
-	}
+	watch->told = true;
+}
+
+static void tell_by_number(uint64_t number)
+{
+	for (struct os_process_watch *watch = watches; watch; watch = watch->next)
+		if (watch->number == number)
+			tell(watch);
+}
+
+/* Where the system does not say who has ended (somebody closed our descriptor), we look ourselves, every 10 ms. */
+static void look_at_all(void)
+{
+	const struct timespec nap = {.tv_nsec = 10000000};
+
+	for (struct os_process_watch *watch = watches; watch; watch = watch->next)
+		if (os_process_ended(watch->process))
+			tell(watch);
+	os_unlock(&lock);
+	nanosleep(&nap, NULL);
+	os_lock(&lock);
 }
 
 static void sleep_and_tell(void *argument)
@@ -84,13 +112,14 @@ static void sleep_and_tell(void *argument)
 
 	os_free(argument);
 	for (;;) {
-		int count = epoll_wait(descriptor, events, 16, -1);
+		int count = SYS(epoll_wait, descriptor, events, 16, -1);
+		bool failed = count < 0 && errno != EINTR;
 
-		if (count < 0 && errno != EINTR)
-			return;
 		os_lock(&lock);
+		if (failed)
+			look_at_all();
 		for (int i = 0; i < count; i++)
-			tell(events[i].data.u64);
+			tell_by_number(events[i].data.u64);
 		os_unlock(&lock);
 	}
 }
@@ -152,7 +181,7 @@ int os_process_watch(os_handle process, void (*ended)(void *argument), void *arg
 		     struct os_process_watch **ret_watch)
 {
 	struct os_process_watch *watch = os_allocate(sizeof(*watch));
-	struct epoll_event event = {.events = EPOLLIN};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT}; /* told once, even where removing it fails */
 	int rc;
 
 	if (!watch)
@@ -161,7 +190,7 @@ int os_process_watch(os_handle process, void (*ended)(void *argument), void *arg
 	rc = start_helper();
 	if (rc)
 		goto out;
-	*watch = (struct os_process_watch){watches, ++last_number, process, ended, argument};
+	*watch = (struct os_process_watch){watches, ++last_number, process, ended, argument, false};
 	event.data.u64 = watch->number;
 	if (SYS(epoll_ctl, exits, EPOLL_CTL_ADD, (int)process, &event)) {
 		rc = error_set(-STOA_ELIMIT, "cannot watch a process: %s", strerror(errno));
@@ -183,7 +212,7 @@ void os_process_unwatch(struct os_process_watch *watch)
 		if (*link != watch)
 			continue;
 		*link = watch->next;
-		epoll_ctl(exits, EPOLL_CTL_DEL, (int)watch->process, NULL);
+		(void)SYS(epoll_ctl, exits, EPOLL_CTL_DEL, (int)watch->process, NULL);
 		break;
 	}
 	os_unlock(&lock);
@@ -203,15 +232,21 @@ int os_notifier_create(os_handle *ret_notifier)
 void os_notifier_raise(os_handle notifier)
 {
 	uint64_t one = 1;
-	ssize_t written = write((int)notifier, &one, sizeof(one));
+	ssize_t written;
 
-	(void)written; /* EAGAIN: it is raised to the brim already */
+	do
+		written = SYS(write, (int)notifier, &one, sizeof(one));
+	while (written < 0 && errno == EINTR);
+	/* EAGAIN: it is raised to the brim already. Nothing else can be, as it is our descriptor. */
 }
 
 void os_notifier_clear(os_handle notifier)
 {
 	uint64_t count;
-	ssize_t got = read((int)notifier, &count, sizeof(count));
+	ssize_t got;
 
-	(void)got; /* EAGAIN: it was clear */
+	do
+		got = SYS(read, (int)notifier, &count, sizeof(count));
+	while (got < 0 && errno == EINTR);
+	/* EAGAIN: it was clear. */
 }

@@ -21,6 +21,7 @@ static _Atomic uint64_t fault_calls;
 static _Atomic uint64_t fault_nth;
 static _Atomic int fault_error;
 static _Atomic(const char *) fault_call;
+static _Atomic int64_t fault_allocations;
 
 void os_fault_arm(uint64_t nth, int error)
 {
@@ -41,6 +42,16 @@ const char *os_fault_hit(void)
 	return load_rlx(&fault_call);
 }
 
+int64_t os_fault_allocations(void)
+{
+	return load_rlx(&fault_allocations);
+}
+
+static void count_allocation(int64_t change)
+{
+	add_rlx(&fault_allocations, change);
+}
+
 int os_fault_here(const char *call)
 {
 	uint64_t nth = load_rlx(&fault_nth);
@@ -50,6 +61,11 @@ int os_fault_here(const char *call)
 	store_rlx(&fault_call, call);
 	errno = load_rlx(&fault_error);
 	return 1;
+}
+#else
+static void count_allocation(int64_t change)
+{
+	(void)change;
 }
 #endif
 
@@ -102,7 +118,7 @@ const char *sys_user_name(uint32_t user, char *text, size_t size)
 	char buffer[1024];
 	struct passwd entry, *found = NULL;
 
-	if (getpwuid_r(user, &entry, buffer, sizeof(buffer), &found) == 0 && found)
+	if (SYS(getpwuid_r, user, &entry, buffer, sizeof(buffer), &found) == 0 && found)
 		snprintf(text, size, "%s (user id %u)", found->pw_name, user);
 	else
 		snprintf(text, size, "user id %u", user);
@@ -130,11 +146,15 @@ void *os_allocate(size_t bytes)
 
 	if (!allocation)
 		error_set(-STOA_ENOMEM, "no memory for %zu bytes of our own", bytes);
+	else
+		count_allocation(1);
 	return allocation;
 }
 
 void os_free(void *allocation)
 {
+	if (allocation)
+		count_allocation(-1);
 	free(allocation);
 }
 

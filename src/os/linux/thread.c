@@ -112,7 +112,7 @@ static void count_fork(void)
 static void count_forks(void)
 {
 	/* Failing for want of memory, it leaves children to be taken for their parents: their waits then end late, not wrong. */
-	(void)pthread_atfork(NULL, NULL, count_fork);
+	(void)SYS(pthread_atfork, NULL, NULL, count_fork);
 }
 
 uint64_t os_fork_generation(void)

@@ -11,6 +11,7 @@
 #include <base/counters.h>
 #include <base/mutant.h>
 #include <os/linux/robust.h>
+#include <os/linux/sys.h>
 #include <os/os.h>
 
 #include <errno.h>
@@ -27,12 +28,17 @@
 
 CC_THREAD struct robust_list_head *robust_cached;
 
+static long get_robust_list(struct robust_list_head **ret_head, size_t *ret_length)
+{
+	return syscall(SYS_get_robust_list, 0, ret_head, ret_length);
+}
+
 struct robust_list_head *robust_head_find(void)
 {
 	struct robust_list_head *head = NULL;
 	size_t length = 0;
 
-	if (syscall(SYS_get_robust_list, 0, &head, &length) || !head || length != sizeof(*head) ||
+	if (SYS(get_robust_list, &head, &length) || !head || length != sizeof(*head) ||
 	    head->futex_offset != ROBUST_OFFSET)
 		return NULL;
 	robust_cached = head;
@@ -81,7 +87,7 @@ int os_wait(const struct os_wait_word *words, unsigned count, uint64_t deadline)
 		limit = &until;
 	}
 	counters_add(COUNTER_SLEEPS);
-	done = count == 1 ? wait_one(words, limit) : wait_many(words, count, limit);
+	done = count == 1 ? SYS(wait_one, words, limit) : SYS(wait_many, words, count, limit);
 	if (done >= 0)
 		return (int)done;
 	if (errno == ETIMEDOUT)
