@@ -8,6 +8,7 @@
  */
 #include <base/mutant.h>
 #include <os/linux/robust.h>
+#include <os/linux/sys.h>
 #include <os/os.h>
 
 #include <errno.h>
@@ -41,9 +42,10 @@ static bool try_relay(void)
 	pthread_t thread;
 	long woken;
 
-	if (pthread_create(&thread, NULL, die_with_wake_pending, &word))
+	if (SYS(pthread_create, &thread, NULL, die_with_wake_pending, &word))
 		return false;
 	until = (struct timespec){(time_t)(limit / 1000000000), (long)(limit % 1000000000)};
+	/* A failure is an answer here, as is the next one; not through SYS(). */
 	woken = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 0, &until, NULL, FUTEX_BITSET_MATCH_ANY);
 	pthread_join(thread, NULL);
 	return woken == 0;
@@ -56,7 +58,7 @@ bool os_probe_relay(void)
 
 static void probe(void)
 {
-	/* An empty request is invalid where the call exists, and unknown (or forbidden) elsewhere. */
+	/* An empty request is invalid where the call exists, and unknown (or forbidden) elsewhere; not through SYS(). */
 	found.waits_on_many = syscall(SYS_futex_waitv, NULL, 0, 0, NULL, CLOCK_MONOTONIC) < 0 && errno == EINVAL &&
 			      !MUTANT(WAIT_ON_ONE);
 	found.life_words = robust_head() != NULL;

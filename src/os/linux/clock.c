@@ -22,7 +22,7 @@ uint64_t os_now(void)
 
 uint32_t os_thread_id(void)
 {
-	return (uint32_t)syscall(SYS_gettid);
+	return (uint32_t)syscall(SYS_gettid); /* cannot fail; not through SYS() */
 }
 
 uint32_t os_user_id(void)

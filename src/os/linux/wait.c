@@ -100,6 +100,7 @@ int os_wait(const struct os_wait_word *words, unsigned count, uint64_t deadline)
 void os_wake(const _Atomic uint32_t *word)
 {
 	counters_add(COUNTER_WAKES);
+	/* Fails only at an address that is none; not through SYS(). */
 	syscall(SYS_futex, word, FUTEX_WAKE, MUTANT(WAKE_ONE) ? 1 : INT_MAX, NULL, NULL, 0);
 }
 
