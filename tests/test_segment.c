@@ -6,6 +6,7 @@
 #include <segment/common.h>
 
 #include <linux/seccomp.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -386,6 +387,26 @@ static unsigned long long huge_bytes(const void *address)
 	return huge;
 }
 
+/* ---- huge pages: a private mount of /dev/shm offers them to named segments, whatever the host is set to ---- */
+
+#define SETTING "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+#define LARGE (64 * MIB)
+
+/* The setting is the host's and stays; in our mount namespace another text lies over it, and /dev/shm does as it says. */
+static void offer_huge_pages(void)
+{
+	const char *setting;
+	char path[600];
+
+	need_root("mounting");
+	snprintf(path, sizeof(path), "%s/setting", test_dir());
+	write_text(path, "always within_size [advise] never deny force\n");
+	if (mount(path, SETTING, NULL, MS_BIND, NULL) != 0 || !os_huge_offered(&setting))
+		SKIP("no mount over " SETTING ": %s", strerror(errno));
+	if (mount("test", "/dev/shm", "tmpfs", MS_REMOUNT, "huge=advise,mode=1777") != 0)
+		SKIP("no tmpfs with huge=advise: %s", strerror(errno));
+}
+
 TEST(huge_page_policy)
 {
 	struct stoa_segment_options options = {.huge = STOA_HUGE_REQUIRE, .commit = 1};
@@ -396,7 +417,8 @@ TEST(huge_page_policy)
 	if (!os_huge_offered(&setting)) {
 		CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), -STOA_ENOTSUP);
 		check_detail("shmem_enabled");
-		SKIP("shmem_enabled is '%s': huge pages were refused by name", setting);
+		offer_huge_pages(); /* to unnamed ones where they are required: collapsing pages does not ask for the setting */
+		CHECK(os_huge_offered(&setting));
 	}
 	for (size_t i = 0; i < CC_COUNT(names); i++) {
 		CHECK_RC(stoa_segment_create(names[i], GIB + 1, &options, &segment), 0);
@@ -421,6 +443,165 @@ TEST(huge_page_policy)
 	CHECK_EQ(stoa_segment_committed(segment), 64 * MIB);
 	CHECK_EQ(blocks(segment), 64 * MIB + PAGE);
 	stoa_segment_close(segment);
+}
+
+/* Is the flag ("hg", "nh": asked for huge pages, or for none) set on the map at `address`? */
+static bool has_map_flag(const void *address, const char *flag)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	char line[512], start[32];
+	bool ours = false, found = false;
+
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)(uintptr_t)address);
+	while (maps && !found && fgets(line, sizeof(line), maps)) {
+		ours = ours || strncmp(line, start, strlen(start)) == 0;
+		found = ours && strncmp(line, "VmFlags:", 8) == 0;
+	}
+	if (maps)
+		fclose(maps);
+	return found && strstr(line, flag);
+}
+
+static void expect_small_pages(const char *name)
+{
+	struct stoa_segment_options options = {.huge = STOA_HUGE_NEVER};
+	struct stoa_segment_stat stat;
+	struct stoa_segment *segment;
+	const char *setting;
+
+	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), 0);
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	CHECK_EQ(stat.huge, STOA_HUGE_NEVER);
+	CHECK_RC(stoa_segment_commit(segment, 8 * MIB + 1), 0);
+	CHECK_EQ(stoa_segment_committed(segment), 8 * MIB + PAGE); /* not rounded up to more */
+	memset(bytes_of(segment), 1, 8 * MIB);
+	CHECK_EQ(huge_bytes(bytes_of(segment)), 0);
+	CHECK(!has_map_flag(bytes_of(segment), " hg"));
+	if (os_huge_offered(&setting)) /* else nobody has to be told */
+		CHECK(has_map_flag(bytes_of(segment), " nh"));
+	stoa_segment_close(segment);
+}
+
+TEST(no_huge_pages_for_who_wants_none)
+{
+	expect_small_pages(NULL);
+	expect_small_pages(test_name("small"));
+}
+
+/* What the system itself gives, asked without stoa. */
+static unsigned long long bare_huge_bytes(void)
+{
+	int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char *room = mmap(NULL, LARGE + 2 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *start = room + (2 * MIB - (uintptr_t)room % (2 * MIB));
+	unsigned long long huge;
+
+	CHECK_SYS(fd);
+	CHECK_SYS(ftruncate(fd, (off_t)LARGE));
+	CHECK(mmap(start, LARGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == start);
+	CHECK_SYS(madvise(start, LARGE, MADV_HUGEPAGE));
+	memset(start, 1, LARGE);
+	huge = huge_bytes(start);
+	munmap(room, LARGE + 2 * MIB);
+	close(fd);
+	return huge;
+}
+
+/* In steps of `step`, each of which must leave all as it was: the bytes, and no page more than were asked for. */
+static struct stoa_segment *grow_large(uint32_t policy, uint64_t step, uint64_t unit)
+{
+	struct stoa_segment_options options = {.huge = policy};
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_create(test_name("large"), GIB, &options, &segment), 0);
+	for (uint64_t length = step; length <= LARGE; length += step) {
+		CHECK_RC(stoa_segment_commit(segment, length), 0);
+		CHECK_INT(stoa_segment_committed(segment), >=, segment_round_up(length, unit));
+		for (uint64_t at = length - step; at < length; at += PAGE) {
+			CHECK_EQ(bytes_of(segment)[at], 0);
+			bytes_of(segment)[at] = (unsigned char)(at >> 12 | 1);
+		}
+	}
+	for (uint64_t at = 0; at < LARGE; at += PAGE)
+		CHECK_EQ(bytes_of(segment)[at], (unsigned char)(at >> 12 | 1));
+	CHECK_EQ(stoa_segment_committed(segment), LARGE);
+	CHECK_EQ(committed_blocks(segment), LARGE + PAGE);
+	return segment;
+}
+
+TEST(named_segments_get_huge_pages_where_they_are_offered)
+{
+	unsigned long long bare;
+	struct stoa_segment *segment;
+
+	offer_huge_pages();
+	bare = bare_huge_bytes();
+	if (bare < LARGE)
+		SKIP("the system gives huge pages to %llu of %llu bytes only", bare, (unsigned long long)LARGE);
+	segment = grow_large(STOA_HUGE_AUTO, LARGE, PAGE);
+	/* All but the blocks whose last page was made first, one in each 32 MiB: to stay clear of what others commit. */
+	CHECK_EQ(huge_bytes(bytes_of(segment)), LARGE - 2 * 2 * MIB);
+	stoa_segment_close(segment);
+	/* Pages one by one are small ones. */
+	segment = grow_large(STOA_HUGE_AUTO, PAGE * 64, PAGE);
+	CHECK_EQ(huge_bytes(bytes_of(segment)), 0);
+	stoa_segment_close(segment);
+	expect_small_pages(test_name("small"));
+}
+
+TEST(named_segments_that_require_huge_pages_have_no_others)
+{
+	static const uint64_t steps[] = {LARGE, 2 * MIB, 8 * MIB};
+	struct stoa_segment *segment;
+	unsigned long long bare;
+
+	offer_huge_pages();
+	bare = bare_huge_bytes();
+	if (bare < LARGE)
+		SKIP("the system gives huge pages to %llu of %llu bytes only", bare, (unsigned long long)LARGE);
+	for (size_t i = 0; i < CC_COUNT(steps); i++) {
+		segment = grow_large(STOA_HUGE_REQUIRE, steps[i], 2 * MIB);
+		CHECK_EQ(huge_bytes(bytes_of(segment)), LARGE);
+		stoa_segment_close(segment);
+	}
+}
+
+static void commit_and_fill(void *argument)
+{
+	struct stoa_segment *segment;
+	const char *name = argument;
+
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
+	for (uint64_t length = 2 * MIB; length <= LARGE; length += 2 * MIB) {
+		CHECK_RC(stoa_segment_commit(segment, length), 0);
+		bytes_of(segment)[length - 1] = 1; /* never cut by the other, in whichever step it is */
+	}
+	stoa_segment_close(segment);
+}
+
+TEST(two_that_grow_by_huge_pages_do_not_cut_each_other)
+{
+	static const uint32_t policies[] = {STOA_HUGE_AUTO, STOA_HUGE_REQUIRE};
+
+	offer_huge_pages();
+	for (size_t i = 0; i < CC_COUNT(policies); i++) {
+		struct stoa_segment_options options = {.huge = policies[i]};
+		const char *name = test_name("both");
+		struct stoa_segment *segment;
+		pid_t roles[2];
+
+		CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), 0);
+		for (unsigned role = 0; role < 2; role++)
+			roles[role] = test_role(commit_and_fill, (void *)(uintptr_t)name);
+		for (unsigned role = 0; role < 2; role++)
+			CHECK_EQ(test_join(roles[role]), 0);
+		CHECK_EQ(stoa_segment_committed(segment), LARGE);
+		for (uint64_t length = 2 * MIB; length <= LARGE; length += 2 * MIB)
+			CHECK_EQ(bytes_of(segment)[length - 1], 1);
+		CHECK_INT(committed_blocks(segment), >=, LARGE + PAGE);
+		CHECK_INT(committed_blocks(segment), <=, LARGE + 3 * PAGE); /* and who took part */
+		stoa_segment_close(segment);
+	}
 }
 
 TEST(a_page_at_a_time)

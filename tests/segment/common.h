@@ -50,17 +50,23 @@ static inline int touch(void *byte)
 	return probe_byte(byte, true);
 }
 
-/* Memory behind the segment's object, in bytes. Counting pages makes sense where the system does not round them up. */
-static inline uint64_t blocks(const struct stoa_segment *segment)
+/* Memory behind the segment's object, in bytes. */
+static inline uint64_t committed_blocks(const struct stoa_segment *segment)
 {
 	struct stat status;
+
+	CHECK_SYS(fstat((int)segment->memory, &status));
+	return (uint64_t)status.st_blocks * 512;
+}
+
+/* The same where the system does not round pages up, so that counting them makes sense. */
+static inline uint64_t blocks(const struct stoa_segment *segment)
+{
 	const char *setting;
 
 	if (os_huge_offered(&setting) && strcmp(setting, "advise") != 0)
 		SKIP("shmem_enabled is '%s': the system gives everybody huge pages", setting);
-
-	CHECK_SYS(fstat((int)segment->memory, &status));
-	return (uint64_t)status.st_blocks * 512;
+	return committed_blocks(segment);
 }
 
 static inline unsigned char *bytes_of(const struct stoa_segment *segment)
