@@ -20,6 +20,7 @@
 
 #define PAIRS_FULL 25
 #define PAIRS_QUICK 3
+#define PAIRS_DEFAULT UINT64_MAX
 #define CASES_MAX 64
 #define PAIR_SECONDS 60
 
@@ -434,9 +435,9 @@ static int parse(struct settings *settings, int argc, char **argv, int *ret_oper
 	};
 	int status = options_parse(&usage, argc, argv, ret_operands);
 
-	if (status == TOOL_GO && settings->pairs > 10000)
-		return tool_misuse("bench: --pairs is at most 10000");
-	if (status == TOOL_GO && settings->pairs == 0)
+	if (status == TOOL_GO && settings->pairs != PAIRS_DEFAULT && (settings->pairs == 0 || settings->pairs > 10000))
+		return tool_misuse("bench: --pairs is 1 to 10000");
+	if (settings->pairs == PAIRS_DEFAULT)
 		settings->pairs = settings->quick ? PAIRS_QUICK : PAIRS_FULL;
 	if (!settings->directory || !settings->directory[0])
 		settings->directory = getenv("TMPDIR");
@@ -448,7 +449,7 @@ static int parse(struct settings *settings, int argc, char **argv, int *ret_oper
 int command_bench(int argc, char **argv)
 {
 	const struct bench_case *chosen[CASES_MAX];
-	struct settings settings = {.pairs = 0};
+	struct settings settings = {.pairs = PAIRS_DEFAULT};
 	unsigned count;
 	int operands;
 	int status = parse(&settings, argc, argv, &operands);

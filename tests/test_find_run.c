@@ -198,6 +198,9 @@ TEST(misuse_is_explained)
 	CHECK_EQ(run_stoa("find", "--type", "", NULL)->status, 2);
 	CHECK_EQ(run_stoa("find", "--size", "big", NULL)->status, 2);
 	CHECK_EQ(run_stoa("find", "--size", "-0", NULL)->status, 2);
+	CHECK_EQ(run_stoa("find", "--size", "..", NULL)->status, 2);
+	CHECK_EQ(run_stoa("find", "--size", "5..3", NULL)->status, 2);
+	CHECK_EQ(run_stoa("find", "--jobs", "0", NULL)->status, 2);
 	CHECK_EQ(run_stoa("find", "--jobs", "65", NULL)->status, 2);
 	CHECK_EQ(run_stoa("find", "--patience", "1ms", NULL)->status, 2);
 	CHECK_EQ(run_stoa("find", "/", "/", NULL)->status, 2);

@@ -49,6 +49,7 @@ TEST(every_command_explains_itself)
 		CHECK_EQ(run->status, 0);
 		CHECK_HAS(run->out, "usage: stoa ");
 		CHECK_HAS(run->out, "$ stoa ");
+		CHECK_HAS(run->out, "      --json ");
 		run = run_stoa(name, "--nonsense", NULL);
 		CHECK_EQ(run->status, 2);
 		CHECK_HAS(run->err, "no option '--nonsense'");
@@ -118,6 +119,7 @@ TEST(sizes)
 {
 	static const char *const bad[] = {
 		"", "-1", "1e3", "GiB", "1GiBs", "1 2", "17179869184GiB", "99999999999999999999"};
+	char text[SIZE_TEXT];
 	uint64_t bytes = 7;
 
 	check_size("0", 0, "0");
@@ -128,6 +130,14 @@ TEST(sizes)
 	check_size("1TiB", UINT64_C(1) << 40, "1TiB");
 	check_size("2MB", 2000000, "1.9MiB");
 	check_size("1048575", 1048575, "1023KiB");
+	check_size("2PiB", UINT64_C(1) << 51, "2PiB");
+	check_size("4EiB", UINT64_C(1) << 62, "4EiB");
+	check_size("3E", UINT64_C(3) << 60, "3EiB");
+	check_size("1PB", UINT64_C(1000000000000000), "909TiB");
+	/* Never rounded up, so it can be given back. */
+	CHECK_STR(size_text(UINT64_MAX, text), "15.9EiB");
+	CHECK(size_parse(text, &bytes));
+	bytes = 7;
 	for (size_t i = 0; i < CC_COUNT(bad); i++)
 		CHECK(!size_parse(bad[i], &bytes));
 	CHECK_EQ(bytes, 7);

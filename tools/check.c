@@ -63,7 +63,7 @@ static int check_one(struct told *told, uint32_t flags)
 	damages = stoa_inspect_check(object.inspector, tell, told);
 	object_close(&object);
 	if (damages < 0)
-		return tool_fail_result(NULL, damages);
+		return tool_fail_named(told->name, damages);
 	tell_result(told, damages);
 	return damages ? TOOL_FAILED : TOOL_OK;
 }

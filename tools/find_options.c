@@ -2,6 +2,7 @@
 /* The command line of `stoa find`. */
 #include "find.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "os/process.h"
@@ -42,11 +43,15 @@ static int parse_size(const char *text, struct find_filter *filter)
 	filter->size_max = UINT64_MAX;
 	if (!text)
 		return TOOL_GO;
+	if (range && range == text && !range[2])
+		return tool_misuse("find: --size .. says nothing; use e.g. 1M..10M");
 	if (range) {
 		snprintf(low, sizeof(low), "%.*s", (int)(range - text < 31 ? range - text : 31), text);
 		status = low[0] ? size_argument("find: --size", low, &filter->size_min) : TOOL_GO;
 		if (status == TOOL_GO && range[2])
 			status = size_argument("find: --size", range + 2, &filter->size_max);
+		if (status == TOOL_GO && filter->size_min > filter->size_max)
+			return tool_misuse("find: --size %s: nothing is of such a size", text);
 		return status;
 	}
 	status = size_argument("find: --size", text + (*text == '+' || *text == '-'), &size);
@@ -64,8 +69,9 @@ struct raw {
 	const char *name;
 	const char *type;
 	const char *size;
-	uint64_t jobs;
+	uint64_t jobs; /* JOBS_DEFAULT: not given */
 };
+#define JOBS_DEFAULT UINT64_MAX
 
 static int check(const struct raw *raw, struct find_options *options)
 {
@@ -80,9 +86,9 @@ static int check(const struct raw *raw, struct find_options *options)
 		return status;
 	if (options->json && options->nul)
 		return tool_misuse("find: --json and --null exclude each other");
-	if (raw->jobs > FIND_JOBS_MAX)
-		return tool_misuse("find: at most %u jobs", FIND_JOBS_MAX);
-	options->jobs = raw->jobs ? (uint32_t)raw->jobs : process_cpu_count();
+	if (raw->jobs != JOBS_DEFAULT && (raw->jobs == 0 || raw->jobs > FIND_JOBS_MAX))
+		return tool_misuse("find: --jobs %" PRIu64 " is not 1 to %u", raw->jobs, FIND_JOBS_MAX);
+	options->jobs = raw->jobs == JOBS_DEFAULT ? process_cpu_count() : (uint32_t)raw->jobs;
 	if (options->jobs > FIND_JOBS_MAX)
 		options->jobs = FIND_JOBS_MAX;
 	if (options->patience < PATIENCE_MIN)
@@ -95,7 +101,7 @@ static int check(const struct raw *raw, struct find_options *options)
 int find_options_parse(int argc, char **argv, struct find_options *ret_options)
 {
 	struct find_options options = {.root = ".", .patience = PATIENCE, .kill_after = UINT64_MAX};
-	struct raw raw = {0};
+	struct raw raw = {.jobs = JOBS_DEFAULT};
 	const struct option_spec table[] = {
 		{'n', "name", OPTION_TEXT, &raw.name, "GLOB",
 		 "only names that match; * ? [a-z] \\, quoted from the shell"},

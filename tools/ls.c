@@ -102,6 +102,14 @@ static void print_row(struct table *table, const struct row *row)
 	table_cell(table, object_flags(flags, text), COLOUR_OFF);
 }
 
+static void json_known(struct json *json, const char *key, bool known, uint64_t number)
+{
+	if (known)
+		json_number(json, key, number);
+	else
+		json_null(json, key);
+}
+
 static void print_json(const struct row *row, const struct scan_object *users)
 {
 	const struct stoa_inspection *is = row->is;
@@ -113,14 +121,11 @@ static void print_json(const struct row *row, const struct scan_object *users)
 	json_text(&json, "state", row->state);
 	json_number(&json, "owner", row->entry->owner);
 	object_json_flags(&json, row->entry->flags | (is ? is->flags : 0));
-	if (is) {
-		json_number(&json, "reserve", is->reserve);
-		json_number(&json, "committed", is->committed);
-		json_number(&json, "resident", is->resident);
-		json_number(&json, "roster_alive", is->roster_alive);
-	}
-	if (row->age >= 0)
-		json_signed(&json, "age", row->age);
+	json_known(&json, "reserve", is && !is->header, is ? is->reserve : 0);
+	json_known(&json, "committed", is && !is->header, is ? is->committed : 0);
+	json_known(&json, "resident", is, is ? is->resident : 0);
+	json_known(&json, "roster_alive", is && !is->header, is ? is->roster_alive : 0);
+	json_known(&json, "age", row->age >= 0, row->age >= 0 ? (uint64_t)row->age : 0);
 	object_json_users(&json, users);
 	json_end(&json);
 }

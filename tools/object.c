@@ -13,11 +13,11 @@ int object_open(const char *name, uint32_t flags, struct object *ret_object)
 	int result = stoa_inspect_open(name, flags, &object.inspector);
 
 	if (result < 0)
-		return tool_fail_result(NULL, result);
+		return tool_fail_named(name, result);
 	result = stoa_inspect_get(object.inspector, &object.is);
 	if (result < 0) {
 		stoa_inspect_close(object.inspector);
-		return tool_fail_result(NULL, result);
+		return tool_fail_named(name, result);
 	}
 	*ret_object = object;
 	return TOOL_GO;

@@ -81,6 +81,28 @@ int tool_fail_result(const char *subject, int result)
 	return tool_fail("%s", detail);
 }
 
+int tool_fail_named(const char *name, int result)
+{
+	const char *detail = stoa_error_detail();
+	char subject[TOOL_SUBJECT];
+
+	tool_subject(name, subject);
+	if (detail[0] == 0)
+		detail = stoa_error_text(result);
+	if (strncmp(detail, subject, strlen(subject)) == 0)
+		tool_fail("%s", detail);
+	else
+		tool_fail("%s: %s", subject, detail);
+	/* What can never be a name, and options that exclude each other: no matter of this system's state. */
+	return result == -STOA_ENAME || result == -STOA_EINVAL ? TOOL_MISUSE : TOOL_FAILED;
+}
+
+const char *tool_subject(const char *name, char buffer[TOOL_SUBJECT])
+{
+	snprintf(buffer, TOOL_SUBJECT, "segment '%s'", name);
+	return buffer;
+}
+
 static bool colours_wanted(FILE *out)
 {
 	const char *none = getenv("NO_COLOR");

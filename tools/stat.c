@@ -33,15 +33,15 @@ static void print_members(const struct object *object)
 {
 	struct stoa_member member;
 
-	printf("%-11s %" PRIu32 " slots, %" PRIu32 " threads take part\n", "roster", object->is.roster_slots,
-	       object->is.roster_alive);
+	printf("%-11s %" PRIu32 " slots, %" PRIu32 " %s part\n", "roster", object->is.roster_slots,
+	       object->is.roster_alive, object->is.roster_alive == 1 ? "thread takes" : "threads take");
 	for (uint32_t from = 1; stoa_inspect_member(object->inspector, from, &member) == 0; from = member.slot + 1) {
 		if (!member.thread)
 			continue;
 		printf("%-11s   slot %" PRIu32 ": thread %" PRIu32 ", the slot's owner number %" PRIu32, "",
 		       member.slot, member.thread, member.generation);
 		if (member.claims)
-			printf(", claims %" PRIu32 " objects", member.claims);
+			printf(", claims %" PRIu32 " %s", member.claims, member.claims == 1 ? "object" : "objects");
 		printf("\n");
 	}
 }
@@ -93,6 +93,7 @@ static void print_text(const struct object *object, const struct scan_object *us
 static void print_json(const struct object *object, const struct scan_object *users)
 {
 	const struct stoa_inspection *is = &object->is;
+	int64_t made = pages_born(stoa_inspect_descriptor(object->inspector));
 	struct stoa_member member;
 	struct json json;
 
@@ -101,7 +102,10 @@ static void print_json(const struct object *object, const struct scan_object *us
 	json_text(&json, "kind", object_kind(is->kind));
 	json_text(&json, "header", stoa_error_name(is->header));
 	json_number(&json, "owner", is->owner);
-	json_signed(&json, "made", pages_born(stoa_inspect_descriptor(object->inspector)));
+	if (made > 0)
+		json_signed(&json, "made", made);
+	else
+		json_null(&json, "made");
 	json_number(&json, "length", is->length);
 	json_number(&json, "reserve", is->reserve);
 	json_number(&json, "committed", is->committed);
@@ -152,7 +156,7 @@ int command_stat(int argc, char **argv)
 	bool as_json = false;
 	const struct option_spec options[] = {
 		{'g', "global", OPTION_FLAG, &global, NULL, "names of the host, not of this user"},
-		{0, "json", OPTION_FLAG, &as_json, NULL, "one JSON object per line"},
+		{0, "json", OPTION_FLAG, &as_json, NULL, "one JSON object for each name"},
 	};
 	const struct usage usage = {
 		"stat",

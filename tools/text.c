@@ -169,11 +169,17 @@ bool size_parse(const char *text, uint64_t *ret_bytes)
 		{"GiB", 1073741824},
 		{"T", 1099511627776.0},
 		{"TiB", 1099511627776.0},
+		{"P", 1125899906842624.0},
+		{"PiB", 1125899906842624.0},
+		{"E", 1152921504606846976.0},
+		{"EiB", 1152921504606846976.0},
 		{"kB", 1e3},
 		{"KB", 1e3},
 		{"MB", 1e6},
 		{"GB", 1e9},
 		{"TB", 1e12},
+		{"PB", 1e15},
+		{"EB", 1e18},
 		{NULL, 0},
 	};
 
@@ -183,7 +189,8 @@ bool size_parse(const char *text, uint64_t *ret_bytes)
 const char *size_text(uint64_t bytes, char buffer[SIZE_TEXT])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-	double value = (double)bytes;
+	/* As a double, and not rounded up. */
+	double value = (double)(bytes >> 53 ? bytes & ~UINT64_C(0x7ff) : bytes);
 	size_t unit = 0;
 
 	if (bytes == 0)

@@ -86,6 +86,16 @@ void tool_warn_format(const char *format, ...);
  */
 int tool_fail_result(const char *subject, int result);
 
+/*
+ * The same about the named object `name`: its sentence begins "segment 'NAME': ". TOOL_MISUSE for
+ * what is wrong on every system: a name that cannot be one, options that exclude each other.
+ */
+int tool_fail_named(const char *name, int result);
+
+/* "segment 'NAME'". Returns `buffer`. */
+#define TOOL_SUBJECT 300
+const char *tool_subject(const char *name, char buffer[TOOL_SUBJECT]);
+
 /* Colours are used only when the output is a terminal, NO_COLOR is unset or empty and TERM is not "dumb". Else these are "". */
 enum colour { COLOUR_OFF, COLOUR_BOLD, COLOUR_DIM, COLOUR_RED, COLOUR_GREEN, COLOUR_YELLOW, COLOUR_BLUE, COLOUR_CYAN };
 const char *colour(FILE *out, enum colour which);

@@ -209,7 +209,7 @@ int segment_open_kind(const char *name, const struct stoa_segment_options *optio
 		return error_set(-STOA_EINVAL, "opening needs a name and a place for the handle");
 	rc = segment_check_name(name);
 	if (rc < 0)
-		return rc;
+		return about(rc, name);
 	flags = options ? options->flags : 0;
 	if (flags & STOA_ANY_KIND && kind == SEGMENT_KIND_DATA)
 		kind = ANY_KIND;
@@ -229,7 +229,7 @@ int segment_create_kind(const char *name, uint64_t reserve, const struct stoa_se
 	if (rc == 0)
 		rc = check_options(name, reserve, options);
 	if (rc < 0)
-		return rc;
+		return about(rc, name);
 	/* It may vanish between the two, and appear again: as often as others make it do so. */
 	do {
 		rc = may_open ? open_named(name, options->flags, kind, ret_segment) : -STOA_ENOENT;
@@ -266,6 +266,6 @@ int stoa_segment_unlink(const char *name, uint32_t flags)
 		return error_set(-STOA_EINVAL, "unlinking takes a name, and STOA_GLOBAL or nothing");
 	rc = segment_check_name(name);
 	if (rc < 0)
-		return rc;
+		return about(rc, name);
 	return about(os_name_unlink(name, name_flags(flags)), name);
 }

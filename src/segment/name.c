@@ -41,7 +41,7 @@ int segment_check_name(const char *name)
 	if (length > STOA_NAME_MAX)
 		return error_set(-STOA_ENAME, "the name is longer than %d bytes", STOA_NAME_MAX);
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return error_set(-STOA_ENAME, "'%s' cannot be a name", name);
+		return error_set(-STOA_ENAME, "that cannot be a name");
 	while (at < length) {
 		uint32_t code = 0;
 		size_t step = decode(text + at, length - at, &code);
@@ -51,7 +51,7 @@ int segment_check_name(const char *name)
 		if (code < 0x20 || (code >= 0x7f && code < 0xa0))
 			return error_set(-STOA_ENAME, "the name has a control character at byte %zu", at);
 		if (code == '/' || code == '\\')
-			return error_set(-STOA_ENAME, "the name '%s' has a '%c'", name, (char)code);
+			return error_set(-STOA_ENAME, "the name has a '%c'", (char)code);
 		at += step;
 	}
 	return 0;

@@ -263,7 +263,7 @@ static int clear_place(const struct place *place, bool used)
 		return error_set(-STOA_EEXIST, "the name is taken by a file that is no segment: '%s' has no lock file",
 				 place->object);
 	if (status.st_mode & S_ISVTX)
-		return error_set(-STOA_EEXIST, "'%s' exists and is persistent", place->object);
+		return error_set(-STOA_EEXIST, "it exists and is persistent");
 	return remove_entry(place, place->object);
 }
 
@@ -300,7 +300,7 @@ static int publish_in_gate(const struct place *place, int lock, os_handle memory
 		if (!lock_is_busy())
 			return sys_failed("locking '%s'", place->lock);
 		if (SYS(fstatat, place->directory, place->object, &status, AT_SYMLINK_NOFOLLOW) == 0)
-			return error_set(-STOA_EEXIST, "'%s' exists and is in use", place->object);
+			return error_set(-STOA_EEXIST, "it exists and is in use");
 		rc = remove_entry(place, place->lock);
 		return rc < 0 ? rc : 1;
 	}
@@ -417,7 +417,7 @@ static int no_such_name(const struct place *place)
 
 	/* Whatever dead users left goes now; not being able to is no reason for another error. */
 	(void)sweep_name(place, NULL, &found);
-	return error_set(-STOA_ENOENT, "no segment '%s'%s", place->object,
+	return error_set(-STOA_ENOENT, "nothing has that name%s",
 			 found == LEFT_REMOVED ? ": those who used it are dead" : "");
 }
 
@@ -457,7 +457,7 @@ int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *
 	size_t length = 0;
 
 	if (rc == -STOA_ENOENT)
-		return error_set(rc, "no segment '%s': this user has no names yet", name);
+		return error_set(rc, "nothing has that name");
 	if (rc < 0)
 		return rc;
 	rc = open_in_place(&place, flags, &object, &lock);
@@ -510,7 +510,7 @@ static int unlink_in_gate(const struct place *place, int lock)
 	if (found == LEFT_FOREIGN)
 		return not_ours(place);
 	if (found == LEFT_REMOVED || SYS(fstatat, place->directory, place->object, &status, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_set(-STOA_ENOENT, "no segment '%s'", place->object);
+		return error_set(-STOA_ENOENT, "nothing has that name");
 	return remove_both(place);
 }
 
@@ -520,6 +520,8 @@ int os_name_unlink(const char *name, uint32_t flags)
 	struct place place;
 	int rc = place_open(name, flags, false, &place), lock;
 
+	if (rc == -STOA_ENOENT)
+		return error_set(rc, "nothing has that name");
 	if (rc < 0)
 		return rc;
 	rc = enter_gate(&place, false, &lock);
@@ -531,6 +533,8 @@ int os_name_unlink(const char *name, uint32_t flags)
 		rc = place_check_own(&place, place.object, &status);
 		if (rc == 0)
 			rc = not_ours(&place);
+	} else if (rc == -STOA_ENOENT) {
+		rc = error_set(rc, "nothing has that name");
 	}
 	place_close(&place);
 	return rc;
