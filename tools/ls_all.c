@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *kind_name(const struct scan_object *object)
 {
@@ -145,18 +146,31 @@ static void print_summary(const struct scan *scan, size_t shown)
 		       scan->other_files, size_text(scan->other_bytes, other));
 }
 
-/* What this user could not see is said on the error output, so that it is not missed behind a pipe either. */
+/* What could not be seen is said on the error output, so that it is not missed behind a pipe either. */
 static void warn_about_hidden(const struct scan *scan)
 {
+	static const char *const hidden[] = {
+		[SCAN_HIDDEN_NAMESPACE] =
+			"only the processes of this pid namespace (container) are seen: others may use what is "
+			"'orphaned?' here; run on the host to see all",
+		[SCAN_HIDDEN_MOUNT] =
+			"/proc hides the processes of others (hidepid): they may use what is 'orphaned?' here; "
+			"run as root to see all",
+	};
+	/* Root is refused only where its rights are cut. */
+	const char *remedy =
+		geteuid() == 0 ? "root needs CAP_SYS_PTRACE on this host to see all" : "run as root to see all";
+
+	if (scan->hidden)
+		tool_warn("%s", hidden[scan->hidden]);
 	if (scan->processes_refused > 0)
 		tool_warn(
 			"%" PRIu64
 			" processes of others could not be looked into: their memfds are missing here, and 'orphaned?' "
-			"means that one of them may use it; run with more rights to see all",
-			scan->processes_refused);
+			"means that one of them may use it; %s",
+			scan->processes_refused, remedy);
 	if (scan->directories_refused > 0)
-		tool_warn("%" PRIu64 " directories of others could not be read; run with more rights to see all",
-			  scan->directories_refused);
+		tool_warn("%" PRIu64 " directories of others could not be read; %s", scan->directories_refused, remedy);
 }
 
 static void show_progress(uint64_t processes)

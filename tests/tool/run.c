@@ -155,6 +155,6 @@ const char *line_with(const char *text, const char *part)
 
 void check_has(const char *file, int line, const char *text, const char *part)
 {
-	if (!strstr(text, part))
-		test_fail(file, line, "no '%s' in '%.600s'", part, text);
+	if (!text || !strstr(text, part))
+		test_fail(file, line, "no '%s' in '%.600s'", part, text ? text : "a line that is not there");
 }

@@ -45,11 +45,19 @@ struct scan_object {
 	uint64_t inode;
 };
 
+/* What keeps processes out of our sight altogether. */
+enum scan_hidden {
+	SCAN_HIDDEN_NONE,
+	SCAN_HIDDEN_NAMESPACE, /* we see those of our own pid namespace, as in a container */
+	SCAN_HIDDEN_MOUNT,     /* /proc shows an ordinary user its own only */
+};
+
 struct scan {
 	struct scan_object *objects;
 	size_t count;
 	uint64_t processes;         /* looked into */
 	uint64_t processes_refused; /* belong to others: their maps and descriptors are not ours to see */
+	enum scan_hidden hidden;    /* others may run that are not even counted */
 	uint64_t directories_refused;
 	uint64_t other_files; /* in memory file systems other than /dev/shm, mapped by nobody, and left out */
 	uint64_t other_bytes;
@@ -62,7 +70,7 @@ struct scan {
 int scan_host(bool all_files, void (*progress)(uint64_t processes), struct scan **ret_scan);
 void scan_destroy(struct scan *scan);
 
-/* Nobody uses it, so its memory serves nothing: 1 yes, 0 no, -1 not known, as some processes could not be looked into. */
+/* Nobody uses it, so its memory serves nothing: 1 yes, 0 no, -1 not known, as processes are hidden or refused. */
 int scan_orphaned(const struct scan *scan, const struct scan_object *object);
 
 #endif

@@ -132,6 +132,18 @@ static int find_kernel_device(struct scanner *scanner)
 	return 0;
 }
 
+#define INITIAL_PID_NAMESPACE 0xeffffffcu /* the inode that the kernel gives the host's own */
+
+/* Process 1 is there always, and another user's unless we may see all. */
+static enum scan_hidden find_hidden(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) != 0 || st.st_ino != INITIAL_PID_NAMESPACE)
+		return SCAN_HIDDEN_NAMESPACE;
+	return stat("/proc/1", &st) == 0 ? SCAN_HIDDEN_NONE : SCAN_HIDDEN_MOUNT;
+}
+
 int scan_host(bool all_files, void (*progress)(uint64_t processes), struct scan **ret_scan)
 {
 	struct scanner scanner = {0};
@@ -142,6 +154,8 @@ int scan_host(bool all_files, void (*progress)(uint64_t processes), struct scan 
 	error = scanner.scan ? find_kernel_device(&scanner) : ENOMEM;
 	if (!error)
 		error = scan_mounts(&scanner, "/proc/self/mountinfo", true);
+	if (!error)
+		scanner.scan->hidden = find_hidden();
 	/* System V first: maps of its segments then find them by their id. */
 	if (!error)
 		error = scan_sysv(&scanner);
@@ -183,5 +197,5 @@ int scan_orphaned(const struct scan *scan, const struct scan_object *object)
 		return 0;
 	if (object->kind == SCAN_SYSV)
 		return object->attached == 0;
-	return scan->processes_refused > 0 ? -1 : 1;
+	return scan->processes_refused > 0 || scan->hidden ? -1 : 1;
 }

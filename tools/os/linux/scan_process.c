@@ -2,6 +2,9 @@
 /*
  * The host scan's pass over the processes: what each has mapped (/proc/N/maps) and open (/proc/N/fd). Processes come and go
  * meanwhile: one that is gone is no error. Of others' processes an ordinary user sees nothing; they are counted.
+ *
+ * What /proc/N tells is its main thread's. When that has ended and others go on, they are asked: all threads have the same maps. Each
+ * may have descriptors of its own.
  */
 #include "scan_internal.h"
 
@@ -10,10 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -22,6 +27,8 @@ struct process {
 	struct scanner *scanner;
 	int64_t id;
 	int directory;    /* /proc/N */
+	int64_t thread;   /* one that lives, the main one if it does */
+	int living;       /* its directory: /proc/N or /proc/N/task/T */
 	uint64_t ipc;     /* its System V namespace's number when that is not ours, else 0: ids repeat there */
 	char command[64]; /* as the kernel keeps it, at most 15 bytes, or 63 of kernel threads */
 };
@@ -150,7 +157,7 @@ static int scan_maps(const struct process *process)
 	size_t room = 0;
 	ssize_t length;
 	int error = 0;
-	int descriptor = openat(process->directory, "maps", O_RDONLY | O_CLOEXEC);
+	int descriptor = openat(process->living, "maps", O_RDONLY | O_CLOEXEC);
 	FILE *maps = descriptor >= 0 ? fdopen(descriptor, "r") : NULL;
 
 	if (!maps) {
@@ -215,11 +222,11 @@ static int take_descriptor(const struct process *process, int directory, const c
 	return scan_use(object, process->id, process->command, false, true);
 }
 
-static int scan_descriptors(const struct process *process)
+static int scan_descriptors(const struct process *process, int thread)
 {
 	struct dirent *entry;
 	int error = 0;
-	int descriptor = openat(process->directory, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int descriptor = openat(thread, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = descriptor >= 0 ? fdopendir(descriptor) : NULL;
 
 	if (!directory) {
@@ -242,7 +249,7 @@ static int learn_namespace(const struct process *process)
 	char link[64];
 	char path[64];
 	char **namespaces;
-	ssize_t length = readlinkat(process->directory, "ns/mnt", link, sizeof(link) - 1);
+	ssize_t length = readlinkat(process->living, "ns/mnt", link, sizeof(link) - 1);
 
 	if (length <= 0)
 		return 0;
@@ -258,7 +265,7 @@ static int learn_namespace(const struct process *process)
 	if (!namespaces[scanner->namespace_count])
 		return ENOMEM;
 	scanner->namespace_count++;
-	snprintf(path, sizeof(path), "/proc/%" PRId64 "/mountinfo", process->id);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/mountinfo", process->living);
 	return scan_mounts(scanner, path, false) == ENOMEM ? ENOMEM : 0;
 }
 
@@ -283,46 +290,114 @@ static ssize_t read_small(int directory, const char *name, char *buffer, size_t 
 	return length;
 }
 
-/* Kernel threads, and processes on their way out: they use no memory, and are not hidden from us. */
-static bool has_no_memory(int directory)
+/* 0: kernel threads, and threads on their way out, use none; 1; -1: not ours to see. */
+static int has_memory(int directory)
 {
 	char text[512];
 	const char *after;
 	uint64_t bytes;
+	ssize_t length = read_small(directory, "stat", text, sizeof(text));
 
-	if (read_small(directory, "stat", text, sizeof(text)) <= 0)
-		return true;
+	if (length <= 0)
+		return length == 0 || is_gone(errno) ? 0 : -1;
 	after = strrchr(text, ')');
-	return after &&
+	return !after ||
 	       sscanf(after + 1,
 		      " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u"
 		      " %" SCNu64,
-		      &bytes) == 1 &&
-	       bytes == 0;
+		      &bytes) != 1 ||
+	       bytes != 0;
 }
 
-static int scan_process(struct process *process)
+/* Call `visit` for each thread with its directory, until it does not return 0. */
+static int each_thread(struct process *process, int (*visit)(struct process *process, int64_t id, int thread))
+{
+	struct dirent *entry;
+	int result = 0;
+	int descriptor = openat(process->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = descriptor >= 0 ? fdopendir(descriptor) : NULL;
+
+	if (!directory) {
+		result = errno;
+		if (descriptor >= 0)
+			close(descriptor);
+		return result;
+	}
+	while (!result && (entry = readdir(directory)) != NULL) {
+		int thread = isdigit((unsigned char)entry->d_name[0])
+				     ? openat(descriptor, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+				     : -1;
+
+		if (thread < 0)
+			continue;
+		result = visit(process, strtoll(entry->d_name, NULL, 10), thread);
+		close(thread);
+	}
+	closedir(directory);
+	return result;
+}
+
+static int take_living(struct process *process, int64_t id, int thread)
+{
+	if (has_memory(thread) != 1)
+		return 0;
+	process->thread = id;
+	process->living = fcntl(thread, F_DUPFD_CLOEXEC, 3);
+	return process->living < 0 ? errno : 1;
+}
+
+/* The descriptors of a thread that does not share those already looked at. */
+static int take_own_descriptors(struct process *process, int64_t id, int thread)
+{
+	int error;
+
+	if (id == process->thread || syscall(SYS_kcmp, (pid_t)process->thread, (pid_t)id, KCMP_FILES, 0, 0) == 0)
+		return 0;
+	error = scan_descriptors(process, thread);
+	return is_gone(error) ? 0 : error;
+}
+
+static int look_into(struct process *process)
 {
 	struct scan *scan = process->scanner->scan;
 	int maps_error;
 	int fd_error;
 
-	if (has_no_memory(process->directory))
-		return 0;
 	if (read_small(process->directory, "comm", process->command, sizeof(process->command)) > 0)
 		process->command[strcspn(process->command, "\n")] = 0;
-	process->ipc = foreign_ipc(process->directory);
+	process->ipc = foreign_ipc(process->living);
 	if (learn_namespace(process) != 0)
 		return ENOMEM;
 	maps_error = scan_maps(process);
-	fd_error = scan_descriptors(process);
+	fd_error = scan_descriptors(process, process->living);
+	if (fd_error == 0)
+		fd_error = each_thread(process, take_own_descriptors);
 	if (maps_error == ENOMEM || fd_error == ENOMEM)
 		return ENOMEM;
 	if (maps_error == 0 && fd_error == 0)
 		scan->processes++;
-	else if (!is_gone(maps_error) && !is_gone(fd_error) && !has_no_memory(process->directory))
+	else if (!is_gone(maps_error) && !is_gone(fd_error) && has_memory(process->living) != 0)
 		scan->processes_refused++;
 	return 0;
+}
+
+static int scan_process(struct process *process)
+{
+	int memory = has_memory(process->directory);
+	int result;
+
+	process->thread = process->id;
+	process->living = process->directory;
+	if (memory == 0) {
+		process->living = -1;
+		result = each_thread(process, take_living);
+		if (process->living < 0)
+			return result == EMFILE || result == ENFILE || result == ENOMEM ? result : 0;
+	}
+	result = look_into(process);
+	if (process->living != process->directory)
+		close(process->living);
+	return result;
 }
 
 int scan_processes(struct scanner *scanner, void (*progress)(uint64_t processes))
@@ -342,6 +417,7 @@ int scan_processes(struct scanner *scanner, void (*progress)(uint64_t processes)
 		process.directory = openat(dirfd(proc), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (process.directory < 0) {
 			/* It ended meanwhile; out of descriptors is another matter. */
+			scanner->scan->processes_refused += errno == EACCES || errno == EPERM;
 			error = is_gone(errno) || errno == EACCES || errno == EPERM ? 0 : errno;
 			continue;
 		}
