@@ -3,7 +3,9 @@
 #include <sync/board.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- mutex ---- */
@@ -84,6 +86,40 @@ TEST(a_dead_owner_is_told_to_exactly_one)
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	stoa_wait_stat(&after);
 	CHECK_EQ(after.wakes, before.wakes); /* nobody sleeps: no system call */
+	tear_down();
+}
+
+static void hold_until_done(void *argument)
+{
+	(void)argument;
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
+	atomic_store(&board->ready, 1);
+	while (!atomic_load(&board->done))
+		usleep(1000);
+	board->plain++;
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+}
+
+TEST(a_stopped_owner_is_alive)
+{
+	pid_t owner;
+	int status;
+
+	set_up();
+	owner = test_role(hold_until_done, NULL);
+	test_await(&board->ready, 1);
+	CHECK_SYS(kill(owner, SIGSTOP));
+	CHECK_EQ(waitpid(owner, &status, WUNTRACED), owner);
+	CHECK(WIFSTOPPED(status));
+	atomic_store(&board->done, 1);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, stoa_deadline_in(SECOND / 3)), STOA_TIMED_OUT);
+	CHECK_EQ(board->plain, 0);
+	CHECK_SYS(kill(owner, SIGCONT));
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
+	CHECK_EQ(board->plain, 1);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_EQ(test_join(owner), 0);
 	tear_down();
 }
 
@@ -228,7 +264,144 @@ TEST(a_cancelled_thread_leaves_no_lock_behind)
 	tear_down();
 }
 
+static uint32_t alive(void)
+{
+	struct stoa_segment_stat stat;
+
+	CHECK_RC(stoa_segment_stat(segment, &stat), 0);
+	return stat.roster_alive;
+}
+
+static void take_part_until_killed(void *argument)
+{
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	atomic_fetch_add(&board->ready, 1);
+	(void)argument;
+	for (;;)
+		pause();
+}
+
+TEST(the_threads_that_take_part_are_counted)
+{
+	pid_t roles[3];
+	pthread_t thread;
+
+	set_up();
+	CHECK_EQ(alive(), 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		roles[i] = test_role(take_part_until_killed, NULL);
+		test_await(&board->ready, i + 1);
+		CHECK_EQ(alive(), i + 1);
+	}
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	CHECK_EQ(alive(), 4);
+	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, lock_and_end, segment), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(alive(), 4);
+	for (uint32_t i = 0; i < 3; i++) {
+		test_kill(roles[i]);
+		CHECK_EQ(alive(), 3 - i);
+	}
+	tear_down();
+}
+
+/* ---- the program's own robust mutexes, in the same list of the kernel's as ours ---- */
+
+enum parting { CLOSES_ITSELF, ANOTHER_CLOSES, ANOTHER_CLOSES_AND_IT_COMES_BY };
+
+struct neighbours {
+	pthread_mutex_t before, after, later; /* locked before and after enrolment, and after the parting */
+	enum parting parting;
+};
+
+static void *close_the_last_handle(void *argument)
+{
+	stoa_segment_close(argument);
+	return NULL;
+}
+
+static void part_among_mutexes(void *argument)
+{
+	const struct stoa_segment_options options = {.commit = 4096};
+	struct neighbours *neighbours = argument;
+	struct stoa_segment *other;
+	pthread_t thread;
+
+	CHECK_EQ(pthread_mutex_lock(&neighbours->before), 0);
+	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+	CHECK_EQ(pthread_mutex_lock(&neighbours->after), 0);
+	if (neighbours->parting == CLOSES_ITSELF) {
+		stoa_segment_close(segment);
+	} else {
+		CHECK_EQ(pthread_create(&thread, NULL, close_the_last_handle, segment), 0);
+		CHECK_EQ(pthread_join(thread, NULL), 0);
+	}
+	if (neighbours->parting == ANOTHER_CLOSES_AND_IT_COMES_BY) {
+		CHECK_RC(stoa_segment_create(NULL, 4096, &options, &other), 0);
+		CHECK_RC(stoa_mutex_init(other, stoa_segment_address(other), STOA_OWNED), 0);
+	}
+	CHECK_EQ(pthread_mutex_lock(&neighbours->later), 0);
+	raise(SIGKILL);
+}
+
+/* Told as abandoned, as its owner died with it. */
+static void check_abandoned(pthread_mutex_t *mutex)
+{
+	CHECK_EQ(pthread_mutex_trylock(mutex), EOWNERDEAD);
+	CHECK_EQ(pthread_mutex_consistent(mutex), 0);
+	CHECK_EQ(pthread_mutex_unlock(mutex), 0);
+	CHECK_EQ(pthread_mutex_destroy(mutex), 0);
+}
+
+TEST(a_parting_leaves_the_programs_robust_mutexes_alone)
+{
+	struct neighbours *neighbours = test_shared(sizeof(*neighbours));
+	pthread_mutexattr_t robust;
+
+	CHECK_EQ(pthread_mutexattr_init(&robust), 0);
+	CHECK_EQ(pthread_mutexattr_setpshared(&robust, PTHREAD_PROCESS_SHARED), 0);
+	CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
+	for (unsigned how = CLOSES_ITSELF; how <= ANOTHER_CLOSES_AND_IT_COMES_BY; how++) {
+		set_up();
+		neighbours->parting = how;
+		CHECK_EQ(pthread_mutex_init(&neighbours->before, &robust), 0);
+		CHECK_EQ(pthread_mutex_init(&neighbours->after, &robust), 0);
+		CHECK_EQ(pthread_mutex_init(&neighbours->later, &robust), 0);
+		CHECK_EQ(test_join(test_role(part_among_mutexes, neighbours)), -SIGKILL);
+		check_abandoned(&neighbours->before);
+		check_abandoned(&neighbours->after);
+		check_abandoned(&neighbours->later);
+		CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_OWNER_DIED);
+		CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+		tear_down();
+	}
+}
+
 /* ---- event and semaphore ---- */
+
+TEST(nobody_waits_so_nobody_is_woken)
+{
+	struct stoa_wait_stat before, after;
+
+	set_up();
+	stoa_wait_stat(&before);
+	for (int i = 0; i < 3; i++) {
+		CHECK_RC(stoa_event_set(segment, &board->event), 0);
+		CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+		CHECK_RC(stoa_event_set(segment, &board->manual), 0);
+		CHECK_RC(stoa_event_reset(segment, &board->manual), 0);
+		CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 2), 0);
+		CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), 0);
+		CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
+		CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
+	}
+	stoa_wait_stat(&after);
+	CHECK_EQ(after.wakes, before.wakes); /* system calls */
+	CHECK_EQ(after.sleeps, before.sleeps);
+	tear_down();
+}
 
 static void answer(void *argument)
 {
@@ -402,6 +575,118 @@ TEST(named_objects_begin_as_their_creator_says)
 	stoa_segment_close(semaphores);
 	options.rights = 0x10;
 	CHECK_RC(stoa_semaphore_open(test_name("s"), &options, &waiter, &semaphore), -STOA_EINVAL);
+}
+
+TEST(named_events_begin_as_their_creator_says)
+{
+	struct stoa_sync_options options = {.flags = STOA_SIGNALED};
+	struct stoa_segment *handle, *again;
+	struct stoa_event *event, *same;
+
+	CHECK_RC(stoa_event_open(test_name("set"), &options, &handle, &event), 0);
+	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), 0);
+	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_open(test_name("set"), &options, &again, &same), STOA_EXISTED);
+	CHECK_RC(stoa_event_wait(again, same, STOA_TRY), STOA_TIMED_OUT); /* the opener's flags mean nothing */
+	stoa_segment_close(again);
+	stoa_segment_close(handle);
+	options.flags = STOA_MANUAL;
+	CHECK_RC(stoa_event_open(test_name("manual"), &options, &handle, &event), 0);
+	CHECK_RC(stoa_event_open(test_name("manual"), NULL, &again, &same), STOA_EXISTED);
+	CHECK_RC(stoa_event_wait(again, same, STOA_TRY), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_set(handle, event), 0);
+	CHECK_RC(stoa_event_wait(again, same, STOA_TRY), 0);
+	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), 0);
+	stoa_segment_close(again);
+	stoa_segment_close(handle);
+	options.flags = STOA_MANUAL | STOA_SIGNALED;
+	CHECK_RC(stoa_event_open(test_name("both"), &options, &handle, &event), 0);
+	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), 0);
+	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), 0);
+	stoa_segment_close(handle);
+	options.flags = STOA_OWNED;
+	CHECK_RC(stoa_event_open(test_name("owned"), &options, &handle, &event), -STOA_EINVAL);
+}
+
+/* No kind of wait gets past a handle without the right to wait. */
+static void check_no_waits(struct stoa_segment *handle, void *object, uint32_t kind)
+{
+	struct stoa_waitable thing = {handle, object, kind, 0};
+	struct stoa_watch *watch;
+	size_t index = 77;
+
+	CHECK_RC(stoa_wait_any(&thing, 1, STOA_TRY, &index), -STOA_ERIGHTS);
+	CHECK_RC(stoa_wait_all(&thing, 1, STOA_TRY, &index), -STOA_ERIGHTS);
+	CHECK_EQ(index, 77);
+	CHECK_RC(stoa_watch_open(&thing, &watch), -STOA_ERIGHTS);
+}
+
+TEST(reduced_rights_hold_in_every_wait)
+{
+	const char *mutexes = test_name("m"), *events = test_name("e");
+	struct stoa_sync_options options = {.rights = 0};
+	struct stoa_segment *mutex_handle, *event_handle, *reduced;
+	struct stoa_mutex *mutex;
+	struct stoa_event *event;
+	struct stoa_waitable thing;
+
+	CHECK_RC(stoa_mutex_open(mutexes, NULL, &mutex_handle, &mutex), 0);
+	CHECK_RC(stoa_event_open(events, NULL, &event_handle, &event), 0);
+	options.rights = STOA_RIGHT_SIGNAL;
+	CHECK_RC(stoa_mutex_open(mutexes, &options, &reduced, &mutex), STOA_EXISTED);
+	CHECK_RC(stoa_mutex_lock(reduced, mutex, STOA_TRY), -STOA_ERIGHTS);
+	CHECK_RC(stoa_mutex_unlock(reduced, mutex), -STOA_ERIGHTS);
+	check_no_waits(reduced, mutex, STOA_WAIT_MUTEX);
+	stoa_segment_close(reduced);
+	CHECK_RC(stoa_event_open(events, &options, &reduced, &event), STOA_EXISTED);
+	CHECK_RC(stoa_event_set(reduced, event), 0);
+	check_no_waits(reduced, event, STOA_WAIT_EVENT);
+	stoa_segment_close(reduced);
+	options.rights = STOA_RIGHT_WAIT;
+	CHECK_RC(stoa_mutex_open(mutexes, &options, &reduced, &mutex), STOA_EXISTED);
+	CHECK_RC(stoa_mutex_lock(reduced, mutex, STOA_TRY), 0);
+	CHECK_RC(stoa_mutex_unlock(reduced, mutex), 0);
+	stoa_segment_close(reduced);
+	CHECK_RC(stoa_event_open(events, &options, &reduced, &event), STOA_EXISTED);
+	CHECK_RC(stoa_event_set(reduced, event), -STOA_ERIGHTS);
+	CHECK_RC(stoa_event_reset(reduced, event), -STOA_ERIGHTS);
+	thing = (struct stoa_waitable){reduced, event, STOA_WAIT_EVENT, 0};
+	CHECK_RC(stoa_wait_any(&thing, 1, STOA_TRY, NULL), 0); /* still set from above */
+	stoa_segment_close(reduced);
+	stoa_segment_close(event_handle);
+	stoa_segment_close(mutex_handle);
+}
+
+TEST(a_read_only_handle_neither_waits_nor_signals)
+{
+	const struct stoa_segment_options options = {.commit = sizeof(struct board)},
+					  reader = {.flags = STOA_READ_ONLY};
+	struct stoa_segment *only;
+	struct board *seen;
+
+	CHECK_RC(stoa_segment_create(test_name("b"), 1 << 20, &options, &segment), 0);
+	board = stoa_segment_address(segment);
+	CHECK_RC(stoa_mutex_init(segment, &board->mutex, 0), 0);
+	CHECK_RC(stoa_event_init(segment, &board->event, STOA_SIGNALED), 0);
+	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 1, 2), 0);
+	CHECK_RC(stoa_segment_open(test_name("b"), &reader, &only), 0);
+	seen = stoa_segment_address(only);
+	CHECK_RC(stoa_mutex_lock(only, &seen->mutex, STOA_TRY), -STOA_ERIGHTS);
+	CHECK_RC(stoa_mutex_unlock(only, &seen->mutex), -STOA_ERIGHTS);
+	CHECK_RC(stoa_mutex_init(only, &seen->mutex, 0), -STOA_ERIGHTS);
+	CHECK_RC(stoa_event_init(only, &seen->event, 0), -STOA_ERIGHTS);
+	CHECK_RC(stoa_semaphore_init(only, &seen->semaphore, 0, 1), -STOA_ERIGHTS);
+	CHECK_RC(stoa_event_set(only, &seen->event), -STOA_ERIGHTS);
+	CHECK_RC(stoa_event_reset(only, &seen->event), -STOA_ERIGHTS);
+	CHECK_RC(stoa_event_wait(only, &seen->event, STOA_TRY), -STOA_ERIGHTS);
+	CHECK_RC(stoa_semaphore_post(only, &seen->semaphore, 1), -STOA_ERIGHTS);
+	CHECK_RC(stoa_semaphore_wait(only, &seen->semaphore, STOA_TRY), -STOA_ERIGHTS);
+	check_no_waits(only, &seen->mutex, STOA_WAIT_MUTEX);
+	check_no_waits(only, &seen->event, STOA_WAIT_EVENT);
+	check_no_waits(only, &seen->semaphore, STOA_WAIT_SEMAPHORE);
+	stoa_segment_close(only);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	tear_down();
 }
 
 TEST(a_full_roster_is_an_error)

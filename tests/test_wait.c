@@ -3,11 +3,14 @@
 #include <base/signal.h>
 #include <sync/board.h>
 
+#include <dirent.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -256,9 +259,13 @@ static void wait_in_both(void *argument)
 	struct stoa_segment *other = argument;
 	struct stoa_waitable set[2] = {event_of(&board->event),
 				       {other, stoa_segment_address(other), STOA_WAIT_MUTEX, 0}};
+	struct stoa_wait_stat stat;
 	size_t index;
 
 	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), STOA_OWNER_DIED); /* found by the periodic look */
+	stoa_wait_stat(&stat);
+	if (os_capabilities()->waits_on_many)
+		CHECK_EQ(stat.rescues, 1);
 	CHECK_EQ(index, 1);
 	CHECK_RC(stoa_mutex_unlock(other, stoa_segment_address(other)), 0);
 }
@@ -291,6 +298,7 @@ TEST(a_wait_across_segments_takes_no_wake_that_it_cannot_pass_on)
 	test_await_sleep(waiter);
 	if (os_capabilities()->waits_on_many)
 		CHECK_EQ(wake_one(roster_relay(first)), 1);
+	test_await_sleep(waiter);
 	test_kill(owner);
 	CHECK_EQ(test_join(waiter), 0);
 	stoa_segment_close(other);
@@ -408,6 +416,217 @@ TEST(the_end_of_a_process_is_a_waitable)
 	tear_down();
 }
 
+/* A set for a role to wait for, in whatever way. */
+struct crowd {
+	struct stoa_waitable things[STOA_WAIT_MAX];
+	size_t count;
+};
+
+static void wait_for_any_of(void *argument)
+{
+	const struct crowd *crowd = argument;
+	size_t index = 77;
+	int rc = stoa_wait_any(crowd->things, crowd->count, STOA_FOREVER, &index);
+
+	if (rc < 0)
+		test_fail(__FILE__, __LINE__, "wait_any: %s", stoa_error_detail());
+	board->plain = index;
+	atomic_store(&board->done, (uint32_t)rc + 1);
+}
+
+TEST(a_sleeping_wait_is_woken_by_the_end_of_a_process)
+{
+	struct crowd *crowd;
+	struct stoa_process *process;
+	pid_t role, waiter;
+
+	set_up();
+	crowd = calloc(1, sizeof(*crowd));
+	role = test_role(idle, NULL);
+	CHECK_RC(stoa_process_open(role, &process), 0);
+	crowd->things[crowd->count++] = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
+	waiter = test_role(wait_for_any_of, crowd);
+	test_await_sleep(waiter);
+	CHECK_EQ(atomic_load(&board->done), 0);
+	test_kill(role);
+	CHECK_EQ(test_join(waiter), 0);
+	CHECK_EQ(board->plain, 0);
+	stoa_process_close(process);
+	free(crowd);
+	tear_down();
+}
+
+/* As many things as a wait takes, of every kind but finished ones: 10 events, 10 semaphores, 11 mutexes and a process. */
+#define EVENTS 10
+#define SEMAPHORES 10
+#define MUTEXES 11
+_Static_assert(EVENTS + SEMAPHORES + MUTEXES + 1 == STOA_WAIT_MAX, "a full set");
+
+static struct stoa_mutex *mutexes(void)
+{
+	return (void *)(board + 1);
+}
+
+static struct stoa_event *events(void)
+{
+	return (void *)(mutexes() + MUTEXES);
+}
+
+static struct stoa_semaphore *semaphores(void)
+{
+	return (void *)(events() + EVENTS);
+}
+
+static void hold_all_until_killed(void *argument)
+{
+	(void)argument;
+	for (int i = 0; i < MUTEXES; i++)
+		CHECK_RC(stoa_mutex_init(segment, mutexes() + i, STOA_OWNED), 0);
+	atomic_store(&board->ready, 1);
+	for (;;)
+		pause();
+}
+
+/* Nothing of it can be taken: a live holder has the mutexes. */
+static void fill(struct crowd *crowd, struct stoa_process *process)
+{
+	*crowd = (struct crowd){.count = 0};
+	for (int i = 0; i < EVENTS; i++) {
+		CHECK_RC(stoa_event_init(segment, events() + i, i % 2 ? STOA_MANUAL : 0), 0);
+		crowd->things[crowd->count++] = event_of(events() + i);
+	}
+	for (int i = 0; i < SEMAPHORES; i++) {
+		CHECK_RC(stoa_semaphore_init(segment, semaphores() + i, 0, 3), 0);
+		crowd->things[crowd->count++] = semaphore_of(semaphores() + i);
+	}
+	for (int i = 0; i < MUTEXES; i++)
+		crowd->things[crowd->count++] = mutex_of(mutexes() + i);
+	crowd->things[crowd->count++] = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
+	CHECK_EQ(crowd->count, STOA_WAIT_MAX);
+}
+
+struct full {
+	struct crowd *crowd;
+	struct stoa_process *process;
+	pid_t holder, ending; /* of the mutexes; the process that is waited for */
+};
+
+static void set_up_full(struct full *full)
+{
+	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
+	set_up();
+	full->crowd = calloc(1, sizeof(*full->crowd));
+	full->holder = test_role(hold_all_until_killed, NULL);
+	full->ending = test_role(idle, NULL);
+	test_await(&board->ready, 1);
+	CHECK_RC(stoa_process_open(full->ending, &full->process), 0);
+	fill(full->crowd, full->process);
+}
+
+static void tear_down_full(struct full *full, bool holder_lives, bool process_lives)
+{
+	if (holder_lives)
+		test_kill(full->holder);
+	if (process_lives)
+		test_kill(full->ending);
+	stoa_process_close(full->process);
+	free(full->crowd);
+	tear_down();
+}
+
+static void free_event(const struct full *full)
+{
+	(void)full;
+	CHECK_RC(stoa_event_set(segment, events() + 3), 0);
+}
+
+static void free_semaphore(const struct full *full)
+{
+	(void)full;
+	CHECK_RC(stoa_semaphore_post(segment, semaphores() + SEMAPHORES - 1, 1), 0);
+}
+
+static void free_mutexes(const struct full *full)
+{
+	test_kill(full->holder);
+}
+
+static void end_process(const struct full *full)
+{
+	test_kill(full->ending);
+}
+
+/* Each in its turn ends a sleeping wait for any. */
+TEST(a_full_set_of_all_kinds_waits_for_any)
+{
+	const struct {
+		void (*free_one)(const struct full *full);
+		uint64_t index;
+		int outcome;
+	} cases[] = {
+		{free_event, 3, 0},
+		{free_semaphore, EVENTS + SEMAPHORES - 1, 0},
+		{free_mutexes, EVENTS + SEMAPHORES, STOA_OWNER_DIED},
+		{end_process, STOA_WAIT_MAX - 1, 0},
+	};
+
+	for (size_t i = 0; i < CC_COUNT(cases); i++) {
+		struct full full;
+		pid_t waiter;
+
+		set_up_full(&full);
+		CHECK_RC(stoa_wait_any(full.crowd->things, full.crowd->count, STOA_TRY, NULL), STOA_TIMED_OUT);
+		waiter = test_role(wait_for_any_of, full.crowd);
+		test_await_sleep(waiter);
+		cases[i].free_one(&full);
+		CHECK_EQ(test_join(waiter), 0);
+		CHECK_EQ(board->plain, cases[i].index);
+		CHECK_EQ(atomic_load(&board->done), cases[i].outcome + 1);
+		tear_down_full(&full, cases[i].free_one != free_mutexes, cases[i].free_one != end_process);
+	}
+}
+
+static void wait_for_all_of(void *argument)
+{
+	const struct crowd *crowd = argument;
+	size_t index = 77;
+	int rc = stoa_wait_all(crowd->things, crowd->count, STOA_FOREVER, &index);
+
+	if (rc < 0)
+		test_fail(__FILE__, __LINE__, "wait_all: %s", stoa_error_detail());
+	board->plain = index;
+	atomic_store(&board->done, (uint32_t)rc + 1);
+}
+
+/* The last thing that is missing is the end of a process, and its waiter sleeps. */
+TEST(a_full_set_of_all_kinds_waits_for_all)
+{
+	struct full full;
+	pid_t waiter;
+
+	set_up_full(&full);
+	for (int i = 0; i < EVENTS; i++)
+		CHECK_RC(stoa_event_set(segment, events() + i), 0);
+	for (int i = 0; i < SEMAPHORES; i++)
+		CHECK_RC(stoa_semaphore_post(segment, semaphores() + i, 1), 0);
+	test_kill(full.holder);
+	CHECK_RC(stoa_wait_all(full.crowd->things, full.crowd->count, STOA_TRY, NULL), STOA_TIMED_OUT);
+	waiter = test_role(wait_for_all_of, full.crowd);
+	test_await_sleep(waiter);
+	CHECK_EQ(atomic_load(&board->done), 0);
+	test_kill(full.ending);
+	CHECK_EQ(test_join(waiter), 0);
+	CHECK_EQ(atomic_load(&board->done), STOA_OWNER_DIED + 1);
+	CHECK_EQ(board->plain, EVENTS + SEMAPHORES);
+	for (int i = 0; i < EVENTS; i++)
+		CHECK_RC(stoa_event_wait(segment, events() + i, STOA_TRY), i % 2 ? 0 : STOA_TIMED_OUT);
+	for (int i = 0; i < SEMAPHORES; i++)
+		CHECK_RC(stoa_semaphore_wait(segment, semaphores() + i, STOA_TRY), STOA_TIMED_OUT);
+	for (int i = 0; i < MUTEXES; i++)
+		CHECK_RC(stoa_mutex_lock(segment, mutexes() + i, STOA_TRY), STOA_OWNER_DIED);
+	tear_down_full(&full, false, false);
+}
+
 static int readable(const struct stoa_watch *watch, int milliseconds)
 {
 	struct pollfd descriptor = {.fd = stoa_watch_descriptor(watch), .events = POLLIN};
@@ -439,6 +658,86 @@ TEST(a_watch_makes_a_descriptor_readable)
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	CHECK_EQ(readable(watch, -1), 1);
 	stoa_watch_close(watch);
+	tear_down();
+}
+
+/* Until as many threads of this process are called that. */
+static void await_threads(const char *wanted, unsigned count)
+{
+	for (unsigned found = count + 1; found != count; usleep(1000)) {
+		DIR *tasks = opendir("/proc/self/task");
+		const struct dirent *task;
+
+		CHECK(tasks);
+		for (found = 0; (task = readdir(tasks));) {
+			char path[300], comm[32] = "";
+			FILE *file;
+
+			snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task->d_name);
+			file = fopen(path, "re");
+			if (!file)
+				continue;
+			if (fgets(comm, sizeof(comm), file))
+				comm[strcspn(comm, "\n")] = 0;
+			fclose(file);
+			found += strcmp(comm, wanted) == 0;
+		}
+		closedir(tasks);
+	}
+}
+
+TEST(a_watchs_helper_says_what_it_is)
+{
+	struct stoa_waitable things[2];
+	struct stoa_watch *watches[2];
+
+	set_up();
+	await_threads("stoa-watch", 0);
+	for (unsigned i = 0; i < 2; i++) {
+		things[i] = event_of(i ? &board->reply : &board->event);
+		CHECK_RC(stoa_watch_open(&things[i], &watches[i]), 0);
+		await_threads("stoa-watch", i + 1);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		stoa_watch_close(watches[i]);
+	await_threads("stoa-watch", 0);
+	tear_down();
+}
+
+TEST(semaphores_processes_and_prefetches_are_watched_too)
+{
+	struct stoa_prefetch *prefetch;
+	struct stoa_process *process;
+	struct stoa_waitable thing;
+	struct stoa_watch *watch;
+	pid_t role;
+
+	set_up();
+	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
+	thing = semaphore_of(&board->semaphore);
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 1), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_TRY), 0); /* it was not taken */
+	stoa_watch_close(watch);
+	role = test_role(idle, NULL);
+	CHECK_RC(stoa_process_open(role, &process), 0);
+	thing = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(readable(watch, 20), 0);
+	test_kill(role);
+	CHECK_EQ(readable(watch, -1), 1);
+	CHECK_RC(stoa_watch_arm(watch), 0);
+	CHECK_EQ(readable(watch, -1), 1); /* it stays ended */
+	stoa_watch_close(watch);
+	stoa_process_close(process);
+	CHECK_RC(stoa_segment_prefetch(segment, 0, 4096, &prefetch), 0);
+	thing = (struct stoa_waitable){NULL, prefetch, STOA_WAIT_PREFETCH, 0};
+	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
+	CHECK_EQ(readable(watch, -1), 1);
+	stoa_watch_close(watch);
+	stoa_prefetch_close(prefetch);
 	tear_down();
 }
 
@@ -479,6 +778,42 @@ TEST(one_thing_through_two_handles_is_there_twice)
 	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, NULL), -STOA_EINVAL);
 	CHECK_RC(stoa_wait_all(set, 2, STOA_TRY, NULL), -STOA_EINVAL);
 	stoa_segment_close(second);
+	tear_down();
+}
+
+TEST(a_prefetch_and_a_process_are_parts_of_all)
+{
+	struct stoa_prefetch *prefetch;
+	struct crowd *crowd;
+	struct stoa_process *process;
+	pid_t role, waiter;
+
+	set_up();
+	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
+	crowd = calloc(1, sizeof(*crowd));
+	role = test_role(idle, NULL);
+	CHECK_RC(stoa_segment_prefetch(segment, 0, 4096, &prefetch), 0);
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_FOREVER), 0);
+	CHECK_RC(stoa_process_open(role, &process), 0);
+	crowd->things[0] = (struct stoa_waitable){NULL, prefetch, STOA_WAIT_PREFETCH, 0};
+	crowd->things[1] = event_of(&board->event);
+	crowd->things[2] = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
+	crowd->count = 3;
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_wait_all(crowd->things, 2, STOA_TRY, NULL), 0);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_RC(stoa_wait_all(crowd->things, 3, STOA_TRY, NULL), STOA_TIMED_OUT);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0); /* all or none */
+	waiter = test_role(wait_for_all_of, crowd);
+	test_await_sleep(waiter);
+	test_kill(role);
+	CHECK_RC(stoa_event_set(segment, &board->event), 0);
+	CHECK_EQ(test_join(waiter), 0);
+	CHECK_EQ(atomic_load(&board->done), 1);
+	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
+	stoa_process_close(process);
+	stoa_prefetch_close(prefetch);
+	free(crowd);
 	tear_down();
 }
 
