@@ -417,6 +417,9 @@ TEST(doctor_reads_the_login_manager)
 TEST(doctor_looks_at_dev_shm)
 {
 	doctor_in("mount -t tmpfs -o size=1M x /dev/shm", 0, "/dev/shm", "\"level\":\"warn\",\"state\":\"1MiB");
+	doctor_in("mount -t tmpfs -o size=1M x /dev/shm", 0, "/dev/shm", "size=2048M");
+	doctor_in("mount -t tmpfs x /dev/shm; mkdir -m 755 /dev/shm/stoa.54321; chown 54321 /dev/shm/stoa.54321", 54321,
+		  "names", "\"remedy\":\"chmod 700 /dev/shm/stoa.54321\"");
 	doctor_in("mount -t ramfs x /dev/shm", 0, "/dev/shm", "\"level\":\"off\"");
 	doctor_in("mount -t tmpfs x /dev/shm; mkdir -m 777 /dev/shm/stoa.54321", 54321, "names", "user root, mode 777");
 }
@@ -438,6 +441,44 @@ TEST(doctor_examines)
 	check_json(run->out);
 	CHECK_HAS(run->out, "\"topic\":\"RemoveIPC\"");
 	CHECK_HAS(run->out, "\"topic\":\"huge pages\"");
+}
+
+/*
+ * Under a limit, set by this word of ulimit, a remedy that is a command must lift the warning, and one that is none must say who can. As
+ * that user; `is` tells which kind of remedy it must be, as a shell pattern.
+ */
+static void doctor_lifts(const char *limit, const char *topic, unsigned user, const char *is)
+{
+	char command[2000];
+	int status;
+
+	snprintf(command, sizeof(command),
+		 "exec setpriv --reuid %u --clear-groups sh -c '"
+		 "warns() { %s doctor --quiet --json | grep -F \"\\\"topic\\\":\\\"%s\\\"\"; }; [ -x %s ] || exit 127; "
+		 "ulimit %s || exit 2; remedy=$(warns | sed \"s/.*\\\"remedy\\\":\\\"\\([^\\\"]*\\).*/\\1/\"); "
+		 "case $remedy in %s) ;; *) echo \"$remedy\" >&2; exit 3 ;; esac; "
+		 "case $remedy in ulimit*) eval \"$remedy\" && ! warns ;; esac'",
+		 user, STOA_TOOL, topic, STOA_TOOL, limit, is);
+	status = system(command);
+	if (WEXITSTATUS(status) == 127)
+		SKIP("user %u cannot reach %s", user, STOA_TOOL);
+	CHECK_EQ(status, 0);
+}
+
+TEST(doctor_remedies_for_limits_work)
+{
+	if (geteuid() != 0)
+		SKIP("only root can become another user");
+	if (access("/usr/bin/setpriv", X_OK) != 0)
+		SKIP("no setpriv");
+	doctor_lifts("-S -n 100", "RLIMIT_NOFILE", 54321, "ulimit\\ -S*");
+	doctor_lifts("-n 100", "RLIMIT_NOFILE", 54321, "*only\\ root*--nofile=4096*limits.conf");
+	doctor_lifts("-S -f 1000", "RLIMIT_FSIZE", 54321, "ulimit\\ -S*");
+	doctor_lifts("-f 1000", "RLIMIT_FSIZE", 54321, "*only\\ root*--fsize=unlimited*limits.conf");
+	doctor_lifts("-S -v 4000000", "RLIMIT_AS", 54321, "ulimit\\ -S*");
+	/* Root may, or in some containers not: either way it must be true. */
+	doctor_lifts("-n 100", "RLIMIT_NOFILE", 0, "ulimit\\ -n*|*only\\ root*");
+	doctor_lifts("-f 1000", "RLIMIT_FSIZE", 0, "ulimit\\ -f*|*only\\ root*");
 }
 
 /* It reports what is, not what should be: under a limit of our making it says so. */

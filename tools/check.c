@@ -65,7 +65,7 @@ static int check_one(struct told *told, uint32_t flags)
 	if (damages < 0)
 		return tool_fail_named(told->name, damages);
 	tell_result(told, damages);
-	return damages ? TOOL_FAILED : TOOL_OK;
+	return damages ? TOOL_DAMAGED : TOOL_OK;
 }
 
 int command_check(int argc, char **argv)
@@ -82,13 +82,13 @@ int command_check(int argc, char **argv)
 		"NAME...",
 		"Compare a named segment, mutex, event or semaphore with what it may be: header, lengths, every\n"
 		"roster page, the object in it. Your data means nothing to stoa and is not looked at. Changes nothing.\n"
-		"Exit status 1 when something is damaged.",
+		"Exit status 3 when something is damaged, 1 when something is not there or cannot be read.",
 		options,
 		sizeof(options) / sizeof(options[0]),
 		1,
 		-1,
 		"  $ stoa check cache           says 'in order', or what is wrong\n"
-		"  $ stoa check --quiet cache || stoa rm cache",
+		"  $ stoa check --quiet cache; [ $? -eq 3 ] && stoa rm cache    goes only if it is damaged",
 	};
 	int operands;
 	int status = options_parse(&usage, argc, argv, &operands);

@@ -17,9 +17,10 @@
 
 /* Exit statuses. */
 #define TOOL_OK 0
-#define TOOL_FAILED 1 /* it was asked for rightly and did not work, or a check found damage */
-#define TOOL_MISUSE 2 /* the command line makes no sense */
-#define TOOL_GO (-1)  /* from options_parse(): go on */
+#define TOOL_FAILED 1  /* it was asked for rightly and did not work */
+#define TOOL_MISUSE 2  /* the command line makes no sense */
+#define TOOL_DAMAGED 3 /* a check found damage */
+#define TOOL_GO (-1)   /* from options_parse(): go on */
 
 struct command {
 	const char *name;

@@ -34,12 +34,14 @@ void probe_userfaultfd(struct doctor_finding *finding);
 void probe_pagemap_scan(struct doctor_finding *finding);
 void probe_io_uring(struct doctor_finding *finding);
 
-/* Memory and limits: doctor_memory.c. */
+/* Memory: doctor_memory.c. */
 void probe_huge(struct doctor_finding *finding);
 void probe_dev_shm(struct doctor_finding *finding);
 void probe_directory(struct doctor_finding *finding);
 void probe_host_memory(struct doctor_finding *finding);
 void probe_cgroup(struct doctor_finding *finding);
+
+/* Limits: doctor_limits.c. */
 void probe_descriptors(struct doctor_finding *finding);
 void probe_file_size(struct doctor_finding *finding);
 void probe_address_space(struct doctor_finding *finding);

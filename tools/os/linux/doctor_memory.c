@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory and the limits on it: what a commit may run into. Reads /proc, /sys and limits. */
+/* Memory: what a commit may run into. Reads /proc, /sys and the memory file system. Limits of the process are in doctor_limits.c. */
 #include "doctor_internal.h"
 
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -60,6 +59,7 @@ void probe_dev_shm(struct doctor_finding *finding)
 	char free_text[SIZE_TEXT];
 	uint64_t total;
 	uint64_t available;
+	uint64_t wanted; /* MiB */
 
 	if (statfs("/dev/shm", &fs) != 0 || fs.f_type != TMPFS_MAGIC) {
 		found(finding, DOCTOR_OFF, "/dev/shm is not a memory file system");
@@ -69,6 +69,7 @@ void probe_dev_shm(struct doctor_finding *finding)
 	}
 	total = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
 	available = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	wanted = total < 1024 * MIB ? 2048 : 2 * (total / MIB);
 	found(finding, DOCTOR_OK, "%s, %s free", total ? size_text(total, total_text) : "unlimited",
 	      size_text(available, free_text));
 	if (access("/dev/shm", W_OK | X_OK) != 0) {
@@ -81,8 +82,9 @@ void probe_dev_shm(struct doctor_finding *finding)
 		   "named segments share this space with everybody; a commit beyond it fails with STOA_ENOMEM. Unnamed "
 		   "segments (memfd) are not bound by it");
 		remedy(finding,
-		       "sudo mount -o remount,size=2G /dev/shm; for containers --shm-size=2g. 'stoa ls --all' shows who "
-		       "uses it");
+		       "sudo mount -o remount,size=%" PRIu64 "M /dev/shm; for containers --shm-size=%" PRIu64
+		       "m. 'stoa ls --all' shows who uses it",
+		       wanted, wanted);
 	} else if (fs.f_flags & ST_NOEXEC) {
 		so(finding, "mounted noexec: views with STOA_EXEC are for unnamed segments only");
 	}
@@ -108,6 +110,11 @@ void probe_directory(struct doctor_finding *finding)
 	found(finding, DOCTOR_WARN, "%s is %s of user %s, mode %03o", path,
 	      S_ISDIR(st.st_mode) ? "a directory" : "no directory", owner ? owner->pw_name : "unknown",
 	      st.st_mode & 0777);
+	if (S_ISDIR(st.st_mode) && st.st_uid == user) {
+		so(finding, "others could enter it: stoa refuses to use it");
+		remedy(finding, "chmod 700 %s", path);
+		return;
+	}
 	so(finding, "somebody else has taken the place of your names: stoa refuses to use it");
 	remedy(finding, "its owner or root removes it: sudo rm -r %s", path);
 }
@@ -226,63 +233,4 @@ void probe_cgroup(struct doctor_finding *finding)
 	   "the group");
 	if (finding->level == DOCTOR_WARN)
 		remedy(finding, "raise it in %s, or free memory", group.path);
-}
-
-void probe_descriptors(struct doctor_finding *finding)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-		found(finding, DOCTOR_WARN, "%s", strerror(errno));
-		return;
-	}
-	found(finding, limit.rlim_cur < 1024 ? DOCTOR_WARN : DOCTOR_OK, "%" PRIu64 " open files",
-	      (uint64_t)limit.rlim_cur);
-	if (limit.rlim_cur < 1024)
-		so(finding, "each open segment takes up to two descriptors; then STOA_ELIMIT");
-	if (limit.rlim_cur < 1024)
-		remedy(finding, "ulimit -n %" PRIu64, (uint64_t)limit.rlim_max);
-}
-
-void probe_file_size(struct doctor_finding *finding)
-{
-	struct rlimit limit;
-	char text[SIZE_TEXT];
-
-	if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-		found(finding, DOCTOR_OK, "unlimited");
-		return;
-	}
-	found(finding, DOCTOR_WARN, "%s", size_text(limit.rlim_cur, text));
-	so(finding, "it counts for memory objects too: committing beyond it is STOA_ELIMIT");
-	remedy(finding, "ulimit -f unlimited");
-}
-
-void probe_address_space(struct doctor_finding *finding)
-{
-	struct rlimit limit;
-	char text[SIZE_TEXT];
-
-	if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-		found(finding, DOCTOR_OK, "unlimited");
-		return;
-	}
-	found(finding, DOCTOR_WARN, "%s", size_text(limit.rlim_cur, text));
-	so(finding, "a segment maps its whole reserve: larger reserves fail with STOA_ENOMEM or STOA_ELIMIT");
-	remedy(finding, "ulimit -v unlimited");
-}
-
-void probe_map_count(struct doctor_finding *finding)
-{
-	uint64_t maps;
-
-	if (!doctor_read_number("/proc/sys/vm/max_map_count", &maps)) {
-		found(finding, DOCTOR_WARN, "cannot be read");
-		return;
-	}
-	found(finding, maps < 65530 ? DOCTOR_WARN : DOCTOR_OK, "%" PRIu64 " maps per process", maps);
-	if (maps < 65530)
-		so(finding, "stoa_segment_protect() on many single pages ends with STOA_ELIMIT");
-	if (maps < 65530)
-		remedy(finding, "sudo sysctl vm.max_map_count=262144");
 }
