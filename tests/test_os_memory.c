@@ -17,7 +17,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,6 +160,137 @@ TEST(populating_reports_instead_of_signalling)
 	close(fd);
 }
 
+#define POPULATE_WRITE 23 /* MADV_POPULATE_WRITE, MADV_COLLAPSE */
+#define COLLAPSE 25
+
+TEST(populating_for_writing_makes_the_pages)
+{
+	int fd = memory(2 * PAGE);
+	unsigned char *address = map(fd, 4 * PAGE, PROT_READ | PROT_WRITE);
+
+	if (madvise(address, PAGE, POPULATE_WRITE) < 0 && errno == EINVAL)
+		SKIP("no MADV_POPULATE_WRITE before Linux 5.14");
+	CHECK_EQ(blocks(fd), 1);
+	address[0] = 7;
+	CHECK_SYS(madvise(address, 2 * PAGE, POPULATE_WRITE));
+	CHECK_EQ(blocks(fd), 2);
+	CHECK_EQ(address[0], 7);
+	CHECK_EQ(refused(madvise(address, 3 * PAGE, POPULATE_WRITE)), EFAULT);
+	CHECK_EQ(length_of(fd), 2 * PAGE);
+	munmap(address, 4 * PAGE);
+	close(fd);
+}
+
+/* Whether it succeeds or not; and whatever the setting says, as long as that is not "deny". */
+TEST(collapsing_into_a_huge_page_keeps_what_was_there)
+{
+	int fd = memory(2 * MIB);
+	unsigned char *room = map(fd, 4 * MIB, PROT_NONE), *address = room + (2 * MIB - (uintptr_t)room % (2 * MIB));
+	int rc, error;
+
+	CHECK(mmap(address, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == address);
+	for (int page = 0; page < 2 * MIB / PAGE; page += 2)
+		address[(size_t)page * PAGE] = (unsigned char)(page | 1);
+	rc = madvise(address, 2 * MIB, COLLAPSE);
+	error = errno;
+	for (int page = 0; page < 2 * MIB / PAGE; page++)
+		CHECK_EQ(address[(size_t)page * PAGE], page % 2 ? 0 : (unsigned char)(page | 1));
+	CHECK_EQ(length_of(fd), 2 * MIB);
+	munmap(room, 4 * MIB);
+	close(fd);
+	if (rc < 0)
+		SKIP("no huge page was made: %s", strerror(error));
+}
+
+TEST(a_memfds_file_system_has_no_size)
+{
+	int fd = memory(PAGE), named = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	struct statfs system;
+
+	CHECK_SYS(fstatfs(fd, &system));
+	CHECK_EQ(system.f_blocks, 0); /* told from one that has: a full one has 0 left, not 0 in all */
+	CHECK_EQ(system.f_type, 0x01021994 /* TMPFS_MAGIC */);
+	CHECK_SYS(fstatfs(named, &system));
+	CHECK_EQ(system.f_type, 0x01021994);
+	close(named);
+	close(fd);
+}
+
+static void ignore_signal(int number)
+{
+	(void)number;
+}
+
+/* Interrupted by signals, it leaves what was there, and a small enough piece gets through. */
+TEST(an_interrupted_fallocate_takes_nothing_that_was_there)
+{
+	const struct itimerval often = {{0, 300}, {0, 300}}, never = {0};
+	struct sigaction action = {.sa_handler = ignore_signal}; /* not SA_RESTART */
+	unsigned interrupted = 0;
+	int fd = memory(0), rc;
+	unsigned char *address = map(fd, PAGE, PROT_READ | PROT_WRITE);
+
+	CHECK_SYS(fallocate(fd, 0, 0, MIB));
+	address[0] = 7;
+	CHECK_SYS(sigaction(SIGALRM, &action, NULL));
+	CHECK_SYS(setitimer(ITIMER_REAL, &often, NULL));
+	for (unsigned i = 0; i < 20 && interrupted < 3; i++) {
+		rc = fallocate(fd, 0, MIB, 128 * MIB);
+		CHECK(rc == 0 || errno == EINTR);
+		interrupted += rc != 0;
+		CHECK_INT(length_of(fd), >=, MIB);
+		CHECK_INT(blocks(fd), >=, MIB / PAGE);
+		CHECK_EQ(address[0], 7);
+		if (rc == 0)
+			CHECK_SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MIB, 128 * MIB));
+	}
+	do
+		rc = fallocate(fd, 0, 200 * MIB, PAGE);
+	while (rc < 0 && errno == EINTR);
+	CHECK_EQ(rc, 0);
+	CHECK_SYS(setitimer(ITIMER_REAL, &never, NULL));
+	CHECK_EQ(length_of(fd), 200 * MIB + PAGE);
+	munmap(address, PAGE);
+	close(fd);
+	if (!interrupted)
+		SKIP("no signal came in between: newer kernels let only deaths do");
+}
+
+TEST(flushing_memory_is_done_at_once_or_invalid)
+{
+	int fd = memory(2 * PAGE);
+	unsigned char *address = map(fd, 2 * PAGE, PROT_READ | PROT_WRITE);
+
+	address[0] = 7;
+	CHECK_SYS(msync(address, 2 * PAGE, MS_SYNC));
+	CHECK(sync_file_range(fd, 0, 2 * PAGE, SYNC_FILE_RANGE_WRITE) == 0 || errno == EINVAL);
+	munmap(address, 2 * PAGE);
+	close(fd);
+}
+
+/* A file on a disk: both take a part, and what was written through a map is in the file for who reads it. */
+TEST(flushing_a_part_of_a_file)
+{
+	char path[] = "/var/tmp/stoa-test-XXXXXX", byte;
+	int fd = mkostemp(path, O_CLOEXEC);
+	unsigned char *address;
+
+	CHECK_SYS(fd);
+	CHECK_SYS(unlink(path));
+	CHECK_SYS(ftruncate(fd, 3 * PAGE));
+	address = map(fd, 3 * PAGE, PROT_READ | PROT_WRITE);
+	memset(address, 7, 3 * PAGE);
+	if (sync_file_range(fd, PAGE, PAGE, SYNC_FILE_RANGE_WRITE) != 0)
+		SKIP("the file system of /var/tmp: %s", strerror(errno));
+	CHECK_SYS(msync(address + PAGE, PAGE, MS_SYNC));
+	CHECK_EQ(pread(fd, &byte, 1, 2 * PAGE), 1);
+	CHECK_EQ(byte, 7);
+	CHECK_EQ(refused(msync(address + 1, PAGE, MS_SYNC)), EINVAL);
+	munmap(address, 3 * PAGE);
+	CHECK_EQ(refused(msync(address, PAGE, MS_SYNC)), ENOMEM);
+	close(fd);
+}
+
 static void small_shm(void)
 {
 	if (geteuid() != 0 || mount("test", "/dev/shm", "tmpfs", MS_REMOUNT, "size=1m") != 0)
@@ -271,6 +404,26 @@ TEST(tmpfs_files_take_no_seals)
 	CHECK_SYS(fd);
 	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL);
 	CHECK_EQ(refused(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)), EPERM);
+	close(fd);
+}
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+TEST(memory_sealed_against_execution_stays_so)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL), seals;
+
+	CHECK_EQ(refused(memfd_create("test", 0x00800000U)), EINVAL); /* how a kernel without a flag says so */
+	if (fd < 0 && errno == EINVAL)
+		SKIP("no MFD_NOEXEC_SEAL before Linux 6.3");
+	CHECK_SYS(fd);
+	seals = fcntl(fd, F_GET_SEALS);
+	CHECK_EQ(seals, 0x0020 /* F_SEAL_EXEC, and it can be sealed further */);
+	CHECK_EQ(refused(fchmod(fd, 0700)), EPERM);
+	CHECK_SYS(fchmod(fd, 0600));
+	CHECK_SYS(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK));
 	close(fd);
 }
 
@@ -445,6 +598,47 @@ TEST(a_socket_tells_who_connected_it)
 	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
 	CHECK_SYS(getsockopt(ends[0], SOL_SOCKET, SO_PEERCRED, &who, &size));
 	CHECK_EQ(who.uid, geteuid());
+	close(ends[0]);
+	close(ends[1]);
+	ends[0] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	CHECK_SYS(getsockopt(ends[0], SOL_SOCKET, SO_PEERCRED, &who, &size));
+	CHECK_EQ(who.uid, UINT32_MAX); /* nobody's, as yet */
+	close(ends[0]);
+}
+
+static void receive_with_none_left(void *argument)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))];
+	struct iovec piece = {&byte, 1};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control};
+	struct rlimit limit = {32, 32};
+
+	message.msg_controllen = sizeof(control);
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &limit));
+	while (dup(0) >= 0)
+		;
+	CHECK_EQ(recvmsg(*(int *)argument, &message, MSG_CMSG_CLOEXEC), 1);
+	CHECK_EQ(byte, 'x');
+	CHECK(message.msg_flags & MSG_CTRUNC);
+	CHECK(CMSG_FIRSTHDR(&message) == NULL || CMSG_FIRSTHDR(&message)->cmsg_len == CMSG_LEN(0));
+}
+
+TEST(a_message_whose_descriptor_finds_no_place_says_so)
+{
+	char byte = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec piece = {&byte, 1};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control};
+	struct cmsghdr *header;
+	int ends[2];
+
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+	message.msg_controllen = sizeof(control);
+	header = CMSG_FIRSTHDR(&message);
+	*header =
+		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(header), &ends[0], sizeof(int));
+	CHECK_EQ(sendmsg(ends[0], &message, 0), 1);
+	CHECK_EQ(test_join(test_role(receive_with_none_left, &ends[1])), 0);
 	close(ends[0]);
 	close(ends[1]);
 }

@@ -11,8 +11,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
@@ -92,6 +95,135 @@ TEST(of_several_words_that_were_woken_the_last_is_reported)
 	CHECK_EQ(syscall(SYS_futex, &board->words[2], FUTEX_WAKE_OP, 1, (void *)1, &board->words[0], if_zero), 2);
 	CHECK_EQ(test_join(role), 0);
 	CHECK_EQ(atomic_load(&board->woken), 12);
+}
+
+TEST(a_sleep_takes_128_words)
+{
+	static struct os_wait_word words[OS_WAIT_WORDS_MAX];
+	_Atomic uint32_t *many = test_shared(OS_WAIT_WORDS_MAX * sizeof(*many));
+	struct futex_waitv too_many[OS_WAIT_WORDS_MAX + 1] = {{0}};
+
+	if (!os_capabilities()->waits_on_many)
+		SKIP("no futex_waitv(2)");
+	for (unsigned i = 0; i < OS_WAIT_WORDS_MAX; i++)
+		words[i] = (struct os_wait_word){&many[i], 0, false};
+	CHECK_INT(os_wait(words, OS_WAIT_WORDS_MAX, os_now() + SECOND / 100), ==, OS_WAIT_TIMED_OUT);
+	words[OS_WAIT_WORDS_MAX - 1].value = 1;
+	CHECK_INT(os_wait(words, OS_WAIT_WORDS_MAX, UINT64_MAX), ==, OS_WAIT_CHANGED);
+	CHECK_EQ(syscall(SYS_futex_waitv, too_many, OS_WAIT_WORDS_MAX + 1, 0, NULL, CLOCK_MONOTONIC), -1);
+	CHECK_EQ(errno, EINVAL);
+	munmap((void *)many, OS_WAIT_WORDS_MAX * sizeof(*many));
+}
+
+/*
+ * A word is compared after the sleeper was queued on those before it: who changes the second word and then wakes the first
+ * is never missed, although no change shows in the first.
+ */
+struct race {
+	_Atomic uint32_t first, second, round;
+	unsigned rounds;
+};
+
+static void *change_and_wake(void *argument)
+{
+	struct race *race = argument;
+	uint64_t random = 7;
+
+	for (uint32_t round = 1; round <= race->rounds; round++) {
+		while (atomic_load(&race->round) != round)
+			os_yield();
+		for (uint64_t spin = test_random(&random) % 3000; spin; spin--)
+			cc_compiler_barrier();
+		atomic_store(&race->second, round);
+		os_wake(&race->first);
+	}
+	return NULL;
+}
+
+TEST(the_words_are_compared_in_their_order)
+{
+	static struct race race;
+	pthread_t thread;
+
+	if (!os_capabilities()->waits_on_many)
+		SKIP("no futex_waitv(2)");
+	race.rounds = test_rounds(20000, 500000);
+	CHECK_EQ(pthread_create(&thread, NULL, change_and_wake, &race), 0);
+	for (uint32_t round = 1; round <= race.rounds; round++) {
+		struct os_wait_word words[] = {{&race.first, 0, false}, {&race.second, round - 1, false}};
+
+		atomic_store(&race.round, round);
+		CHECK(os_wait(words, 2, os_now() + 10 * SECOND) != OS_WAIT_TIMED_OUT);
+		while (atomic_load(&race.second) != round)
+			os_yield();
+	}
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+/* ---- a death marks ---- */
+
+/* A robust list of our own making: what counts is what the kernel makes of it. */
+struct node {
+	struct robust_list list;
+	_Atomic uint32_t word; /* 1: of who dies; else what it says */
+	uint32_t unused;
+};
+struct nodes {
+	unsigned count;
+	struct node at[4096];
+};
+
+static void die_with_nodes(void *argument)
+{
+	struct nodes *nodes = argument;
+	struct robust_list_head head = {.futex_offset = offsetof(struct node, word)};
+
+	head.list.next = &nodes->at[0].list;
+	for (unsigned i = 0; i < nodes->count; i++) {
+		nodes->at[i].list.next = i + 1 < nodes->count ? &nodes->at[i + 1].list : &head.list;
+		if (atomic_load(&nodes->at[i].word) == 1)
+			atomic_store(&nodes->at[i].word, os_thread_id());
+	}
+	CHECK_EQ(syscall(SYS_set_robust_list, &head, sizeof(head)), 0);
+	raise(SIGKILL);
+}
+
+static unsigned count_marked(const struct nodes *nodes)
+{
+	unsigned marked = 0;
+
+	while (marked < nodes->count && atomic_load(&nodes->at[marked].word) == FUTEX_OWNER_DIED)
+		marked++;
+	return marked;
+}
+
+/* A thread takes part in half as many segments at most: the program's own robust mutexes count as well. */
+TEST(a_death_marks_2048_words)
+{
+	struct nodes *nodes = test_shared(sizeof(*nodes));
+
+	nodes->count = CC_COUNT(nodes->at);
+	for (unsigned i = 0; i < nodes->count; i++)
+		nodes->at[i].word = 1;
+	CHECK_EQ(test_join(test_role(die_with_nodes, nodes)), -SIGKILL);
+	test_note("%u of %u words marked", count_marked(nodes), nodes->count);
+	CHECK_INT(count_marked(nodes), >=, 2048);
+	munmap(nodes, sizeof(*nodes));
+}
+
+/* As of a membership that another thread retired: its page is a new one, its node still in the list. */
+TEST(a_death_passes_over_words_that_name_nobody_or_another)
+{
+	struct nodes *nodes = test_shared(sizeof(*nodes));
+	const uint32_t other = UINT32_C(0x3ffffff0);
+
+	nodes->count = 6;
+	for (unsigned i = 0; i < nodes->count; i++)
+		nodes->at[i].word = i % 3 == 0 ? 0 : i % 3 == 1 ? other : 1;
+	CHECK_EQ(test_join(test_role(die_with_nodes, nodes)), -SIGKILL);
+	for (unsigned i = 0; i < nodes->count; i++)
+		CHECK_EQ(atomic_load(&nodes->at[i].word), i % 3 == 0 ? 0 : i % 3 == 1 ? other : FUTEX_OWNER_DIED);
+	munmap(nodes, sizeof(*nodes));
 }
 
 /* ---- a death wakes ---- */
@@ -392,6 +524,49 @@ TEST(the_end_of_a_process_is_told_once)
 	os_process_unwatch(watch);
 	CHECK_EQ(atomic_load(&ends), 1);
 	os_handle_close(process);
+}
+
+/* Of the descriptors of this process, the one that the helper sleeps in. */
+static int find_epoll(void)
+{
+	char path[64], target[64];
+
+	for (int fd = 3; fd < 1000; fd++) {
+		ssize_t length;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		length = readlink(path, target, sizeof(target) - 1);
+		target[length > 0 ? length : 0] = 0;
+		if (strstr(target, "eventpoll"))
+			return fd;
+	}
+	return -1;
+}
+
+/* As programs do that close all they did not open. */
+TEST(the_end_of_a_process_is_told_although_somebody_closed_our_descriptor)
+{
+	struct os_process_watch *watches[2];
+	_Atomic uint32_t ends[2] = {0};
+	os_handle processes[2];
+	pid_t roles[2];
+
+	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
+	for (unsigned i = 0; i < 2; i++) {
+		roles[i] = test_role(idle, NULL);
+		CHECK_RC(os_process_open(roles[i], &processes[i]), 0);
+		CHECK_RC(os_process_watch(processes[i], count_end, (void *)&ends[i], &watches[i]), 0);
+	}
+	CHECK_SYS(close(find_epoll()));
+	for (unsigned i = 0; i < 2; i++) {
+		test_kill(roles[i]);
+		test_await(&ends[i], 1);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		os_process_unwatch(watches[i]);
+		os_handle_close(processes[i]);
+		CHECK_EQ(atomic_load(&ends[i]), 1);
+	}
 }
 
 TEST(a_notifier_is_readable_until_cleared)

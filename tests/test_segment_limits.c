@@ -344,11 +344,57 @@ TEST(more_than_the_host_has)
 {
 	struct stoa_segment *segment;
 
-	if (stoa_segment_create(NULL, STOA_RESERVE_MAX, NULL, &segment) == -STOA_ENOMEM)
-		SKIP("no room for a map of 1 TiB: %s", stoa_error_detail());
+	need_room(STOA_RESERVE_MAX);
+	CHECK_RC(stoa_segment_create(NULL, STOA_RESERVE_MAX, NULL, &segment), 0);
 	CHECK_RC(stoa_segment_commit(segment, STOA_RESERVE_MAX), -STOA_ENOMEM);
 	CHECK_EQ(stoa_segment_committed(segment), 0);
 	stoa_segment_close(segment);
+}
+
+/* ---- segments that one thread takes part in ---- */
+
+#define MEMBERSHIPS 1024
+
+static struct stoa_segment *joined[MEMBERSHIPS + 1];
+
+static int join_one(unsigned which)
+{
+	return stoa_mutex_lock(joined[which], stoa_segment_address(joined[which]), STOA_TRY);
+}
+
+/* Killed with a lock in each that it may take part in. */
+static void join_as_many_as_can_be(void *argument)
+{
+	(void)argument;
+	for (unsigned i = 0; i < MEMBERSHIPS; i++)
+		CHECK_RC(join_one(i), 0);
+	CHECK_RC(join_one(MEMBERSHIPS), -STOA_ELIMIT);
+	check_detail("1024");
+	stoa_segment_close(joined[0]);
+	CHECK_RC(join_one(MEMBERSHIPS), 0);
+	raise(SIGKILL);
+}
+
+/* More than these the kernel might not mark at its death, and the locks would stay held for ever. */
+TEST(a_thread_takes_part_in_1024_segments_and_no_more)
+{
+	struct stoa_segment_options options = {.commit = PAGE, .roster_slots = 2};
+	struct rlimit limit;
+
+	CHECK_SYS(getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = limit.rlim_max;
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &limit));
+	if (limit.rlim_max < 4 * MEMBERSHIPS)
+		SKIP("%llu descriptors are too few", (unsigned long long)limit.rlim_max);
+	for (unsigned i = 0; i <= MEMBERSHIPS; i++) {
+		CHECK_RC(stoa_segment_create(NULL, PAGE, &options, &joined[i]), 0);
+		CHECK_RC(stoa_mutex_init(joined[i], stoa_segment_address(joined[i]), 0), 0);
+	}
+	CHECK_EQ(test_join(test_role(join_as_many_as_can_be, NULL)), -SIGKILL);
+	for (unsigned i = 0; i <= MEMBERSHIPS; i++) {
+		CHECK_RC(join_one(i), STOA_OWNER_DIED);
+		stoa_segment_close(joined[i]);
+	}
 }
 
 /* ---- many at once ---- */

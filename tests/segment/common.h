@@ -82,6 +82,17 @@ static inline void become_nobody(void)
 	CHECK_SYS(setuid(NOBODY));
 }
 
+/* A map as large as a reserve of that many bytes takes, asked for without stoa: RLIMIT_AS or valgrind may refuse it. */
+static inline void need_room(uint64_t reserve)
+{
+	size_t length = (size_t)(reserve + 2 * MIB);
+	void *room = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (room == MAP_FAILED)
+		SKIP("no room for a map of %llu bytes: %s", (unsigned long long)length, strerror(errno));
+	munmap(room, length);
+}
+
 static inline void need_root(const char *what)
 {
 	if (geteuid() != 0)
