@@ -6,8 +6,10 @@
 #include "tool/search.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,6 +84,57 @@ TEST(roots_of_every_form_come_out_as_from_find)
 	CHECK_EQ(await_end(STOA_FIND("a", "tree/nothing")), 1);
 	CHECK_HAS(read_file(file_path("a.err")).bytes, "'tree/nothing': No such file or directory");
 	CHECK_EQ(await_end(STOA_FIND("a", "")), 2);
+}
+
+TEST(a_directory_as_input_comes_out_as_from_find)
+{
+	char command[3 * PATH_MAX];
+
+	make_dir("%s", tree_path());
+	make_odd_names(tree_path());
+	wanted(tree_path()); /* skips where there is no find(1) */
+	snprintf(command, sizeof(command), "find /dev/stdin/ -print0 <%s >%s", tree_path(), file_path("gnu.out"));
+	CHECK_EQ(system(command), 0);
+	snprintf(command, sizeof(command), "%s find /dev/stdin/ -0 --sort <%s >%s", STOA_TOOL, tree_path(),
+		 file_path("a.out"));
+	CHECK_EQ(system(command), 0);
+	check_same("input", read_file(file_path("a.out")), sorted(read_file(file_path("gnu.out")), 0));
+}
+
+/* In a mount namespace of its own. A loop that leads to DIR, one that leads to a directory below, and a mount that is no loop. */
+static void search_loops(void *unused)
+{
+	(void)unused;
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount("", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount(tree_path(), file_path("tree/a/to-top"), "", MS_BIND, NULL) != 0 ||
+	    mount(file_path("tree/a"), file_path("tree/a/b/to-a"), "", MS_BIND, NULL) != 0 ||
+	    mount(file_path("tree/a/b"), file_path("tree/other"), "", MS_BIND, NULL) != 0)
+		_exit(2);
+	CHECK_EQ(await_end(GNU_FIND("gnu", tree_path(), "-print0")), 1);
+	CHECK_EQ(await_end(STOA_FIND("a", tree_path(), "-0", "--sort")), 1);
+	check_same("loops", read_file(file_path("a.out")), sorted(read_file(file_path("gnu.out")), 0));
+	CHECK_EQ(count_words(read_file(file_path("gnu.err")).bytes, "File system loop detected"), 2);
+	CHECK_EQ(count_words(read_file(file_path("a.err")).bytes, "File system loop detected"), 2);
+	CHECK_HAS(read_file(file_path("a.err")).bytes, "tree/a/to-top': File system loop detected");
+	CHECK_HAS(read_file(file_path("a.err")).bytes, "tree/a/b/to-a': File system loop detected");
+}
+
+TEST(file_system_loops_are_reported_as_by_find)
+{
+	int status;
+
+	make_dir("%s", tree_path());
+	make_dir("%s/a", tree_path());
+	make_dir("%s/a/b", tree_path());
+	make_dir("%s/a/b/to-a", tree_path());
+	make_dir("%s/a/to-top", tree_path());
+	make_dir("%s/other", tree_path());
+	make_file("%s/a/b/file", tree_path());
+	wanted(tree_path());
+	status = test_join(test_role(search_loops, NULL));
+	if (status == 2)
+		SKIP("no mount namespace, or no bind mounts in it");
+	CHECK_EQ(status, 0);
 }
 
 TEST(filters_select_as_those_of_find)

@@ -288,6 +288,20 @@ static bool collect(struct server *server, const struct walk_entry *entry)
 	       find_text_add(&server->names, entry->name, length);
 }
 
+/* Whether a sub-directory is one of those that it lies in, below DIR or DIR itself: then it has no end. */
+static bool is_loop(struct server *server, uint64_t directory, const char *name)
+{
+	struct walk_identity identity;
+	struct find_record record;
+	unsigned levels = 0;
+
+	if (!walk_may_loop(server->walk, name, &identity))
+		return false;
+	for (; directory && find_table_look(&server->area, directory, server->top, &record); directory = record.parent)
+		levels++;
+	return walk_lies_in(server->walk, &identity, levels);
+}
+
 static int take_entry(struct server *server, uint64_t directory, const struct walk_entry *entry)
 {
 	struct find_item item = {.name = entry->name, .length = (uint32_t)entry->length, .type = entry->type};
@@ -302,6 +316,8 @@ static int take_entry(struct server *server, uint64_t directory, const struct wa
 			item.kind = FIND_KIND_ATTRIBUTES;
 		size = error == 0 ? &item.attributes.size : NULL;
 	}
+	if (item.type == 'd' && is_loop(server, directory, entry->name))
+		return add_error(server, directory, entry->name, entry->length, WALK_LOOP);
 	if (item.type == 'd' && !collect(server, entry)) {
 		server->slot->error = -STOA_ENOMEM;
 		snprintf(server->slot->sentence, sizeof(server->slot->sentence),

@@ -14,8 +14,8 @@ int64_t process_parent(void);
 unsigned process_cpu_count(void); /* that this process may run on */
 
 /*
- * Run this program again with `arguments` (NULL ends them), without our input and output, but with our error output. It is reported
- * here if the program cannot be started.
+ * Run this program again with `arguments` (NULL ends them), without our output, but with our error output, and with our input, as
+ * names like /dev/stdin/ lead there. It is reported here if the program cannot be started.
  */
 int process_start(char *const *arguments, int64_t *ret_id);
 

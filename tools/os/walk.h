@@ -37,6 +37,8 @@ struct walk_entry {
 	char type; /* 'f' file, 'd' directory, 'l' link, 'p' pipe, 's' socket, 'b' 'c' devices, '?' not told */
 };
 
+#define WALK_LOOP (-1) /* in an error's place: the directory is one of those that it lies in */
+
 const char *walk_error_text(int error);
 int walk_error_name_too_long(void);
 
@@ -61,6 +63,16 @@ int walk_begin(struct walk *walk, uint64_t id, const char *path);
 int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more);
 /* Type and attributes of `name` in the directory being read. */
 int walk_attributes(struct walk *walk, const char *name, char *ret_type, struct walk_attributes *ret_attributes);
+/*
+ * What a directory is, whatever its path. Only one that something is mounted on can be one of those that it lies in, as directories
+ * have one name: true if `name` in the directory being read may be. Then look there and in `levels` - 1 directories above it.
+ */
+struct walk_identity {
+	uint64_t inode;
+	uint32_t device[2];
+};
+bool walk_may_loop(struct walk *walk, const char *name, struct walk_identity *ret_identity);
+bool walk_lies_in(struct walk *walk, const struct walk_identity *identity, unsigned levels);
 /* Done with the directory being read. */
 void walk_end(struct walk *walk);
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,6 +34,7 @@ struct walk {
 	struct kept kept[KEPT]; /* a ring; kept[now] is being read */
 	unsigned now;
 	bool plain_open; /* openat2() is refused here */
+	bool no_loops;   /* nothing is mounted twice */
 	size_t filled;
 	size_t at;
 	char *buffer;
@@ -41,7 +43,8 @@ struct walk {
 
 const char *walk_error_text(int error)
 {
-	return strerror(error);
+	return error == WALK_LOOP ? "File system loop detected: it is one of the directories that it lies in"
+				  : strerror(error);
 }
 
 int walk_error_name_too_long(void)
@@ -118,6 +121,36 @@ int walk_look(const char *path, char *ret_type, struct walk_attributes *ret_attr
 	return look_at(AT_FDCWD, path, ret_type, ret_attributes);
 }
 
+#define MOUNTS 256
+
+/* No file system is mounted at two places, so that none can lie below itself. Saves looking at each directory. */
+static bool nothing_is_mounted_twice(void)
+{
+	dev_t devices[MOUNTS];
+	unsigned count = 0;
+	unsigned numbers[2];
+	char *line = NULL;
+	size_t room = 0;
+	bool twice = false;
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+
+	while (mounts && !twice && getline(&line, &room, mounts) > 0) {
+		dev_t device = sscanf(line, "%*u %*u %u:%u", &numbers[0], &numbers[1]) == 2
+				       ? makedev(numbers[0], numbers[1])
+				       : 0;
+
+		twice = device == 0 || count == MOUNTS;
+		for (unsigned i = 0; i < count && !twice; i++)
+			twice = devices[i] == device;
+		if (!twice)
+			devices[count++] = device;
+	}
+	free(line);
+	if (mounts)
+		fclose(mounts);
+	return count > 0 && !twice;
+}
+
 int walk_create(const char *root, struct walk **ret_walk)
 {
 	size_t length = strlen(root);
@@ -132,6 +165,7 @@ int walk_create(const char *root, struct walk **ret_walk)
 	}
 	memcpy(walk->path, root, length + 1);
 	walk->root = -1;
+	walk->no_loops = nothing_is_mounted_twice();
 	*ret_walk = walk;
 	return 0;
 }
@@ -319,6 +353,49 @@ int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more)
 int walk_attributes(struct walk *walk, const char *name, char *ret_type, struct walk_attributes *ret_attributes)
 {
 	return look_at(walk->kept[walk->now].descriptor, name, ret_type, ret_attributes);
+}
+
+static bool identify(int directory, const char *name, struct walk_identity *ret_identity, bool *ret_mounted)
+{
+	struct statx status;
+
+	if (statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH), STATX_INO,
+		  &status) != 0)
+		return false;
+	*ret_identity = (struct walk_identity){status.stx_ino, {status.stx_dev_major, status.stx_dev_minor}};
+	/* A system that does not tell makes us look at all. */
+	*ret_mounted =
+		!(status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) || status.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+	return true;
+}
+
+bool walk_may_loop(struct walk *walk, const char *name, struct walk_identity *ret_identity)
+{
+	bool mounted;
+
+	return !walk->no_loops && identify(walk->kept[walk->now].descriptor, name, ret_identity, &mounted) && mounted;
+}
+
+bool walk_lies_in(struct walk *walk, const struct walk_identity *identity, unsigned levels)
+{
+	int here = walk->kept[walk->now].descriptor;
+	int at = here;
+	bool found = false;
+
+	while (levels-- > 0 && at >= 0 && !found) {
+		struct walk_identity seen;
+		bool mounted;
+		int above;
+
+		found = identify(at, "", &seen, &mounted) && memcmp(&seen, identity, sizeof(seen)) == 0;
+		above = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (at != here)
+			close(at);
+		at = above;
+	}
+	if (at >= 0 && at != here)
+		close(at);
+	return found;
 }
 
 void walk_end(struct walk *walk)
