@@ -642,6 +642,68 @@ TEST(strangers_and_global_names)
 	CHECK_EQ(access("/dev/shm/stoa.global.public.lock", F_OK), -1);
 }
 
+static int see_entry(const struct stoa_segment_entry *entry, void *argument)
+{
+	return strcmp(entry->name, argument) == 0 && entry->owner == geteuid() && entry->flags & STOA_GLOBAL &&
+	       entry->in_use;
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat status;
+
+	CHECK_SYS(stat(path, &status));
+	return status.st_mode & 07777;
+}
+
+/* What every user can do, in a directory that all share. */
+static void use_global_names(void *argument)
+{
+	struct stoa_segment_options global = {.flags = STOA_GLOBAL, .commit = 1}, open_it = {.flags = STOA_GLOBAL};
+	struct stoa_segment *segment, *again, *none = NULL;
+	char name[128], object[300], lock[300];
+
+	if (argument)
+		become_nobody();
+	snprintf(name, sizeof(name), "%s", test_name("everybody"));
+	snprintf(object, sizeof(object), "/dev/shm/stoa.global.%s.seg", name);
+	snprintf(lock, sizeof(lock), "/dev/shm/stoa.global.%s.lock", name);
+	CHECK_RC(stoa_segment_create(name, GIB, &global, &segment), 0);
+	CHECK_RC(stoa_segment_create(name, GIB, &global, &none), -STOA_EEXIST);
+	CHECK_RC(stoa_segment_open(name, NULL, &none), -STOA_ENOENT);
+	CHECK_RC(stoa_segment_open(name, &open_it, &again), 0);
+	bytes_of(segment)[0] = 12;
+	CHECK_EQ(bytes_of(again)[0], 12);
+	CHECK_EQ(mode_of(object), 0600);
+	CHECK_EQ(stoa_segment_list(STOA_GLOBAL, see_entry, name), 1);
+	CHECK_RC(stoa_segment_gc(STOA_GLOBAL, NULL), 0); /* takes nothing that is used */
+	stoa_segment_close(segment);
+	CHECK_SYS(access(object, F_OK));
+	stoa_segment_close(again);
+	CHECK_EQ(access(object, F_OK), -1);
+	CHECK_EQ(access(lock, F_OK), -1);
+
+	global.flags |= STOA_PERSISTENT | STOA_WORLD_READABLE;
+	CHECK_RC(stoa_segment_create(name, GIB, &global, &segment), 0);
+	stoa_segment_close(segment);
+	CHECK_EQ(mode_of(object) & 0066, 0044);
+	CHECK_RC(stoa_segment_unlink(name, STOA_GLOBAL), 0);
+	CHECK_RC(stoa_segment_unlink(name, STOA_GLOBAL), -STOA_ENOENT);
+	CHECK_EQ(access(lock, F_OK), -1);
+
+	CHECK_SYS(symlink("/etc/passwd", object));
+	CHECK_RC(stoa_segment_open(name, &open_it, &none), -STOA_EFORMAT);
+	CHECK_SYS(unlink(object));
+	CHECK(none == NULL);
+}
+
+TEST(global_names_of_an_ordinary_user)
+{
+	use_global_names(NULL);
+	if (geteuid() == 0)
+		CHECK_EQ(test_join(test_role(use_global_names, "nobody")), 0);
+}
+
 static void plant(void *argument)
 {
 	struct stoa_segment_options global = {.flags = STOA_GLOBAL | STOA_PERSISTENT};
