@@ -281,7 +281,7 @@ static void print_row(struct table *table, struct bench *bench, int status)
 		 status == 0               ? ""
 		 : status == BENCH_SKIPPED ? "skipped: "
 					   : "FAILED: ",
-		 status ? bench->reason : bench->which->baseline);
+		 status ? bench->reason : bench->baseline);
 	table_cell(table, text, status == BENCH_FAILED ? COLOUR_RED : COLOUR_OFF);
 }
 
@@ -301,7 +301,7 @@ static void print_json(struct bench *bench, int status)
 	json_number(&json, "n", result->samples.count);
 	json_real(&json, "p50", series_percentile(&result->samples, 0.5));
 	json_real(&json, "p99", worst_but_one(bench->which, &result->samples));
-	json_text(&json, "baseline", bench->which->baseline);
+	json_text(&json, "baseline", bench->baseline);
 	json_real(&json, "baseline_p50", series_percentile(&result->baseline, 0.5));
 	json_real(&json, "baseline_p99", worst_but_one(bench->which, &result->baseline));
 	json_real(&json, "ratio", result->ratio);
@@ -362,6 +362,7 @@ struct settings {
 	bool quick;
 	uint64_t pairs;
 	const char *directory;
+	bool directory_named;
 };
 
 static int run_all(const struct settings *settings, const struct bench_case *const *chosen, unsigned count)
@@ -379,6 +380,8 @@ static int run_all(const struct settings *settings, const struct bench_case *con
 			.quick = settings->quick,
 			.pairs = (unsigned)settings->pairs,
 			.directory = settings->directory,
+			.directory_named = settings->directory_named,
+			.baseline = chosen[i]->baseline,
 			.place = i + 1,
 			.places = count,
 		};
@@ -439,7 +442,10 @@ static int parse(struct settings *settings, int argc, char **argv, int *ret_oper
 		return tool_misuse("bench: --pairs is 1 to 10000");
 	if (settings->pairs == PAIRS_DEFAULT)
 		settings->pairs = settings->quick ? PAIRS_QUICK : PAIRS_FULL;
-	if (!settings->directory || !settings->directory[0])
+	settings->directory_named = settings->directory != NULL;
+	if (status == TOOL_GO && settings->directory && access(settings->directory, W_OK | X_OK) != 0)
+		return tool_fail("bench: --directory '%s': %s", settings->directory, strerror(errno));
+	if (!settings->directory)
 		settings->directory = getenv("TMPDIR");
 	if (!settings->directory || !settings->directory[0])
 		settings->directory = "/var/tmp";

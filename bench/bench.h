@@ -43,6 +43,8 @@ struct bench {
 	bool quick;
 	unsigned pairs;
 	const char *directory; /* for files */
+	bool directory_named;  /* the user said so: not being able to use it is a failure */
+	const char *baseline;  /* what it was compared with this time; run() may change it */
 	unsigned place;        /* progress: this is case `place` of `places` */
 	unsigned places;
 	struct measure_result result;

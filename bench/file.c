@@ -71,7 +71,8 @@ static int file_open(struct file *file)
 	snprintf(file->path, sizeof(file->path), "%s/stoa-bench-XXXXXX", bench->directory);
 	file->descriptor = mkostemp(file->path, O_CLOEXEC);
 	if (file->descriptor < 0)
-		return bench_skip(bench, "no file in %s (see --directory): %s", bench->directory, strerror(errno));
+		return (bench->directory_named ? bench_fail : bench_skip)(bench, "no file in %s (see --directory): %s",
+									  bench->directory, strerror(errno));
 	file->buffer = aligned_alloc(PAGE, BUFFER);
 	status = file->buffer ? write_file(file) : bench_fail(bench, "out of memory");
 	if (!status)

@@ -133,6 +133,7 @@ static int run_find(struct bench *bench)
 	if (length <= 0)
 		return bench_skip(bench, "this program cannot find itself: no /proc");
 	search.self[length] = 0;
+	bench->baseline = bench->quick ? "find /usr/include" : "find /usr";
 	if (system("command -v find >/dev/null 2>&1") != 0)
 		return bench_skip(bench, "no find on the PATH");
 	status = check_same(&search);
