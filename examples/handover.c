@@ -32,24 +32,25 @@ static struct stoa_segment *make(const char *name, uint32_t flags, const char *t
 }
 
 /* A sibling that shares nothing with us but a socket. */
-static void receiver(int socket)
+static int receiver(int socket)
 {
 	struct stoa_segment *segment;
+	int may_write;
 	uint32_t sender;
-	char *text;
 
 	check(stoa_segment_receive_with_socket(socket, &segment, &sender), "receive");
-	text = stoa_segment_address(segment);
-	printf("receiver: '%s', from user %u; to write it: %s\n", text, sender,
-	       mprotect(text, 4096, PROT_READ | PROT_WRITE) ? "refused by the kernel" : "allowed?!");
+	may_write = mprotect(stoa_segment_address(segment), 4096, PROT_READ | PROT_WRITE) == 0;
+	printf("receiver: '%s', from user %u; to write it: ", (char *)stoa_segment_address(segment), sender);
+	puts(may_write ? "allowed?!" : "refused by the kernel");
 	stoa_segment_close(segment);
+	return may_write;
 }
 
 int main(void)
 {
 	struct stoa_segment *segment = make(NULL, 0, "hello, child");
 	char name[64], *text = stoa_segment_address(segment);
-	int sockets[2];
+	int sockets[2], status;
 
 	if (fork() == 0) { /* 1: a child inherits the mapping */
 		strcpy(text, "hello, parent");
@@ -62,11 +63,11 @@ int main(void)
 	fflush(NULL);
 	if (fork() == 0) { /* 2: over a socket, read-only */
 		stoa_segment_close(segment);
-		receiver(sockets[1]);
-		exit(0);
+		exit(receiver(sockets[1]));
 	}
 	check(stoa_segment_send_with_socket(segment, STOA_READ, sockets[0]), "send");
-	wait(NULL);
+	if (wait(&status) < 0 || status)
+		return 1;
 	stoa_segment_close(segment);
 
 	snprintf(name, sizeof(name), "handover-%ld", (long)getpid()); /* 3: by name; nobody has it open meanwhile */
