@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the Windows half share: errors, names of kernel objects, and where in which memory a word lies. Windows finds
+ * sleepers and the living by name: each memory object's name is the 128 random bits that os_memory_identify() was told, each
+ * word's is that and its offset.
+ */
+#ifndef OS_WIN32_SYS_H
+#define OS_WIN32_SYS_H
+
+#ifndef _WIN32_WINNT
+#define _WIN32_WINNT 0x0A00
+#endif
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+
+#include <base/cc.h>
+#include <os/os.h>
+
+/* The stoa error that a value of GetLastError() stands for. */
+int sys_error(DWORD system_error);
+
+/* Record "<format>: <the system's text>" and return the stoa error of GetLastError(), which stays as it was. */
+int sys_failed(const char *format, ...) CC_PRINTF(1, 2);
+
+/* UTF-8 to UTF-16 with a final 0; false where it does not fit or is no UTF-8. `room` counts elements. */
+bool sys_wide(const char *text, wchar_t *wide, size_t room);
+
+/* For objects that only this user may open: a descriptor with the user's own SID. NULL with the sentence set. */
+SECURITY_ATTRIBUTES *sys_owner_only(void);
+
+static inline HANDLE sys_handle(os_handle handle)
+{
+	return (HANDLE)handle;
+}
+
+/* A place in memory that several processes share. */
+struct sys_place {
+	uint64_t identity[2];
+	uint64_t offset; /* in the memory object */
+};
+
+/* Where the address lies; false for memory of this process alone, or memory that has no identity yet. (map.c) */
+bool sys_place_of(const volatile void *address, struct sys_place *ret_place);
+
+/* What os_memory_identify() was told about the handle, or the one it is a duplicate of. (memory.c) */
+bool sys_identity_of(os_handle memory, uint64_t identity[2]);
+
+/* "Local\stoa.<kind>.<identity>.<offset>.<number>" */
+#define SYS_NAME_ROOM 96
+void sys_place_name(const char *kind, const struct sys_place *place, uint32_t number, wchar_t name[SYS_NAME_ROOM]);
+
+/* A word's kernel objects are not needed any more when its memory's last handle here has closed. (wait.c) */
+void sys_forget_waits(const uint64_t identity[2]);
+
+#endif
