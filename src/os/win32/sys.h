@@ -29,6 +29,9 @@ bool sys_wide(const char *text, wchar_t *wide, size_t room);
 /* For objects that only this user may open: a descriptor with the user's own SID. NULL with the sentence set. */
 SECURITY_ATTRIBUTES *sys_owner_only(void);
 
+/* The user of a process, as os_user_id() has it; OS_SENDER_UNKNOWN where it cannot be asked. */
+uint32_t sys_user_of(HANDLE process);
+
 static inline HANDLE sys_handle(os_handle handle)
 {
 	return (HANDLE)handle;
@@ -49,6 +52,9 @@ bool sys_identity_of(os_handle memory, uint64_t identity[2]);
 /* "Local\stoa.<kind>.<identity>.<offset>.<number>" */
 #define SYS_NAME_ROOM 96
 void sys_place_name(const char *kind, const struct sys_place *place, uint32_t number, wchar_t name[SYS_NAME_ROOM]);
+
+/* The mutex that the owner of the life word at `place` holds; NULL: no such owner has it. To be closed. (life.c) */
+HANDLE sys_life_mutex(const struct sys_place *place, uint32_t generation);
 
 /* A word's kernel objects are not needed any more when its memory's last handle here has closed. (wait.c) */
 void sys_forget_waits(const uint64_t identity[2]);
