@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting and watching copies of this program on Windows. Children die with us: they are in a job that ends with its handle. */
+#include "../process.h"
+#include "wide.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+#include <tlhelp32.h>
+
+/* Whom we started and have not seen the end of. A handle keeps the id from being used again. */
+struct child {
+	struct child *next;
+	int64_t id;
+	HANDLE process;
+};
+static struct child *children;
+
+/* Exit statuses that the system gives to processes that it ended have the bits of an error or warning set. */
+#define SYSTEM_ENDED 0x80000000u
+#define KILLED_STATUS 0xc000013au
+
+void process_guard_standard(void)
+{
+	/* New handles never take the places of the standard ones here. */
+}
+
+int64_t process_self(void)
+{
+	return GetCurrentProcessId();
+}
+
+/* As the system wrote it down when we were started: the number may be another process's by now. */
+int64_t process_parent(void)
+{
+	HANDLE list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+	PROCESSENTRY32W entry = {.dwSize = sizeof(entry)};
+	DWORD self = GetCurrentProcessId(), parent = 0;
+
+	if (list == INVALID_HANDLE_VALUE)
+		return 0;
+	for (BOOL more = Process32FirstW(list, &entry); more; more = Process32NextW(list, &entry))
+		if (entry.th32ProcessID == self)
+			parent = entry.th32ParentProcessID;
+	CloseHandle(list);
+	return parent;
+}
+
+unsigned process_cpu_count(void)
+{
+	DWORD_PTR ours, all;
+	unsigned count = 0;
+
+	if (!GetProcessAffinityMask(GetCurrentProcess(), &ours, &all))
+		return 1;
+	for (; ours; ours &= ours - 1)
+		count++;
+	return count ? count : 1;
+}
+
+/* One argument as the C runtime takes command lines apart: quoted, backslashes doubled where a quote follows. */
+static char *quote(char *to, const char *argument)
+{
+	size_t backslashes = 0;
+
+	*to++ = '"';
+	for (; *argument; argument++) {
+		if (*argument == '"')
+			for (backslashes++; backslashes; backslashes--)
+				*to++ = '\\';
+		backslashes = *argument == '\\' ? backslashes + 1 : 0;
+		*to++ = *argument;
+	}
+	for (; backslashes; backslashes--)
+		*to++ = '\\';
+	*to++ = '"';
+	*to++ = ' ';
+	return to;
+}
+
+static wchar_t *command_line(char *const *arguments)
+{
+	size_t room = 1;
+	char *text, *end;
+	wchar_t *wide;
+
+	for (char *const *argument = arguments; *argument; argument++)
+		room += 2 * strlen(*argument) + 3;
+	end = text = malloc(room);
+	if (!text)
+		return NULL;
+	for (char *const *argument = arguments; *argument; argument++)
+		end = quote(end, *argument);
+	wide = wide_from_text(text, (size_t)(end - text));
+	free(text);
+	return wide;
+}
+
+/* For its end with ours, however that comes. NULL where the system refuses: then the child's own look at its parent must do. */
+static HANDLE shared_job(void)
+{
+	static HANDLE job;
+	JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {.BasicLimitInformation.LimitFlags =
+							       JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE};
+
+	if (!job) {
+		job = CreateJobObjectW(NULL, NULL);
+		if (job)
+			SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof(limits));
+	}
+	return job;
+}
+
+static DWORD start(wchar_t *program, wchar_t *command, struct child *child)
+{
+	SECURITY_ATTRIBUTES inherited = {sizeof(inherited), NULL, TRUE};
+	HANDLE null = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, &inherited,
+				  OPEN_EXISTING, 0, NULL);
+	HANDLE input = GetStdHandle(STD_INPUT_HANDLE), errors = GetStdHandle(STD_ERROR_HANDLE);
+	STARTUPINFOW how = {.cb = sizeof(how),
+			    .dwFlags = STARTF_USESTDHANDLES,
+			    .hStdInput = input,
+			    .hStdOutput = null,
+			    .hStdError = errors};
+	PROCESS_INFORMATION started;
+	DWORD error = 0;
+
+	if (input && input != INVALID_HANDLE_VALUE)
+		SetHandleInformation(input, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
+	if (errors && errors != INVALID_HANDLE_VALUE)
+		SetHandleInformation(errors, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
+	if (!CreateProcessW(program, command, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &how, &started)) {
+		error = GetLastError();
+	} else {
+		HANDLE job = shared_job();
+
+		if (job)
+			AssignProcessToJobObject(job, started.hProcess);
+		ResumeThread(started.hThread);
+		CloseHandle(started.hThread);
+		child->id = started.dwProcessId;
+		child->process = started.hProcess;
+	}
+	if (null != INVALID_HANDLE_VALUE)
+		CloseHandle(null);
+	return error;
+}
+
+int process_start(char *const *arguments, int64_t *ret_id)
+{
+	static wchar_t program[32768];
+	struct child *child = malloc(sizeof(*child));
+	wchar_t *command = command_line(arguments);
+	DWORD error = ERROR_NOT_ENOUGH_MEMORY;
+
+	if (child && command) {
+		DWORD length = GetModuleFileNameW(NULL, program, sizeof(program) / sizeof(*program));
+
+		error = length ? start(program, command, child) : GetLastError();
+	}
+	free(command);
+	if (error) {
+		free(child);
+		return (int)error;
+	}
+	child->next = children;
+	children = child;
+	*ret_id = child->id;
+	return 0;
+}
+
+static int take_end(int64_t id, DWORD time, struct process_end *ret_end)
+{
+	struct child **link = &children, *child;
+	DWORD status = KILLED_STATUS;
+
+	while (*link && (*link)->id != id)
+		link = &(*link)->next;
+	child = *link;
+	if (child) {
+		if (WaitForSingleObject(child->process, time) == WAIT_TIMEOUT)
+			return 0;
+		GetExitCodeProcess(child->process, &status);
+		CloseHandle(child->process);
+		*link = child->next;
+		free(child);
+	}
+	ret_end->killed = (status & SYSTEM_ENDED) != 0;
+	ret_end->code = (int)(status & ~SYSTEM_ENDED);
+	return 1;
+}
+
+int process_ended(int64_t id, struct process_end *ret_end)
+{
+	return take_end(id, 0, ret_end);
+}
+
+void process_join(int64_t id, struct process_end *ret_end)
+{
+	take_end(id, INFINITE, ret_end);
+}
+
+void process_kill(int64_t id)
+{
+	for (struct child *child = children; child; child = child->next)
+		if (child->id == id)
+			TerminateProcess(child->process, KILLED_STATUS);
+}
+
+const char *process_signal_name(int number)
+{
+	static char text[32];
+
+	switch ((unsigned)number | SYSTEM_ENDED) {
+	case KILLED_STATUS: return "ended by another process";
+	case 0xc0000005u: return "access violation";
+	case 0xc0000006u: return "in-page error";
+	case 0xc00000fdu: return "stack overflow";
+	default: snprintf(text, sizeof(text), "status 0x%08x", (unsigned)number | SYSTEM_ENDED); return text;
+	}
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading directories on Windows: each is opened by its full path, in the form without a limit on its length, and read in large
+ * pieces with all attributes that the system keeps in directories. What leads elsewhere (links, junctions) is shown as a link and never followed:
+ * the last part of a path is opened as what it is itself.
+ */
+#include "../walk.h"
+#include "wide.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+#define READ_BYTES 65536
+#define KEPT 4 /* directories whose paths are remembered */
+
+struct kept {
+	uint64_t id;   /* 0: none */
+	wchar_t *path; /* with a final backslash */
+};
+
+struct walk {
+	wchar_t *root;
+	struct kept kept[KEPT]; /* a ring; kept[now] is being read */
+	unsigned now;
+	HANDLE directory; /* being read */
+	bool started;
+	bool filled;
+	size_t at;
+	char *name; /* the last entry's */
+	_Alignas(8) unsigned char buffer[READ_BYTES];
+};
+
+const char *walk_error_text(int error)
+{
+	static char text[256];
+	DWORD length = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)error, 0,
+				      text, sizeof(text), NULL);
+
+	if (error == WALK_LOOP)
+		return "the directory is one of those that it lies in";
+	while (length && ((unsigned char)text[length - 1] <= ' ' || text[length - 1] == '.'))
+		text[--length] = 0;
+	if (!length)
+		snprintf(text, sizeof(text), "system error %d", error);
+	return text;
+}
+
+int walk_error_name_too_long(void)
+{
+	return ERROR_FILENAME_EXCED_RANGE;
+}
+
+static bool is_link(DWORD attributes, DWORD tag)
+{
+	return attributes & FILE_ATTRIBUTE_REPARSE_POINT &&
+	       (tag == IO_REPARSE_TAG_SYMLINK || tag == IO_REPARSE_TAG_MOUNT_POINT);
+}
+
+static char type_of(DWORD attributes, DWORD tag)
+{
+	if (is_link(attributes, tag))
+		return 'l';
+	if (attributes & FILE_ATTRIBUTE_DIRECTORY)
+		return 'd';
+	return attributes & FILE_ATTRIBUTE_DEVICE ? 'c' : 'f';
+}
+
+/* From hundreds of nanoseconds since 1601. */
+static struct walk_time time_of(int64_t ticks)
+{
+	int64_t since = ticks - INT64_C(116444736000000000);
+	int64_t seconds = since / 10000000, rest = since % 10000000;
+
+	if (ticks <= 0)
+		return (struct walk_time){0, 0, 0};
+	if (rest < 0) {
+		seconds--;
+		rest += 10000000;
+	}
+	return (struct walk_time){seconds, (uint32_t)rest * 100, 1};
+}
+
+/* Permissions as a Windows directory shows them: who may write is not in it but for the read-only mark. */
+static uint32_t mode_of(DWORD attributes)
+{
+	uint32_t mode = attributes & FILE_ATTRIBUTE_READONLY ? 0444 : 0644;
+
+	return attributes & FILE_ATTRIBUTE_DIRECTORY ? mode | 0111 : mode;
+}
+
+static int look_at(const wchar_t *path, char *ret_type, struct walk_attributes *ret_attributes)
+{
+	HANDLE file = CreateFileW(path, FILE_READ_ATTRIBUTES, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+				  NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+	BY_HANDLE_FILE_INFORMATION found;
+	FILE_BASIC_INFO times;
+	FILE_ATTRIBUTE_TAG_INFO tag = {0, 0};
+	int error = 0;
+
+	if (file == INVALID_HANDLE_VALUE)
+		return (int)GetLastError();
+	if (!GetFileInformationByHandle(file, &found) ||
+	    !GetFileInformationByHandleEx(file, FileBasicInfo, &times, sizeof(times)))
+		error = (int)GetLastError();
+	(void)GetFileInformationByHandleEx(file, FileAttributeTagInfo, &tag, sizeof(tag));
+	CloseHandle(file);
+	if (error)
+		return error;
+	*ret_type = type_of(found.dwFileAttributes, tag.ReparseTag);
+	*ret_attributes = (struct walk_attributes){
+		.size = (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow,
+		.inode = (uint64_t)found.nFileIndexHigh << 32 | found.nFileIndexLow,
+		.links = found.nNumberOfLinks,
+		.flags = found.dwFileAttributes,
+		.mode = mode_of(found.dwFileAttributes),
+		.modified = time_of(times.LastWriteTime.QuadPart),
+		.changed = time_of(times.ChangeTime.QuadPart),
+		.accessed = time_of(times.LastAccessTime.QuadPart),
+		.born = time_of(times.CreationTime.QuadPart),
+	};
+	return 0;
+}
+
+int walk_look(const char *path, char *ret_type, struct walk_attributes *ret_attributes)
+{
+	wchar_t *wide = wide_path(path);
+	int error = wide ? look_at(wide, ret_type, ret_attributes) : ERROR_NOT_ENOUGH_MEMORY;
+
+	free(wide);
+	return error;
+}
+
+/* `before` and `after` as one path with a final backslash; slashes become backslashes. */
+static wchar_t *join(const wchar_t *before, const wchar_t *after)
+{
+	size_t first = wcslen(before), second = wcslen(after);
+	wchar_t *path = malloc((first + second + 3) * sizeof(*path)), *end;
+
+	if (!path)
+		return NULL;
+	wcscpy(path, before);
+	if (first && path[first - 1] != L'\\')
+		path[first++] = L'\\';
+	wcscpy(path + first, after);
+	for (end = path + first; *end; end++)
+		if (*end == L'/')
+			*end = L'\\';
+	if (end > path && end[-1] != L'\\')
+		*end++ = L'\\';
+	*end = 0;
+	return path;
+}
+
+int walk_create(const char *root, struct walk **ret_walk)
+{
+	struct walk *walk = calloc(1, sizeof(*walk));
+
+	if (!walk)
+		return ERROR_NOT_ENOUGH_MEMORY;
+	walk->directory = INVALID_HANDLE_VALUE;
+	walk->root = wide_path(root);
+	if (!walk->root) {
+		free(walk);
+		return ERROR_NOT_ENOUGH_MEMORY;
+	}
+	*ret_walk = walk;
+	return 0;
+}
+
+void walk_end(struct walk *walk)
+{
+	if (walk->directory != INVALID_HANDLE_VALUE)
+		CloseHandle(walk->directory);
+	walk->directory = INVALID_HANDLE_VALUE;
+	walk->filled = false;
+	walk->at = 0;
+}
+
+void walk_destroy(struct walk *walk)
+{
+	if (!walk)
+		return;
+	walk_end(walk);
+	for (unsigned i = 0; i < KEPT; i++)
+		free(walk->kept[i].path);
+	free(walk->name);
+	free(walk->root);
+	free(walk);
+}
+
+static const struct kept *find_kept(const struct walk *walk, uint64_t id)
+{
+	for (unsigned i = 0; i < KEPT; i++)
+		if (id != 0 && walk->kept[i].id == id)
+			return &walk->kept[i];
+	return NULL;
+}
+
+bool walk_knows(const struct walk *walk, uint64_t id)
+{
+	return find_kept(walk, id) != NULL;
+}
+
+/* The directory at `path`, which is ours now, takes the place of the one that was begun longest ago. */
+static int begin(struct walk *walk, uint64_t id, wchar_t *path)
+{
+	FILE_ATTRIBUTE_TAG_INFO tag = {0, 0};
+	struct kept *kept;
+	int error = 0;
+
+	walk_end(walk);
+	if (!path)
+		return ERROR_NOT_ENOUGH_MEMORY;
+	walk->directory = CreateFileW(path, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES,
+				      FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+				      FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+	if (walk->directory == INVALID_HANDLE_VALUE)
+		error = (int)GetLastError();
+	else if (GetFileInformationByHandleEx(walk->directory, FileAttributeTagInfo, &tag, sizeof(tag)) &&
+		 (!(tag.FileAttributes & FILE_ATTRIBUTE_DIRECTORY) || is_link(tag.FileAttributes, tag.ReparseTag)))
+		error = ERROR_DIRECTORY;
+	if (error) {
+		walk_end(walk);
+		free(path);
+		return error;
+	}
+	walk->now = (walk->now + 1) % KEPT;
+	kept = &walk->kept[walk->now];
+	free(kept->path);
+	*kept = (struct kept){id, path};
+	walk->started = false;
+	return 0;
+}
+
+int walk_begin_in(struct walk *walk, uint64_t id, uint64_t parent, const char *name)
+{
+	const struct kept *kept = find_kept(walk, parent);
+	wchar_t *wide = wide_from_text(name, strlen(name));
+	int error = kept && wide ? begin(walk, id, join(kept->path, wide)) : ERROR_NOT_ENOUGH_MEMORY;
+
+	free(wide);
+	return error;
+}
+
+int walk_begin(struct walk *walk, uint64_t id, const char *path)
+{
+	wchar_t *wide = wide_from_text(path, strlen(path));
+	int error = wide ? begin(walk, id, join(walk->root, wide)) : ERROR_NOT_ENOUGH_MEMORY;
+
+	free(wide);
+	return error;
+}
+
+static bool is_dots(const wchar_t *name, size_t units)
+{
+	return units <= 2 && name[0] == L'.' && (units == 1 || name[1] == L'.');
+}
+
+/* The next record of the directory; NULL at the end (*ret_error 0) or on failure. */
+static const FILE_ID_BOTH_DIR_INFO *next_record(struct walk *walk, int *ret_error)
+{
+	const FILE_ID_BOTH_DIR_INFO *record;
+
+	*ret_error = 0;
+	if (!walk->filled) {
+		if (!GetFileInformationByHandleEx(
+			    walk->directory, walk->started ? FileIdBothDirectoryInfo : FileIdBothDirectoryRestartInfo,
+			    walk->buffer, READ_BYTES)) {
+			DWORD error = GetLastError();
+
+			*ret_error = error == ERROR_NO_MORE_FILES || error == ERROR_FILE_NOT_FOUND ? 0 : (int)error;
+			return NULL;
+		}
+		walk->started = true;
+		walk->filled = true;
+		walk->at = 0;
+	}
+	record = (const FILE_ID_BOTH_DIR_INFO *)(const void *)(walk->buffer + walk->at);
+	walk->filled = record->NextEntryOffset != 0;
+	walk->at += record->NextEntryOffset;
+	return record;
+}
+
+int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more)
+{
+	const FILE_ID_BOTH_DIR_INFO *record;
+	size_t units;
+	int error;
+
+	do {
+		record = next_record(walk, &error);
+		if (!record) {
+			*ret_more = false;
+			return error;
+		}
+		units = record->FileNameLength / sizeof(wchar_t);
+	} while (is_dots(record->FileName, units));
+	free(walk->name);
+	walk->name = wide_to_text(record->FileName, units, &ret_entry->length);
+	if (!walk->name)
+		return ERROR_NOT_ENOUGH_MEMORY;
+	ret_entry->name = walk->name;
+	/* Of a reparse point the record's size of extended attributes is the tag. */
+	ret_entry->type = type_of(record->FileAttributes, record->EaSize);
+	*ret_more = true;
+	return 0;
+}
+
+int walk_attributes(struct walk *walk, const char *name, char *ret_type, struct walk_attributes *ret_attributes)
+{
+	wchar_t *wide = wide_from_text(name, strlen(name));
+	wchar_t *path = wide ? join(walk->kept[walk->now].path, wide) : NULL;
+	int error = ERROR_NOT_ENOUGH_MEMORY;
+
+	if (path) {
+		path[wcslen(path) - 1] = 0; /* a final backslash would ask for a directory */
+		error = look_at(path, ret_type, ret_attributes);
+	}
+	free(path);
+	free(wide);
+	return error;
+}
+
+/* What leads elsewhere is a link here and is not followed, so nothing lies in itself. */
+bool walk_may_loop(struct walk *walk, const char *name, struct walk_identity *ret_identity)
+{
+	(void)walk, (void)name, (void)ret_identity;
+	return false;
+}
+
+bool walk_lies_in(struct walk *walk, const struct walk_identity *identity, unsigned levels)
+{
+	(void)walk, (void)identity, (void)levels;
+	return false;
+}
