@@ -20,6 +20,8 @@ extern "C" {
 
 #if defined(STOA_BUILDING) && defined(__GNUC__)
 #define STOA_API __attribute__((visibility("default")))
+#elif defined(STOA_SHARED) /* for programs that use stoa.dll; they also work without, by a longer way */
+#define STOA_API __declspec(dllimport)
 #else
 #define STOA_API
 #endif

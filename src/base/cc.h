@@ -17,12 +17,21 @@
 #define CC_NOINLINE __attribute__((noinline, cold))
 /* The type of an expression, which is not evaluated. */
 #define CC_TYPEOF(expression) __typeof__(expression)
+/* printf of C99, which stoa also uses where the system's own differs (__USE_MINGW_ANSI_STDIO). */
+#if defined(__MINGW32__) && !defined(__clang__)
+#define CC_PRINTF(text, first) __attribute__((format(gnu_printf, text, first)))
+#else
 #define CC_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#endif
 #define CC_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define CC_CONSTRUCTOR __attribute__((constructor))
 
-/* Thread-local storage whose address is a constant offset: one instruction, also from a shared library. */
+/* Thread-local storage whose address, with ELF, is a constant offset: one instruction, also from a shared library. */
+#if defined(__ELF__)
 #define CC_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define CC_THREAD _Thread_local
+#endif
 
 #if defined(__has_attribute)
 #if __has_attribute(no_sanitize)

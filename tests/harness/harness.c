@@ -100,7 +100,7 @@ uint64_t test_seed(void)
 	struct timespec now;
 	uint64_t seed;
 
-	timespec_get(&now, TIME_UTC);
+	clock_gettime(CLOCK_REALTIME, &now);
 	seed = given ? strtoull(given, NULL, 0) : ((uint64_t)now.tv_sec << 20) ^ (uint64_t)now.tv_nsec;
 	test_note("STOA_SEED=%" PRIu64, seed);
 	return seed;
@@ -199,6 +199,7 @@ int main(int count, char **arguments)
 	bool list = count > 1 && strcmp(arguments[1], "--list") == 0;
 	unsigned number = 0, planned = 0;
 
+	system_child(count, arguments);
 	for (const struct test *test = tests; test; test = test->next) {
 		if (list)
 			printf("%s\n", test->name);

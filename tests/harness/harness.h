@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the harness's portable part (harness.c) and its part for one system (linux.c). */
+/* Between the harness's portable part (harness.c) and its part for one system (linux.c, win32.c). */
 #ifndef HARNESS_HARNESS_H
 #define HARNESS_HARNESS_H
 
@@ -15,6 +15,9 @@ struct test_status {
 };
 extern struct test_status *test_status; /* valid from system_start() on */
 void system_start(void);
+
+/* Called first: does not return where this program was started again as a test or role. */
+void system_child(int count, char **arguments);
 
 /*
  * Run test->body in an isolated child, at most `seconds` long; afterwards nothing of it runs any more. The outcome is in

@@ -141,6 +141,11 @@ static void handle_signals(void (*handler)(int signal))
 	sigaction(SIGTERM, &action, NULL);
 }
 
+void system_child(int count, char **arguments)
+{
+	(void)count, (void)arguments;
+}
+
 void system_start(void)
 {
 	test_status = test_shared(sizeof(*test_status));
@@ -374,4 +379,24 @@ void test_await_sleep(pid_t role)
 			test_fail(__FILE__, __LINE__, "process %d is gone", (int)role);
 		fclose(file);
 	}
+}
+
+noreturn void test_pause(void)
+{
+	for (;;)
+		pause();
+}
+
+void test_nap(unsigned milliseconds)
+{
+	struct timespec t = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+void test_share_with(struct stoa_segment **segment, void (*after)(void),
+		     int (*inherit)(struct stoa_segment *segment, char *token),
+		     int (*adopt)(const char *token, struct stoa_segment **ret_segment))
+{
+	(void)segment, (void)after, (void)inherit, (void)adopt; /* fork has given roles all that */
 }

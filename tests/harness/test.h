@@ -91,11 +91,28 @@ bool test_roles_are_threads(void);
 /*
  * Run body(argument) as a process that dies with the thread that started it. Every role must be joined or killed.
  * With roles as threads (TEST_THREADS under STOA_ROLES=threads) it is a thread.
+ *
+ * Where the system has no fork, a role knows nothing of its parent but the argument: a number, or an address of test_shared(), of a
+ * function or of something static (which has its first value there). test_share() gives it segments.
  */
 #define test_role(body, argument) test_role_start(#body, (body), (argument))
 pid_t test_role_start(const char *name, void (*body)(void *argument), void *argument);
 int test_join(pid_t role);  /* exit status, or minus the signal that killed it */
+#define TEST_KILLED (-9)    /* of what test_kill() or its like has ended */
 void test_kill(pid_t role); /* SIGKILL, and reaped */
+
+/*
+ * Roles that are started later have *segment too, as long as it is not NULL. They have it anyhow after a fork; elsewhere they get a
+ * handle of their own before their body runs, and then `after` (may be NULL) sets what hangs on it. `segment` is static.
+ */
+struct stoa_segment;
+#define test_share(segment, after) test_share_with((segment), (after), stoa_segment_inherit, stoa_segment_adopt)
+void test_share_with(struct stoa_segment **segment, void (*after)(void),
+		     int (*inherit)(struct stoa_segment *segment, char *token),
+		     int (*adopt)(const char *token, struct stoa_segment **ret_segment));
+
+noreturn void test_pause(void); /* until killed */
+void test_nap(unsigned milliseconds);
 
 /* Wait, sleeping, until *word == value; and until the process sleeps in the kernel. The time limit bounds both. */
 void test_await(const _Atomic uint32_t *word, uint32_t value);
