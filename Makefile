@@ -1,11 +1,15 @@
 # The front door: every word here is one command on a fresh machine. The build itself is Meson's.
 BUILD ?= build
 PREFIX ?= /usr/local
-.PHONY: help run test build bench check soak install deps deps-test deps-check clean
+WINDOWS ?= build-windows
+.PHONY: help run test test-windows build build-windows dist-windows bench check soak install clean
+.PHONY: deps deps-test deps-check deps-windows
 
 help:
 	@echo 'make run      build, then show stoa on real input: a search of /usr'
-	@echo 'make test     build, then run every test'
+	@echo 'make test     build, for Linux and for Windows, then run every test'
+	@echo 'make test-windows  the tests of the Windows build alone, under Wine'
+	@echo 'make dist-windows  a zip with the library for Windows'
 	@echo 'make build    build the library, the tool ($(BUILD)/tools/stoa) and the tests'
 	@echo 'make bench    build, then measure'
 	@echo 'make check    everything else that can be checked: both compilers, sanitizers, models, style'
@@ -23,15 +27,28 @@ deps-test:
 deps-check:
 	@scripts/deps check
 
+deps-windows:
+	@scripts/deps windows
+
 build: deps
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) $(SETUP)
 	@ninja -C $(BUILD)
 
+build-windows: deps deps-windows
+	@test -f $(WINDOWS)/build.ninja || meson setup --cross-file packaging/mingw-w64.ini $(WINDOWS) $(SETUP)
+	@ninja -C $(WINDOWS)
+
 run: build
 	@scripts/run $(BUILD)
 
-test: deps-test build
-	@scripts/test $(BUILD)
+test: deps-test build build-windows
+	@scripts/test $(BUILD) $(WINDOWS)
+
+test-windows: build-windows
+	@scripts/test $(WINDOWS)
+
+dist-windows: build-windows
+	@scripts/dist-windows $(WINDOWS)
 
 soak: deps-test build
 	@STOA_SOAK=1 scripts/test $(BUILD)
