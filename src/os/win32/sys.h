@@ -29,8 +29,13 @@ bool sys_wide(const char *text, wchar_t *wide, size_t room);
 /* For objects that only this user may open: a descriptor with the user's own SID. NULL with the sentence set. */
 SECURITY_ATTRIBUTES *sys_owner_only(void);
 
-/* The user of a process, as os_user_id() has it; OS_SENDER_UNKNOWN where it cannot be asked. */
+/* The same, and everybody may read. */
+SECURITY_ATTRIBUTES *sys_world_readable(void);
+
+/* The user of a process, as os_user_id() has it; OS_SENDER_UNKNOWN where it cannot be asked. Of a token; of a SID. */
 uint32_t sys_user_of(HANDLE process);
+uint32_t sys_user_of_token(HANDLE token);
+uint32_t sys_user_number(PSID sid);
 
 static inline HANDLE sys_handle(os_handle handle)
 {

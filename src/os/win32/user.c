@@ -8,14 +8,21 @@
 #include <base/error.h>
 #include <stdlib.h>
 
+#define ENTRY (sizeof(ACCESS_ALLOWED_ACE) + SECURITY_MAX_SID_SIZE)
+
+/* A security descriptor and what it refers to. */
+struct rights {
+	unsigned char list[sizeof(ACL) + 2 * ENTRY];
+	SECURITY_DESCRIPTOR descriptor;
+	SECURITY_ATTRIBUTES attributes;
+};
+
 struct user {
 	union {
 		TOKEN_USER token;
 		unsigned char room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
 	} sid;
-	unsigned char list[sizeof(ACL) + sizeof(ACCESS_ALLOWED_ACE) + SECURITY_MAX_SID_SIZE];
-	SECURITY_DESCRIPTOR descriptor;
-	SECURITY_ATTRIBUTES attributes;
+	struct rights owner_only, world_readable;
 	uint32_t id;
 	bool known;
 };
@@ -24,7 +31,7 @@ static struct user user;
 static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
 
 /* FNV-1a, 32 bits. */
-static uint32_t number_of(PSID sid)
+uint32_t sys_user_number(PSID sid)
 {
 	const unsigned char *next = sid;
 	uint32_t value = UINT32_C(0x811c9dc5);
@@ -47,28 +54,53 @@ static bool learn(HANDLE process, TOKEN_USER *token_user, DWORD room)
 	return done;
 }
 
+/* The user's SID is named as the owner too: an administrator's objects would belong to all administrators otherwise. */
+static bool make_rights(struct rights *rights, PSID owner, PSID reader)
+{
+	ACL *list = (ACL *)(void *)rights->list;
+
+	rights->attributes = (SECURITY_ATTRIBUTES){sizeof(rights->attributes), &rights->descriptor, FALSE};
+	return InitializeAcl(list, sizeof(rights->list), ACL_REVISION) &&
+	       AddAccessAllowedAce(list, ACL_REVISION, GENERIC_ALL, owner) &&
+	       (!reader || AddAccessAllowedAce(list, ACL_REVISION, GENERIC_READ, reader)) &&
+	       InitializeSecurityDescriptor(&rights->descriptor, SECURITY_DESCRIPTOR_REVISION) &&
+	       SetSecurityDescriptorOwner(&rights->descriptor, owner, FALSE) &&
+	       SetSecurityDescriptorDacl(&rights->descriptor, TRUE, list, FALSE);
+}
+
 static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 {
+	unsigned char world[SECURITY_MAX_SID_SIZE];
+	DWORD room = sizeof(world);
+	PSID owner;
+
 	(void)self, (void)parameter, (void)context;
 	if (!learn(GetCurrentProcess(), &user.sid.token, sizeof(user.sid)))
 		return TRUE;
-	user.id = number_of(user.sid.token.User.Sid);
-	user.attributes = (SECURITY_ATTRIBUTES){sizeof(user.attributes), &user.descriptor, FALSE};
-	user.known =
-		InitializeAcl((ACL *)(void *)user.list, sizeof(user.list), ACL_REVISION) &&
-		AddAccessAllowedAce((ACL *)(void *)user.list, ACL_REVISION, GENERIC_ALL, user.sid.token.User.Sid) &&
-		InitializeSecurityDescriptor(&user.descriptor, SECURITY_DESCRIPTOR_REVISION) &&
-		SetSecurityDescriptorDacl(&user.descriptor, TRUE, (ACL *)(void *)user.list, FALSE);
+	owner = user.sid.token.User.Sid;
+	user.id = sys_user_number(owner);
+	user.known = CreateWellKnownSid(WinWorldSid, NULL, world, &room) &&
+		     make_rights(&user.owner_only, owner, NULL) && make_rights(&user.world_readable, owner, world);
 	return TRUE;
+}
+
+static SECURITY_ATTRIBUTES *rights_of(struct rights *rights)
+{
+	InitOnceExecuteOnce(&once, set_up, NULL, NULL);
+	if (user.known)
+		return &rights->attributes;
+	(void)error_set(-STOA_ESYSTEM, "this process's user cannot be learned from its token");
+	return NULL;
 }
 
 SECURITY_ATTRIBUTES *sys_owner_only(void)
 {
-	InitOnceExecuteOnce(&once, set_up, NULL, NULL);
-	if (user.known)
-		return &user.attributes;
-	(void)error_set(-STOA_ESYSTEM, "this process's user cannot be learned from its token");
-	return NULL;
+	return rights_of(&user.owner_only);
+}
+
+SECURITY_ATTRIBUTES *sys_world_readable(void)
+{
+	return rights_of(&user.world_readable);
 }
 
 uint32_t os_user_id(void)
@@ -77,12 +109,26 @@ uint32_t os_user_id(void)
 	return user.id;
 }
 
-uint32_t sys_user_of(HANDLE process)
+uint32_t sys_user_of_token(HANDLE token)
 {
 	union {
 		TOKEN_USER token;
 		unsigned char room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
 	} sid;
+	DWORD length;
 
-	return learn(process, &sid.token, sizeof(sid)) ? number_of(sid.token.User.Sid) : OS_SENDER_UNKNOWN;
+	return GetTokenInformation(token, TokenUser, &sid, sizeof(sid), &length) ? sys_user_number(sid.token.User.Sid)
+										 : OS_SENDER_UNKNOWN;
+}
+
+uint32_t sys_user_of(HANDLE process)
+{
+	HANDLE token;
+	uint32_t id;
+
+	if (!OpenProcessToken(process, TOKEN_QUERY, &token))
+		return OS_SENDER_UNKNOWN;
+	id = sys_user_of_token(token);
+	CloseHandle(token);
+	return id;
 }

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes of memory objects without a map of the caller's: copying in and out, and how much is committed.
+ *
+ * A page that is not committed faults when touched, so each view is asked first (VirtualQuery); a page never stops being
+ * committed, so what was asked stays true. What is read often, the beginning with the header and the roster, is read through
+ * a window that the handle keeps.
+ */
+#include <os/win32/memory.h>
+
+#include <base/atomic.h>
+#include <base/error.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define WINDOW (UINT64_C(64) << 20) /* all roster slots; whole views of large objects are slow to make */
+
+/* A view of part of a section, for a moment. */
+struct glance {
+	unsigned char *view;
+	unsigned char *at; /* of the offset that was asked for */
+};
+
+static int look(os_handle memory, uint64_t offset, uint64_t length, DWORD access, struct glance *ret_glance)
+{
+	uint64_t start = offset & ~(MEMORY_GRAIN - 1);
+
+	ret_glance->view = MapViewOfFile(sys_handle(memory), access, (DWORD)(start >> 32), (DWORD)start,
+					 (SIZE_T)(offset - start + length));
+	if (!ret_glance->view)
+		return sys_failed("looking at %" PRIu64 " bytes at %" PRIu64, length, offset);
+	ret_glance->at = ret_glance->view + (offset - start);
+	return 0;
+}
+
+static void look_away(const struct glance *glance)
+{
+	(void)UnmapViewOfFile(glance->view);
+}
+
+/* One run of pages in the same state; at most `length` bytes. */
+static uint64_t run(const unsigned char *from, uint64_t length, bool *ret_committed)
+{
+	MEMORY_BASIC_INFORMATION info;
+	uint64_t bytes;
+
+	*ret_committed = false;
+	if (!VirtualQuery(from, &info, sizeof(info)))
+		return length;
+	bytes = (uint64_t)((const unsigned char *)info.BaseAddress + info.RegionSize - from);
+	*ret_committed = info.State == MEM_COMMIT;
+	return bytes < length ? bytes : length;
+}
+
+uint64_t memory_run(const unsigned char *from, uint64_t length)
+{
+	uint64_t total = 0;
+	bool committed = true;
+
+	/* Parts with different access are different runs. */
+	while (total < length) {
+		uint64_t bytes = run(from + total, length - total, &committed);
+
+		if (!committed)
+			break;
+		total += bytes;
+	}
+	return total;
+}
+
+/* The handle's window, made now if need be; NULL where it cannot be. */
+static const unsigned char *window_of(os_handle memory, uint64_t size)
+{
+	unsigned char *window = memory_window(memory);
+
+	if (window)
+		return window;
+	window = MapViewOfFile(sys_handle(memory), FILE_MAP_READ, 0, 0, size < WINDOW ? (SIZE_T)size : (SIZE_T)WINDOW);
+	return window ? memory_set_window(memory, window) : NULL;
+}
+
+/* Life words are read so: they must not come in two halves. */
+static void copy(void *to, const unsigned char *from, uint64_t length)
+{
+	uint64_t word;
+
+	if (length != sizeof(word) || (uintptr_t)from % sizeof(word)) {
+		memcpy(to, from, length);
+		return;
+	}
+	word = load_rlx((const _Atomic uint64_t *)(const void *)from);
+	memcpy(to, &word, sizeof(word));
+}
+
+static void copy_out(const unsigned char *from, uint64_t length, unsigned char *to)
+{
+	while (length) {
+		bool committed;
+		uint64_t bytes = run(from, length, &committed);
+
+		if (committed)
+			copy(to, from, bytes);
+		else
+			memset(to, 0, bytes);
+		from += bytes;
+		to += bytes;
+		length -= bytes;
+	}
+}
+
+static int read_section(os_handle memory, uint64_t size, uint64_t offset, void *bytes, size_t length)
+{
+	const unsigned char *window = offset + length <= WINDOW ? window_of(memory, size) : NULL;
+	struct glance glance = {NULL, NULL};
+	int rc;
+
+	if (window) {
+		copy_out(window + offset, length, bytes);
+		return 0;
+	}
+	rc = look(memory, offset, length, FILE_MAP_READ, &glance);
+	if (rc < 0)
+		return rc;
+	copy_out(glance.at, length, bytes);
+	look_away(&glance);
+	return 0;
+}
+
+int os_memory_read(os_handle memory, uint64_t offset, void *bytes, size_t length, size_t *ret_read)
+{
+	struct memory now;
+	int rc = memory_look(memory, &now);
+
+	if (rc < 0)
+		return rc;
+	if (now.kind == MEMORY_FILE)
+		return memory_file_read(sys_handle(memory), offset, bytes, length, ret_read);
+	if (now.kind != MEMORY_SECTION)
+		return error_set(-STOA_EKIND, "the handle does not refer to memory or a file");
+	if (offset >= now.size)
+		length = 0;
+	else if (length > now.size - offset)
+		length = (size_t)(now.size - offset);
+	rc = length ? read_section(memory, now.size, offset, bytes, length) : 0;
+	if (rc == 0)
+		*ret_read = length;
+	return rc;
+}
+
+static int write_section(os_handle memory, uint64_t offset, const void *bytes, size_t length)
+{
+	struct glance glance = {NULL, NULL};
+	int rc = look(memory, offset, length, FILE_MAP_WRITE, &glance);
+
+	if (rc < 0)
+		return rc;
+	if (!VirtualAlloc(glance.at, length, MEM_COMMIT, PAGE_READWRITE))
+		rc = sys_failed("committing memory at %" PRIu64 " bytes", offset);
+	else
+		memcpy(glance.at, bytes, length);
+	look_away(&glance);
+	return rc;
+}
+
+int os_memory_write(os_handle memory, uint64_t offset, const void *bytes, size_t length)
+{
+	struct memory now;
+	int rc = memory_look(memory, &now);
+
+	if (rc < 0 || length == 0)
+		return rc;
+	if (!now.writable)
+		return error_set(-STOA_ERIGHTS, "a read-only handle cannot write");
+	if (now.kind == MEMORY_FILE)
+		return memory_file_write(sys_handle(memory), offset, bytes, length);
+	if (offset > now.size || length > now.size - offset)
+		return error_set(-STOA_ERANGE, "writing %zu bytes at %" PRIu64 ": the object holds %" PRIu64, length,
+				 offset, now.size);
+	return write_section(memory, offset, bytes, length);
+}
+
+/*
+ * A section has no length of its own. The page before the length is committed, so that whoever has the handle alone sees the
+ * length as the end of what is committed.
+ */
+int os_memory_set_length(os_handle memory, uint64_t length)
+{
+	static const unsigned char nothing[1];
+	struct memory now;
+	int rc = memory_look(memory, &now);
+
+	if (rc == 0 && (now.kind != MEMORY_SECTION || length > now.size))
+		return error_set(-STOA_ERANGE, "a length of %" PRIu64 " bytes: the object holds %" PRIu64, length,
+				 now.size);
+	return rc == 0 && length ? write_section(memory, length - 1, nothing, 1) : rc;
+}
+
+/* The end of the last committed run. */
+static uint64_t last_end(const unsigned char *view, uint64_t length)
+{
+	uint64_t at = 0, end = 0;
+
+	while (at < length) {
+		bool committed;
+
+		at += run(view + at, length - at, &committed);
+		if (committed)
+			end = at;
+	}
+	return end;
+}
+
+uint64_t memory_reach(os_handle memory, const struct memory *known)
+{
+	uint64_t room = known->size < WINDOW ? known->size : WINDOW, end = room;
+	const unsigned char *window = window_of(memory, known->size);
+
+	if (!window)
+		return 0;
+	end = last_end(window, room);
+	/* Committed up to the window's end: the data, which has no holes. */
+	for (uint64_t from = room, step = WINDOW; end == from && from < known->size; from += step, step *= 2) {
+		struct glance glance = {NULL, NULL};
+
+		if (step > known->size - from)
+			step = known->size - from;
+		if (look(memory, from, step, FILE_MAP_READ, &glance) < 0)
+			break;
+		end += memory_run(glance.at, step);
+		look_away(&glance);
+		if (end < from + step)
+			break;
+	}
+	return end;
+}
+
+uint64_t memory_resident(os_handle memory, const struct memory *known)
+{
+	uint64_t room = known->size < WINDOW ? known->size : WINDOW, at = 0, total = 0,
+		 length = os_memory_length(memory);
+	const unsigned char *window = window_of(memory, known->size);
+
+	while (window && at < room) {
+		bool committed;
+		uint64_t bytes = run(window + at, room - at, &committed);
+
+		at += bytes;
+		if (committed)
+			total += bytes;
+	}
+	return length > room ? total + length - room : total;
+}

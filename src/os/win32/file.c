@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* Users' files: opening them, and what the system says about them. A file's handle is its memory object's. */
+#include <os/win32/memory.h>
+
+#include <base/error.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define PATH_ROOM 32768
+
+int memory_look_at_file(HANDLE file, struct memory *memory)
+{
+	BY_HANDLE_FILE_INFORMATION info;
+
+	if (!GetFileInformationByHandle(file, &info))
+		return sys_failed("asking about a file");
+	if (info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY)
+		return 0;
+	memory->kind = MEMORY_FILE;
+	memory->size = (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
+	memory->object[0] = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+	memory->object[1] = info.dwVolumeSerialNumber;
+	return 0;
+}
+
+uint64_t memory_file_space(HANDLE file)
+{
+	FILE_STANDARD_INFO info;
+
+	if (!GetFileInformationByHandleEx(file, FileStandardInfo, &info, sizeof(info)))
+		return 0;
+	return (uint64_t)info.AllocationSize.QuadPart;
+}
+
+static OVERLAPPED place_of(uint64_t offset)
+{
+	OVERLAPPED place = {0};
+
+	place.Offset = (DWORD)offset;
+	place.OffsetHigh = (DWORD)(offset >> 32);
+	return place;
+}
+
+int memory_file_read(HANDLE file, uint64_t offset, void *bytes, size_t length, size_t *ret_read)
+{
+	size_t used = 0;
+
+	while (used < length) {
+		DWORD want = length - used < MEMORY_GRAIN ? (DWORD)(length - used) : (DWORD)MEMORY_GRAIN, got = 0;
+		OVERLAPPED place = place_of(offset + used);
+
+		if (!ReadFile(file, (char *)bytes + used, want, &got, &place) && GetLastError() != ERROR_HANDLE_EOF)
+			return sys_failed("reading %u bytes at %" PRIu64, (unsigned)want, offset + used);
+		if (got == 0)
+			break;
+		used += got;
+	}
+	*ret_read = used;
+	return 0;
+}
+
+int memory_file_write(HANDLE file, uint64_t offset, const void *bytes, size_t length)
+{
+	size_t used = 0;
+
+	while (used < length) {
+		DWORD want = length - used < MEMORY_GRAIN ? (DWORD)(length - used) : (DWORD)MEMORY_GRAIN, wrote = 0;
+		OVERLAPPED place = place_of(offset + used);
+
+		if (!WriteFile(file, (const char *)bytes + used, want, &wrote, &place))
+			return sys_failed("writing %u bytes at %" PRIu64, (unsigned)want, offset + used);
+		used += wrote;
+	}
+	return 0;
+}
+
+/* The path as the system wants it: long ones in full, with the mark that lifts its limit. */
+static int wide_path(const char *path, wchar_t *wide, wchar_t *scratch)
+{
+	static const wchar_t mark[] = L"\\\\?\\", network[] = L"\\\\?\\UNC\\";
+	const size_t room = PATH_ROOM - CC_COUNT(network);
+	DWORD length;
+	bool shared;
+
+	if (!sys_wide(path, wide, PATH_ROOM))
+		return error_set(-STOA_EINVAL, "'%s' is no path: it is too long or no UTF-8", path);
+	if (wcslen(wide) < MAX_PATH - 12 || wcsncmp(wide, mark, 4) == 0)
+		return 0;
+	length = GetFullPathNameW(wide, (DWORD)room, scratch, NULL);
+	if (length == 0 || length >= room)
+		return sys_failed("'%.200s...' is no path", path);
+	shared = wcsncmp(scratch, L"\\\\", 2) == 0;
+	wcscpy(wide, shared ? network : mark);
+	wcscat(wide, shared ? scratch + 2 : scratch);
+	return 0;
+}
+
+static int open_failed(const char *path, const wchar_t *wide, bool writable)
+{
+	DWORD error = GetLastError(), attributes = GetFileAttributesW(wide);
+
+	if (attributes != INVALID_FILE_ATTRIBUTES && attributes & FILE_ATTRIBUTE_DIRECTORY)
+		return error_set(-STOA_EKIND, "'%s' is a directory", path);
+	SetLastError(error);
+	return sys_failed("opening '%s'%s", path, writable ? " for writing" : "");
+}
+
+static int open_wide(const char *path, const wchar_t *wide, bool writable, bool create, os_handle *ret_memory)
+{
+	DWORD access = FILE_GENERIC_READ | (writable ? (DWORD)FILE_GENERIC_WRITE : 0);
+	DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+	      how = create ? OPEN_ALWAYS : OPEN_EXISTING;
+	SECURITY_ATTRIBUTES *rights = sys_owner_only();
+	HANDLE file;
+
+	if (!rights)
+		return -STOA_ESYSTEM;
+	/* Mapping a part executable needs the right to execute; not everybody has it for every file. */
+	file = CreateFileW(wide, access | FILE_EXECUTE, share, rights, how, FILE_ATTRIBUTE_NORMAL, NULL);
+	if (file == INVALID_HANDLE_VALUE && GetLastError() == ERROR_ACCESS_DENIED)
+		file = CreateFileW(wide, access, share, rights, how, FILE_ATTRIBUTE_NORMAL, NULL);
+	if (file == INVALID_HANDLE_VALUE)
+		return open_failed(path, wide, writable);
+	*ret_memory = (os_handle)file;
+	return 0;
+}
+
+int os_file_open(const char *path, bool writable, bool create, os_handle *ret_memory)
+{
+	wchar_t *wide = os_allocate((size_t)2 * PATH_ROOM * sizeof(*wide));
+	int rc;
+
+	if (!wide)
+		return -STOA_ENOMEM;
+	rc = wide_path(path, wide, wide + PATH_ROOM);
+	if (rc == 0)
+		rc = open_wide(path, wide, writable, create, ret_memory);
+	os_free(wide);
+	return rc;
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names: making, opening and removing them. See names.h for what there is of each.
+ *
+ * A record's state is stored last, so that a maker who dies between two stores leaves no half of a record. One that is live
+ * while its object is gone has no users, only somebody who looks at it or who used it before it was removed: the next maker takes it over.
+ * Records are memory that others may have written: each is copied once and checked.
+ *
+ * Where users of a removed name are left and the new owner of the name is gone, the name is taken as long as anybody holds
+ * the new object, by whatever way: the record alone cannot tell.
+ */
+#include <os/win32/names.h>
+
+#include <base/atomic.h>
+#include <base/error.h>
+#include <string.h>
+
+#define PAUSE_MAX 2000 /* milliseconds */
+
+/* In the record's page; zeros before the first maker. */
+struct record_page {
+	_Atomic uint32_t state;
+	uint32_t flags;
+	uint32_t length;
+	uint32_t version;
+	unsigned char id[MEMORY_ID_BYTES];
+	unsigned char bytes[OS_NAME_RECORD_MAX];
+};
+_Static_assert(offsetof(struct record_page, flags) == 4, "layout");
+_Static_assert(offsetof(struct record_page, length) == 8, "layout");
+_Static_assert(offsetof(struct record_page, version) == 12, "layout");
+_Static_assert(offsetof(struct record_page, id) == 16, "layout");
+_Static_assert(offsetof(struct record_page, bytes) == 32, "layout");
+_Static_assert(sizeof(struct record_page) == 288, "layout");
+
+enum { RECORD_EMPTY, RECORD_LIVE, RECORD_GONE };
+#define RECORD_VERSION 1u
+
+struct os_name {
+	HANDLE record;
+};
+
+/* ---- records ---- */
+
+int names_wide(const wchar_t *prefix, const char *name, uint32_t flags, wchar_t wide[NAMES_ROOM])
+{
+	wchar_t text[NAMES_ROOM];
+	size_t at;
+
+	wcscpy(wide, flags & OS_NAME_GLOBAL ? L"Global\\" : L"Local\\");
+	wcscat(wide, prefix);
+	at = wcslen(wide);
+	if (!sys_wide(name, text, CC_COUNT(text)))
+		return error_set(-STOA_ENAME, "'%.64s' cannot be a name: it is too long or not UTF-8", name);
+	for (const wchar_t *next = text; *next; next++) {
+		bool escaped = *next == L'\\' || *next == L'%';
+
+		if (at + (escaped ? 3 : 1) >= NAMES_ROOM)
+			return error_set(-STOA_ENAME, "the name is longer than names of kernel objects may be (%d)",
+					 NAMES_ROOM - 1);
+		if (escaped) {
+			wcscpy(wide + at, *next == L'%' ? L"%25" : L"%5C");
+			at += 3;
+		} else {
+			wide[at++] = *next;
+		}
+	}
+	wide[at] = 0;
+	return 0;
+}
+
+const char *names_text(const wchar_t *escaped, char text[NAMES_TEXT_ROOM])
+{
+	char *to = text;
+
+	if (WideCharToMultiByte(CP_UTF8, 0, escaped, -1, text, NAMES_TEXT_ROOM, NULL, NULL) <= 0)
+		return NULL;
+	for (const char *from = text; *from; to++) {
+		bool percent = strncmp(from, "%25", 3) == 0, backslash = strncmp(from, "%5C", 3) == 0;
+
+		*to = percent ? '%' : backslash ? '\\' : *from;
+		from += percent || backslash ? 3 : 1;
+	}
+	*to = 0;
+	return *text ? text : NULL;
+}
+
+HANDLE names_open_record(const wchar_t *wide)
+{
+	return OpenFileMappingW(MEMORY_READ_ACCESS, FALSE, wide);
+}
+
+static void write_record(struct record_page *page, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES],
+			 const void *bytes, size_t length)
+{
+	store_rlx(&page->state, RECORD_EMPTY);
+	atomic_thread_fence(memory_order_release);
+	page->flags = flags;
+	page->length = (uint32_t)length;
+	page->version = RECORD_VERSION;
+	memcpy(page->id, id, MEMORY_ID_BYTES);
+	if (length)
+		memcpy(page->bytes, bytes, length);
+	store_rel(&page->state, RECORD_LIVE); /* R1: publishes the record; pairs with A1 in read_page() */
+}
+
+/* Other users read without the gate: the state is looked at again. */
+static bool read_page(struct record_page *page, struct names_record *ret_record)
+{
+	struct record_page copy;
+
+	if (load_acq(&page->state) != RECORD_LIVE) /* A1: sees the record; pairs with R1 in write_record() */
+		return false;
+	memcpy(&copy, page, sizeof(copy));
+	atomic_thread_fence(memory_order_acquire);
+	if (load_rlx(&page->state) != RECORD_LIVE || copy.version != RECORD_VERSION || copy.length > OS_NAME_RECORD_MAX)
+		return false;
+	ret_record->flags = copy.flags & (OS_NAME_GLOBAL | OS_NAME_WORLD_READABLE);
+	memcpy(ret_record->id, copy.id, sizeof(copy.id));
+	memcpy(ret_record->bytes, copy.bytes, sizeof(copy.bytes));
+	ret_record->length = copy.length;
+	return true;
+}
+
+static struct record_page *map_record(HANDLE record, DWORD access)
+{
+	return MapViewOfFile(record, access, 0, 0, sizeof(struct record_page));
+}
+
+bool names_read_record(HANDLE record, struct names_record *ret_record)
+{
+	struct record_page *page = map_record(record, FILE_MAP_READ);
+	bool live = page && read_page(page, ret_record);
+
+	if (page)
+		(void)UnmapViewOfFile(page);
+	return live;
+}
+
+HANDLE names_open_object(const struct names_record *record, uint32_t space, DWORD access)
+{
+	wchar_t wide[MEMORY_NAME_ROOM];
+
+	memory_name(space & OS_NAME_GLOBAL, record->id, wide);
+	return OpenFileMappingW(access, FALSE, wide);
+}
+
+/* ---- the gate ---- */
+
+static int squatted(const char *name)
+{
+	switch (GetLastError()) {
+	case ERROR_INVALID_HANDLE:
+		return error_set(-STOA_EFORMAT, "'%s' is a kernel object of another kind, not a segment", name);
+	case ERROR_ACCESS_DENIED: return error_set(-STOA_EACCES, "'%s' belongs to another user", name);
+	default: return sys_failed("opening '%s'", name);
+	}
+}
+
+static int enter_gate(const char *name, uint32_t flags, HANDLE *ret_gate)
+{
+	SECURITY_ATTRIBUTES *rights = sys_owner_only();
+	wchar_t wide[NAMES_ROOM];
+	int rc = rights ? names_wide(NAMES_GATE_PREFIX, name, flags, wide) : -STOA_ESYSTEM;
+	HANDLE gate;
+
+	if (rc < 0)
+		return rc;
+	gate = CreateMutexW(rights, FALSE, wide);
+	if (!gate)
+		return squatted(name);
+	switch (WaitForSingleObject(gate, PAUSE_MAX)) {
+	case WAIT_OBJECT_0:
+	case WAIT_ABANDONED: *ret_gate = gate; return 0; /* a dead holder leaves a whole record */
+	case WAIT_TIMEOUT:
+		rc = error_set(-STOA_EBUSY, "a process that makes or removes '%s' does not go on; it may be stopped",
+			       name);
+		break;
+	default: rc = sys_failed("waiting for others that make or remove '%s'", name);
+	}
+	CloseHandle(gate);
+	return rc;
+}
+
+static void leave_gate(HANDLE gate)
+{
+	ReleaseMutex(gate);
+	CloseHandle(gate);
+}
+
+/* ---- making ---- */
+
+static SECURITY_ATTRIBUTES *rights_of(uint32_t flags)
+{
+	return flags & OS_NAME_WORLD_READABLE ? sys_world_readable() : sys_owner_only();
+}
+
+int os_name_prepare(const char *name, uint32_t flags, uint64_t size, os_handle *ret_memory)
+{
+	wchar_t wide[NAMES_ROOM];
+	int rc = names_wide(NAMES_RECORD_PREFIX, name, flags, wide);
+
+	if (rc < 0)
+		return rc;
+	if (flags & OS_NAME_PERSISTENT)
+		return error_set(-STOA_ENOTSUP,
+				 "Windows has no persistent names: a name goes with the last process that uses it");
+	/* Whether its maps may be executable is not said here; each map's rights are its own. */
+	return memory_create(size, true, flags & OS_NAME_GLOBAL, rights_of(flags), ret_memory);
+}
+
+static int publish_failed(const char *name, uint32_t flags)
+{
+	HANDLE record;
+	wchar_t wide[NAMES_ROOM];
+
+	if (GetLastError() != ERROR_ACCESS_DENIED || !(flags & OS_NAME_GLOBAL) ||
+	    names_wide(NAMES_RECORD_PREFIX, name, flags, wide) < 0)
+		return squatted(name);
+	record = names_open_record(wide);
+	if (record)
+		CloseHandle(record);
+	if (record || GetLastError() == ERROR_ACCESS_DENIED)
+		return error_set(-STOA_EACCES, "'%s' belongs to another user", name);
+	return error_set(-STOA_EACCES,
+			 "the global name '%s' needs the right SeCreateGlobalPrivilege, which services and "
+			 "administrators have",
+			 name);
+}
+
+/* Does the record lead to an object that somebody has? */
+static bool in_use(struct record_page *page, uint32_t flags)
+{
+	struct names_record found;
+	HANDLE object = read_page(page, &found) ? names_open_object(&found, flags, MEMORY_READ_ACCESS) : NULL;
+
+	if (object)
+		CloseHandle(object);
+	return object != NULL;
+}
+
+/* Under the gate. */
+static int publish(const char *name, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES], const void *bytes,
+		   size_t length, HANDLE *ret_record)
+{
+	SECURITY_ATTRIBUTES *rights = rights_of(flags);
+	struct record_page *page;
+	wchar_t wide[NAMES_ROOM];
+	HANDLE record;
+	int rc = rights ? names_wide(NAMES_RECORD_PREFIX, name, flags, wide) : -STOA_ESYSTEM;
+
+	if (rc < 0)
+		return rc;
+	record = CreateFileMappingW(INVALID_HANDLE_VALUE, rights, PAGE_READWRITE, 0, (DWORD)OS_PAGE, wide);
+	if (!record)
+		return publish_failed(name, flags);
+	page = map_record(record, FILE_MAP_WRITE);
+	if (!page)
+		rc = sys_failed("writing the record of '%s'", name);
+	else if (in_use(page, flags))
+		rc = error_set(-STOA_EEXIST, "'%s' exists and is in use", name);
+	else
+		write_record(page, flags, id, bytes, length);
+	if (page)
+		(void)UnmapViewOfFile(page);
+	if (rc == 0)
+		*ret_record = record;
+	else
+		CloseHandle(record);
+	return rc;
+}
+
+int os_name_publish(os_handle memory, const char *name, uint32_t flags, const void *record, size_t record_length,
+		    struct os_name **ret_name)
+{
+	struct os_name *use = os_allocate(sizeof(*use));
+	unsigned char id[MEMORY_ID_BYTES];
+	HANDLE gate;
+	int rc;
+
+	if (!use)
+		return -STOA_ENOMEM;
+	if (record_length > OS_NAME_RECORD_MAX || !memory_id(memory, id))
+		rc = error_set(-STOA_EINVAL, "the object was not made for a name, or its record is too long");
+	else
+		rc = enter_gate(name, flags, &gate);
+	if (rc == 0) {
+		rc = publish(name, flags, id, record, record_length, &use->record);
+		leave_gate(gate);
+	}
+	if (rc < 0) {
+		os_free(use);
+		return rc;
+	}
+	*ret_name = use;
+	return 0;
+}
+
+/* ---- using ---- */
+
+static int no_such_name(const char *name)
+{
+	return error_set(-STOA_ENOENT, "no segment '%s'", name);
+}
+
+static int open_both(const char *name, uint32_t flags, HANDLE *ret_record, HANDLE *ret_object,
+		     struct names_record *ret_found)
+{
+	DWORD access = flags & OS_NAME_READ_ONLY ? MEMORY_READ_ACCESS : MEMORY_WRITE_ACCESS;
+	wchar_t wide[NAMES_ROOM];
+	HANDLE record, object = NULL;
+	int rc = names_wide(NAMES_RECORD_PREFIX, name, flags, wide);
+
+	if (rc < 0)
+		return rc;
+	record = names_open_record(wide);
+	if (!record)
+		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name(name) : squatted(name);
+	if (!names_read_record(record, ret_found))
+		SetLastError(ERROR_FILE_NOT_FOUND);
+	else
+		object = names_open_object(ret_found, flags, access);
+	if (object) {
+		*ret_record = record;
+		*ret_object = object;
+		return 0;
+	}
+	rc = GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name(name) : squatted(name);
+	CloseHandle(record);
+	return rc;
+}
+
+int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
+		 struct os_name **ret_name)
+{
+	struct names_record found;
+	struct os_name *use = os_allocate(sizeof(*use));
+	HANDLE object = NULL, gate = NULL;
+	int rc;
+
+	if (!use)
+		return -STOA_ENOMEM;
+	/* Another user's gate is closed to us; what everybody may read is read without. */
+	rc = enter_gate(name, flags, &gate);
+	if (rc == 0 || (rc == -STOA_EACCES && flags & OS_NAME_READ_ONLY))
+		rc = open_both(name, flags, &use->record, &object, &found);
+	if (gate)
+		leave_gate(gate);
+	if (rc < 0) {
+		os_free(use);
+		return rc;
+	}
+	memcpy(record, found.bytes, found.length);
+	*ret_record_length = found.length;
+	*ret_memory = (os_handle)object;
+	if (!gate) {
+		os_name_close(use);
+		use = NULL;
+	}
+	*ret_name = use;
+	return 0;
+}
+
+void os_name_close(struct os_name *name)
+{
+	if (!name)
+		return;
+	os_handle_close((os_handle)name->record);
+	os_free(name);
+}
+
+/* Under the gate. */
+static int unlink_name(const char *name, uint32_t flags)
+{
+	struct record_page *page = NULL;
+	wchar_t wide[NAMES_ROOM];
+	HANDLE record;
+	int rc = names_wide(NAMES_RECORD_PREFIX, name, flags, wide);
+
+	if (rc < 0)
+		return rc;
+	record = OpenFileMappingW(MEMORY_READ_ACCESS | SECTION_MAP_WRITE, FALSE, wide);
+	if (!record)
+		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name(name) : squatted(name);
+	page = map_record(record, FILE_MAP_WRITE);
+	if (!page)
+		rc = sys_failed("removing '%s'", name);
+	else if (!in_use(page, flags))
+		rc = no_such_name(name);
+	else
+		store_rlx(&page->state, RECORD_GONE);
+	if (page)
+		(void)UnmapViewOfFile(page);
+	CloseHandle(record);
+	return rc;
+}
+
+int os_name_unlink(const char *name, uint32_t flags)
+{
+	HANDLE gate;
+	int rc = enter_gate(name, flags, &gate);
+
+	if (rc < 0)
+		return rc;
+	rc = unlink_name(name, flags);
+	leave_gate(gate);
+	return rc;
+}
+
+/* ---- inheritance: the record is the use, and goes from program to program beside the memory ---- */
+
+os_handle os_name_handle(const struct os_name *name)
+{
+	return name ? (os_handle)name->record : OS_NO_HANDLE;
+}
+
+int os_name_adopt(os_handle handle, struct os_name **ret_name)
+{
+	struct os_name *use;
+	struct memory record;
+	int rc;
+
+	if (handle == OS_NO_HANDLE) {
+		*ret_name = NULL;
+		return 0;
+	}
+	rc = memory_look(handle, &record);
+	if (rc < 0)
+		return rc;
+	if (record.kind != MEMORY_SECTION)
+		return error_set(-STOA_EFORMAT, "the inherited handle is not that of a name");
+	use = os_allocate(sizeof(*use));
+	if (!use)
+		return -STOA_ENOMEM;
+	use->record = sys_handle(handle);
+	*ret_name = use;
+	return 0;
+}
+
+void os_name_disown(struct os_name *name)
+{
+	os_free(name);
+}

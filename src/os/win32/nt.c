@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Finding the functions of ntdll, once. */
+#include <os/win32/nt.h>
+
+static struct nt nt;
+static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
+
+typedef void (*function)(void);
+
+static function find(const wchar_t *library, const char *name)
+{
+	HMODULE module = GetModuleHandleW(library);
+
+	return module ? (function)GetProcAddress(module, name) : NULL;
+}
+
+static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
+{
+	static const wchar_t library[] = L"ntdll.dll";
+
+	(void)self, (void)parameter, (void)context;
+	nt.query_object = (CC_TYPEOF(nt.query_object))find(library, "NtQueryObject");
+	nt.query_section = (CC_TYPEOF(nt.query_section))find(library, "NtQuerySection");
+	nt.create_section = (CC_TYPEOF(nt.create_section))find(library, "NtCreateSection");
+	nt.map_view = (CC_TYPEOF(nt.map_view))find(library, "NtMapViewOfSection");
+	nt.extend_section = (CC_TYPEOF(nt.extend_section))find(library, "NtExtendSection");
+	nt.open_directory = (CC_TYPEOF(nt.open_directory))find(library, "NtOpenDirectoryObject");
+	nt.query_directory = (CC_TYPEOF(nt.query_directory))find(library, "NtQueryDirectoryObject");
+	nt.error_of = (CC_TYPEOF(nt.error_of))find(library, "RtlNtStatusToDosError");
+	nt.prefetch = (CC_TYPEOF(nt.prefetch))find(L"kernel32.dll", "PrefetchVirtualMemory");
+	return TRUE;
+}
+
+const struct nt *nt_functions(void)
+{
+	InitOnceExecuteOnce(&once, set_up, NULL, NULL);
+	return &nt;
+}
+
+void nt_set_error(LONG status)
+{
+	SetLastError(nt_functions()->error_of ? nt_functions()->error_of(status) : ERROR_GEN_FAILURE);
+}
