@@ -3,10 +3,7 @@
 #include <sync/board.h>
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* ---- mutex ---- */
 
@@ -68,8 +65,7 @@ TEST(a_dead_owner_is_told_to_exactly_one)
 
 	set_up();
 	owner = test_role(hold_until_killed, NULL);
-	while (!atomic_load(&board->ready))
-		usleep(1000);
+	test_await(&board->ready, 1);
 	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_TIMED_OUT);
 	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, stoa_deadline_in(SECOND / 100)), STOA_TIMED_OUT);
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
@@ -86,40 +82,6 @@ TEST(a_dead_owner_is_told_to_exactly_one)
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	stoa_wait_stat(&after);
 	CHECK_EQ(after.wakes, before.wakes); /* nobody sleeps: no system call */
-	tear_down();
-}
-
-static void hold_until_done(void *argument)
-{
-	(void)argument;
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
-	atomic_store(&board->ready, 1);
-	while (!atomic_load(&board->done))
-		usleep(1000);
-	board->plain++;
-	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
-}
-
-TEST(a_stopped_owner_is_alive)
-{
-	pid_t owner;
-	int status;
-
-	set_up();
-	owner = test_role(hold_until_done, NULL);
-	test_await(&board->ready, 1);
-	CHECK_SYS(kill(owner, SIGSTOP));
-	CHECK_EQ(waitpid(owner, &status, WUNTRACED), owner);
-	CHECK(WIFSTOPPED(status));
-	atomic_store(&board->done, 1);
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_TIMED_OUT);
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, stoa_deadline_in(SECOND / 3)), STOA_TIMED_OUT);
-	CHECK_EQ(board->plain, 0);
-	CHECK_SYS(kill(owner, SIGCONT));
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
-	CHECK_EQ(board->plain, 1);
-	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
-	CHECK_EQ(test_join(owner), 0);
 	tear_down();
 }
 
@@ -158,34 +120,11 @@ TEST(two_handles_on_a_segment_are_one_membership)
 	tear_down();
 }
 
-static void fork_child(void *argument)
-{
-	(void)argument;
-	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_TIMED_OUT);
-	atomic_store(&board->ready, 1);
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, stoa_deadline_in(15 * SECOND)), 0);
-	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
-}
-
-TEST(a_forked_child_is_a_member_of_its_own)
-{
-	pid_t child;
-
-	set_up();
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
-	child = test_role(fork_child, NULL);
-	while (!atomic_load(&board->ready))
-		usleep(1000);
-	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
-	CHECK_EQ(test_join(child), 0);
-	tear_down();
-}
-
 static void add_many(void *argument)
 {
-	unsigned rounds = *(unsigned *)argument;
+	unsigned rounds = board->rounds;
 
+	(void)argument;
 	for (unsigned i = 0; i < rounds; i++) {
 		CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
 		board->plain++;
@@ -199,8 +138,9 @@ TEST_THREADS(the_mutex_excludes, 60)
 	pid_t roles[4];
 
 	set_up();
+	board->rounds = rounds;
 	for (int i = 0; i < 4; i++)
-		roles[i] = test_role(add_many, &rounds);
+		roles[i] = test_role(add_many, NULL);
 	for (int i = 0; i < 4; i++)
 		CHECK_EQ(test_join(roles[i]), 0);
 	CHECK_EQ(board->plain, 4ull * rounds);
@@ -214,8 +154,7 @@ static void *take_part(void *argument)
 
 	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
 	atomic_store(step, 1);
-	while (atomic_load(step) != 2)
-		usleep(1000);
+	test_await(step, 2);
 	return NULL;
 }
 
@@ -229,37 +168,13 @@ TEST(closing_abandons_what_other_threads_hold)
 	set_up();
 	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
 	CHECK_EQ(pthread_create(&thread, NULL, take_part, &step), 0);
-	while (!atomic_load(&step))
-		usleep(1000);
+	test_await(&step, 1);
 	tear_down();
 	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &segment), 0);
 	board = stoa_segment_address(segment);
 	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_OWNER_DIED);
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	atomic_store(&step, 2);
-	CHECK_EQ(pthread_join(thread, NULL), 0);
-	tear_down();
-}
-
-static void *cancelled(void *argument)
-{
-	(void)argument;
-	CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL), 0);
-	CHECK_EQ(pthread_cancel(pthread_self()), 0);
-	CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL), 0);
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
-	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
-	return NULL;
-}
-
-TEST(a_cancelled_thread_leaves_no_lock_behind)
-{
-	pthread_t thread;
-
-	set_up();
-	CHECK_EQ(pthread_create(&thread, NULL, cancelled, NULL), 0);
-	CHECK_EQ(pthread_join(thread, NULL), 0);
-	CHECK_EQ(pthread_create(&thread, NULL, lock_and_end, segment), 0); /* another thread can still enrol */
 	CHECK_EQ(pthread_join(thread, NULL), 0);
 	tear_down();
 }
@@ -278,8 +193,7 @@ static void take_part_until_killed(void *argument)
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	atomic_fetch_add(&board->ready, 1);
 	(void)argument;
-	for (;;)
-		pause();
+	test_pause();
 }
 
 TEST(the_threads_that_take_part_are_counted)
@@ -309,76 +223,6 @@ TEST(the_threads_that_take_part_are_counted)
 
 /* ---- the program's own robust mutexes, in the same list of the kernel's as ours ---- */
 
-enum parting { CLOSES_ITSELF, ANOTHER_CLOSES, ANOTHER_CLOSES_AND_IT_COMES_BY };
-
-struct neighbours {
-	pthread_mutex_t before, after, later; /* locked before and after enrolment, and after the parting */
-	enum parting parting;
-};
-
-static void *close_the_last_handle(void *argument)
-{
-	stoa_segment_close(argument);
-	return NULL;
-}
-
-static void part_among_mutexes(void *argument)
-{
-	const struct stoa_segment_options options = {.commit = 4096};
-	struct neighbours *neighbours = argument;
-	struct stoa_segment *other;
-	pthread_t thread;
-
-	CHECK_EQ(pthread_mutex_lock(&neighbours->before), 0);
-	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), 0);
-	CHECK_EQ(pthread_mutex_lock(&neighbours->after), 0);
-	if (neighbours->parting == CLOSES_ITSELF) {
-		stoa_segment_close(segment);
-	} else {
-		CHECK_EQ(pthread_create(&thread, NULL, close_the_last_handle, segment), 0);
-		CHECK_EQ(pthread_join(thread, NULL), 0);
-	}
-	if (neighbours->parting == ANOTHER_CLOSES_AND_IT_COMES_BY) {
-		CHECK_RC(stoa_segment_create(NULL, 4096, &options, &other), 0);
-		CHECK_RC(stoa_mutex_init(other, stoa_segment_address(other), STOA_OWNED), 0);
-	}
-	CHECK_EQ(pthread_mutex_lock(&neighbours->later), 0);
-	raise(SIGKILL);
-}
-
-/* Told as abandoned, as its owner died with it. */
-static void check_abandoned(pthread_mutex_t *mutex)
-{
-	CHECK_EQ(pthread_mutex_trylock(mutex), EOWNERDEAD);
-	CHECK_EQ(pthread_mutex_consistent(mutex), 0);
-	CHECK_EQ(pthread_mutex_unlock(mutex), 0);
-	CHECK_EQ(pthread_mutex_destroy(mutex), 0);
-}
-
-TEST(a_parting_leaves_the_programs_robust_mutexes_alone)
-{
-	struct neighbours *neighbours = test_shared(sizeof(*neighbours));
-	pthread_mutexattr_t robust;
-
-	CHECK_EQ(pthread_mutexattr_init(&robust), 0);
-	CHECK_EQ(pthread_mutexattr_setpshared(&robust, PTHREAD_PROCESS_SHARED), 0);
-	CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
-	for (unsigned how = CLOSES_ITSELF; how <= ANOTHER_CLOSES_AND_IT_COMES_BY; how++) {
-		set_up();
-		neighbours->parting = how;
-		CHECK_EQ(pthread_mutex_init(&neighbours->before, &robust), 0);
-		CHECK_EQ(pthread_mutex_init(&neighbours->after, &robust), 0);
-		CHECK_EQ(pthread_mutex_init(&neighbours->later, &robust), 0);
-		CHECK_EQ(test_join(test_role(part_among_mutexes, neighbours)), -SIGKILL);
-		check_abandoned(&neighbours->before);
-		check_abandoned(&neighbours->after);
-		check_abandoned(&neighbours->later);
-		CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_OWNER_DIED);
-		CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
-		tear_down();
-	}
-}
-
 /* ---- event and semaphore ---- */
 
 TEST(nobody_waits_so_nobody_is_woken)
@@ -405,8 +249,9 @@ TEST(nobody_waits_so_nobody_is_woken)
 
 static void answer(void *argument)
 {
-	unsigned rounds = *(unsigned *)argument;
+	unsigned rounds = board->rounds;
 
+	(void)argument;
 	for (unsigned i = 0; i < rounds; i++) {
 		CHECK_RC(stoa_event_wait(segment, &board->event, STOA_FOREVER), 0);
 		board->plain++; /* ordered by the events */
@@ -420,7 +265,8 @@ TEST_THREADS(automatic_events_pass_the_turn, 60)
 	pid_t role;
 
 	set_up();
-	role = test_role(answer, &rounds);
+	board->rounds = rounds;
+	role = test_role(answer, NULL);
 	for (unsigned i = 0; i < rounds; i++) {
 		board->plain++;
 		CHECK_RC(stoa_event_set(segment, &board->event), 0);
@@ -484,8 +330,9 @@ TEST(semaphores_count_and_refuse_to_overflow)
 
 static void take_many(void *argument)
 {
-	unsigned rounds = *(unsigned *)argument;
+	unsigned rounds = board->rounds;
 
+	(void)argument;
 	for (unsigned i = 0; i < rounds; i++)
 		CHECK_RC(stoa_semaphore_wait(segment, &board->semaphore, STOA_FOREVER), 0);
 	atomic_fetch_add(&board->done, rounds);
@@ -497,14 +344,15 @@ TEST_THREADS(every_post_is_taken_once, 60)
 	pid_t roles[3];
 
 	set_up();
+	board->rounds = rounds;
 	for (int i = 0; i < 3; i++)
-		roles[i] = test_role(take_many, &rounds);
+		roles[i] = test_role(take_many, NULL);
 	for (unsigned posted = 0; posted < 3 * rounds;) {
 		int rc = stoa_semaphore_post(segment, &board->semaphore, 1);
 
 		CHECK(rc == 0 || rc == -STOA_EOVERFLOW);
 		if (rc)
-			usleep(10);
+			os_yield();
 		else
 			posted++;
 	}
@@ -519,11 +367,12 @@ TEST_THREADS(every_post_is_taken_once, 60)
 
 static void by_name(void *argument)
 {
-	const char *name = argument;
+	const char *name = test_name("event");
 	struct stoa_sync_options options = {.disposition = STOA_OPEN_ONLY, .rights = STOA_RIGHT_SIGNAL};
 	struct stoa_segment *handle;
 	struct stoa_event *event;
 
+	(void)argument;
 	CHECK_RC(stoa_event_open(name, &options, &handle, &event), STOA_EXISTED);
 	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), -STOA_ERIGHTS);
 	CHECK_RC(stoa_event_set(handle, event), 0);
@@ -543,7 +392,7 @@ TEST(named_objects_meet_by_name_with_reduced_rights)
 	CHECK_RC(stoa_event_open(name, &options, &other, &event), -STOA_EEXIST);
 	CHECK_RC(stoa_mutex_open(name, NULL, &other, &mutex), -STOA_EKIND);
 	CHECK_RC(stoa_segment_open(name, NULL, &other), -STOA_EKIND);
-	role = test_role(by_name, (void *)(uintptr_t)name);
+	role = test_role(by_name, NULL);
 	CHECK_RC(stoa_event_wait(handle, event, STOA_FOREVER), 0);
 	CHECK_EQ(test_join(role), 0);
 	stoa_segment_close(handle);
@@ -695,11 +544,10 @@ TEST(a_full_roster_is_an_error)
 	pid_t owner;
 
 	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &segment), 0);
-	board = stoa_segment_address(segment);
+	share_board();
 	CHECK_RC(stoa_mutex_init(segment, &board->mutex, 0), 0);
 	owner = test_role(hold_until_killed, NULL);
-	while (!atomic_load(&board->ready))
-		usleep(1000);
+	test_await(&board->ready, 1);
 	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), -STOA_ELIMIT);
 	test_kill(owner);
 	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_TRY), STOA_OWNER_DIED);

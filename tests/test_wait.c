@@ -3,18 +3,7 @@
 #include <base/signal.h>
 #include <sync/board.h>
 
-#include <dirent.h>
-#include <linux/filter.h>
-#include <linux/futex.h>
-#include <linux/seccomp.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* ---- any and all ---- */
 
@@ -85,8 +74,7 @@ TEST(wait_all_that_backs_off_keeps_the_news_of_a_dead_owner)
 
 	set_up();
 	owner = test_role(hold_until_killed, NULL);
-	while (!atomic_load(&board->ready))
-		usleep(1000);
+	test_await(&board->ready, 1);
 	test_kill(owner);
 	set[0] = event_of(&board->event);
 	set[1] = mutex_of(&board->mutex);
@@ -101,10 +89,11 @@ TEST(wait_all_that_backs_off_keeps_the_news_of_a_dead_owner)
 
 static void dine(void *argument)
 {
-	unsigned rounds = *(unsigned *)argument;
+	unsigned rounds = board->rounds;
 	struct stoa_waitable set[3] = {semaphore_of(&board->semaphore), event_of(&board->event),
 				       mutex_of(&board->mutex)};
 
+	(void)argument;
 	for (unsigned i = 0; i < rounds; i++) {
 		CHECK_RC(stoa_wait_all(set, 3, STOA_FOREVER, NULL), 0);
 		board->plain++;
@@ -132,11 +121,12 @@ TEST_THREADS(wait_all_excludes_and_never_deadlocks, 60)
 	pid_t diners[3], other;
 
 	set_up();
+	board->rounds = rounds;
 	CHECK_RC(stoa_event_set(segment, &board->event), 0);
 	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 2), 0);
 	other = test_role(snack, NULL);
 	for (int i = 0; i < 3; i++)
-		diners[i] = test_role(dine, &rounds);
+		diners[i] = test_role(dine, NULL);
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(test_join(diners[i]), 0);
 	atomic_store(&board->done, 1);
@@ -150,11 +140,13 @@ TEST_THREADS(wait_all_excludes_and_never_deadlocks, 60)
 }
 
 /* Waits across segments. */
+static struct stoa_segment *other;
+
 static void signal_in_both(void *argument)
 {
-	struct stoa_segment *other = argument;
 	struct stoa_event *event = stoa_segment_address(other);
 
+	(void)argument;
 	CHECK_RC(stoa_event_wait(segment, &board->reply, STOA_FOREVER), 0);
 	CHECK_RC(stoa_event_set(other, event), 0);
 	CHECK_RC(stoa_event_wait(segment, &board->reply, STOA_FOREVER), 0);
@@ -165,7 +157,6 @@ static void signal_in_both(void *argument)
 TEST(waits_span_segments)
 {
 	struct stoa_segment_options options = {.commit = 4096};
-	struct stoa_segment *other;
 	struct stoa_waitable set[2];
 	size_t index;
 	pid_t role;
@@ -175,7 +166,8 @@ TEST(waits_span_segments)
 	CHECK_RC(stoa_event_init(other, stoa_segment_address(other), 0), 0);
 	set[0] = event_of(&board->event);
 	set[1] = (struct stoa_waitable){other, stoa_segment_address(other), STOA_WAIT_EVENT, 0};
-	role = test_role(signal_in_both, other);
+	test_share(&other, NULL);
+	role = test_role(signal_in_both, NULL);
 	CHECK_RC(stoa_event_set(segment, &board->reply), 0);
 	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
 	CHECK_EQ(index, 1);
@@ -183,6 +175,7 @@ TEST(waits_span_segments)
 	CHECK_RC(stoa_wait_all(set, 2, STOA_FOREVER, NULL), 0);
 	CHECK_EQ(test_join(role), 0);
 	stoa_segment_close(other);
+	other = NULL;
 	tear_down();
 }
 
@@ -190,7 +183,8 @@ TEST(waits_span_segments)
 
 static void wait_for_event(void *argument)
 {
-	CHECK_RC(stoa_event_wait(segment, argument, stoa_deadline_in(15 * SECOND)), 0);
+	(void)argument;
+	CHECK_RC(stoa_event_wait(segment, &board->event, stoa_deadline_in(15 * SECOND)), 0);
 }
 
 /*
@@ -210,7 +204,7 @@ TEST(a_set_on_a_claimed_event_keeps_the_waiters_flag)
 	CHECK_RC(roster_enrol(segment, &item.self), 0);
 	CHECK_RC(signal_claim(&item), 0);
 	CHECK(signal_claim_held(&item));
-	role = test_role(wait_for_event, &board->event);
+	role = test_role(wait_for_event, NULL);
 	test_await_sleep(role);
 	CHECK(atomic_load(&event->word) & SIGNAL_WAITERS);
 	CHECK_RC(stoa_event_set(segment, &board->event), 0);
@@ -239,151 +233,12 @@ TEST(a_reset_breaks_a_claim)
 	tear_down();
 }
 
-static long wake_one(const _Atomic uint32_t *word)
-{
-	return syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
-}
-
-static void hold_in_other(void *argument)
-{
-	struct stoa_segment *other = argument;
-
-	CHECK_RC(stoa_mutex_lock(other, stoa_segment_address(other), STOA_FOREVER), 0);
-	atomic_store(&board->ready, 1);
-	for (;;)
-		pause();
-}
-
-static void wait_in_both(void *argument)
-{
-	struct stoa_segment *other = argument;
-	struct stoa_waitable set[2] = {event_of(&board->event),
-				       {other, stoa_segment_address(other), STOA_WAIT_MUTEX, 0}};
-	struct stoa_wait_stat stat;
-	size_t index;
-
-	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), STOA_OWNER_DIED); /* found by the periodic look */
-	stoa_wait_stat(&stat);
-	if (os_capabilities()->waits_on_many)
-		CHECK_EQ(stat.rescues, 1);
-	CHECK_EQ(index, 1);
-	CHECK_RC(stoa_mutex_unlock(other, stoa_segment_address(other)), 0);
-}
-
-/*
- * A relay or life word wakes one sleeper, who must pass that on even in death. A wait across segments is covered in its first
- * segment only, so it must not sleep on those words of another.
- */
-TEST(a_wait_across_segments_takes_no_wake_that_it_cannot_pass_on)
-{
-	struct stoa_segment_options options = {.commit = 4096};
-	struct stoa_segment *other;
-	struct roster *first, *second;
-	struct roster_sight sight;
-	pid_t owner, waiter;
-
-	set_up();
-	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &other), 0);
-	CHECK_RC(stoa_mutex_init(other, stoa_segment_address(other), 0), 0);
-	owner = test_role(hold_in_other, other);
-	while (!atomic_load(&board->ready))
-		usleep(1000);
-	waiter = test_role(wait_in_both, other);
-	test_await_sleep(waiter);
-	CHECK_RC(roster_attach(segment, &first), 0);
-	CHECK_RC(roster_attach(other, &second), 0);
-	CHECK_EQ(wake_one(roster_relay(second)), 0);
-	CHECK_EQ(roster_look(other, *(uint64_t *)stoa_segment_address(other) & ~MUTEX_WAITERS, false, &sight), 1);
-	CHECK_EQ(wake_one(os_low_half(sight.life)), 0);
-	test_await_sleep(waiter);
-	if (os_capabilities()->waits_on_many)
-		CHECK_EQ(wake_one(roster_relay(first)), 1);
-	test_await_sleep(waiter);
-	test_kill(owner);
-	CHECK_EQ(test_join(waiter), 0);
-	stoa_segment_close(other);
-	tear_down();
-}
-
-/* ---- what a system may lack: this file is also built for a library that is told so ---- */
-
-#define KILL_IF(what) \
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (what), 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
-
-/* The next wake system call kills. */
-static void set_without_waking(void *argument)
-{
-	struct sock_filter steps[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_futex, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-		KILL_IF(FUTEX_WAKE),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog filter = {CC_COUNT(steps), steps};
-	struct rlimit no_core = {0, 0};
-
-	(void)argument;
-	CHECK_SYS(setrlimit(RLIMIT_CORE, &no_core));
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
-		SKIP("system calls cannot be filtered: %s", strerror(errno));
-	stoa_event_set(segment, &board->event);
-	stoa_event_set(segment, &board->reply);
-}
-
-/* How many of the sleeper's wake-ups came from looking again: none where the system relays, whoever dies. */
-static void check_rescues(pid_t sleeper)
-{
-	CHECK_EQ(test_join(test_role(set_without_waking, NULL)), -SIGSYS);
-	CHECK_EQ(test_join(sleeper), 0);
-	if (os_capabilities()->waits_on_many)
-		CHECK_EQ(board->plain, os_capabilities()->relays_wakes ? 0 : 1);
-}
-
-static void wait_and_tell(void *argument)
-{
-	struct stoa_wait_stat stat;
-
-	(void)argument;
-	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_FOREVER), 0);
-	stoa_wait_stat(&stat);
-	board->plain = stat.rescues;
-}
-
-static void wait_for_both_and_tell(void *argument)
-{
-	struct stoa_waitable both[2] = {event_of(&board->event), mutex_of(&board->mutex)};
-	struct stoa_wait_stat stat;
-
-	(void)argument;
-	CHECK_RC(stoa_wait_all(both, 2, STOA_FOREVER, NULL), 0);
-	stoa_wait_stat(&stat);
-	board->plain = stat.rescues;
-	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
-}
-
-TEST(a_setter_that_dies_before_its_wake_leaves_no_sleeper_behind)
-{
-	void (*const sleepers[])(void *argument) = {wait_and_tell, wait_for_both_and_tell};
-
-	for (size_t i = 0; i < CC_COUNT(sleepers); i++) {
-		pid_t sleeper;
-
-		set_up();
-		sleeper = test_role_start("sleeper", sleepers[i], NULL);
-		test_await_sleep(sleeper);
-		check_rescues(sleeper);
-		tear_down();
-	}
-}
-
 /* ---- processes, watches ---- */
 
 static void idle(void *argument)
 {
 	(void)argument;
-	for (;;)
-		pause();
+	test_pause();
 }
 
 TEST(the_end_of_a_process_is_a_waitable)
@@ -401,32 +256,57 @@ TEST(the_end_of_a_process_is_a_waitable)
 	set[1] = event_of(&board->event);
 	CHECK_EQ(stoa_process_exited(process), 0);
 	CHECK_RC(stoa_wait_any(set, 2, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
-	kill(role, SIGKILL);
+	test_kill(role);
 	while (!stoa_process_exited(process))
-		usleep(1000);
+		test_nap(1);
 	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), 0); /* a try sees what is so */
 	CHECK_RC(stoa_wait_any(set, 2, STOA_FOREVER, &index), 0);
 	CHECK_EQ(index, 0);
 	CHECK_EQ(stoa_process_exited(process), 1);
 	CHECK_RC(stoa_wait_any(set, 2, STOA_TRY, &index), 0);
 	stoa_process_close(process);
-	CHECK_EQ(test_join(role), -SIGKILL);
 	CHECK_RC(stoa_process_open(role, &process), -STOA_ENOENT);
 	CHECK_RC(stoa_process_open(0, &process), -STOA_EINVAL);
 	tear_down();
 }
 
-/* A set for a role to wait for, in whatever way. */
+/* A set for a role to wait for, in whatever way; in test_shared() memory. */
 struct crowd {
 	struct stoa_waitable things[STOA_WAIT_MAX];
 	size_t count;
+	const struct board *board; /* where who made the set has it */
+	pid_t process;             /* the one among the things */
 };
+
+/* The same set through handles of this process. */
+static struct crowd my_own(const struct crowd *crowd)
+{
+	struct crowd mine = *crowd;
+
+	for (size_t i = 0; i < mine.count; i++) {
+		struct stoa_waitable *thing = &mine.things[i];
+		struct stoa_process *process;
+		struct stoa_prefetch *prefetch;
+
+		if (thing->kind == STOA_WAIT_PROCESS) {
+			CHECK_RC(stoa_process_open(mine.process, &process), 0);
+			thing->object = process;
+		} else if (thing->kind == STOA_WAIT_PREFETCH) {
+			CHECK_RC(stoa_segment_prefetch(segment, 0, 4096, &prefetch), 0);
+			thing->object = prefetch;
+		} else {
+			thing->segment = segment;
+			thing->object = (char *)board + ((char *)thing->object - (const char *)mine.board);
+		}
+	}
+	return mine;
+}
 
 static void wait_for_any_of(void *argument)
 {
-	const struct crowd *crowd = argument;
+	struct crowd crowd = my_own(argument);
 	size_t index = 77;
-	int rc = stoa_wait_any(crowd->things, crowd->count, STOA_FOREVER, &index);
+	int rc = stoa_wait_any(crowd.things, crowd.count, STOA_FOREVER, &index);
 
 	if (rc < 0)
 		test_fail(__FILE__, __LINE__, "wait_any: %s", stoa_error_detail());
@@ -441,8 +321,10 @@ TEST(a_sleeping_wait_is_woken_by_the_end_of_a_process)
 	pid_t role, waiter;
 
 	set_up();
-	crowd = calloc(1, sizeof(*crowd));
+	crowd = test_shared(sizeof(*crowd));
 	role = test_role(idle, NULL);
+	crowd->board = board;
+	crowd->process = role;
 	CHECK_RC(stoa_process_open(role, &process), 0);
 	crowd->things[crowd->count++] = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
 	waiter = test_role(wait_for_any_of, crowd);
@@ -452,7 +334,6 @@ TEST(a_sleeping_wait_is_woken_by_the_end_of_a_process)
 	CHECK_EQ(test_join(waiter), 0);
 	CHECK_EQ(board->plain, 0);
 	stoa_process_close(process);
-	free(crowd);
 	tear_down();
 }
 
@@ -483,14 +364,13 @@ static void hold_all_until_killed(void *argument)
 	for (int i = 0; i < MUTEXES; i++)
 		CHECK_RC(stoa_mutex_init(segment, mutexes() + i, STOA_OWNED), 0);
 	atomic_store(&board->ready, 1);
-	for (;;)
-		pause();
+	test_pause();
 }
 
 /* Nothing of it can be taken: a live holder has the mutexes. */
 static void fill(struct crowd *crowd, struct stoa_process *process)
 {
-	*crowd = (struct crowd){.count = 0};
+	*crowd = (struct crowd){.board = board};
 	for (int i = 0; i < EVENTS; i++) {
 		CHECK_RC(stoa_event_init(segment, events() + i, i % 2 ? STOA_MANUAL : 0), 0);
 		crowd->things[crowd->count++] = event_of(events() + i);
@@ -515,12 +395,13 @@ static void set_up_full(struct full *full)
 {
 	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
 	set_up();
-	full->crowd = calloc(1, sizeof(*full->crowd));
+	full->crowd = test_shared(sizeof(*full->crowd));
 	full->holder = test_role(hold_all_until_killed, NULL);
 	full->ending = test_role(idle, NULL);
 	test_await(&board->ready, 1);
 	CHECK_RC(stoa_process_open(full->ending, &full->process), 0);
 	fill(full->crowd, full->process);
+	full->crowd->process = full->ending;
 }
 
 static void tear_down_full(struct full *full, bool holder_lives, bool process_lives)
@@ -530,7 +411,6 @@ static void tear_down_full(struct full *full, bool holder_lives, bool process_li
 	if (process_lives)
 		test_kill(full->ending);
 	stoa_process_close(full->process);
-	free(full->crowd);
 	tear_down();
 }
 
@@ -588,9 +468,9 @@ TEST(a_full_set_of_all_kinds_waits_for_any)
 
 static void wait_for_all_of(void *argument)
 {
-	const struct crowd *crowd = argument;
+	struct crowd crowd = my_own(argument);
 	size_t index = 77;
-	int rc = stoa_wait_all(crowd->things, crowd->count, STOA_FOREVER, &index);
+	int rc = stoa_wait_all(crowd.things, crowd.count, STOA_FOREVER, &index);
 
 	if (rc < 0)
 		test_fail(__FILE__, __LINE__, "wait_all: %s", stoa_error_detail());
@@ -629,9 +509,7 @@ TEST(a_full_set_of_all_kinds_waits_for_all)
 
 static int readable(const struct stoa_watch *watch, int milliseconds)
 {
-	struct pollfd descriptor = {.fd = stoa_watch_descriptor(watch), .events = POLLIN};
-
-	return poll(&descriptor, 1, milliseconds);
+	return test_readable(stoa_watch_descriptor(watch), milliseconds);
 }
 
 TEST(a_watch_makes_a_descriptor_readable)
@@ -658,49 +536,6 @@ TEST(a_watch_makes_a_descriptor_readable)
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	CHECK_EQ(readable(watch, -1), 1);
 	stoa_watch_close(watch);
-	tear_down();
-}
-
-/* Until as many threads of this process are called that. */
-static void await_threads(const char *wanted, unsigned count)
-{
-	for (unsigned found = count + 1; found != count; usleep(1000)) {
-		DIR *tasks = opendir("/proc/self/task");
-		const struct dirent *task;
-
-		CHECK(tasks);
-		for (found = 0; (task = readdir(tasks));) {
-			char path[300], comm[32] = "";
-			FILE *file;
-
-			snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task->d_name);
-			file = fopen(path, "re");
-			if (!file)
-				continue;
-			if (fgets(comm, sizeof(comm), file))
-				comm[strcspn(comm, "\n")] = 0;
-			fclose(file);
-			found += strcmp(comm, wanted) == 0;
-		}
-		closedir(tasks);
-	}
-}
-
-TEST(a_watchs_helper_says_what_it_is)
-{
-	struct stoa_waitable things[2];
-	struct stoa_watch *watches[2];
-
-	set_up();
-	await_threads("stoa-watch", 0);
-	for (unsigned i = 0; i < 2; i++) {
-		things[i] = event_of(i ? &board->reply : &board->event);
-		CHECK_RC(stoa_watch_open(&things[i], &watches[i]), 0);
-		await_threads("stoa-watch", i + 1);
-	}
-	for (unsigned i = 0; i < 2; i++)
-		stoa_watch_close(watches[i]);
-	await_threads("stoa-watch", 0);
 	tear_down();
 }
 
@@ -741,29 +576,6 @@ TEST(semaphores_processes_and_prefetches_are_watched_too)
 	tear_down();
 }
 
-static void with_parents_watch(void *argument)
-{
-	struct stoa_watch *watch = argument;
-
-	CHECK_RC(stoa_watch_arm(watch), -STOA_EINVAL);
-	stoa_watch_close(watch);
-}
-
-TEST(a_forked_child_can_close_its_parents_watch)
-{
-	struct stoa_waitable thing;
-	struct stoa_watch *watch;
-
-	set_up();
-	thing = event_of(&board->event);
-	CHECK_RC(stoa_watch_open(&thing, &watch), 0);
-	CHECK_EQ(test_join(test_role(with_parents_watch, watch)), 0);
-	CHECK_RC(stoa_event_set(segment, &board->event), 0);
-	CHECK_EQ(readable(watch, -1), 1);
-	stoa_watch_close(watch);
-	tear_down();
-}
-
 TEST(one_thing_through_two_handles_is_there_twice)
 {
 	struct stoa_segment *second;
@@ -790,8 +602,10 @@ TEST(a_prefetch_and_a_process_are_parts_of_all)
 
 	set_up();
 	TEST_LEAKS_OK("the helper thread that watches processes stays for the next one");
-	crowd = calloc(1, sizeof(*crowd));
+	crowd = test_shared(sizeof(*crowd));
 	role = test_role(idle, NULL);
+	crowd->board = board;
+	crowd->process = role;
 	CHECK_RC(stoa_segment_prefetch(segment, 0, 4096, &prefetch), 0);
 	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_FOREVER), 0);
 	CHECK_RC(stoa_process_open(role, &process), 0);
@@ -813,7 +627,6 @@ TEST(a_prefetch_and_a_process_are_parts_of_all)
 	CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), STOA_TIMED_OUT);
 	stoa_process_close(process);
 	stoa_prefetch_close(prefetch);
-	free(crowd);
 	tear_down();
 }
 

@@ -12,6 +12,7 @@
 #include <ftw.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -392,6 +393,13 @@ void test_nap(unsigned milliseconds)
 	struct timespec t = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
 
 	nanosleep(&t, NULL);
+}
+
+bool test_readable(intptr_t descriptor, int milliseconds)
+{
+	struct pollfd asked = {.fd = (int)descriptor, .events = POLLIN};
+
+	return poll(&asked, 1, milliseconds) == 1;
 }
 
 void test_share_with(struct stoa_segment **segment, void (*after)(void),

@@ -113,6 +113,7 @@ void test_share_with(struct stoa_segment **segment, void (*after)(void),
 
 noreturn void test_pause(void); /* until killed */
 void test_nap(unsigned milliseconds);
+bool test_readable(intptr_t descriptor, int milliseconds); /* as poll(2), or its like, says; -1: waits */
 
 /* Wait, sleeping, until *word == value; and until the process sleeps in the kernel. The time limit bounds both. */
 void test_await(const _Atomic uint32_t *word, uint32_t value);

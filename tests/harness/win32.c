@@ -566,3 +566,9 @@ void test_nap(unsigned milliseconds)
 {
 	Sleep(milliseconds);
 }
+
+bool test_readable(intptr_t descriptor, int milliseconds)
+{
+	return WaitForSingleObject((HANDLE)descriptor, milliseconds < 0 ? INFINITE : (DWORD)milliseconds) ==
+	       WAIT_OBJECT_0;
+}

@@ -2,17 +2,26 @@
 /* See board.h. */
 #include <sync/board.h>
 
-#include <unistd.h>
-
 struct stoa_segment *segment;
 struct board *board;
+
+static void find_board(void)
+{
+	board = stoa_segment_address(segment);
+}
+
+void share_board(void)
+{
+	find_board();
+	test_share(&segment, find_board);
+}
 
 void set_up(void)
 {
 	struct stoa_segment_options options = {.commit = sizeof(struct board)};
 
 	CHECK_RC(stoa_segment_create(NULL, 1 << 20, &options, &segment), 0);
-	board = stoa_segment_address(segment);
+	share_board();
 	CHECK_RC(stoa_mutex_init(segment, &board->mutex, 0), 0);
 	CHECK_RC(stoa_event_init(segment, &board->event, 0), 0);
 	CHECK_RC(stoa_event_init(segment, &board->reply, 0), 0);
@@ -23,6 +32,7 @@ void set_up(void)
 void tear_down(void)
 {
 	stoa_segment_close(segment);
+	segment = NULL;
 }
 
 struct stoa_waitable event_of(struct stoa_event *event)
@@ -44,8 +54,7 @@ void hold_until_killed(void *argument)
 	(void)argument;
 	CHECK_RC(stoa_mutex_lock(segment, &board->mutex, STOA_FOREVER), 0);
 	atomic_store(&board->ready, 1);
-	for (;;)
-		pause();
+	test_pause();
 }
 
 struct stoa_segment *open_again(struct stoa_segment *from)

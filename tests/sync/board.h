@@ -16,7 +16,8 @@ struct board {
 	struct stoa_semaphore semaphore;
 	_Atomic uint32_t ready;
 	_Atomic uint32_t done;
-	uint64_t plain; /* guarded by the mutex */
+	uint32_t rounds; /* for the roles */
+	uint64_t plain;  /* guarded by the mutex */
 };
 
 extern struct stoa_segment *segment;
@@ -24,6 +25,7 @@ extern struct board *board;
 
 void set_up(void);
 void tear_down(void);
+void share_board(void); /* what set_up() does last: roles have the segment too, and its board */
 
 struct stoa_waitable event_of(struct stoa_event *event);
 struct stoa_waitable mutex_of(struct stoa_mutex *mutex);
