@@ -132,6 +132,25 @@ bool test_roles_are_threads(void)
 	return asked("STOA_ROLES", "threads");
 }
 
+void test_nap(unsigned milliseconds)
+{
+	struct timespec t = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+noreturn void test_pause(void)
+{
+	for (;;)
+		test_nap(1000000);
+}
+
+void test_await(const _Atomic uint32_t *word, uint32_t value)
+{
+	while (atomic_load(word) != value)
+		test_nap(2);
+}
+
 /* ---- the report ---- */
 
 static unsigned counts[TEST_SKIPPED + 1];

@@ -29,13 +29,6 @@
 static char dir[4096];
 static bool own_names; /* /dev/shm is this test's alone */
 
-static void nap(void)
-{
-	struct timespec t = {0, 2000000};
-
-	nanosleep(&t, NULL);
-}
-
 /* ---- leaks ---- */
 
 enum { DESCRIPTORS, NAMES, THREADS, MAPPINGS, KINDS };
@@ -120,7 +113,7 @@ static void check_leaks(const struct holdings *before, bool foretold)
 			test_conclude(TEST_FAILED, NULL, 0, "%s", text);
 			return;
 		}
-		nap();
+		test_nap(2);
 	}
 }
 
@@ -241,7 +234,7 @@ static void sweep(pid_t pid)
 			kill((pid_t)strtol(text, NULL, 10), SIGKILL);
 		if (children)
 			fclose(children);
-		nap();
+		test_nap(2);
 	}
 }
 
@@ -362,37 +355,18 @@ void test_kill(pid_t role)
 	test_join(role);
 }
 
-void test_await(const _Atomic uint32_t *word, uint32_t value)
-{
-	while (atomic_load(word) != value)
-		nap();
-}
-
 void test_await_sleep(pid_t role)
 {
 	char path[64], state = 0;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)role);
-	for (nap(); state != 'S' && !test_roles_are_threads(); nap()) {
+	for (test_nap(2); state != 'S' && !test_roles_are_threads(); test_nap(2)) {
 		file = fopen(path, "re");
 		if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
 			test_fail(__FILE__, __LINE__, "process %d is gone", (int)role);
 		fclose(file);
 	}
-}
-
-noreturn void test_pause(void)
-{
-	for (;;)
-		pause();
-}
-
-void test_nap(unsigned milliseconds)
-{
-	struct timespec t = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
-
-	nanosleep(&t, NULL);
 }
 
 bool test_readable(intptr_t descriptor, int milliseconds)

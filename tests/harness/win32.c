@@ -73,11 +73,6 @@ void *test_shared(size_t size)
 	return memory;
 }
 
-static void nap(void)
-{
-	Sleep(2);
-}
-
 /* ---- processes ---- */
 
 static SECURITY_ATTRIBUTES inherited = {.nLength = sizeof(inherited), .bInheritHandle = TRUE};
@@ -197,7 +192,7 @@ static void check_leaks(const struct holdings *before, bool foretold)
 			test_conclude(TEST_FAILED, NULL, 0, "%s", text);
 		if (GetTickCount64() >= until)
 			return;
-		nap();
+		test_nap(2);
 	}
 }
 
@@ -517,12 +512,6 @@ void test_kill(pid_t pid)
 	test_join(pid);
 }
 
-void test_await(const _Atomic uint32_t *word, uint32_t value)
-{
-	while (atomic_load(word) != value)
-		nap();
-}
-
 /* Where the thread is in the system; false while it runs code of its own. */
 static bool in_system(HANDLE thread, CONTEXT *ret_context)
 {
@@ -546,7 +535,7 @@ void test_await_sleep(pid_t pid)
 	CONTEXT context;
 	DWORD64 before = 0;
 
-	for (unsigned same = 0; same < 4; nap()) {
+	for (unsigned same = 0; same < 4; test_nap(2)) {
 		if (WaitForSingleObject(role->process, 0) == WAIT_OBJECT_0)
 			test_fail(__FILE__, __LINE__, "process %lu is gone", role->pid);
 		if (!atomic_load(&role->start->started) || !in_system(role->thread, &context))
@@ -554,17 +543,6 @@ void test_await_sleep(pid_t pid)
 		same = context.Rip && (context.Rsp ^ context.Rip) == before ? same + 1 : 0;
 		before = context.Rsp ^ context.Rip;
 	}
-}
-
-noreturn void test_pause(void)
-{
-	for (;;)
-		Sleep(INFINITE);
-}
-
-void test_nap(unsigned milliseconds)
-{
-	Sleep(milliseconds);
 }
 
 bool test_readable(intptr_t descriptor, int milliseconds)
