@@ -555,8 +555,15 @@ TEST(gc_removes_what_kill_left)
 	run = run_stoa("ls", NULL);
 	CHECK_HAS(line_with(run->out, name), " leftover ");
 	CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), " leftover "); /* looking did not remove it */
+	CHECK_HAS(line_with(run_stoa("ls", "--json", NULL)->out, name), "\"state\":\"leftover\"");
 	CHECK_HAS(line_with(run_stoa("ls", "--json", NULL)->out, name),
-		  "\"reserve\":null,\"committed\":null,\"resident\":null");
+		  "\"reserve\":1073741824,\"committed\":1048576,");
+	/* Nor does any other look. */
+	CHECK_HAS(run_stoa("stat", name, NULL)->out, "its users are dead; 'stoa gc' removes it");
+	CHECK_HAS(run_stoa("stat", name, "--json", NULL)->out, "\"leftover\":true");
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "its users are dead");
+	CHECK_EQ(run_stoa("map", name, NULL)->status, 0);
+	CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), " leftover ");
 	run = run_stoa("gc", "--json", NULL);
 	CHECK_EQ(run->status, 0);
 	check_json(run->out);
