@@ -174,6 +174,22 @@ TEST(filters_select_as_those_of_find)
 	}
 }
 
+/* Names of any length are told to their end, and so is what is wrong with them. */
+TEST(long_names_are_told_with_the_reason)
+{
+	char root[6001];
+	struct text errors;
+
+	memset(root, 'x', 6000);
+	memcpy(root + 5990, "\x1b[31mend", 8);
+	root[6000] = 0;
+	CHECK_EQ(await_end(STOA_FIND("a", root)), 1);
+	errors = read_file(file_path("a.err"));
+	CHECK_INT(errors.length, >, 6000);
+	CHECK_HAS(errors.bytes, "xx\\e[31mendxx': File name too long");
+	CHECK_EQ(count_words(errors.bytes, "x"), 5992);
+}
+
 /* As a user who may not read everything. */
 static void search_as_nobody(void *unused)
 {
