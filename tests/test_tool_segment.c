@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <stoa/stoa.h>
@@ -568,6 +569,42 @@ TEST(gc_removes_what_kill_left)
 	CHECK_EQ(run->status, 0);
 	check_json(run->out);
 	CHECK_EQ(line_with(run_stoa("ls", NULL)->out, name), NULL);
+}
+
+/* Ctrl-C, or a kill, ends `create --hold` as the end of its input does: nothing is left. */
+TEST(a_held_segment_goes_with_ctrl_c)
+{
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+	const char *name = test_name("held");
+
+	for (size_t i = 0; i < CC_COUNT(ends); i++) {
+		int input[2];
+		int output[2];
+		int status;
+		char line[300];
+		pid_t pid;
+
+		CHECK_SYS(pipe2(input, O_CLOEXEC));
+		CHECK_SYS(pipe2(output, O_CLOEXEC));
+		pid = fork();
+		CHECK_SYS(pid);
+		if (pid == 0) {
+			dup2(input[0], 0);
+			dup2(output[1], 1);
+			execl(STOA_TOOL, "stoa", "create", name, "--reserve", "1MiB", "--hold", "--json", (char *)NULL);
+			_exit(127);
+		}
+		close(input[0]);
+		close(output[1]);
+		CHECK_INT(read(output[0], line, sizeof(line)), >, 0); /* it is there */
+		CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), " used ");
+		CHECK_SYS(kill(pid, ends[i]));
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == ends[i]);
+		CHECK_EQ(line_with(run_stoa("ls", NULL)->out, name), NULL);
+		close(input[1]);
+		close(output[0]);
+	}
 }
 
 /* What lies in the directory and is none of ours. */
