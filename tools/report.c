@@ -125,12 +125,19 @@ const char *tool_subject(const char *name, char buffer[TOOL_SUBJECT])
 	return buffer;
 }
 
+/* A terminal that knows escape sequences. */
+static bool is_terminal(FILE *out)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
+}
+
 static bool colours_wanted(FILE *out)
 {
 	const char *none = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
 
-	return isatty(fileno(out)) && !(none && none[0]) && term && strcmp(term, "dumb") != 0;
+	return is_terminal(out) && !(none && none[0]);
 }
 
 const char *colour(FILE *out, enum colour which)
@@ -181,7 +188,7 @@ void progress_show_format(const char *format, ...)
 	unsigned width;
 	va_list arguments;
 
-	if (!isatty(STDERR_FILENO) || !tenth_passed())
+	if (!is_terminal(stderr) || !tenth_passed())
 		return;
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
