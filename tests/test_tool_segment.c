@@ -200,6 +200,21 @@ TEST(stat_tells_threads_and_processes)
 	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
 }
 
+TEST(stat_tells_when_it_was_made_where_that_is_known)
+{
+	const char *name = made("born");
+	char expected[64] = "\"made\":null,";
+	struct statx status;
+	int file = open_object(name);
+
+	CHECK_SYS(statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &status));
+	if (status.stx_mask & STATX_BTIME)
+		snprintf(expected, sizeof(expected), "\"made\":%lld,", (long long)status.stx_btime.tv_sec);
+	CHECK_HAS(run_stoa("stat", name, "--json", NULL)->out, expected);
+	CHECK_SYS(close(file));
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
 /* What is drawn is what is there: pages touched, backed but not touched, and given back. */
 TEST(map_draws_the_pages)
 {
