@@ -63,7 +63,8 @@ int main(void)
 	}
 	printf("the child answers '%s', and has made it %llu MiB: '%s'\n", text,
 	       (unsigned long long)(stoa_segment_committed(segment) / MIB), text + 8 * MIB - 64);
-	status = strcmp(text, "hello, parent") || strcmp(text + 8 * MIB - 64, "the child was here") || file.st_nlink;
+	status = strcmp(text, "hello, parent") != 0 || strcmp(text + 8 * MIB - 64, "the child was here") != 0 ||
+		 file.st_nlink != 0;
 	stoa_segment_close(segment); /* the last: the file system has its space again */
 	return status;
 }

@@ -5,6 +5,7 @@
 #include "tool/run.h"
 #include "tool/search.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
@@ -174,6 +175,22 @@ TEST(filters_select_as_those_of_find)
 	}
 }
 
+/* Names of any length are told to their end, and so is what is wrong with them. */
+TEST(long_names_are_told_with_the_reason)
+{
+	char root[6001];
+	struct text errors;
+
+	memset(root, 'x', 6000);
+	memcpy(root + 5990, "\x1b[31mend", 8);
+	root[6000] = 0;
+	CHECK_EQ(await_end(STOA_FIND("a", root)), 1);
+	errors = read_file(file_path("a.err"));
+	CHECK_INT(errors.length, >, 6000);
+	CHECK_HAS(errors.bytes, "xx\\e[31mendxx': File name too long");
+	CHECK_EQ(count_words(errors.bytes, "x"), 5992);
+}
+
 /* As a user who may not read everything. */
 static void search_as_nobody(void *unused)
 {
@@ -243,6 +260,116 @@ TEST(json_has_an_object_for_each_entry)
 	check_json(run->out);
 	run = run_stoa("find", tree_path(), "--json", "-0", NULL);
 	CHECK_EQ(run->status, 2);
+}
+
+/* What find(1) says of one file. */
+struct facts {
+	char path[512];
+	unsigned mode;
+	unsigned user;
+	unsigned group;
+	unsigned links;
+	unsigned long long inode;
+	unsigned long long size;
+	long long seconds[3]; /* modified, changed, accessed */
+	unsigned nanoseconds[3];
+};
+
+static bool parse_facts(const char *line, struct facts *ret_facts)
+{
+	struct facts *to = ret_facts;
+
+	return sscanf(line, "%o %u %u %u %llu %llu %lld.%9u%*u %lld.%9u%*u %lld.%9u%*u %511s", &to->mode, &to->user,
+		      &to->group, &to->links, &to->inode, &to->size, &to->seconds[0], &to->nanoseconds[0],
+		      &to->seconds[1], &to->nanoseconds[1], &to->seconds[2], &to->nanoseconds[2], to->path) == 13;
+}
+
+static void check_facts(const char *json, const struct facts *facts)
+{
+	static const char *const times[] = {"modified", "changed", "accessed"};
+	char part[700];
+	const char *line;
+
+	snprintf(part, sizeof(part), "\"path\":\"%s\"", facts->path);
+	line = line_with(json, part);
+	snprintf(part, sizeof(part), "\"size\":%llu,\"mode\":%u,\"user\":%u,\"group\":%u,\"links\":%u,\"inode\":%llu,",
+		 facts->size, facts->mode, facts->user, facts->group, facts->links, facts->inode);
+	CHECK_HAS(line, part);
+	for (size_t i = 0; i < CC_COUNT(times); i++) {
+		snprintf(part, sizeof(part), "\"%s\":%lld,\"%s_nanoseconds\":%u", times[i], facts->seconds[i], times[i],
+			 facts->nanoseconds[i]);
+		CHECK_HAS(line, part);
+	}
+}
+
+static void make_facts(void)
+{
+	const struct timespec long_ago[2] = {{.tv_sec = 1, .tv_nsec = 7}, {.tv_sec = 123456789, .tv_nsec = 987654321}};
+	const struct timespec far_ahead[2] = {{.tv_sec = 4000000000, .tv_nsec = 5},
+					      {.tv_sec = 4100000000, .tv_nsec = 60}};
+
+	make_dir("%s", tree_path());
+	make_file("%s/old", tree_path());
+	make_file("%s/new", tree_path());
+	make_file("%s/anothers", tree_path());
+	CHECK_SYS(link(file_path("tree/old"), file_path("tree/twice")));
+	CHECK_SYS(symlink("old", file_path("tree/link")));
+	CHECK_SYS(truncate(file_path("tree/new"), 5000000001));
+	if (geteuid() == 0)
+		CHECK_SYS(chown(file_path("tree/anothers"), 12345, 54321));
+	CHECK_SYS(chmod(file_path("tree/anothers"), 06750));
+	CHECK_SYS(chmod(file_path("tree/new"), 01007));
+	CHECK_SYS(utimensat(AT_FDCWD, file_path("tree/old"), long_ago, 0));
+	CHECK_SYS(utimensat(AT_FDCWD, file_path("tree/new"), far_ahead, 0));
+}
+
+TEST(json_tells_of_files_what_find_does)
+{
+	struct facts facts;
+	struct text list;
+	unsigned count = 0;
+	int status;
+
+	make_facts();
+	/* Not of directories: reading them changes when they were read. */
+	status = await_end(
+		GNU_FIND("gnu", tree_path(), "!", "-type", "d", "-printf", "%m %U %G %n %i %s %T@ %C@ %A@ %p\\n"));
+	if (status == 127)
+		SKIP("find(1) is not installed");
+	CHECK_EQ(status, 0);
+	CHECK_EQ(await_end(STOA_FIND("a", tree_path(), "--json")), 0);
+	list = read_file(file_path("gnu.out"));
+	for (char *end, *line = list.bytes; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+		*end = 0;
+		if (!parse_facts(line, &facts))
+			test_fail(__FILE__, __LINE__, "find(1) says '%s'", line);
+		check_facts(read_file(file_path("a.out")).bytes, &facts);
+		count++;
+	}
+	CHECK_EQ(count, 5);
+}
+
+TEST(a_server_for_each_processor_is_the_default)
+{
+	cpu_set_t all;
+	cpu_set_t some;
+	unsigned cpus = 0;
+	char part[64];
+
+	make_dir("%s", tree_path());
+	CHECK_SYS(sched_getaffinity(0, sizeof(all), &all));
+	CPU_ZERO(&some);
+	for (size_t i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, &all))
+			continue;
+		CPU_SET(i, &some);
+		cpus++;
+		if (cpus > 2 && cpus < (unsigned)CPU_COUNT(&all))
+			continue; /* one, two, and all */
+		CHECK_SYS(sched_setaffinity(0, sizeof(some), &some));
+		snprintf(part, sizeof(part), "1 client and %u servers, ", cpus < 64 ? cpus : 64);
+		CHECK_HAS(run_stoa("find", tree_path(), "--stats", NULL)->err, part);
+	}
 }
 
 TEST(misuse_is_explained)

@@ -401,7 +401,7 @@ static void offer_huge_pages(void)
 	need_root("mounting");
 	snprintf(path, sizeof(path), "%s/setting", test_dir());
 	write_text(path, "always within_size [advise] never deny force\n");
-	if (mount(path, SETTING, NULL, MS_BIND, NULL) != 0 || !os_huge_offered(&setting))
+	if (mount(path, SETTING, "none", MS_BIND, NULL) != 0 || !os_huge_offered(&setting))
 		SKIP("no mount over " SETTING ": %s", strerror(errno));
 	if (mount("test", "/dev/shm", "tmpfs", MS_REMOUNT, "huge=advise,mode=1777") != 0)
 		SKIP("no tmpfs with huge=advise: %s", strerror(errno));

@@ -5,6 +5,7 @@
  */
 #include <segment/common.h>
 
+#include <base/error.h>
 #include <os/linux/limits.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -499,4 +500,29 @@ static void out_of_addresses(void *argument)
 TEST(out_of_addresses_is_an_error)
 {
 	CHECK_EQ(test_join(test_role(out_of_addresses, NULL)), 0);
+}
+
+/* What stands in sentences: exact, or with a digit that tells that it is not. */
+TEST(sizes_in_sentences)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} sizes[] = {
+		{0, "0B"},
+		{1023, "1023B"},
+		{4097, "4097B"},
+		{65536, "64KiB"},
+		{65535, "63.9KiB"},
+		{UINT64_C(1) << 30, "1GiB"},
+		{(UINT64_C(1) << 30) + 1, "1073741825B"},
+		{UINT64_C(65) << 30, "65GiB"},
+		{(UINT64_C(1) << 38) - 4096, "255.9GiB"},
+		{UINT64_C(999) << 40, "999TiB"},
+		{UINT64_MAX, "15.9EiB"},
+	};
+	char text[ERROR_SIZE];
+
+	for (size_t i = 0; i < CC_COUNT(sizes); i++)
+		CHECK_STR(error_size(sizes[i].bytes, text), sizes[i].text);
 }

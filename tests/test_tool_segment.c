@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <stoa/stoa.h>
@@ -196,6 +197,21 @@ TEST(stat_tells_threads_and_processes)
 	CHECK_HAS(run->out, "\"roster_slots\":1023");
 	CHECK_RC(stoa_mutex_unlock(segment, stoa_segment_address(segment)), 0);
 	stoa_segment_close(segment);
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
+TEST(stat_tells_when_it_was_made_where_that_is_known)
+{
+	const char *name = made("born");
+	char expected[64] = "\"made\":null,";
+	struct statx status;
+	int file = open_object(name);
+
+	CHECK_SYS(statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &status));
+	if (status.stx_mask & STATX_BTIME)
+		snprintf(expected, sizeof(expected), "\"made\":%lld,", (long long)status.stx_btime.tv_sec);
+	CHECK_HAS(run_stoa("stat", name, "--json", NULL)->out, expected);
+	CHECK_SYS(close(file));
 	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
 }
 
@@ -555,12 +571,55 @@ TEST(gc_removes_what_kill_left)
 	run = run_stoa("ls", NULL);
 	CHECK_HAS(line_with(run->out, name), " leftover ");
 	CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), " leftover "); /* looking did not remove it */
+	CHECK_HAS(line_with(run_stoa("ls", "--json", NULL)->out, name), "\"state\":\"leftover\"");
 	CHECK_HAS(line_with(run_stoa("ls", "--json", NULL)->out, name),
-		  "\"reserve\":null,\"committed\":null,\"resident\":null");
+		  "\"reserve\":1073741824,\"committed\":1048576,");
+	/* Nor does any other look. */
+	CHECK_HAS(run_stoa("stat", name, NULL)->out, "its users are dead; 'stoa gc' removes it");
+	CHECK_HAS(run_stoa("stat", name, "--json", NULL)->out, "\"leftover\":true");
+	CHECK_HAS(run_stoa("check", name, NULL)->out, "its users are dead");
+	CHECK_EQ(run_stoa("map", name, NULL)->status, 0);
+	CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), " leftover ");
 	run = run_stoa("gc", "--json", NULL);
 	CHECK_EQ(run->status, 0);
 	check_json(run->out);
 	CHECK_EQ(line_with(run_stoa("ls", NULL)->out, name), NULL);
+}
+
+/* Ctrl-C, or a kill, ends `create --hold` as the end of its input does: nothing is left. */
+TEST(a_held_segment_goes_with_ctrl_c)
+{
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+	const char *name = test_name("held");
+
+	for (size_t i = 0; i < CC_COUNT(ends); i++) {
+		int input[2];
+		int output[2];
+		int status;
+		char line[300];
+		pid_t pid;
+
+		CHECK_SYS(pipe2(input, O_CLOEXEC));
+		CHECK_SYS(pipe2(output, O_CLOEXEC));
+		pid = fork();
+		CHECK_SYS(pid);
+		if (pid == 0) {
+			dup2(input[0], 0);
+			dup2(output[1], 1);
+			execl(STOA_TOOL, "stoa", "create", name, "--reserve", "1MiB", "--hold", "--json", (char *)NULL);
+			_exit(127);
+		}
+		close(input[0]);
+		close(output[1]);
+		CHECK_INT(read(output[0], line, sizeof(line)), >, 0); /* it is there */
+		CHECK_HAS(line_with(run_stoa("ls", NULL)->out, name), " used ");
+		CHECK_SYS(kill(pid, ends[i]));
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == ends[i]);
+		CHECK_EQ(line_with(run_stoa("ls", NULL)->out, name), NULL);
+		close(input[1]);
+		close(output[0]);
+	}
 }
 
 /* What lies in the directory and is none of ours. */

@@ -3,6 +3,8 @@
 #include "object.h"
 
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,14 +33,41 @@ static int parse_size(const char *name, const char *what, const char *text, uint
 	return text ? size_argument(subject, text, ret_bytes) : TOOL_GO;
 }
 
-/* Keep a transient segment until the input ends: Ctrl-D, or the end of the script that feeds it. */
-static void hold(void)
+static volatile sig_atomic_t stopped_by;
+
+static void stop(int number)
 {
+	stopped_by = number;
+}
+
+/*
+ * Keep a transient segment until the input ends, by Ctrl-D or the end of the script that feeds it, or until a signal asks for the
+ * end. Returns that signal or 0. Signals come only while it sleeps, so that none is missed.
+ */
+static int hold(void)
+{
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	struct sigaction action = {.sa_handler = stop};
+	sigset_t blocked;
+	sigset_t before;
 	char byte;
 
-	fflush(stdout);
-	while (read(STDIN_FILENO, &byte, 1) > 0)
+	sigemptyset(&blocked);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct sigaction old;
+
+		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+			continue;
+		sigaddset(&blocked, ends[i]);
+		sigaction(ends[i], &action, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &blocked, &before);
+	fflush(stdout); /* who reads it may send the signal */
+	while (!stopped_by && (ppoll(&input, 1, NULL, &before) < 0 || read(STDIN_FILENO, &byte, 1) > 0))
 		;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return stopped_by;
 }
 
 struct creation {
@@ -115,6 +144,7 @@ static int create(const char *name, const struct creation *creation)
 	struct stoa_segment_options options = {.flags = creation_flags(creation)};
 	struct stoa_segment *segment;
 	uint64_t reserve = 0;
+	int ended = 0;
 	int status = parse_creation(name, creation, &reserve, &options);
 	int result;
 
@@ -126,8 +156,12 @@ static int create(const char *name, const struct creation *creation)
 	if (creation->json)
 		print_created(name, segment, options.flags);
 	if (creation->hold)
-		hold();
+		ended = hold();
 	stoa_segment_close(segment);
+	if (ended) {
+		signal(ended, SIG_DFL);
+		raise(ended);
+	}
 	return TOOL_OK;
 }
 

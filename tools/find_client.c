@@ -92,28 +92,31 @@ static int look_at_table(struct client *client)
 
 /* ---- entries ---- */
 
+static void fail_path(const char *path, size_t length, int error)
+{
+	char *safe = malloc(4 * length + 4);
+
+	tool_fail("find: '%s': %s", safe ? text_safe(path, length, safe, 4 * length + 4) : "?", walk_error_text(error));
+	free(safe);
+}
+
 static void report_error(struct client *client, const struct find_item *item)
 {
 	const struct find_text *directory = &client->directory;
 	size_t length = directory->length;
-	size_t size = length + item->length + 1;
-	char *path = malloc(size);
-	char *safe = malloc(4 * size + 4);
+	char *path = malloc(length + item->length + 1);
 
 	client->report.errors++;
-	progress_end();
-	if (path && safe) {
+	if (path) {
 		memcpy(path, directory->bytes, length);
 		memcpy(path + length, item->name, item->length);
 		length += item->length;
 		/* The directory itself is named without the '/' that its entries have before them. */
 		if (item->length == 0)
 			length = length > client->prefix.length ? length - 1 : strlen(client->options->root);
-		text_safe(path, length, safe, 4 * size + 4);
-		tool_fail("find: '%s': %s", safe, walk_error_text(item->error));
+		fail_path(path, length, item->error);
 	}
 	free(path);
-	free(safe);
 }
 
 static int print_items(struct client *client, const void *bytes, size_t length)
@@ -593,9 +596,7 @@ static int print_root(struct client *client)
 	int error = walk_look(root, &item.type, &item.attributes);
 
 	if (error) {
-		char safe[1024];
-
-		tool_fail("find: '%s': %s", text_safe_string(root, safe, sizeof(safe)), walk_error_text(error));
+		fail_path(root, strlen(root), error);
 		return -1;
 	}
 	item.kind = FIND_KIND_ATTRIBUTES;

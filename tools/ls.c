@@ -145,7 +145,6 @@ static void show_row(const struct listing *listing, const struct row *row, const
 		print_row(listing->table, row);
 }
 
-/* Open it to look, if that removes nothing. */
 static void show_entry(const struct listing *listing, const struct entry *entry)
 {
 	struct row row = {.entry = entry, .state = entry->in_use ? "used" : "unused", .age = -1};
@@ -155,11 +154,6 @@ static void show_entry(const struct listing *listing, const struct entry *entry)
 	struct object object = {.name = entry->name};
 	int64_t born;
 
-	if (!entry->in_use && !(entry->flags & STOA_PERSISTENT)) {
-		row.state = "leftover";
-		show_row(listing, &row, NULL);
-		return;
-	}
 	if (stoa_inspect_open(entry->name, entry->flags & STOA_GLOBAL, &object.inspector) < 0 ||
 	    stoa_inspect_get(object.inspector, &object.is) < 0) {
 		row.state = "unreadable";
@@ -167,6 +161,8 @@ static void show_entry(const struct listing *listing, const struct entry *entry)
 		object_close(&object);
 		return;
 	}
+	if (object.is.left)
+		row.state = "leftover";
 	found = object_in_scan(&object, listing->scan);
 	if (found)
 		object_others(found, &users, room, sizeof(room) / sizeof(room[0]));

@@ -12,33 +12,55 @@
 #include <stoa/error.h>
 
 #define SENTENCE 1024
+#define SAFE_MOST 16 /* bytes of one character made harmless */
 
 static bool progress_visible;
 
 /* Sentences are ours but for the names in them: keep backslashes, and make the rest of text_safe()'s list harmless. */
-static void print_sentence(const char *prefix, const char *format, va_list arguments)
+static void make_safe(const char *sentence, char *safe, size_t size)
 {
-	char sentence[SENTENCE];
-	char safe[2 * SENTENCE];
-	size_t length;
+	size_t length = strlen(sentence);
 	size_t used = 0;
 
-	vsnprintf(sentence, sizeof(sentence), format, arguments);
-	length = strlen(sentence);
-	for (size_t i = 0; i < length && used + 16 < sizeof(safe);) {
+	for (size_t i = 0; i < length && used + SAFE_MOST < size;) {
 		size_t step = utf8_next(sentence + i, length - i, NULL);
 
 		step = step ? step : 1;
 		if (sentence[i] == '\\')
 			safe[used++] = '\\';
 		else
-			used += strlen(text_safe(sentence + i, step, safe + used, sizeof(safe) - used));
+			used += strlen(text_safe(sentence + i, step, safe + used, size - used));
 		i += step;
 	}
 	safe[used] = 0;
+}
+
+/* However long the name in it, the reason at its end is told. Without memory what fits is. */
+static void print_sentence(const char *prefix, const char *format, va_list arguments)
+{
+	char few[SENTENCE];
+	char few_safe[4 * SENTENCE + SAFE_MOST];
+	va_list again;
+	int length;
+	size_t size;
+	char *many = NULL;
+
+	va_copy(again, arguments);
+	length = vsnprintf(few, sizeof(few), format, arguments);
+	size = length > 0 ? (size_t)length + 1 : 1;
+	if (size > sizeof(few))
+		many = malloc(size + 4 * size + SAFE_MOST);
+	if (many) {
+		vsnprintf(many, size, format, again);
+		make_safe(many, many + size, 4 * size + SAFE_MOST);
+	} else {
+		make_safe(few, few_safe, sizeof(few_safe));
+	}
+	va_end(again);
 	progress_end();
 	fflush(stdout);
-	fprintf(stderr, "%s%s\n", prefix, safe);
+	fprintf(stderr, "%s%s\n", prefix, many ? many + size : few_safe);
+	free(many);
 }
 
 int tool_fail_format(const char *format, ...)
@@ -103,12 +125,19 @@ const char *tool_subject(const char *name, char buffer[TOOL_SUBJECT])
 	return buffer;
 }
 
+/* A terminal that knows escape sequences. */
+static bool is_terminal(FILE *out)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
+}
+
 static bool colours_wanted(FILE *out)
 {
 	const char *none = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
 
-	return isatty(fileno(out)) && !(none && none[0]) && term && strcmp(term, "dumb") != 0;
+	return is_terminal(out) && !(none && none[0]);
 }
 
 const char *colour(FILE *out, enum colour which)
@@ -159,7 +188,7 @@ void progress_show_format(const char *format, ...)
 	unsigned width;
 	va_list arguments;
 
-	if (!isatty(STDERR_FILENO) || !tenth_passed())
+	if (!is_terminal(stderr) || !tenth_passed())
 		return;
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);

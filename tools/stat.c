@@ -87,6 +87,8 @@ static void print_text(const struct object *object, const struct scan_object *us
 	if (is->roster_slots)
 		print_members(object);
 	object_users(users, list, sizeof(list));
+	if (is->left)
+		snprintf(list, sizeof(list), "nobody: its users are dead; 'stoa gc' removes it");
 	print_line("used by", list[0] ? list : "nobody that can be seen");
 }
 
@@ -111,6 +113,7 @@ static void print_json(const struct object *object, const struct scan_object *us
 	json_number(&json, "committed", is->committed);
 	json_number(&json, "resident", is->resident);
 	json_number(&json, "data_offset", is->data_offset);
+	json_bool(&json, "leftover", is->left != 0);
 	json_number(&json, "roster_slots", is->roster_slots);
 	object_json_flags(&json, is->flags);
 	json_array_begin(&json, "members");

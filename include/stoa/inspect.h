@@ -19,8 +19,9 @@ extern "C" {
 struct stoa_inspector; /* a handle, of this process only */
 
 /*
- * Open what has the name, of whatever kind and in whatever state, for looking. While it is open it counts as a user of the name,
- * so a transient one does not go; close it soon. `flags`: 0 or STOA_GLOBAL. The caller owns *ret_inspector. EINVAL,
+ * Open what has the name, of whatever kind and in whatever state, for looking. An inspector is no user of the name: a transient one goes
+ * with its last user, though its memory stays until the inspector is closed; and what dead users left is not removed, but can be
+ * looked at. `flags`: 0 or STOA_GLOBAL. The caller owns *ret_inspector. EINVAL,
  * ENAME, ENOENT, EACCES (owner in the detail), EFORMAT (no object at all: e.g. a symbolic link), ENOMEM, ELIMIT, EBUSY, ESYSTEM.
  */
 STOA_API int stoa_inspect_open(const char *name, uint32_t flags, struct stoa_inspector **ret_inspector);
@@ -36,7 +37,8 @@ struct stoa_inspection {
 	uint64_t resident;  /* bytes of memory behind it */
 	uint64_t object[2]; /* the object's identity among those open now: device and inode where there are such */
 	uint32_t owner;     /* numeric user id */
-	uint32_t unused;    /* 0 */
+	uint32_t
+		left; /* 1: transient, and its users were dead when it was opened for looking: stoa_segment_gc() removes it */
 	/* From the header. */
 	uint32_t flags; /* STOA_RAW, STOA_PERSISTENT, ... */
 	uint32_t huge;  /* STOA_HUGE_* */

@@ -3,7 +3,9 @@
 #include <base/error.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,6 +80,28 @@ const char *stoa_error_detail(void)
 const char *stoa_version(void)
 {
 	return STOA_VERSION;
+}
+
+const char *error_size(uint64_t bytes, char text[ERROR_SIZE])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	uint64_t whole = bytes, rest = 0;
+	size_t unit = 0;
+	bool exact = true;
+
+	while (whole >= 1024 && (whole % 1024 == 0 || whole >= 10240)) {
+		rest = whole % 1024;
+		exact = exact && rest == 0;
+		whole /= 1024;
+		unit++;
+	}
+	if (exact)
+		snprintf(text, ERROR_SIZE, "%" PRIu64 "%s", whole, units[unit]);
+	else if (rest * 10 / 1024)
+		snprintf(text, ERROR_SIZE, "%" PRIu64 ".%" PRIu64 "%s", whole, rest * 10 / 1024, units[unit]);
+	else
+		snprintf(text, ERROR_SIZE, "%" PRIu64 "B", bytes);
+	return text;
 }
 
 #undef error_set /* as analysers see them */

@@ -16,6 +16,13 @@ int error_set(int error, const char *format, ...) CC_PRINTF(2, 3);
 /* Put "context: " before the present sentence: error_prefix(rc, "segment '%s'", name) at the layer that knows the name. */
 int error_prefix(int error, const char *format, ...) CC_PRINTF(2, 3);
 
+/*
+ * A size for a sentence: exact where that is short ("64GiB", "1020KiB", "4097B"), else with one
+ * digit, rounded down ("255.9GiB"); never shown as a whole number that it is not. Returns `text`.
+ */
+#define ERROR_SIZE 32
+const char *error_size(uint64_t bytes, char text[ERROR_SIZE]);
+
 /* Static analysers look at one source file: they do not see that these return the error they were given. */
 #ifdef STOA_ANALYSIS
 #define error_set(error, ...) ((void)error_set(error, __VA_ARGS__), (error))

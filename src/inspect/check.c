@@ -246,6 +246,8 @@ int stoa_inspect_check(const struct stoa_inspector *inspector,
 
 	if (!inspector || !report)
 		return error_set(-STOA_EINVAL, "checking takes an inspector and a function to report to");
+	if (inspector->left)
+		tell(&checking, STOA_REMARK, "its users are dead; who makes or opens the name next removes it");
 	rc = check_header(&checking);
 	if (rc < 0 || inspector->header_result < 0)
 		return rc < 0 ? rc : checking.damages;

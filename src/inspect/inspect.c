@@ -27,8 +27,8 @@ static int open_inspector(const char *name, uint32_t flags, struct stoa_inspecto
 {
 	unsigned char record[OS_NAME_RECORD_MAX];
 	size_t record_length = 0;
-	uint32_t how = OS_NAME_READ_ONLY | (flags & STOA_GLOBAL ? OS_NAME_GLOBAL : 0);
-	int rc = os_name_open(name, how, &inspector->memory, record, &record_length, &inspector->name);
+	uint32_t how = flags & STOA_GLOBAL ? OS_NAME_GLOBAL : 0;
+	int rc = os_name_look(name, how, &inspector->memory, record, &record_length, &inspector->left);
 
 	if (rc < 0)
 		return error_prefix(rc, "segment '%s'", name);
@@ -39,7 +39,6 @@ static int open_inspector(const char *name, uint32_t flags, struct stoa_inspecto
 		rc = os_memory_identify(inspector->memory, inspector->header.identity);
 	if (rc < 0) {
 		os_handle_close(inspector->memory);
-		os_name_close(inspector->name);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -71,7 +70,6 @@ void stoa_inspect_close(struct stoa_inspector *inspector)
 	if (!inspector)
 		return;
 	os_handle_close(inspector->memory);
-	os_name_close(inspector->name);
 	os_free(inspector);
 }
 
@@ -173,6 +171,7 @@ int stoa_inspect_get(const struct stoa_inspector *inspector, struct stoa_inspect
 	result.object[0] = info.identity[0];
 	result.object[1] = info.identity[1];
 	result.owner = info.owner;
+	result.left = inspector->left;
 	if (inspector->header_result == 0) {
 		result.kind = header->kind;
 		result.flags = header->flags;

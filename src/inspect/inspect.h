@@ -9,10 +9,10 @@
 
 struct stoa_inspector {
 	os_handle memory;
-	struct os_name *name;
 	struct segment_header header; /* checked when header_result is 0 */
 	int header_result;
-	bool raw; /* its header is the name's record */
+	bool raw;  /* its header is the name's record */
+	bool left; /* by users that are dead */
 };
 
 /*

@@ -354,6 +354,13 @@ int os_name_publish(os_handle memory, const char *name, uint32_t flags, const vo
 int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
 		 struct os_name **ret_name);
 
+/*
+ * Open it to look, reading only, without becoming a user: nothing is removed. *ret_left: its users are dead, so who opens or makes the name
+ * next removes it. The record of another user's object cannot be read.
+ */
+int os_name_look(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
+		 bool *ret_left);
+
 /* Let go. The last user of a transient name removes it. */
 void os_name_close(struct os_name *name);
 

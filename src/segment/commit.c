@@ -51,14 +51,15 @@ static uint64_t commit_end(const struct stoa_segment *segment, uint64_t length)
 
 static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t length)
 {
+	char texts[2][ERROR_SIZE];
 	uint64_t from, to, done;
 	int rc;
 
 	if (!segment)
 		return error_set(-STOA_EINVAL, "no segment");
 	if (length > segment->reserve)
-		return error_set(-STOA_ERANGE, "committing %" PRIu64 " bytes is beyond the reserve of %" PRIu64, length,
-				 segment->reserve);
+		return error_set(-STOA_ERANGE, "committing %s is beyond the reserve of %s",
+				 error_size(length, texts[0]), error_size(segment->reserve, texts[1]));
 	if (!segment->writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot commit");
 	to = commit_end(segment, length);

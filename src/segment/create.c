@@ -40,10 +40,12 @@ static int check_flags(const char *name, uint32_t flags)
 
 static int check_options(const char *name, uint64_t reserve, const struct stoa_segment_options *options)
 {
+	char texts[2][ERROR_SIZE];
 	const char *setting = "";
 
 	if (reserve == 0 || reserve > STOA_RESERVE_MAX)
-		return error_set(-STOA_EINVAL, "a reserve of %" PRIu64 " bytes: it must be 1 to 2^40", reserve);
+		return error_set(-STOA_EINVAL, "a reserve of %s: it must be 1B to %s", error_size(reserve, texts[0]),
+				 error_size(STOA_RESERVE_MAX, texts[1]));
 	if (options->huge > STOA_HUGE_REQUIRE || options->reserved)
 		return error_set(-STOA_EINVAL, "unknown options: huge %" PRIu32 ", reserved %" PRIu32, options->huge,
 				 options->reserved);
@@ -52,8 +54,8 @@ static int check_options(const char *name, uint64_t reserve, const struct stoa_s
 				 SEGMENT_SLOTS_MAX);
 	if (segment_round_up(options->commit, OS_PAGE) > segment_round_up(reserve, OS_PAGE) ||
 	    options->commit > reserve + OS_PAGE)
-		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes to commit are beyond the reserve of %" PRIu64,
-				 options->commit, reserve);
+		return error_set(-STOA_ERANGE, "committing %s is beyond the reserve of %s",
+				 error_size(options->commit, texts[0]), error_size(reserve, texts[1]));
 	if (options->huge == STOA_HUGE_REQUIRE && !os_huge_offered(&setting))
 		return error_set(
 			-STOA_ENOTSUP,

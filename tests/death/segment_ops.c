@@ -397,6 +397,34 @@ static int verify_semaphore(struct step_world *world)
 	return check_name_is_free(world) < 0 ? -1 : 1;
 }
 
+static void open_event(struct step_world *world)
+{
+	const struct stoa_sync_options options = {.segment_flags = STOA_PERSISTENT,
+						  .flags = STOA_MANUAL | STOA_SIGNALED};
+	struct stoa_event *event;
+
+	death_must(world, stoa_event_open(world->token, &options, mine(world), &event));
+}
+
+static int verify_event(struct step_world *world)
+{
+	const struct stoa_sync_options options = {.disposition = STOA_OPEN_ONLY};
+	struct stoa_segment *segment;
+	struct stoa_event *event;
+	int result = stoa_event_open(world->token, &options, &segment, &event), passed = 0;
+
+	if (result == -STOA_ENOENT)
+		return check_name_is_free(world) < 0 ? -1 : 0;
+	if (result != STOA_EXISTED)
+		return step_bad(world, "open: %s: %s", stoa_error_name(result), stoa_error_detail());
+	while (passed < 2 && stoa_event_wait(segment, event, STOA_TRY) == 0)
+		passed++;
+	stoa_segment_close(segment);
+	if (passed != 2 || stoa_segment_unlink(world->token, 0))
+		return step_bad(world, "a new manual event that is set let %d of 2 pass", passed);
+	return check_name_is_free(world) < 0 ? -1 : 1;
+}
+
 const struct step_operation segment_operations[] = {
 	{.name = "create unnamed",
 	 .outcome_names = {"gone"},
@@ -476,6 +504,11 @@ const struct step_operation segment_operations[] = {
 	 .setup = setup_nothing,
 	 .operate = open_mutex,
 	 .verify = verify_mutex},
+	{.name = "event by name",
+	 .outcome_names = {"gone", "complete"},
+	 .setup = setup_nothing,
+	 .operate = open_event,
+	 .verify = verify_event},
 	{.name = "semaphore by name",
 	 .outcome_names = {"gone", "complete"},
 	 .setup = setup_nothing,

@@ -273,39 +273,46 @@ static int verify_took_semaphore(struct step_world *world)
 
 /* ---- taking after a sleep, with another sleeper behind: the wake must not be taken to the grave ---- */
 
-static void give_once(struct step_world *world, enum what what)
+/* Counted, so not into one that nobody has taken yet: an event would swallow it. */
+static void give_one(struct step_world *world, enum what what)
 {
-	struct death_reports *reports = death_reports(world);
+	uint64_t end = step_now() + world->limit;
 
-	if (atomic_exchange(&reports->given, 1) == 0)
-		death_must(world, give(world, what, 1));
+	while (available(world, what) && step_now() < end)
+		usleep(200);
+	if (available(world, what))
+		step_bad(world, "the victim sleeps, and so do all who could take what is there");
+	atomic_fetch_add(&death_reports(world)->given, 1);
+	death_must(world, give(world, what, 1));
 }
 
+/* Each time that the victim sleeps: another sleeper may have been faster. */
 static void give_automatic(struct step_world *world)
 {
-	give_once(world, AUTOMATIC);
-	/* The other sleeper may have been faster: the victim needs one for itself. */
-	if (world->unblocks > 1)
-		death_must(world, give(world, AUTOMATIC, 1));
+	give_one(world, AUTOMATIC);
 }
 
 static void give_semaphore(struct step_world *world)
 {
-	give_once(world, SEMAPHORE);
-	if (world->unblocks > 1)
-		death_must(world, give(world, SEMAPHORE, 1));
+	give_one(world, SEMAPHORE);
+}
+
+/* The victim may have died before it slept; the others are to get one all the same. */
+static int settle_given(struct step_world *world, enum what what)
+{
+	if (!atomic_load(&death_reports(world)->given))
+		give_one(world, what);
+	return world->message[0] ? -1 : 0;
 }
 
 static int settle_automatic(struct step_world *world)
 {
-	give_once(world, AUTOMATIC);
-	return 0;
+	return settle_given(world, AUTOMATIC);
 }
 
 static int settle_semaphore(struct step_world *world)
 {
-	give_once(world, SEMAPHORE);
-	return 0;
+	return settle_given(world, SEMAPHORE);
 }
 
 static int setup_one_automatic(struct step_world *world)
@@ -318,18 +325,20 @@ static int setup_one_semaphore(struct step_world *world)
 	return setup_sleepers(world, sleeper_semaphore, 1);
 }
 
-/* Another got it (0), or the victim did and the others still sleep (1). */
+/* What the others did not get and is not left, the victim took: nothing (0), or one (1). */
 static int verify_shared(struct step_world *world, enum what what)
 {
-	int done = settled(world, what);
+	int given = (int)atomic_load(&death_reports(world)->given), done = settled(world, what), left = 0, taken;
 
 	if (done < 0)
 		return done;
-	if (world->unblocks > 1)
-		return done ? 0 : step_bad(world, "two were given and none arrived");
-	if (done > 1)
-		return step_bad(world, "one was given and %d arrived", done);
-	return finish(world, what) < 0 ? -1 : !done;
+	while (left <= given && take(world, what, STOA_TRY) == 0)
+		left++;
+	taken = given - done - left;
+	if (taken < world->victim_ended || taken > 1)
+		return step_bad(world, "%d given, %d arrived, %d left: the victim, which %s, took %d", given, done,
+				left, world->victim_ended ? "came to its end" : "did not come to its end", taken);
+	return finish(world, what) < 0 ? -1 : taken;
 }
 
 static int verify_shared_automatic(struct step_world *world)

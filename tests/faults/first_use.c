@@ -5,6 +5,7 @@
  */
 #include "faults.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 /* In a new segment with new objects: the event unset, the semaphore 0. */
@@ -220,6 +221,21 @@ static int use_prefetch(void)
 	return rc;
 }
 
+/* The user's directory of names is made as well. */
+static int use_name(void)
+{
+	struct stoa_segment *segment;
+	char path[64];
+	int rc;
+
+	snprintf(path, sizeof(path), "/dev/shm/stoa.%u", (unsigned)geteuid());
+	(void)rmdir(path);
+	rc = stoa_segment_create(test_name("first"), 65536, NULL, &segment);
+	if (!rc)
+		stoa_segment_close(segment);
+	return rc;
+}
+
 #define WAIT_ERRORS CREATE_ERRORS " " OBJECT_ERRORS " EDEADLOCK ENOENT EACCES"
 
 const struct first_use first_uses[] = {
@@ -234,5 +250,6 @@ const struct first_use first_uses[] = {
 	{"stoa_wait_any on a death", WAIT_ERRORS, use_process_end},
 	{"stoa_watch_open on a process", WAIT_ERRORS, use_process_watch},
 	{"stoa_wait_any on a prefetch", WAIT_ERRORS, use_prefetch},
+	{"stoa_segment_create of a name", CREATE_ERRORS, use_name},
 	{0},
 };

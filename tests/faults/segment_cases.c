@@ -3,7 +3,9 @@
 #include "faults.h"
 
 #include <segment/segment.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- segments ---- */
@@ -29,6 +31,50 @@ static int create_named(struct run *run)
 {
 	return stoa_segment_create(run->name, RESERVE, &(struct stoa_segment_options){.commit = 8192},
 				   &run->ret.segment);
+}
+
+/* Has this test a /dev/shm of its own? Otherwise other tests have names there. */
+static bool own_names(void)
+{
+	FILE *mounts = fopen("/proc/self/mounts", "re");
+	char line[512];
+	bool own = false;
+
+	while (mounts && fgets(line, sizeof(line), mounts))
+		own = own || strncmp(line, "test /dev/shm ", 14) == 0;
+	if (mounts)
+		fclose(mounts);
+	return own;
+}
+
+static void set_directory(mode_t mode)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/shm/stoa.%u", (unsigned)geteuid());
+	if (own_names())
+		CHECK_SYS(chmod(path, mode));
+}
+
+static void open_directory(struct run *run)
+{
+	(void)run;
+	set_directory(0755);
+}
+
+/* Refused anyway; nothing may come of what fails while the reason is looked for. */
+static int create_where_others_may_enter(struct run *run)
+{
+	int result = own_names() ? create_named(run) : -STOA_EACCES;
+
+	CHECK_INT(result, <, 0);
+	return result == -STOA_EACCES ? 0 : result;
+}
+
+static void close_directory(struct run *run, int result)
+{
+	(void)run, (void)result;
+	set_directory(0700);
 }
 
 static int create_persistent(struct run *run)
@@ -290,6 +336,11 @@ static int flush(struct run *run)
 	return stoa_segment_flush(run->file, 0, 8192, STOA_DURABLE);
 }
 
+static int flush_soon(struct run *run)
+{
+	return stoa_segment_flush(run->file, 0, 8192, 0);
+}
+
 static int prefetch(struct run *run)
 {
 	return stoa_segment_prefetch(run->segment, 0, 65536, &run->ret.prefetch);
@@ -416,6 +467,28 @@ static void make_sockets_and_send(struct run *run)
 	CHECK_RC(send_it(run), 0);
 }
 
+/* A stream that gives a message in two pieces, the descriptor with the first. */
+static void send_in_pieces(struct run *run)
+{
+	char bytes[64], control[CMSG_SPACE(sizeof(int))];
+	struct iovec piece = {bytes, sizeof(bytes)};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control};
+	ssize_t length;
+
+	make_sockets(run);
+	CHECK_RC(send_it(run), 0);
+	message.msg_controllen = sizeof(control);
+	length = recvmsg(run->sockets[1], &message, MSG_CMSG_CLOEXEC);
+	CHECK_SYS(length);
+	close_sockets(run, 0);
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, run->sockets));
+	piece.iov_len = 10;
+	CHECK_EQ(sendmsg(run->sockets[0], &message, 0), 10);
+	CHECK_EQ(send(run->sockets[0], bytes + 10, (size_t)length - 10, 0), length - 10);
+	memcpy(&run->descriptor, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(run->descriptor));
+	CHECK_SYS(close(run->descriptor));
+}
+
 static int receive_it(struct run *run)
 {
 	int result = stoa_segment_receive_with_socket(run->sockets[1], &run->ret.segment, &run->second.user);
@@ -487,6 +560,7 @@ const struct fault_case segment_cases[] = {
 	{"stoa_segment_create", CREATE_ERRORS, NULL, create_named, close_ret},
 	{"stoa_segment_create", CREATE_ERRORS, NULL, create_persistent, close_and_unlink},
 	{"stoa_segment_create", CREATE_ERRORS, NULL, create_global, close_ret},
+	{"stoa_segment_create", CREATE_ERRORS, open_directory, create_where_others_may_enter, close_directory},
 	{"stoa_segment_open", OPEN_ERRORS, NULL, open_named, close_ret},
 	{"stoa_segment_open", OPEN_ERRORS, NULL, open_read_only, close_ret},
 	{"stoa_segment_open", OPEN_ERRORS, make_global, open_global, close_both},
@@ -513,6 +587,7 @@ const struct fault_case segment_cases[] = {
 	{"stoa_segment_protect", "EINVAL ERANGE ERIGHTS", NULL, protect, unprotect},
 	{"stoa_segment_seal", "ENOTSUP EBUSY ERIGHTS", make_unnamed, seal, close_always},
 	{"stoa_segment_flush", "EINVAL ERANGE", NULL, flush, NULL},
+	{"stoa_segment_flush", "EINVAL ERANGE", NULL, flush_soon, NULL},
 	{"stoa_segment_prefetch", "EINVAL ERANGE EUNCOMMITTED", NULL, prefetch, close_prefetch},
 	{"stoa_prefetch_wait", "EINVAL", make_prefetch, wait_for_prefetch, close_prefetch_always},
 	{"stoa_prefetch_close", "", make_prefetch, close_prefetch_call, NULL},
@@ -526,6 +601,7 @@ const struct fault_case segment_cases[] = {
 	{"stoa_segment_send_with_socket", "EINVAL ERIGHTS ECLOSED", make_named_and_sockets, send_named_read_only,
 	 close_fresh_and_sockets},
 	{"stoa_segment_receive_with_socket", OPEN_ERRORS " ECLOSED", make_sockets_and_send, receive_it, close_received},
+	{"stoa_segment_receive_with_socket", OPEN_ERRORS " ECLOSED", send_in_pieces, receive_it, close_received},
 	{"stoa_segment_receive_with_socket", OPEN_ERRORS " ECLOSED", make_named_and_send, receive_it,
 	 close_received_and_fresh},
 	{"stoa_segment_inherit", "EINVAL", make_unnamed, inherit, close_always},

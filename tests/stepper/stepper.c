@@ -25,7 +25,8 @@
 
 #define STEPS_MAX (1u << 20)
 #define VISITS_SIZE (1u << 16)
-#define STEP_AGAIN_MAX 20000
+#define STEP_AGAIN_MAX 60000 /* instructions in single steps take long */
+#define TRIES_MAX 12         /* to come to a point that others' speed decides about */
 #define WORLD_LIMIT_FACTOR 4 /* a whole world may take this many times the limit of one check */
 
 #define CHANGED_SHARED 1u
@@ -454,15 +455,20 @@ static void tally(struct prover *prover)
 	report->every = report->instructions < prover->settings->every_below;
 }
 
-static bool wanted(const struct prover *prover, uint32_t index)
+/* Something changes here. */
+static bool is_interesting(const struct prover *prover, uint32_t index)
 {
 	const struct step *steps = prover->exchange->steps;
-	uint32_t count = prover->exchange->count, samples = prover->settings->samples;
-	uint32_t stride = samples ? count / samples + 1 : 0;
 
-	if (prover->report->every || index == 0 || index >= count)
-		return true;
-	return steps[index].changed || steps[index - 1].changed || (stride && index % stride == 0);
+	return index == 0 || index >= prover->exchange->count || steps[index].changed || steps[index - 1].changed;
+}
+
+static bool wanted(const struct prover *prover, uint32_t index)
+{
+	uint32_t samples = prover->settings->samples;
+	uint32_t stride = samples ? prover->exchange->count / samples + 1 : 0;
+
+	return prover->report->every || is_interesting(prover, index) || (stride && index % stride == 0);
 }
 
 static int outcome_count(const struct step_operation *operation)
@@ -488,23 +494,33 @@ static void kill_inside(struct prover *prover, uint32_t index)
 	}
 }
 
+/* Spinning takes other turns each time: what is interesting is tried until the victim comes there. */
+static int run_to(struct prover *prover, struct task *task)
+{
+	unsigned tries = is_interesting(prover, task->index) ? TRIES_MAX : 2;
+	int outcome = -2;
+
+	for (unsigned i = 0; i < tries && outcome == -2; i++) {
+		task->by_steps = i % 2 && task->index <= STEP_AGAIN_MAX;
+		outcome = run_world(prover, task);
+	}
+	return outcome;
+}
+
 static void kill_before(struct prover *prover, uint32_t index, int *lowest)
 {
 	struct task task = {TASK_KILL, index, false, false, 0};
-	int outcome = run_world(prover, &task), last = outcome_count(prover->operation) - 1;
+	int outcome = run_to(prover, &task), last = outcome_count(prover->operation) - 1;
 	char text[STEP_MESSAGE_SIZE];
 
 	prover->report->kills++;
-	if (outcome == -2 && index <= STEP_AGAIN_MAX) { /* spinning took other turns this time */
-		task.by_steps = true;
-		outcome = run_world(prover, &task);
-	}
 	if (outcome == -1) {
 		failed(prover, &task, prover->exchange->message);
 		return;
 	}
 	if (outcome == -2) {
 		prover->report->missed++;
+		prover->report->skipped += !is_interesting(prover, index);
 		return;
 	}
 	prover->report->outcomes[outcome]++;
@@ -588,7 +604,7 @@ void step_print(const struct step_operation *operation, const struct step_report
 	for (int i = 0; i < outcome_count(operation); i++)
 		printf(" %s %u", operation->outcome_names[i], report->outcomes[i]);
 	if (report->missed)
-		printf(" missed %u", report->missed);
+		printf(" missed %u, %u of them in loops", report->missed, report->skipped);
 	printf("\n");
 	if (report->failures)
 		printf("# %s: %u failures, first: %s\n", operation->name, report->failures, report->message);

@@ -77,7 +77,8 @@ struct step_report {
 	uint32_t interesting;
 	uint32_t kills;        /* between instructions */
 	uint32_t kills_inside; /* inside system calls */
-	uint32_t missed;       /* points that the victim did not pass in its own run */
+	uint32_t missed;       /* points that the victim did not pass in its own runs, however often it was tried */
+	uint32_t skipped;      /* ... of the evenly spread ones: a loop had fewer turns */
 	uint32_t failures;
 	bool every; /* every instruction was a kill point */
 	uint32_t outcomes[STEP_OUTCOMES_MAX];

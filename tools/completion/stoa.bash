@@ -39,7 +39,7 @@ _stoa_names()
 	mapfile -t lines < <(stoa ls --json ${1:+--global} 2>/dev/null)
 	for line in "${lines[@]}"; do
 		global=
-		[[ $line == *'"flags":['*'"global"'* ]] && global=yes
+		[[ $line =~ \"flags\":\[[^]]*\"global\" ]] && global=yes
 		# A name holds no backslash: what JSON escapes in it are double quotes.
 		[[ $global == "$1" && $line =~ ^\{\"name\":\"(([^\"\\]|\\\")+)\", ]] && candidates+=("${BASH_REMATCH[1]//\\\"/\"}")
 	done
@@ -69,7 +69,7 @@ _stoa_values()
 
 _stoa_operands()
 {
-	local word global='' cases
+	local word global=''
 
 	for word in "${words[@]}"; do
 		[[ $word == --global || $word == -g ]] && global=yes

@@ -45,21 +45,21 @@ static int own_limit(int resource, struct rlimit *ret_limit)
 
 int os_length_allowed(uint64_t length)
 {
+	char texts[2][ERROR_SIZE];
 	struct rlimit limit;
 
 	if (SYS(own_limit, RLIMIT_FSIZE, &limit) < 0)
 		return sys_failed("asking for RLIMIT_FSIZE");
 	if (limit.rlim_cur == RLIM_INFINITY || length <= limit.rlim_cur)
 		return 0;
-	return error_set(-STOA_ELIMIT,
-			 "the memory object would be %" PRIu64
-			 " bytes long, but RLIMIT_FSIZE (ulimit -f) allows %" PRIu64,
-			 length, (uint64_t)limit.rlim_cur);
+	return error_set(-STOA_ELIMIT, "the memory object would have %s, but RLIMIT_FSIZE (ulimit -f) allows %s",
+			 error_size(length, texts[0]), error_size(limit.rlim_cur, texts[1]));
 }
 
 /* Growing past the space that a mounted file system has left is refused before any of it is taken. */
 static int space_allowed(const struct os_extent *extent, uint64_t growth)
 {
+	char texts[2][ERROR_SIZE];
 	struct statfs system;
 	uint64_t room;
 
@@ -71,8 +71,8 @@ static int space_allowed(const struct os_extent *extent, uint64_t growth)
 	room = (uint64_t)system.f_bavail * (uint64_t)system.f_bsize;
 	if (growth <= room)
 		return 0;
-	return error_set(-STOA_ENOMEM, "%" PRIu64 " more bytes: the file system under it has only %" PRIu64 " left",
-			 growth, room);
+	return error_set(-STOA_ENOMEM, "%s more: the file system under it has only %s left",
+			 error_size(growth, texts[0]), error_size(room, texts[1]));
 }
 
 static int commit_failed(uint64_t at)

@@ -198,6 +198,7 @@ bool limits_credit(uint64_t bytes)
 
 int limits_memory(uint64_t bytes)
 {
+	char texts[2][ERROR_SIZE];
 	struct limits_room room;
 	uint64_t share;
 
@@ -206,8 +207,8 @@ int limits_memory(uint64_t bytes)
 		room.bytes = NO_LIMIT;
 	/* Page tables and the kernel's own bookkeeping come on top. */
 	if (bytes + bytes / 128 + SLACK > room.bytes)
-		return error_set(-STOA_ENOMEM, "%" PRIu64 " more bytes: %s leaves only %" PRIu64, bytes, room.where,
-				 room.bytes);
+		return error_set(-STOA_ENOMEM, "%s more: %s leaves only %s", error_size(bytes, texts[0]), room.where,
+				 error_size(room.bytes, texts[1]));
 	share = (room.bytes - bytes) / CREDIT_SHARE;
 	store_rlx(&credit, share < (uint64_t)CREDIT_MAX ? (int64_t)share : CREDIT_MAX);
 	store_rlx(&credit_until, coarse_now() + CREDIT_TIME);

@@ -31,7 +31,8 @@
 
 #define BYTE_USE 0
 #define BYTE_GATE 1
-#define TRIES 400 /* about two seconds */
+#define TRIES 400            /* about two seconds */
+#define ONLY_LOOK (1u << 31) /* beside OS_NAME_*: begin no use, and remove nothing */
 
 struct os_name {
 	int lock;
@@ -376,9 +377,10 @@ static int not_ours(const struct place *place)
 }
 
 /* Become a user of an object that was opened. 1: things moved, look again. *ret_lock is -1 except on 0. */
-static int begin_use(const struct place *place, int object, const struct stat *status, int *ret_lock)
+static int begin_use(const struct place *place, uint32_t flags, int object, const struct stat *status, int *ret_lock)
 {
 	int lock = open_lock(place, false), holder, used, rc;
+	bool look = flags & ONLY_LOOK;
 
 	*ret_lock = -1;
 	if (lock < 0 && errno == ENOENT && place_same_file(place, place->object, object))
@@ -394,12 +396,12 @@ static int begin_use(const struct place *place, int object, const struct stat *s
 		leave(lock);
 		return used;
 	}
-	if (holder == F_UNLCK && !(status->st_mode & S_ISVTX && used) && !MUTANT(ORPHANS_OPEN)) {
+	if (holder == F_UNLCK && !((look || status->st_mode & S_ISVTX) && used) && !MUTANT(ORPHANS_OPEN)) {
 		rc = used || !place_same_file(place, place->object, object) ? -STOA_ENOENT : not_ours(place);
 		leave(lock);
 		return rc;
 	}
-	if (holder < 0 || holder == F_WRLCK || lock_byte(lock, F_RDLCK, BYTE_USE) < 0) {
+	if (holder < 0 || holder == F_WRLCK || (!look && lock_byte(lock, F_RDLCK, BYTE_USE) < 0)) {
 		rc = holder == F_WRLCK || lock_is_busy() ? 1 : sys_failed("locking '%s'", place->lock);
 	} else if (!place_same_file(place, place->lock, lock) || !place_same_file(place, place->object, object)) {
 		rc = 1;
@@ -411,12 +413,13 @@ static int begin_use(const struct place *place, int object, const struct stat *s
 	return rc;
 }
 
-static int no_such_name(const struct place *place)
+static int no_such_name(const struct place *place, uint32_t flags)
 {
-	enum leftover found;
+	enum leftover found = LEFT_ALONE;
 
 	/* Whatever dead users left goes now; not being able to is no reason for another error. */
-	(void)sweep_name(place, NULL, &found);
+	if (!(flags & ONLY_LOOK))
+		(void)sweep_name(place, NULL, &found);
 	return error_set(-STOA_ENOENT, "nothing has that name%s",
 			 found == LEFT_REMOVED ? ": those who used it are dead" : "");
 }
@@ -428,19 +431,19 @@ static int open_in_place(const struct place *place, uint32_t flags, int *ret_obj
 		int object = -1, rc = open_object(place, flags, &object, &status);
 
 		if (rc == -STOA_ENOENT)
-			return no_such_name(place);
+			return no_such_name(place, flags);
 		if (rc < 0)
 			return rc;
 		*ret_lock = -1;
 		if (status.st_uid == geteuid())
-			rc = begin_use(place, object, &status, ret_lock);
+			rc = begin_use(place, flags, object, &status, ret_lock);
 		if (rc == 0) {
 			*ret_object = object;
 			return 0;
 		}
 		close(object);
 		if (rc == -STOA_ENOENT)
-			return no_such_name(place);
+			return no_such_name(place, flags);
 		if (rc < 0)
 			return rc;
 		give_way(tries);
@@ -448,35 +451,73 @@ static int open_in_place(const struct place *place, uint32_t flags, int *ret_obj
 	return stuck(place);
 }
 
-int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
-		 struct os_name **ret_name)
+/* The object and its record; *ret_lock is -1 where both are another user's. */
+static int open_named(const char *name, uint32_t flags, int *ret_object, int *ret_lock, void *record,
+		      size_t *ret_record_length)
 {
-	struct os_name *use = NULL;
 	struct place place;
-	int rc = place_open(name, flags, false, &place), object = -1, lock = -1;
+	int rc = place_open(name, flags, false, &place);
 	size_t length = 0;
 
 	if (rc == -STOA_ENOENT)
 		return error_set(rc, "nothing has that name");
 	if (rc < 0)
 		return rc;
-	rc = open_in_place(&place, flags, &object, &lock);
+	rc = open_in_place(&place, flags, ret_object, ret_lock);
 	place_close(&place);
 	if (rc < 0)
 		return rc;
-	if (lock >= 0) {
-		rc = os_memory_read(lock, 0, record, OS_NAME_RECORD_MAX, &length);
-		if (rc == 0)
-			rc = new_name(lock, name, flags, &use);
+	if (*ret_lock >= 0)
+		rc = os_memory_read(*ret_lock, 0, record, OS_NAME_RECORD_MAX, &length);
+	if (rc < 0) {
+		leave(*ret_lock);
+		close(*ret_object);
+		return rc;
+	}
+	*ret_record_length = length > 1 ? length : 0;
+	return 0;
+}
+
+int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
+		 struct os_name **ret_name)
+{
+	struct os_name *use = NULL;
+	int object, lock, rc = open_named(name, flags, &object, &lock, record, ret_record_length);
+
+	if (rc == 0 && lock >= 0) {
+		rc = new_name(lock, name, flags, &use);
 		if (rc < 0) {
 			leave(lock);
 			close(object);
-			return rc;
 		}
 	}
+	if (rc < 0)
+		return rc;
 	*ret_memory = object;
-	*ret_record_length = length > 1 ? length : 0;
 	*ret_name = use;
+	return 0;
+}
+
+int os_name_look(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
+		 bool *ret_left)
+{
+	struct stat status;
+	int object, lock, holder = F_RDLCK;
+	int rc = open_named(name, flags | OS_NAME_READ_ONLY | ONLY_LOOK, &object, &lock, record, ret_record_length);
+
+	if (rc < 0)
+		return rc;
+	if (lock >= 0) {
+		holder = byte_holder(lock, BYTE_USE);
+		leave(lock);
+	}
+	if (holder < 0 || SYS(fstat, object, &status) < 0) {
+		rc = sys_failed("looking at '%s'", name);
+		close(object);
+		return rc;
+	}
+	*ret_memory = object;
+	*ret_left = holder == F_UNLCK && !(status.st_mode & S_ISVTX);
 	return 0;
 }
 
