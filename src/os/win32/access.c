@@ -26,7 +26,7 @@ int os_map_read_only(os_handle memory, uint64_t offset, void *address, uint64_t 
 	map_remove(&map);
 	map.access = OS_READ;
 	for (unsigned tries = 0; tries < REMAP_TRIES; tries++) {
-		if (map_place(&map, (unsigned char *)address - offset % MEMORY_GRAIN, now.size) == 0) {
+		if (map_place(&map, (unsigned char *)address - offset % MEMORY_GRAIN, now.size + now.spare) == 0) {
 			map_changed(&map);
 			return 0;
 		}

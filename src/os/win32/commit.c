@@ -104,15 +104,13 @@ static int commit_view(unsigned char *view, uint64_t offset, uint64_t length, ui
 /* Through a view of its own. */
 static int commit_elsewhere(const struct os_extent *extent, uint64_t from, uint64_t to, uint64_t *ret_done)
 {
-	uint64_t offset = extent->offset + from, start = offset & ~(MEMORY_GRAIN - 1);
-	unsigned char *view = MapViewOfFile(sys_handle(extent->memory), FILE_MAP_WRITE, (DWORD)(start >> 32),
-					    (DWORD)start, (SIZE_T)(offset - start + to - from));
-	int rc;
+	struct memory_glance glance = {NULL, NULL};
+	int rc = memory_glance(extent->memory, extent->offset + from, to - from, FILE_MAP_WRITE, &glance);
 
-	if (!view)
-		return sys_failed("mapping %" PRIu64 " bytes at %" PRIu64 " to commit them", to - from, offset);
-	rc = commit_view(view + (offset - start), offset, to - from, ret_done);
-	(void)UnmapViewOfFile(view);
+	if (rc < 0)
+		return rc;
+	rc = commit_view(glance.at, extent->offset + from, to - from, ret_done);
+	memory_look_away(&glance);
 	return rc;
 }
 

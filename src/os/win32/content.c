@@ -15,25 +15,23 @@
 
 #define WINDOW (UINT64_C(64) << 20) /* all roster slots; whole views of large objects are slow to make */
 
-/* A view of part of a section, for a moment. */
-struct glance {
-	unsigned char *view;
-	unsigned char *at; /* of the offset that was asked for */
-};
-
-static int look(os_handle memory, uint64_t offset, uint64_t length, DWORD access, struct glance *ret_glance)
+int memory_glance(os_handle memory, uint64_t offset, uint64_t length, DWORD access, struct memory_glance *ret_glance)
 {
-	uint64_t start = offset & ~(MEMORY_GRAIN - 1);
+	uint64_t start = offset & ~(MEMORY_GRAIN - 1), bytes = offset - start + length;
+	HANDLE section = sys_handle(memory);
+	unsigned char *view;
 
-	ret_glance->view = MapViewOfFile(sys_handle(memory), access, (DWORD)(start >> 32), (DWORD)start,
-					 (SIZE_T)(offset - start + length));
-	if (!ret_glance->view)
+	view = MapViewOfFile(section, access, (DWORD)(start >> 32), (DWORD)start, (SIZE_T)(bytes + MEMORY_SPARE));
+	/* Sections of others have no spare page. */
+	if (!view)
+		view = MapViewOfFile(section, access, (DWORD)(start >> 32), (DWORD)start, (SIZE_T)bytes);
+	if (!view)
 		return sys_failed("looking at %" PRIu64 " bytes at %" PRIu64, length, offset);
-	ret_glance->at = ret_glance->view + (offset - start);
+	*ret_glance = (struct memory_glance){view, view + (offset - start)};
 	return 0;
 }
 
-static void look_away(const struct glance *glance)
+void memory_look_away(const struct memory_glance *glance)
 {
 	(void)UnmapViewOfFile(glance->view);
 }
@@ -111,18 +109,18 @@ static void copy_out(const unsigned char *from, uint64_t length, unsigned char *
 static int read_section(os_handle memory, uint64_t size, uint64_t offset, void *bytes, size_t length)
 {
 	const unsigned char *window = offset + length <= WINDOW ? window_of(memory, size) : NULL;
-	struct glance glance = {NULL, NULL};
+	struct memory_glance glance = {NULL, NULL};
 	int rc;
 
 	if (window) {
 		copy_out(window + offset, length, bytes);
 		return 0;
 	}
-	rc = look(memory, offset, length, FILE_MAP_READ, &glance);
+	rc = memory_glance(memory, offset, length, FILE_MAP_READ, &glance);
 	if (rc < 0)
 		return rc;
 	copy_out(glance.at, length, bytes);
-	look_away(&glance);
+	memory_look_away(&glance);
 	return 0;
 }
 
@@ -149,8 +147,8 @@ int os_memory_read(os_handle memory, uint64_t offset, void *bytes, size_t length
 
 static int write_section(os_handle memory, uint64_t offset, const void *bytes, size_t length)
 {
-	struct glance glance = {NULL, NULL};
-	int rc = look(memory, offset, length, FILE_MAP_WRITE, &glance);
+	struct memory_glance glance = {NULL, NULL};
+	int rc = memory_glance(memory, offset, length, FILE_MAP_WRITE, &glance);
 
 	if (rc < 0)
 		return rc;
@@ -158,7 +156,7 @@ static int write_section(os_handle memory, uint64_t offset, const void *bytes, s
 		rc = sys_failed("committing memory at %" PRIu64 " bytes", offset);
 	else
 		memcpy(glance.at, bytes, length);
-	look_away(&glance);
+	memory_look_away(&glance);
 	return rc;
 }
 
@@ -220,14 +218,14 @@ uint64_t memory_reach(os_handle memory, const struct memory *known)
 	end = last_end(window, room);
 	/* Committed up to the window's end: the data, which has no holes. */
 	for (uint64_t from = room, step = WINDOW; end == from && from < known->size; from += step, step *= 2) {
-		struct glance glance = {NULL, NULL};
+		struct memory_glance glance = {NULL, NULL};
 
 		if (step > known->size - from)
 			step = known->size - from;
-		if (look(memory, from, step, FILE_MAP_READ, &glance) < 0)
+		if (memory_glance(memory, from, step, FILE_MAP_READ, &glance) < 0)
 			break;
 		end += memory_run(glance.at, step);
-		look_away(&glance);
+		memory_look_away(&glance);
 		if (end < from + step)
 			break;
 	}

@@ -247,18 +247,32 @@ static unsigned char *reserve_room(unsigned char *base, uint64_t length)
 	return length ? VirtualAlloc(base, (SIZE_T)length, MEM_RESERVE, PAGE_NOACCESS) : base;
 }
 
-/* `mapped` bytes of the view, and room behind it. */
-static unsigned char *fixed_view(const struct map *map, HANDLE section, uint64_t mapped, unsigned char *base)
+/* What the view and the room behind it take, from the view's beginning. */
+static uint64_t end_of_view(const struct map *map)
 {
-	uint64_t lead = lead_of(map), start = map->offset - lead, end = round_up(lead + mapped, MEMORY_GRAIN);
-	uint64_t total = round_up(lead + map->length, MEMORY_GRAIN);
+	return map->mapped ? round_up(lead_of(map) + map->mapped + map->spare, MEMORY_GRAIN) : 0;
+}
+
+static uint64_t end_of_room(const struct map *map)
+{
+	return round_up(lead_of(map) + map->length + map->spare, MEMORY_GRAIN);
+}
+
+/* `mapped` bytes of the view, and room behind it. */
+static unsigned char *fixed_view(const struct map *map, HANDLE section, uint64_t present, unsigned char *base)
+{
+	uint64_t lead = lead_of(map), start = map->offset - lead, room = end_of_room(map) - end_of_view(map);
+	uint64_t bytes = lead + map->mapped + map->spare;
 	unsigned char *view;
 
-	if (!mapped)
-		return reserve_room(base, total);
-	view = MapViewOfFileEx(section, view_access(map->access), (DWORD)(start >> 32), (DWORD)start,
-			       (SIZE_T)(lead + mapped), base);
-	if (!view || reserve_room(view + end, total - end))
+	if (!map->mapped)
+		return reserve_room(base, room);
+	/* To the byte: a view may not go beyond its section, whose last page may be part of one. */
+	if (bytes > present - start)
+		bytes = present - start;
+	view = MapViewOfFileEx(section, view_access(map->access), (DWORD)(start >> 32), (DWORD)start, (SIZE_T)bytes,
+			       base);
+	if (!view || reserve_room(view + end_of_view(map), room))
 		return view;
 	(void)UnmapViewOfFile(view);
 	SetLastError(ERROR_NOT_ENOUGH_MEMORY);
@@ -268,12 +282,11 @@ static unsigned char *fixed_view(const struct map *map, HANDLE section, uint64_t
 void map_remove(const struct map *map)
 {
 	unsigned char *base = map->address - lead_of(map);
-	uint64_t end = map->mapped ? round_up(lead_of(map) + map->mapped, MEMORY_GRAIN) : 0;
 
 	if (map->mapped)
 		(void)UnmapViewOfFile(base);
-	if (!map->grows && end < round_up(lead_of(map) + map->length, MEMORY_GRAIN))
-		(void)VirtualFree(base + end, 0, MEM_RELEASE);
+	if (!map->grows && end_of_view(map) < end_of_room(map))
+		(void)VirtualFree(base + end_of_view(map), 0, MEM_RELEASE);
 }
 
 int map_place(struct map *map, unsigned char *base, uint64_t present)
@@ -283,11 +296,12 @@ int map_place(struct map *map, unsigned char *base, uint64_t present)
 	bool grows = map->section && mapped && mapped < map->length;
 	unsigned char *view;
 
+	map->spare = mapped > map->length && !map->section ? MEMORY_SPARE : 0;
 	map->mapped = mapped < map->length ? mapped : map->length;
 	view = grows ? growing_view(map, section, base) : NULL;
 	map->grows = view != NULL;
 	if (!view)
-		view = fixed_view(map, section, map->mapped, base);
+		view = fixed_view(map, section, present, base);
 	if (!view)
 		return -1;
 	map->address = view + lead_of(map);
@@ -339,7 +353,7 @@ int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, 
 			return map_failed(length);
 	}
 	map.of_file = now.kind == MEMORY_FILE;
-	rc = place_anywhere(&map, now.size);
+	rc = place_anywhere(&map, now.size + now.spare);
 	if (rc == 0) {
 		rc = enter(&map);
 		if (rc < 0)

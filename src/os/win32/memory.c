@@ -128,6 +128,8 @@ static void name_object(HANDLE section, struct memory *memory)
 	if (length && id_of(name, length, id, &head)) {
 		memcpy(memory->object, id, sizeof(memory->object));
 		memory->object[1] ^= hash(name, head * sizeof(wchar_t));
+		memory->spare = MEMORY_SPARE < memory->size ? MEMORY_SPARE : 0;
+		memory->size -= memory->spare;
 	} else if (length) {
 		memory->object[0] = length;
 		memory->object[1] = hash(name, length * sizeof(wchar_t));
@@ -359,7 +361,7 @@ int memory_create(uint64_t size, bool executable, bool global, SECURITY_ATTRIBUT
 
 	if (rc < 0)
 		return rc;
-	size = (size + OS_PAGE - 1) & ~(OS_PAGE - 1);
+	size = ((size + OS_PAGE - 1) & ~(OS_PAGE - 1)) + MEMORY_SPARE;
 	memory_name(global, id, name);
 	section = CreateFileMappingW(INVALID_HANDLE_VALUE, rights, protection, (DWORD)(size >> 32), (DWORD)size, name);
 	if (section && GetLastError() == ERROR_ALREADY_EXISTS) {

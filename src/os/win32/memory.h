@@ -11,6 +11,12 @@
 /* Views begin at multiples of this. */
 #define MEMORY_GRAIN UINT64_C(65536)
 
+/*
+ * Sections are one page longer than asked for, and views reach into it: Wine shows other processes no commit that ends where
+ * its view does.
+ */
+#define MEMORY_SPARE OS_PAGE
+
 /* Enough to duplicate or open a section that is only read: to map, to ask for its size, its owner. */
 #define MEMORY_READ_ACCESS (SECTION_MAP_READ | SECTION_QUERY | READ_CONTROL)
 #define MEMORY_WRITE_ACCESS (MEMORY_READ_ACCESS | SECTION_MAP_WRITE | SECTION_MAP_EXECUTE)
@@ -22,6 +28,7 @@ struct memory {
 	enum memory_kind kind;
 	uint64_t object[2]; /* the same for all handles of one object */
 	uint64_t size;      /* what a section can hold, a file's length */
+	uint64_t spare;     /* bytes of a section behind that, see MEMORY_SPARE */
 	bool of_file;       /* a file, or a section over one */
 	bool executable;    /* may be mapped so */
 	bool writable;
@@ -47,6 +54,14 @@ unsigned char *memory_window(os_handle memory);
 /* Give it one, unless somebody else has: that one is returned, and `window` unmapped. */
 unsigned char *memory_set_window(os_handle memory, unsigned char *window);
 
+/* A view of part of a section, for a moment. (content.c) */
+struct memory_glance {
+	unsigned char *view;
+	unsigned char *at; /* of the offset that was asked for */
+};
+int memory_glance(os_handle memory, uint64_t offset, uint64_t length, DWORD access, struct memory_glance *ret_glance);
+void memory_look_away(const struct memory_glance *glance);
+
 /* Bytes that are committed from `from` on, without a hole, at most `length`. (content.c) */
 uint64_t memory_run(const unsigned char *from, uint64_t length);
 
@@ -65,6 +80,7 @@ struct map {
 	unsigned char *address; /* of `offset`; the view begins at the multiple of MEMORY_GRAIN below */
 	uint64_t offset, length;
 	uint64_t mapped;   /* bytes of `length` that the view shows; behind them room that nobody can touch */
+	uint64_t spare;    /* bytes of the view behind that, for nobody */
 	uint64_t place[2]; /* what os_memory_identify() was told, or 0 */
 	os_handle memory;  /* as os_map() was told; OS_NO_HANDLE when it has closed */
 	HANDLE section;    /* files: the view's own; else NULL */
