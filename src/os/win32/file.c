@@ -121,6 +121,7 @@ static int open_wide(const char *path, const wchar_t *wide, bool writable, bool 
 		file = CreateFileW(wide, access, share, rights, how, FILE_ATTRIBUTE_NORMAL, NULL);
 	if (file == INVALID_HANDLE_VALUE)
 		return open_failed(path, wide, writable);
+	memory_refresh((os_handle)file, NULL);
 	*ret_memory = (os_handle)file;
 	return 0;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory objects: sections of the paging file. What a handle refers to is asked of the system each time, as programs close
- * and reuse the handles they were given; only what the system does not know is kept here: the identity that
- * os_memory_identify() was told, and a window to read through.
+ * Memory objects: sections of the paging file. What a handle refers to is asked of the system each time, as programs close and
+ * reuse the handles they were given.
  *
  * Every section is made under a random name, which the system reports for each handle of it: that is how two handles, in
  * whatever process, are known to be of one object, and how a name's record leads to its object. Only this user may open it.
@@ -14,19 +13,6 @@
 #include <os/win32/nt.h>
 #include <stdio.h>
 #include <string.h>
-
-/* What is kept about a handle, while it refers to `object`. */
-struct known {
-	os_handle handle;
-	uint64_t object[2];
-	uint64_t identity[2];
-	bool identified;
-	unsigned char *window;
-};
-
-static struct os_lock lock;
-static struct known *table;
-static size_t table_used, table_room;
 
 static const wchar_t object_prefix[] = L"stoa.o.";
 
@@ -176,9 +162,11 @@ int memory_look(os_handle handle, struct memory *ret_memory)
 		memory.writable = access & FILE_WRITE_DATA;
 		rc = memory_look_at_file(object, &memory);
 	}
-	if (rc == 0)
-		*ret_memory = memory;
-	return rc;
+	if (rc < 0)
+		return rc;
+	memory_refresh(handle, memory.object);
+	*ret_memory = memory;
+	return 0;
 }
 
 uint32_t memory_owner(HANDLE handle)
@@ -195,149 +183,6 @@ uint32_t memory_owner(HANDLE handle)
 	    !GetSecurityDescriptorOwner(&buffer.descriptor, &owner, &by_default) || !owner)
 		return OS_SENDER_UNKNOWN;
 	return sys_user_number(owner);
-}
-
-/* ---- what is kept about handles ---- */
-
-/* The lock is held. */
-static struct known *find(os_handle handle)
-{
-	for (size_t i = 0; i < table_used; i++)
-		if (table[i].handle == handle)
-			return &table[i];
-	return NULL;
-}
-
-/* The lock is held. The entry is empty where the handle now refers to something else: somebody closed it without us. */
-static struct known *enter(os_handle handle, const uint64_t object[2], unsigned char **ret_stale)
-{
-	struct known *known = find(handle);
-
-	*ret_stale = NULL;
-	if (known && !memcmp(known->object, object, sizeof(known->object)))
-		return known;
-	if (!known && table_used == table_room) {
-		size_t room = table_room ? 2 * table_room : 32;
-		struct known *bigger = os_allocate(room * sizeof(*bigger));
-
-		if (!bigger)
-			return NULL;
-		if (table_used)
-			memcpy(bigger, table, table_used * sizeof(*bigger));
-		os_free(table);
-		table = bigger;
-		table_room = room;
-	}
-	if (known)
-		*ret_stale = known->window;
-	else
-		known = &table[table_used++];
-	*known = (struct known){.handle = handle, .object = {object[0], object[1]}};
-	return known;
-}
-
-static void drop_window(unsigned char *window)
-{
-	if (window)
-		(void)UnmapViewOfFile(window);
-}
-
-/* `identity` NULL: none. */
-static int keep(os_handle handle, const uint64_t object[2], const uint64_t identity[2], unsigned char **window)
-{
-	unsigned char *stale;
-	struct known *known;
-
-	os_lock(&lock);
-	known = enter(handle, object, &stale);
-	if (known && identity) {
-		memcpy(known->identity, identity, sizeof(known->identity));
-		known->identified = true;
-	}
-	if (known && window) {
-		unsigned char *given = *window;
-
-		if (!known->window)
-			known->window = given, given = NULL;
-		*window = known->window;
-		if (given)
-			stale = given;
-	}
-	os_unlock(&lock);
-	drop_window(stale);
-	return known ? 0 : -STOA_ENOMEM;
-}
-
-unsigned char *memory_window(os_handle memory)
-{
-	unsigned char *window;
-	struct known *known;
-
-	os_lock(&lock);
-	known = find(memory);
-	window = known ? known->window : NULL;
-	os_unlock(&lock);
-	return window;
-}
-
-unsigned char *memory_set_window(os_handle memory, unsigned char *window)
-{
-	struct memory now;
-
-	if (memory_look(memory, &now) == 0 && keep(memory, now.object, NULL, &window) == 0)
-		return window;
-	drop_window(window);
-	return NULL;
-}
-
-bool sys_identity_of(os_handle memory, uint64_t identity[2])
-{
-	struct known *known;
-	bool identified;
-
-	os_lock(&lock);
-	known = find(memory);
-	identified = known && known->identified;
-	if (identified)
-		memcpy(identity, known->identity, sizeof(known->identity));
-	os_unlock(&lock);
-	return identified;
-}
-
-int os_memory_identify(os_handle memory, const uint64_t identity[2])
-{
-	struct memory now;
-	int rc = memory_look(memory, &now);
-
-	if (rc == 0)
-		rc = keep(memory, now.object, identity, NULL);
-	if (rc == 0)
-		map_identified(memory, identity);
-	return rc;
-}
-
-void os_handle_close(os_handle handle)
-{
-	unsigned char *window = NULL;
-	struct known *known;
-
-	if (handle == OS_NO_HANDLE)
-		return;
-	os_lock(&lock);
-	known = find(handle);
-	if (known) {
-		window = known->window;
-		*known = table[--table_used];
-	}
-	if (!table_used) {
-		os_free(table);
-		table = NULL;
-		table_room = 0;
-	}
-	os_unlock(&lock);
-	drop_window(window);
-	map_forget_handle(handle);
-	(void)CloseHandle(sys_handle(handle));
 }
 
 /* ---- making and sharing ---- */
@@ -374,6 +219,7 @@ int memory_create(uint64_t size, bool executable, bool global, SECURITY_ATTRIBUT
 					     NULL);
 	if (!section)
 		return create_failed(size);
+	memory_refresh((os_handle)section, NULL);
 	*ret_memory = (os_handle)section;
 	return 0;
 }
@@ -455,10 +301,11 @@ int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
 	if (!DuplicateHandle(self, sys_handle(memory), self, &copy, access, FALSE,
 			     writable ? DUPLICATE_SAME_ACCESS : 0))
 		return sys_failed("making a second handle%s", writable ? "" : " that only reads");
+	memory_refresh((os_handle)copy, NULL);
 	if (sys_identity_of(memory, identity)) {
 		rc = memory_look((os_handle)copy, &now);
 		if (rc == 0)
-			rc = keep((os_handle)copy, now.object, identity, NULL);
+			rc = memory_identify((os_handle)copy, &now, identity);
 	}
 	if (rc < 0) {
 		CloseHandle(copy);
@@ -466,25 +313,4 @@ int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
 	}
 	*ret_memory = (os_handle)copy;
 	return 0;
-}
-
-int os_handle_inherit(os_handle handle)
-{
-	return SetHandleInformation(sys_handle(handle), HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT)
-		       ? 0
-		       : sys_failed("letting a handle be inherited");
-}
-
-bool os_handle_inherited(os_handle handle)
-{
-	DWORD flags;
-
-	return GetHandleInformation(sys_handle(handle), &flags) && flags & HANDLE_FLAG_INHERIT;
-}
-
-int os_handle_keep(os_handle handle)
-{
-	return SetHandleInformation(sys_handle(handle), HANDLE_FLAG_INHERIT, 0)
-		       ? 0
-		       : sys_failed("keeping a handle from being inherited");
 }

@@ -36,6 +36,10 @@ struct memory {
 
 int memory_look(os_handle handle, struct memory *ret_memory);
 
+/* Forget what was kept about the handle, unless it is about `object`. NULL: the handle is new. (handles.c) */
+void memory_refresh(os_handle memory, const uint64_t object[2]);
+int memory_identify(os_handle memory, const struct memory *now, const uint64_t identity[2]);
+
 /* The random bits in the name of a section that memory_create() made; false for others. */
 #define MEMORY_ID_BYTES 16
 bool memory_id(os_handle memory, unsigned char id[MEMORY_ID_BYTES]);
@@ -50,9 +54,9 @@ int memory_create(uint64_t size, bool executable, bool global, SECURITY_ATTRIBUT
 uint32_t memory_owner(HANDLE handle);
 
 /* A view of the beginning of a section, for reading, kept until the handle closes. NULL: it has none (content.c maps it). */
-unsigned char *memory_window(os_handle memory);
+unsigned char *memory_window(os_handle memory, uint64_t *ret_length);
 /* Give it one, unless somebody else has: that one is returned, and `window` unmapped. */
-unsigned char *memory_set_window(os_handle memory, unsigned char *window);
+unsigned char *memory_set_window(os_handle memory, unsigned char *window, uint64_t length);
 
 /* A view of part of a section, for a moment. (content.c) */
 struct memory_glance {

@@ -2,9 +2,8 @@
 /*
  * Names: making, opening and removing them. See names.h for what there is of each.
  *
- * A record's state is stored last, so that a maker who dies between two stores leaves no half of a record. One that is live
- * while its object is gone has no users, only somebody who looks at it or who used it before it was removed: the next maker takes it over.
- * Records are memory that others may have written: each is copied once and checked.
+ * A record that is live while its object is gone has no users, only somebody who looks at it or who used it before it was
+ * removed: the next maker takes it over.
  *
  * Where users of a removed name are left and the new owner of the name is gone, the name is taken as long as anybody holds
  * the new object, by whatever way: the record alone cannot tell.
@@ -17,133 +16,9 @@
 
 #define PAUSE_MAX 2000 /* milliseconds */
 
-/* In the record's page; zeros before the first maker. */
-struct record_page {
-	_Atomic uint32_t state;
-	uint32_t flags;
-	uint32_t length;
-	uint32_t version;
-	unsigned char id[MEMORY_ID_BYTES];
-	unsigned char bytes[OS_NAME_RECORD_MAX];
-};
-_Static_assert(offsetof(struct record_page, flags) == 4, "layout");
-_Static_assert(offsetof(struct record_page, length) == 8, "layout");
-_Static_assert(offsetof(struct record_page, version) == 12, "layout");
-_Static_assert(offsetof(struct record_page, id) == 16, "layout");
-_Static_assert(offsetof(struct record_page, bytes) == 32, "layout");
-_Static_assert(sizeof(struct record_page) == 288, "layout");
-
-enum { RECORD_EMPTY, RECORD_LIVE, RECORD_GONE };
-#define RECORD_VERSION 1u
-
 struct os_name {
 	HANDLE record;
 };
-
-/* ---- records ---- */
-
-int names_wide(const wchar_t *prefix, const char *name, uint32_t flags, wchar_t wide[NAMES_ROOM])
-{
-	wchar_t text[NAMES_ROOM];
-	size_t at;
-
-	wcscpy(wide, flags & OS_NAME_GLOBAL ? L"Global\\" : L"Local\\");
-	wcscat(wide, prefix);
-	at = wcslen(wide);
-	if (!sys_wide(name, text, CC_COUNT(text)))
-		return error_set(-STOA_ENAME, "'%.64s' cannot be a name: it is too long or not UTF-8", name);
-	for (const wchar_t *next = text; *next; next++) {
-		bool escaped = *next == L'\\' || *next == L'%';
-
-		if (at + (escaped ? 3 : 1) >= NAMES_ROOM)
-			return error_set(-STOA_ENAME, "the name is longer than names of kernel objects may be (%d)",
-					 NAMES_ROOM - 1);
-		if (escaped) {
-			wcscpy(wide + at, *next == L'%' ? L"%25" : L"%5C");
-			at += 3;
-		} else {
-			wide[at++] = *next;
-		}
-	}
-	wide[at] = 0;
-	return 0;
-}
-
-const char *names_text(const wchar_t *escaped, char text[NAMES_TEXT_ROOM])
-{
-	char *to = text;
-
-	if (WideCharToMultiByte(CP_UTF8, 0, escaped, -1, text, NAMES_TEXT_ROOM, NULL, NULL) <= 0)
-		return NULL;
-	for (const char *from = text; *from; to++) {
-		bool percent = strncmp(from, "%25", 3) == 0, backslash = strncmp(from, "%5C", 3) == 0;
-
-		*to = percent ? '%' : backslash ? '\\' : *from;
-		from += percent || backslash ? 3 : 1;
-	}
-	*to = 0;
-	return *text ? text : NULL;
-}
-
-HANDLE names_open_record(const wchar_t *wide)
-{
-	return OpenFileMappingW(MEMORY_READ_ACCESS, FALSE, wide);
-}
-
-static void write_record(struct record_page *page, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES],
-			 const void *bytes, size_t length)
-{
-	store_rlx(&page->state, RECORD_EMPTY);
-	atomic_thread_fence(memory_order_release);
-	page->flags = flags;
-	page->length = (uint32_t)length;
-	page->version = RECORD_VERSION;
-	memcpy(page->id, id, MEMORY_ID_BYTES);
-	if (length)
-		memcpy(page->bytes, bytes, length);
-	store_rel(&page->state, RECORD_LIVE); /* R1: publishes the record; pairs with A1 in read_page() */
-}
-
-/* Other users read without the gate: the state is looked at again. */
-static bool read_page(struct record_page *page, struct names_record *ret_record)
-{
-	struct record_page copy;
-
-	if (load_acq(&page->state) != RECORD_LIVE) /* A1: sees the record; pairs with R1 in write_record() */
-		return false;
-	memcpy(&copy, page, sizeof(copy));
-	atomic_thread_fence(memory_order_acquire);
-	if (load_rlx(&page->state) != RECORD_LIVE || copy.version != RECORD_VERSION || copy.length > OS_NAME_RECORD_MAX)
-		return false;
-	ret_record->flags = copy.flags & (OS_NAME_GLOBAL | OS_NAME_WORLD_READABLE);
-	memcpy(ret_record->id, copy.id, sizeof(copy.id));
-	memcpy(ret_record->bytes, copy.bytes, sizeof(copy.bytes));
-	ret_record->length = copy.length;
-	return true;
-}
-
-static struct record_page *map_record(HANDLE record, DWORD access)
-{
-	return MapViewOfFile(record, access, 0, 0, sizeof(struct record_page));
-}
-
-bool names_read_record(HANDLE record, struct names_record *ret_record)
-{
-	struct record_page *page = map_record(record, FILE_MAP_READ);
-	bool live = page && read_page(page, ret_record);
-
-	if (page)
-		(void)UnmapViewOfFile(page);
-	return live;
-}
-
-HANDLE names_open_object(const struct names_record *record, uint32_t space, DWORD access)
-{
-	wchar_t wide[MEMORY_NAME_ROOM];
-
-	memory_name(space & OS_NAME_GLOBAL, record->id, wide);
-	return OpenFileMappingW(access, FALSE, wide);
-}
 
 /* ---- the gate ---- */
 
@@ -229,10 +104,10 @@ static int publish_failed(const char *name, uint32_t flags)
 }
 
 /* Does the record lead to an object that somebody has? */
-static bool in_use(struct record_page *page, uint32_t flags)
+static bool in_use(struct names_page *page, uint32_t flags)
 {
 	struct names_record found;
-	HANDLE object = read_page(page, &found) ? names_open_object(&found, flags, MEMORY_READ_ACCESS) : NULL;
+	HANDLE object = names_read_page(page, &found) ? names_open_object(&found, flags, MEMORY_READ_ACCESS) : NULL;
 
 	if (object)
 		CloseHandle(object);
@@ -244,7 +119,7 @@ static int publish(const char *name, uint32_t flags, const unsigned char id[MEMO
 		   size_t length, HANDLE *ret_record)
 {
 	SECURITY_ATTRIBUTES *rights = rights_of(flags);
-	struct record_page *page;
+	struct names_page *page;
 	wchar_t wide[NAMES_ROOM];
 	HANDLE record;
 	int rc = rights ? names_wide(NAMES_RECORD_PREFIX, name, flags, wide) : -STOA_ESYSTEM;
@@ -254,13 +129,13 @@ static int publish(const char *name, uint32_t flags, const unsigned char id[MEMO
 	record = CreateFileMappingW(INVALID_HANDLE_VALUE, rights, PAGE_READWRITE, 0, (DWORD)OS_PAGE, wide);
 	if (!record)
 		return publish_failed(name, flags);
-	page = map_record(record, FILE_MAP_WRITE);
+	page = names_map_record(record, FILE_MAP_WRITE);
 	if (!page)
 		rc = sys_failed("writing the record of '%s'", name);
 	else if (in_use(page, flags))
 		rc = error_set(-STOA_EEXIST, "'%s' exists and is in use", name);
 	else
-		write_record(page, flags, id, bytes, length);
+		names_write_record(page, flags, id, bytes, length);
 	if (page)
 		(void)UnmapViewOfFile(page);
 	if (rc == 0)
@@ -352,6 +227,7 @@ int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *
 	}
 	memcpy(record, found.bytes, found.length);
 	*ret_record_length = found.length;
+	memory_refresh((os_handle)object, NULL);
 	*ret_memory = (os_handle)object;
 	if (!gate) {
 		os_name_close(use);
@@ -372,7 +248,7 @@ void os_name_close(struct os_name *name)
 /* Under the gate. */
 static int unlink_name(const char *name, uint32_t flags)
 {
-	struct record_page *page = NULL;
+	struct names_page *page = NULL;
 	wchar_t wide[NAMES_ROOM];
 	HANDLE record;
 	int rc = names_wide(NAMES_RECORD_PREFIX, name, flags, wide);
@@ -382,13 +258,13 @@ static int unlink_name(const char *name, uint32_t flags)
 	record = OpenFileMappingW(MEMORY_READ_ACCESS | SECTION_MAP_WRITE, FALSE, wide);
 	if (!record)
 		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name(name) : squatted(name);
-	page = map_record(record, FILE_MAP_WRITE);
+	page = names_map_record(record, FILE_MAP_WRITE);
 	if (!page)
 		rc = sys_failed("removing '%s'", name);
 	else if (!in_use(page, flags))
 		rc = no_such_name(name);
 	else
-		store_rlx(&page->state, RECORD_GONE);
+		store_rlx(&page->state, NAMES_GONE);
 	if (page)
 		(void)UnmapViewOfFile(page);
 	CloseHandle(record);

@@ -10,11 +10,30 @@
 #define OS_WIN32_NAMES_H
 
 #include <os/win32/memory.h>
+#include <stdatomic.h>
 
 #define NAMES_RECORD_PREFIX L"stoa.n."
 #define NAMES_GATE_PREFIX L"stoa.g."
 #define NAMES_ROOM MAX_PATH
 #define NAMES_TEXT_ROOM 256
+
+/* In the record's page; zeros before the first maker. */
+struct names_page {
+	_Atomic uint32_t state;
+	uint32_t flags;
+	uint32_t length;
+	uint32_t version;
+	unsigned char id[MEMORY_ID_BYTES];
+	unsigned char bytes[OS_NAME_RECORD_MAX];
+};
+_Static_assert(offsetof(struct names_page, flags) == 4, "layout");
+_Static_assert(offsetof(struct names_page, length) == 8, "layout");
+_Static_assert(offsetof(struct names_page, version) == 12, "layout");
+_Static_assert(offsetof(struct names_page, id) == 16, "layout");
+_Static_assert(offsetof(struct names_page, bytes) == 32, "layout");
+_Static_assert(sizeof(struct names_page) == 288, "layout");
+
+enum { NAMES_EMPTY, NAMES_LIVE, NAMES_GONE };
 
 /* A record's content, copied and checked. */
 struct names_record {
@@ -35,6 +54,15 @@ HANDLE names_open_record(const wchar_t *wide);
 
 /* false: the name refers to nothing. */
 bool names_read_record(HANDLE record, struct names_record *ret_record);
+
+struct names_page *names_map_record(HANDLE record, DWORD access);
+
+/* Under the gate. */
+void names_write_record(struct names_page *page, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES],
+			const void *bytes, size_t length);
+
+/* Other users read without the gate: the state is looked at again. */
+bool names_read_page(struct names_page *page, struct names_record *ret_record);
 
 /* Open the object of a record; GetLastError() on NULL. */
 HANDLE names_open_object(const struct names_record *record, uint32_t space, DWORD access);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The records of names: how they are called, written and read. A record's state is stored last, so that a maker who dies between
+ * two stores leaves no half of a record. They are memory that others may have written: each is copied once and checked.
+ */
+#include <os/win32/names.h>
+
+#include <base/atomic.h>
+#include <base/error.h>
+#include <string.h>
+
+#define RECORD_VERSION 1u
+
+int names_wide(const wchar_t *prefix, const char *name, uint32_t flags, wchar_t wide[NAMES_ROOM])
+{
+	wchar_t text[NAMES_ROOM];
+	size_t at;
+
+	wcscpy(wide, flags & OS_NAME_GLOBAL ? L"Global\\" : L"Local\\");
+	wcscat(wide, prefix);
+	at = wcslen(wide);
+	if (!sys_wide(name, text, CC_COUNT(text)))
+		return error_set(-STOA_ENAME, "'%.64s' cannot be a name: it is too long or not UTF-8", name);
+	for (const wchar_t *next = text; *next; next++) {
+		bool escaped = *next == L'\\' || *next == L'%';
+
+		if (at + (escaped ? 3 : 1) >= NAMES_ROOM)
+			return error_set(-STOA_ENAME, "the name is longer than names of kernel objects may be (%d)",
+					 NAMES_ROOM - 1);
+		if (escaped) {
+			wcscpy(wide + at, *next == L'%' ? L"%25" : L"%5C");
+			at += 3;
+		} else {
+			wide[at++] = *next;
+		}
+	}
+	wide[at] = 0;
+	return 0;
+}
+
+const char *names_text(const wchar_t *escaped, char text[NAMES_TEXT_ROOM])
+{
+	char *to = text;
+
+	if (WideCharToMultiByte(CP_UTF8, 0, escaped, -1, text, NAMES_TEXT_ROOM, NULL, NULL) <= 0)
+		return NULL;
+	for (const char *from = text; *from; to++) {
+		bool percent = strncmp(from, "%25", 3) == 0, backslash = strncmp(from, "%5C", 3) == 0;
+
+		*to = percent ? '%' : backslash ? '\\' : *from;
+		from += percent || backslash ? 3 : 1;
+	}
+	*to = 0;
+	return *text ? text : NULL;
+}
+
+HANDLE names_open_record(const wchar_t *wide)
+{
+	return OpenFileMappingW(MEMORY_READ_ACCESS, FALSE, wide);
+}
+
+void names_write_record(struct names_page *page, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES],
+			const void *bytes, size_t length)
+{
+	store_rlx(&page->state, NAMES_EMPTY);
+	atomic_thread_fence(memory_order_release);
+	page->flags = flags;
+	page->length = (uint32_t)length;
+	page->version = RECORD_VERSION;
+	memcpy(page->id, id, MEMORY_ID_BYTES);
+	if (length)
+		memcpy(page->bytes, bytes, length);
+	store_rel(&page->state, NAMES_LIVE); /* R1: publishes the record; pairs with A1 in names_read_page() */
+}
+
+bool names_read_page(struct names_page *page, struct names_record *ret_record)
+{
+	struct names_page copy;
+
+	if (load_acq(&page->state) != NAMES_LIVE) /* A1: sees the record; pairs with R1 in names_write_record() */
+		return false;
+	memcpy(&copy, page, sizeof(copy));
+	atomic_thread_fence(memory_order_acquire);
+	if (load_rlx(&page->state) != NAMES_LIVE || copy.version != RECORD_VERSION || copy.length > OS_NAME_RECORD_MAX)
+		return false;
+	ret_record->flags = copy.flags & (OS_NAME_GLOBAL | OS_NAME_WORLD_READABLE);
+	memcpy(ret_record->id, copy.id, sizeof(copy.id));
+	memcpy(ret_record->bytes, copy.bytes, sizeof(copy.bytes));
+	ret_record->length = copy.length;
+	return true;
+}
+
+struct names_page *names_map_record(HANDLE record, DWORD access)
+{
+	return MapViewOfFile(record, access, 0, 0, sizeof(struct names_page));
+}
+
+bool names_read_record(HANDLE record, struct names_record *ret_record)
+{
+	struct names_page *page = names_map_record(record, FILE_MAP_READ);
+	bool live = page && names_read_page(page, ret_record);
+
+	if (page)
+		(void)UnmapViewOfFile(page);
+	return live;
+}
+
+HANDLE names_open_object(const struct names_record *record, uint32_t space, DWORD access)
+{
+	wchar_t wide[MEMORY_NAME_ROOM];
+
+	memory_name(space & OS_NAME_GLOBAL, record->id, wide);
+	return OpenFileMappingW(access, FALSE, wide);
+}
