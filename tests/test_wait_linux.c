@@ -31,6 +31,7 @@ TEST(a_process_that_nobody_has_reaped_has_ended)
 		test_nap(1);
 	CHECK_EQ(test_join(role), TEST_KILLED);
 	stoa_process_close(process);
+	CHECK_RC(stoa_process_open(role, &process), -STOA_ENOENT);
 }
 
 static long wake_one(const _Atomic uint32_t *word)
