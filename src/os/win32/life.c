@@ -85,9 +85,12 @@ static void mark_dead(_Atomic uint64_t *word, uint64_t seen)
 /* Does the owner of the word at `place` run? */
 static bool owner_lives(const struct sys_place *place, uint64_t word)
 {
-	HANDLE mutex = sys_life_mutex(place, (uint32_t)(word >> 32));
+	HANDLE mutex;
 	DWORD got;
 
+	if ((uint32_t)(word & OS_LIFE_ID) == os_thread_id())
+		return true; /* one's own mutex can be had again */
+	mutex = sys_life_mutex(place, (uint32_t)(word >> 32));
 	/* A mutex that we may not open is somebody's who lives. */
 	if (!mutex)
 		return GetLastError() != ERROR_FILE_NOT_FOUND;
@@ -103,8 +106,7 @@ uint64_t os_life_look(_Atomic uint64_t *word)
 	uint64_t seen = load_seq(word); /* L2: pairs with L1 in os_life_enter(), L3 in mark_dead() */
 	struct sys_place place;
 
-	if (!(seen & OS_LIFE_ID) || (uint32_t)(seen & OS_LIFE_ID) == os_thread_id() ||
-	    !sys_place_of((const void *)word, &place) || owner_lives(&place, seen))
+	if (!(seen & OS_LIFE_ID) || !sys_place_of((const void *)word, &place) || owner_lives(&place, seen))
 		return seen;
 	mark_dead(word, seen);
 	return load_seq(word); /* L4: pairs with L1 in os_life_enter(), L3 in mark_dead() */
