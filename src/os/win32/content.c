@@ -193,32 +193,20 @@ int os_memory_write(os_handle memory, uint64_t offset, const void *bytes, size_t
 	return write_section(memory, offset, bytes, length);
 }
 
-static int commit_section(os_handle memory, uint64_t length)
-{
-	struct memory_glance glance = {NULL, NULL};
-	int rc = memory_glance(memory, 0, length, FILE_MAP_WRITE, &glance);
-
-	if (rc < 0)
-		return rc;
-	if (!VirtualAlloc(glance.at, (SIZE_T)length, MEM_COMMIT, PAGE_READWRITE))
-		rc = sys_failed("committing the first %" PRIu64 " bytes", length);
-	memory_look_away(&glance);
-	return rc;
-}
-
 /*
- * A section has no length of its own: it is the end of what is committed, and all before it may be touched. (Wine lets programs
- * touch what is not committed; Windows does not.)
+ * A section has no length of its own. The page before the length is committed, so that whoever has the handle alone sees the
+ * length as the end of what is committed.
  */
 int os_memory_set_length(os_handle memory, uint64_t length)
 {
+	static const unsigned char nothing[1];
 	struct memory now;
 	int rc = memory_look(memory, &now);
 
 	if (rc == 0 && (now.kind != MEMORY_SECTION || length > now.size))
 		return error_set(-STOA_ERANGE, "a length of %" PRIu64 " bytes: the object holds %" PRIu64, length,
 				 now.size);
-	return rc == 0 && length ? commit_section(memory, length) : rc;
+	return rc == 0 && length ? write_section(memory, length - 1, nothing, 1) : rc;
 }
 
 /* The end of the last committed run. */
