@@ -25,9 +25,8 @@ struct os_name {
 static int squatted(const char *name)
 {
 	switch (GetLastError()) {
-	case ERROR_INVALID_HANDLE:
-		return error_set(-STOA_EFORMAT, "'%s' is a kernel object of another kind, not a segment", name);
-	case ERROR_ACCESS_DENIED: return error_set(-STOA_EACCES, "'%s' belongs to another user", name);
+	case ERROR_INVALID_HANDLE: return error_set(-STOA_EFORMAT, "a kernel object of another kind has that name");
+	case ERROR_ACCESS_DENIED: return error_set(-STOA_EACCES, "it belongs to another user");
 	default: return sys_failed("opening '%s'", name);
 	}
 }
@@ -96,11 +95,9 @@ static int publish_failed(const char *name, uint32_t flags)
 	if (record)
 		CloseHandle(record);
 	if (record || GetLastError() == ERROR_ACCESS_DENIED)
-		return error_set(-STOA_EACCES, "'%s' belongs to another user", name);
-	return error_set(-STOA_EACCES,
-			 "the global name '%s' needs the right SeCreateGlobalPrivilege, which services and "
-			 "administrators have",
-			 name);
+		return error_set(-STOA_EACCES, "it belongs to another user");
+	return error_set(-STOA_EACCES, "a global name needs the right SeCreateGlobalPrivilege, which services and "
+				       "administrators have");
 }
 
 /* Does the record lead to an object that somebody has? */
@@ -133,7 +130,7 @@ static int publish(const char *name, uint32_t flags, const unsigned char id[MEMO
 	if (!page)
 		rc = sys_failed("writing the record of '%s'", name);
 	else if (in_use(page, flags))
-		rc = error_set(-STOA_EEXIST, "'%s' exists and is in use", name);
+		rc = error_set(-STOA_EEXIST, "it exists and is in use");
 	else
 		names_write_record(page, flags, id, bytes, length);
 	if (page)
@@ -173,9 +170,9 @@ int os_name_publish(os_handle memory, const char *name, uint32_t flags, const vo
 
 /* ---- using ---- */
 
-static int no_such_name(const char *name)
+static int no_such_name(void)
 {
-	return error_set(-STOA_ENOENT, "no segment '%s'", name);
+	return error_set(-STOA_ENOENT, "nothing has that name");
 }
 
 static int open_both(const char *name, uint32_t flags, HANDLE *ret_record, HANDLE *ret_object,
@@ -190,7 +187,7 @@ static int open_both(const char *name, uint32_t flags, HANDLE *ret_record, HANDL
 		return rc;
 	record = names_open_record(wide);
 	if (!record)
-		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name(name) : squatted(name);
+		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name() : squatted(name);
 	if (!names_read_record(record, ret_found))
 		SetLastError(ERROR_FILE_NOT_FOUND);
 	else
@@ -200,40 +197,66 @@ static int open_both(const char *name, uint32_t flags, HANDLE *ret_record, HANDL
 		*ret_object = object;
 		return 0;
 	}
-	rc = GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name(name) : squatted(name);
+	rc = GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name() : squatted(name);
 	CloseHandle(record);
 	return rc;
+}
+
+/* *ret_own: it is this user's. */
+static int open_named(const char *name, uint32_t flags, HANDLE *ret_record, os_handle *ret_memory, void *bytes,
+		      size_t *ret_length, bool *ret_own)
+{
+	struct names_record found;
+	HANDLE object = NULL, gate = NULL;
+	int rc = enter_gate(name, flags, &gate);
+
+	/* Another user's gate is closed to us; what everybody may read is read without. */
+	if (rc == 0 || (rc == -STOA_EACCES && flags & OS_NAME_READ_ONLY))
+		rc = open_both(name, flags, ret_record, &object, &found);
+	if (gate)
+		leave_gate(gate);
+	if (rc < 0)
+		return rc;
+	memory_refresh((os_handle)object, NULL);
+	memcpy(bytes, found.bytes, found.length);
+	*ret_memory = (os_handle)object;
+	*ret_length = found.length;
+	*ret_own = gate != NULL;
+	return 0;
 }
 
 int os_name_open(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
 		 struct os_name **ret_name)
 {
-	struct names_record found;
 	struct os_name *use = os_allocate(sizeof(*use));
-	HANDLE object = NULL, gate = NULL;
-	int rc;
+	bool own = false;
+	int rc =
+		use ? open_named(name, flags, &use->record, ret_memory, record, ret_record_length, &own) : -STOA_ENOMEM;
 
-	if (!use)
-		return -STOA_ENOMEM;
-	/* Another user's gate is closed to us; what everybody may read is read without. */
-	rc = enter_gate(name, flags, &gate);
-	if (rc == 0 || (rc == -STOA_EACCES && flags & OS_NAME_READ_ONLY))
-		rc = open_both(name, flags, &use->record, &object, &found);
-	if (gate)
-		leave_gate(gate);
 	if (rc < 0) {
 		os_free(use);
 		return rc;
 	}
-	memcpy(record, found.bytes, found.length);
-	*ret_record_length = found.length;
-	memory_refresh((os_handle)object, NULL);
-	*ret_memory = (os_handle)object;
-	if (!gate) {
+	if (!own) {
 		os_name_close(use);
 		use = NULL;
 	}
 	*ret_name = use;
+	return 0;
+}
+
+/* The kernel removes what nobody uses: nothing is ever left. */
+int os_name_look(const char *name, uint32_t flags, os_handle *ret_memory, void *record, size_t *ret_record_length,
+		 bool *ret_left)
+{
+	HANDLE use;
+	bool own;
+	int rc = open_named(name, flags | OS_NAME_READ_ONLY, &use, ret_memory, record, ret_record_length, &own);
+
+	if (rc < 0)
+		return rc;
+	CloseHandle(use);
+	*ret_left = false;
 	return 0;
 }
 
@@ -257,12 +280,12 @@ static int unlink_name(const char *name, uint32_t flags)
 		return rc;
 	record = OpenFileMappingW(MEMORY_READ_ACCESS | SECTION_MAP_WRITE, FALSE, wide);
 	if (!record)
-		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name(name) : squatted(name);
+		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name() : squatted(name);
 	page = names_map_record(record, FILE_MAP_WRITE);
 	if (!page)
 		rc = sys_failed("removing '%s'", name);
 	else if (!in_use(page, flags))
-		rc = no_such_name(name);
+		rc = no_such_name();
 	else
 		store_rlx(&page->state, NAMES_GONE);
 	if (page)
