@@ -10,8 +10,8 @@
 
 /*
  * The view has to go before another one can take its place, and for a moment anybody's may: another thread that maps or
- * allocates. The places of maps are random among terabytes, so it would have to be aimed at. It is tried again; where the place is lost
- * for good the map is gone.
+ * allocates. The places of maps are random among terabytes, so it would have to be aimed at. It is tried again; where
+ * the place is lost for good the map is gone.
  */
 int os_map_read_only(os_handle memory, uint64_t offset, void *address, uint64_t length)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Committing. Windows is honest about memory: VirtualAlloc() takes the page from the commit limit or fails. Pages of a section
- * stay committed until the section goes, so giving them back and cutting are refused.
+ * Committing. Windows is honest about memory: VirtualAlloc() takes the page from the commit limit or fails. Pages of a
+ * section stay committed until the section goes, so giving them back and cutting are refused.
  *
  * Only pages that are not yet committed are asked for, as committing one again would undo what os_protect() did to it.
  *
  * A file grows by its section being extended; the map's view was made for that when the system has such views (map.c).
- * Otherwise, or when the file was empty, its first part is mapped when it comes into being: nobody can have touched the map.
+ * Otherwise, or when the file was empty, its first part is mapped when it comes into being: nobody can have touched the
+ * map.
  */
 #include <os/win32/memory.h>
 
@@ -157,22 +158,19 @@ static int map_first_part(struct map *map, uint64_t length)
 static int extend(struct map *map, uint64_t length)
 {
 	LARGE_INTEGER size = {.QuadPart = (LONGLONG)length};
+	uint64_t end = (length + OS_PAGE - 1) & ~(OS_PAGE - 1);
 	LONG status;
 
-	if (!map->grows)
+	if (!map->grows || end > map->offset + map->length)
 		return cannot_grow();
 	status = nt_functions()->extend_section(map->section, &size);
-	if (NT_DONE(status))
-		return 0;
-	nt_set_error(status);
-	return grow_failed(length);
-}
-
-static uint64_t shown(const struct map *map)
-{
-	uint64_t end = map->offset + (map->grows ? map->length : map->mapped);
-
-	return map->section ? end : 0;
+	if (!NT_DONE(status)) {
+		nt_set_error(status);
+		return grow_failed(length);
+	}
+	map->mapped = end - map->offset;
+	map_changed(map);
+	return 0;
 }
 
 /* Make the file at least `length` bytes long, and the map show them. */
@@ -181,12 +179,13 @@ static int grow_file(const struct os_extent *extent, uint64_t length)
 	uint64_t present = os_memory_length(extent->memory);
 	struct map map;
 
-	if (!map_at(extent->address, &map))
-		return error_set(-STOA_EINVAL, "the file is not mapped");
-	if (length <= present && length <= shown(&map) && !map.grows)
-		return 0;
-	/* Also when it is that long: another process may have grown it, and this section is to follow. */
-	return map.section ? extend(&map, length) : map_first_part(&map, length > present ? length : present);
+	/* A section of others over a file, received without it. */
+	if (!map_at(extent->address, &map) || !map.of_file)
+		return length <= present ? 0 : cannot_grow();
+	if (!map.section)
+		return map_first_part(&map, length > present ? length : present);
+	/* Where another process has made it that long this section is still to follow. */
+	return length <= present && length <= map.offset + map.mapped ? 0 : extend(&map, length);
 }
 
 int os_commit(const struct os_extent *extent, uint64_t from, uint64_t to, uint64_t *ret_done)

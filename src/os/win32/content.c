@@ -2,9 +2,9 @@
 /*
  * The bytes of memory objects without a map of the caller's: copying in and out, and how much is committed.
  *
- * A page that is not committed faults when touched, so each view is asked first (VirtualQuery); a page never stops being
- * committed, so what was asked stays true. What is read often, the beginning with the header and the roster, is read through
- * a window that the handle keeps.
+ * A page that is not committed faults when touched, so each view is asked first (VirtualQuery); a page never stops
+ * being committed, so what was asked stays true. What is read often, the beginning with the header and the roster, is
+ * read through a window that the handle keeps.
  */
 #include <os/win32/memory.h>
 
@@ -194,8 +194,8 @@ int os_memory_write(os_handle memory, uint64_t offset, const void *bytes, size_t
 }
 
 /*
- * A section has no length of its own. The page before the length is committed, so that whoever has the handle alone sees the
- * length as the end of what is committed.
+ * A section has no length of its own. The page before the length is committed, so that whoever has the handle alone
+ * sees the length as the end of what is committed.
  */
 int os_memory_set_length(os_handle memory, uint64_t length)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handles: what the system does not know about them is kept here, the identity that os_memory_identify() was told and a window
- * to read through; closing and inheriting them.
+ * Handles: what the system does not know about them is kept here, the identity that os_memory_identify() was told and a
+ * window to read through; closing and inheriting them.
  *
- * Programs close and reuse handles that they were given. Each entry therefore says which object it is about, and goes when its handle is
- * seen to refer to another.
+ * Programs close and reuse handles that they were given. Each entry therefore says which object it is about, and goes
+ * when its handle is seen to refer to another.
  */
 #include <os/win32/memory.h>
 

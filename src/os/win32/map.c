@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Maps. Views begin at multiples of 64 KiB, maps at any page: a map's view begins at the multiple below. Where each lies is
- * random, so that programs which keep addresses in shared memory fail at once and not one day.
+ * Maps. Views begin at multiples of 64 KiB, maps at any page: a map's view begins at the multiple below. Where each
+ * lies is random, so that programs which keep addresses in shared memory fail at once and not one day.
  *
- * A view cannot be longer than its section: behind what there is of a file, the map's remaining room is reserved and faults.
- * Where the system can, the view of a file is made as long as the map and follows the file as that grows (see commit.c).
+ * A view cannot be longer than its section: behind what there is of a file, the map's remaining room is reserved and
+ * faults. Where the system can, the view of a file is made as long as the map and follows the file as that grows (see
+ * commit.c).
  *
  * The table of maps also tells which word lies where in which memory. It is sorted by address.
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory objects: sections of the paging file. What a handle refers to is asked of the system each time, as programs close and
- * reuse the handles they were given.
+ * Memory objects: sections of the paging file. What a handle refers to is asked of the system each time, as programs
+ * close and reuse the handles they were given.
  *
- * Every section is made under a random name, which the system reports for each handle of it: that is how two handles, in
- * whatever process, are known to be of one object, and how a name's record leads to its object. Only this user may open it.
+ * Every section is made under a random name, which the system reports for each handle of it: that is how two handles,
+ * in whatever process, are known to be of one object, and how a name's record leads to its object. Only this user may
+ * open it.
  */
 #include <os/win32/memory.h>
 
@@ -102,8 +103,8 @@ static uint64_t hash(const void *bytes, size_t length)
 }
 
 /*
- * What is the same for all handles of a section: its name. Sections of others may have none; then the handle's own number
- * serves, which programs inherit with it.
+ * What is the same for all handles of a section: its name. Sections of others may have none; then the handle's own
+ * number serves, which programs inherit with it.
  */
 static void name_object(HANDLE section, struct memory *memory)
 {

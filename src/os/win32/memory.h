@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory objects as the files of the Windows half see them. A handle of memory is a section's; of a user's file the file's,
- * and sections are made of it as it is mapped.
+ * Memory objects as the files of the Windows half see them. A handle of memory is a section's; of a user's file the
+ * file's, and sections are made of it as it is mapped.
  */
 #ifndef OS_WIN32_MEMORY_H
 #define OS_WIN32_MEMORY_H
@@ -12,8 +12,8 @@
 #define MEMORY_GRAIN UINT64_C(65536)
 
 /*
- * Sections are one page longer than asked for, and views reach into it: Wine shows other processes no commit that ends where
- * its view does.
+ * Sections are one page longer than asked for, and views reach into it: Wine shows other processes no commit that ends
+ * where its view does.
  */
 #define MEMORY_SPARE OS_PAGE
 
@@ -53,7 +53,10 @@ int memory_create(uint64_t size, bool executable, bool global, SECURITY_ATTRIBUT
 /* The user who owns the kernel object or file; OS_SENDER_UNKNOWN where the handle does not let us ask. */
 uint32_t memory_owner(HANDLE handle);
 
-/* A view of the beginning of a section, for reading, kept until the handle closes. NULL: it has none (content.c maps it). */
+/*
+ * A view of the beginning of a section, for reading, kept until the handle closes. NULL: it has none (content.c maps
+ * it).
+ */
 unsigned char *memory_window(os_handle memory, uint64_t *ret_length);
 /* Give it one, unless somebody else has: that one is returned, and `window` unmapped. */
 unsigned char *memory_set_window(os_handle memory, unsigned char *window, uint64_t length);
@@ -102,13 +105,19 @@ void map_forget_handle(os_handle memory);
 /* The map shows more of its file now, or is another one at the same address. */
 void map_changed(const struct map *map);
 
-/* Make a view of `map` (files and sections alike) at `base`, or anywhere for NULL; `present` bytes of the object from offset 0. */
+/*
+ * Make a view of `map` (files and sections alike) at `base`, or anywhere for NULL; `present` bytes of the object from
+ * offset 0.
+ */
 int map_place(struct map *map, unsigned char *base, uint64_t present);
 
 /* Take the view and the room behind it away. */
 void map_remove(const struct map *map);
 
-/* A section over the file that `map` is of, at least `length` bytes long; 0: as long as the file is. NULL with GetLastError(). */
+/*
+ * A section over the file that `map` is of, at least `length` bytes long; 0: as long as the file is. NULL with
+ * GetLastError().
+ */
 HANDLE map_file_section(const struct map *map, uint64_t length);
 
 /* What VirtualProtect() knows the access by. */

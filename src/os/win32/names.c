@@ -2,11 +2,11 @@
 /*
  * Names: making, opening and removing them. See names.h for what there is of each.
  *
- * A record that is live while its object is gone has no users, only somebody who looks at it or who used it before it was
- * removed: the next maker takes it over.
+ * A record that is live while its object is gone has no users, only somebody who looks at it or who used it before it
+ * was removed: the next maker takes it over.
  *
- * Where users of a removed name are left and the new owner of the name is gone, the name is taken as long as anybody holds
- * the new object, by whatever way: the record alone cannot tell.
+ * Where users of a removed name are left and the new owner of the name is gone, the name is taken as long as anybody
+ * holds the new object, by whatever way: the record alone cannot tell.
  */
 #include <os/win32/names.h>
 
@@ -15,6 +15,11 @@
 #include <string.h>
 
 #define PAUSE_MAX 2000 /* milliseconds */
+
+/* Newer than the headers of Debian 12. */
+#ifndef ERROR_DYNAMIC_CODE_BLOCKED
+#define ERROR_DYNAMIC_CODE_BLOCKED 1655
+#endif
 
 struct os_name {
 	HANDLE record;
@@ -79,8 +84,14 @@ int os_name_prepare(const char *name, uint32_t flags, uint64_t size, os_handle *
 	if (flags & OS_NAME_PERSISTENT)
 		return error_set(-STOA_ENOTSUP,
 				 "Windows has no persistent names: a name goes with the last process that uses it");
-	/* Whether its maps may be executable is not said here; each map's rights are its own. */
-	return memory_create(size, true, flags & OS_NAME_GLOBAL, rights_of(flags), ret_memory);
+	/*
+	 * Whether its maps may be executable is not said here; each map's access is its own. Some processes may make no
+	 * such.
+	 */
+	rc = memory_create(size, true, flags & OS_NAME_GLOBAL, rights_of(flags), ret_memory);
+	if (rc < 0 && GetLastError() == ERROR_DYNAMIC_CODE_BLOCKED)
+		rc = memory_create(size, false, flags & OS_NAME_GLOBAL, rights_of(flags), ret_memory);
+	return rc;
 }
 
 static int publish_failed(const char *name, uint32_t flags)

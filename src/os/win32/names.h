@@ -3,8 +3,8 @@
  * Names as kernel objects. Local\ is the user's session, Global\ the host; each name has
  *   stoa.n.NAME   a section of one page: the record, which says what object has the name
  *   stoa.g.NAME   a mutex: the gate, held while the record changes
- * and its object is a section stoa.o.ID (memory.c). The kernel removes each with its last handle. Each user of a name holds its
- * record, so that the name goes with the last of them, however that ends.
+ * and its object is a section stoa.o.ID (memory.c). The kernel removes each with its last handle. Each user of a name
+ * holds its record, so that the name goes with the last of them, however that ends.
  */
 #ifndef OS_WIN32_NAMES_H
 #define OS_WIN32_NAMES_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Functions of ntdll that the Win32 API does not offer in full: what a handle refers to, views longer than their section, and
- * listing the names of kernel objects. A system may lack any of them: then its pointer is NULL.
+ * Functions of ntdll that the Win32 API does not offer in full: what a handle refers to, views longer than their
+ * section, and listing the names of kernel objects. A system may lack any of them: then its pointer is NULL.
  */
 #ifndef OS_WIN32_NT_H
 #define OS_WIN32_NT_H

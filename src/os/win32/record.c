@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The records of names: how they are called, written and read. A record's state is stored last, so that a maker who dies between
- * two stores leaves no half of a record. They are memory that others may have written: each is copied once and checked.
+ * The records of names: how they are called, written and read. A record's state is stored last, so that a maker who
+ * dies between two stores leaves no half of a record. They are memory that others may have written: each is copied once
+ * and checked.
  */
 #include <os/win32/names.h>
 

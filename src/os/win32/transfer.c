@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One message with one handle over a named pipe: the sender puts a copy of the handle into the receiver's process and says
- * its number there. Only a process that may do that can mean such a number: one of another user cannot, and a message from one
- * is refused before anything is done with the number, which could be that of any handle here.
+ * One message with one handle over a named pipe: the sender puts a copy of the handle into the receiver's process and
+ * says its number there. Only a process that may do that can mean such a number: one of another user cannot, and a
+ * message from one is refused before anything is done with the number, which could be that of any handle here.
  *
  *   offset size field
  *   0      8    magic   "STOAHND\n"
@@ -139,8 +139,8 @@ int os_socket_peer(os_handle socket, uint32_t *ret_user)
 }
 
 /*
- * Who sent what was received, even when that process has ended: the system noted the client when it connected, and a pipe
- * belongs to the user who made it.
+ * Who sent what was received, even when that process has ended: the system noted the client when it connected, and a
+ * pipe belongs to the user who made it.
  */
 static uint32_t sender_of(HANDLE pipe)
 {
