@@ -61,7 +61,10 @@ struct names_page *names_map_record(HANDLE record, DWORD access);
 void names_write_record(struct names_page *page, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES],
 			const void *bytes, size_t length);
 
-/* Other users read without the gate: the state is looked at again. */
+/*
+ * Other users read without the gate, and may get parts of two records: an id that nothing has, so that the object is gone. The
+ * bytes are only ever of raw segments, which others cannot read.
+ */
 bool names_read_page(struct names_page *page, struct names_record *ret_record);
 
 /* Open the object of a record; GetLastError() on NULL. */

@@ -5,13 +5,13 @@
 static struct nt nt;
 static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
 
-typedef void (*function)(void);
+typedef void function(void);
 
-static function find(const wchar_t *library, const char *name)
+static function *find(const wchar_t *library, const char *name)
 {
 	HMODULE module = GetModuleHandleW(library);
 
-	return module ? (function)GetProcAddress(module, name) : NULL;
+	return module ? (function *)GetProcAddress(module, name) : NULL;
 }
 
 static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)

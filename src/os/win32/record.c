@@ -63,8 +63,8 @@ HANDLE names_open_record(const wchar_t *wide)
 void names_write_record(struct names_page *page, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES],
 			const void *bytes, size_t length)
 {
-	store_rlx(&page->state, NAMES_EMPTY);
-	atomic_thread_fence(memory_order_release);
+	/* A2: before the stores below, also for who finds this process dead; pairs with A1 in names_read_page() */
+	(void)swap_acq_rel(&page->state, NAMES_EMPTY);
 	page->flags = flags;
 	page->length = (uint32_t)length;
 	page->version = RECORD_VERSION;
@@ -81,8 +81,7 @@ bool names_read_page(struct names_page *page, struct names_record *ret_record)
 	if (load_acq(&page->state) != NAMES_LIVE) /* A1: sees the record; pairs with R1 in names_write_record() */
 		return false;
 	memcpy(&copy, page, sizeof(copy));
-	atomic_thread_fence(memory_order_acquire);
-	if (load_rlx(&page->state) != NAMES_LIVE || copy.version != RECORD_VERSION || copy.length > OS_NAME_RECORD_MAX)
+	if (copy.version != RECORD_VERSION || copy.length > OS_NAME_RECORD_MAX)
 		return false;
 	ret_record->flags = copy.flags & (OS_NAME_GLOBAL | OS_NAME_WORLD_READABLE);
 	memcpy(ret_record->id, copy.id, sizeof(copy.id));
