@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Files as segments: opening, growing to the byte, cutting, flushing, and prefetching, from disks good and bad. */
 #include <segment/badfile.h>
-#include <segment/common.h>
+#include <segment/linux.h>
 
 #include <linux/magic.h>
 #include <sys/syscall.h>

@@ -3,7 +3,7 @@
  * Headers from enemies: every field, random bytes, and a writer that scribbles over the header while it is opened and while
  * handles are in use. Opening may fail by name; it must never give a handle that is out of bounds, crash or hang.
  */
-#include <segment/common.h>
+#include <segment/linux.h>
 
 /* An enemy computes the check as well as we do. */
 static void fix_check(struct segment_header *header)

@@ -3,7 +3,7 @@
  * Running out: a full file system, RLIMIT_FSIZE, memory groups, the host. Each must be an error from commit, in every
  * process, and never a signal, neither then nor at a later touch. And many processes that commit at once.
  */
-#include <segment/common.h>
+#include <segment/linux.h>
 
 #include <base/error.h>
 #include <os/linux/limits.h>

@@ -3,7 +3,7 @@
  * Names: how long they live, what dead users leave and who clears it up, what cannot be a name, and what lies in a name's
  * place that is not ours. The places are looked at directly: /dev/shm/stoa.<uid>/NAME.seg and NAME.lock.
  */
-#include <segment/common.h>
+#include <segment/linux.h>
 
 #include <os/linux/places.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  * Two ways in which programs use segments, told whole and taken by the letter: memory of variable size seen by many
  * processes, and the ways in which processes come to share one.
  */
-#include <segment/common.h>
+#include <segment/linux.h>
 
 #include <sys/socket.h>
 

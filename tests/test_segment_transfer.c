@@ -3,7 +3,7 @@
  * Segments that go from process to process: as descriptors, over sockets, through exec, to the same user and to others; and
  * what an enemy can send.
  */
-#include <segment/common.h>
+#include <segment/linux.h>
 
 #include <sys/resource.h>
 #include <sys/socket.h>

@@ -6,7 +6,7 @@
 #ifndef TESTS_SEGMENT_BADFILE_H
 #define TESTS_SEGMENT_BADFILE_H
 
-#include <segment/common.h>
+#include <segment/linux.h>
 
 #include <linux/fuse.h>
 #include <sys/mount.h>

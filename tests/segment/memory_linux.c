@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What is behind memory on Linux: asked by a child that touches it, and of the file system. */
+#include <segment/linux.h>
+
+int probe_byte(volatile unsigned char *byte, bool write)
+{
+	pid_t child = fork();
+	int status;
+
+	CHECK_SYS(child);
+	if (child == 0) {
+		signal(SIGBUS, SIG_DFL);
+		signal(SIGSEGV, SIG_DFL);
+		if (write)
+			*byte = 1;
+		else
+			(void)*byte;
+		_exit(0);
+	}
+	CHECK_SYS(waitpid(child, &status, 0));
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+uint64_t committed_blocks(const struct stoa_segment *segment)
+{
+	struct stat status;
+
+	CHECK_SYS(fstat((int)segment->memory, &status));
+	return (uint64_t)status.st_blocks * 512;
+}
+
+void need_room(uint64_t reserve)
+{
+	size_t length = (size_t)(reserve + 2 * MIB);
+	void *room = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (room == MAP_FAILED)
+		SKIP("no room for a map of %llu bytes: %s", (unsigned long long)length, strerror(errno));
+	munmap(room, length);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What is behind memory on Windows: as the system tells it, as Wine lets programs touch what is not committed. */
+#include <segment/common.h>
+
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+int probe_byte(volatile unsigned char *byte, bool write)
+{
+	MEMORY_BASIC_INFORMATION info;
+
+	CHECK(VirtualQuery((const void *)byte, &info, sizeof(info)));
+	if (info.State != MEM_COMMIT)
+		return ABSENT;
+	if (info.Protect & (PAGE_NOACCESS | PAGE_GUARD) ||
+	    (write &&
+	     !(info.Protect & (PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY))))
+		return REFUSED;
+	if (write)
+		*byte = 1;
+	return 0;
+}
+
+uint64_t committed_blocks(const struct stoa_segment *segment)
+{
+	struct os_memory_info info;
+
+	CHECK_RC(os_memory_info(segment->memory, &info), 0);
+	/* One page of the roster is always there: it marks where the data begins, as a section has no length of its own. */
+	return segment->flags & STOA_RAW ? info.resident : info.resident - PAGE;
+}
+
+void need_room(uint64_t reserve)
+{
+	void *room = VirtualAlloc(NULL, (SIZE_T)(reserve + 2 * MIB), MEM_RESERVE, PAGE_NOACCESS);
+
+	if (!room)
+		SKIP("no room for a map of %llu bytes", (unsigned long long)reserve);
+	VirtualFree(room, 0, MEM_RELEASE);
+}
