@@ -209,29 +209,34 @@ int os_memory_set_length(os_handle memory, uint64_t length)
 	return rc == 0 && length ? write_section(memory, length - 1, nothing, 1) : rc;
 }
 
-/* The end of the last committed run. */
-static uint64_t last_end(const unsigned char *view, uint64_t length)
+/* The end of the last committed run; *ret_total counts what is committed. */
+static uint64_t last_end(const unsigned char *view, uint64_t length, uint64_t *ret_total)
 {
 	uint64_t at = 0, end = 0;
 
+	*ret_total = 0;
 	while (at < length) {
 		bool committed;
+		uint64_t bytes = run(view + at, length - at, &committed);
 
-		at += run(view + at, length - at, &committed);
-		if (committed)
-			end = at;
+		at += bytes;
+		if (!committed)
+			continue;
+		*ret_total += bytes;
+		end = at;
 	}
 	return end;
 }
 
-uint64_t memory_reach(os_handle memory, const struct memory *known)
+void memory_measure(os_handle memory, const struct memory *known, uint64_t *ret_length, uint64_t *ret_resident)
 {
-	uint64_t room = window_length(known->size), end = room;
+	uint64_t room = window_length(known->size), end;
 	const unsigned char *window = window_of(memory, known->size);
 
+	*ret_length = *ret_resident = 0;
 	if (!window)
-		return 0;
-	end = last_end(window, room);
+		return;
+	end = last_end(window, room, ret_resident);
 	/* Committed up to the window's end: the data, which has no holes. */
 	for (uint64_t from = room, step = WINDOW; end == from && from < known->size; from += step, step *= 2) {
 		struct memory_glance glance = {NULL, NULL};
@@ -242,24 +247,8 @@ uint64_t memory_reach(os_handle memory, const struct memory *known)
 			break;
 		end += memory_run(glance.at, step);
 		memory_look_away(&glance);
-		if (end < from + step)
-			break;
 	}
-	return end;
-}
-
-uint64_t memory_resident(os_handle memory, const struct memory *known)
-{
-	uint64_t room = window_length(known->size), at = 0, total = 0, length = os_memory_length(memory);
-	const unsigned char *window = window_of(memory, known->size);
-
-	while (window && at < room) {
-		bool committed;
-		uint64_t bytes = run(window + at, room - at, &committed);
-
-		at += bytes;
-		if (committed)
-			total += bytes;
-	}
-	return length > room ? total + length - room : total;
+	if (end > room)
+		*ret_resident += end - room;
+	*ret_length = end;
 }

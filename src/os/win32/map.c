@@ -183,19 +183,35 @@ static uint64_t lead_of(const struct map *map)
 	return map->offset % MEMORY_GRAIN;
 }
 
-/* A random place for a map at `offset`, at the same remainder modulo OS_HUGE_PAGE. NULL: anywhere. */
+static uint64_t mixed(uint64_t bits)
+{
+	bits ^= bits << 13;
+	bits ^= bits >> 7;
+	return bits ^ bits << 17;
+}
+
+/*
+ * A random place for a map at `offset`, at the same remainder modulo OS_HUGE_PAGE. NULL: anywhere. Most lie in a range of this
+ * process's own, so that the tables for them stay small; between 1 and 66 TiB, out of the way of what the system places.
+ */
 static unsigned char *random_base(const struct map *map)
 {
-	static _Atomic uint64_t state;
-	uint64_t bits = load_rlx(&state), place;
+	static _Atomic uint64_t seed, state;
+	const uint64_t range = UINT64_C(1) << 38, all = UINT64_C(1) << 46;
+	uint64_t bits = load_rlx(&state), place = UINT64_C(1) << 40;
 
-	if (!bits && os_random(&bits, sizeof(bits)) < 0)
-		return NULL;
-	bits ^= bits << 13, bits ^= bits >> 7, bits ^= bits << 17;
+	if (!bits) {
+		if (os_random(&bits, sizeof(bits)) < 0)
+			return NULL;
+		store_rlx(&seed, bits);
+	}
+	bits = mixed(bits);
 	store_rlx(&state, bits);
-	/* Between 1 and 65 TiB, out of the way of what the system places itself. */
-	place = (UINT64_C(1) << 40) + ((bits >> 8) & ((UINT64_C(1) << 46) - 1) & ~(OS_HUGE_PAGE - 1));
-	place += map->offset % OS_HUGE_PAGE - lead_of(map);
+	if (map->length < range / 16)
+		place += (load_rlx(&seed) & (all - 1) & ~(range - 1)) + ((bits >> 8) & (range - 1));
+	else
+		place += (bits >> 8) & (all - 1);
+	place = (place & ~(OS_HUGE_PAGE - 1)) + map->offset % OS_HUGE_PAGE - lead_of(map);
 	return (unsigned char *)(uintptr_t)place; // NOLINT(performance-no-int-to-ptr)
 }
 

@@ -254,6 +254,7 @@ uint32_t os_memory_seals(os_handle memory)
 
 uint64_t os_memory_length(os_handle memory)
 {
+	uint64_t length, resident;
 	struct memory now;
 	struct map map;
 
@@ -262,20 +263,30 @@ uint64_t os_memory_length(os_handle memory)
 		return map.offset + memory_run(map.address, map.mapped);
 	if (memory_look(memory, &now) < 0)
 		return 0;
-	return now.kind == MEMORY_SECTION && !now.of_file ? memory_reach(memory, &now) : now.size;
+	if (now.kind != MEMORY_SECTION || now.of_file)
+		return now.size;
+	memory_measure(memory, &now, &length, &resident);
+	return length;
 }
 
 int os_memory_info(os_handle memory, struct os_memory_info *ret_info)
 {
+	uint64_t length, resident;
 	struct memory now;
 	int rc = memory_look(memory, &now);
 	bool section = rc == 0 && now.kind == MEMORY_SECTION;
 
 	if (rc < 0)
 		return rc;
+	if (section && !now.of_file) {
+		memory_measure(memory, &now, &length, &resident);
+	} else {
+		length = now.size;
+		resident = section ? now.size : memory_file_space(sys_handle(memory));
+	}
 	*ret_info = (struct os_memory_info){
-		.length = os_memory_length(memory),
-		.resident = section ? memory_resident(memory, &now) : memory_file_space(sys_handle(memory)),
+		.length = length,
+		.resident = resident,
 		.identity = {now.object[0], now.object[1]},
 		.owner = memory_owner(sys_handle(memory)),
 		.seals = section ? OS_SEAL_SHRINK : 0,

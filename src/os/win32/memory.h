@@ -72,9 +72,8 @@ void memory_look_away(const struct memory_glance *glance);
 /* Bytes that are committed from `from` on, without a hole, at most `length`. (content.c) */
 uint64_t memory_run(const unsigned char *from, uint64_t length);
 
-/* How far a section reaches that no map shows, and what is committed in it. (content.c) */
-uint64_t memory_reach(os_handle memory, const struct memory *known);
-uint64_t memory_resident(os_handle memory, const struct memory *known);
+/* How far a section reaches, and how much is committed in it. (content.c) */
+void memory_measure(os_handle memory, const struct memory *known, uint64_t *ret_length, uint64_t *ret_resident);
 
 /* A file's length, identity and disk space; kind MEMORY_OTHER for what is no file of bytes. (file.c) */
 int memory_look_at_file(HANDLE file, struct memory *memory);
