@@ -12,6 +12,7 @@
  * Entering: the mutex is made and held before the word names its generation; leaving: the word is marked, then the mutex given
  * up. Names carry the generation, so that a name is never used twice.
  */
+#include <os/win32/nt.h>
 #include <os/win32/sys.h>
 
 #include <base/atomic.h>
@@ -37,7 +38,7 @@ HANDLE sys_life_mutex(const struct sys_place *place, uint32_t generation)
 	wchar_t name[SYS_NAME_ROOM];
 
 	sys_place_name("l", place, generation, name);
-	return OpenMutexW(SYNCHRONIZE | MUTEX_MODIFY_STATE, FALSE, name);
+	return OpenMutexW(SYNCHRONIZE | MUTEX_MODIFY_STATE | MUTANT_QUERY_STATE, FALSE, name);
 }
 
 int os_life_map(os_handle memory, uint64_t offset, struct os_life **ret_life)
@@ -82,21 +83,29 @@ static void mark_dead(_Atomic uint64_t *word, uint64_t seen)
 		os_wake(os_low_half(word));
 }
 
+/* Held by the calling thread, who would get it a second time? Its id in the word does not tell: ids are used again. */
+static bool is_ours(HANDLE mutex)
+{
+	struct nt_mutex_info info;
+
+	return nt_functions()->query_mutex &&
+	       NT_DONE(nt_functions()->query_mutex(mutex, NT_MUTEX_BASIC, &info, sizeof(info), NULL)) && info.ours;
+}
+
 /* Does the owner of the word at `place` run? */
 static bool owner_lives(const struct sys_place *place, uint64_t word)
 {
-	HANDLE mutex;
-	DWORD got;
+	HANDLE mutex = sys_life_mutex(place, (uint32_t)(word >> 32));
+	DWORD got = WAIT_TIMEOUT;
 
-	if ((uint32_t)(word & OS_LIFE_ID) == os_thread_id())
-		return true; /* one's own mutex can be had again */
-	mutex = sys_life_mutex(place, (uint32_t)(word >> 32));
 	/* A mutex that we may not open is somebody's who lives. */
 	if (!mutex)
 		return GetLastError() != ERROR_FILE_NOT_FOUND;
-	got = WaitForSingleObject(mutex, 0);
-	if (got == WAIT_OBJECT_0 || got == WAIT_ABANDONED)
-		ReleaseMutex(mutex);
+	if ((uint32_t)(word & OS_LIFE_ID) != os_thread_id() || !is_ours(mutex)) {
+		got = WaitForSingleObject(mutex, 0);
+		if (got == WAIT_OBJECT_0 || got == WAIT_ABANDONED)
+			ReleaseMutex(mutex);
+	}
 	CloseHandle(mutex);
 	return got == WAIT_TIMEOUT;
 }
@@ -123,9 +132,7 @@ int os_life_read(os_handle memory, uint64_t offset, uint64_t *ret_word)
 		return rc;
 	if (got < sizeof(word))
 		word = 0;
-	/* Its own mutex a thread would get once more. */
-	if (word & OS_LIFE_ID && (uint32_t)(word & OS_LIFE_ID) != os_thread_id() &&
-	    sys_identity_of(memory, place.identity) && !owner_lives(&place, word))
+	if (word & OS_LIFE_ID && sys_identity_of(memory, place.identity) && !owner_lives(&place, word))
 		word = (word & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
 	*ret_word = word;
 	return 0;

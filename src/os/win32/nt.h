@@ -33,6 +33,11 @@ struct nt_section_info {
 	LARGE_INTEGER size;
 };
 
+struct nt_mutex_info {
+	LONG count;
+	BOOLEAN ours, abandoned;
+};
+
 struct nt_directory_entry {
 	struct nt_text name, type;
 };
@@ -40,6 +45,7 @@ struct nt_directory_entry {
 #define NT_OBJECT_BASIC 0
 #define NT_OBJECT_NAME 1
 #define NT_SECTION_BASIC 0
+#define NT_MUTEX_BASIC 0
 #define NT_VIEW_UNMAP 2
 #define NT_DIRECTORY_QUERY 1
 #define NT_DONE(status) ((status) >= 0)
@@ -47,6 +53,7 @@ struct nt_directory_entry {
 struct nt {
 	LONG(NTAPI *query_object)(HANDLE object, int what, void *buffer, ULONG room, ULONG *ret_length);
 	LONG(NTAPI *query_section)(HANDLE section, int what, void *buffer, SIZE_T room, SIZE_T *ret_length);
+	LONG(NTAPI *query_mutex)(HANDLE mutex, int what, void *buffer, ULONG room, ULONG *ret_length);
 	LONG(NTAPI *create_section)
 	(HANDLE *ret_section, ACCESS_MASK access, struct nt_object_attributes *attributes, LARGE_INTEGER *size,
 	 ULONG protection, ULONG kind, HANDLE file);

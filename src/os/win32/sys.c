@@ -108,7 +108,7 @@ void sys_place_name(const char *kind, const struct sys_place *place, uint32_t nu
 
 void *os_allocate(size_t bytes)
 {
-	void *allocation = calloc(1, bytes);
+	void *allocation = calloc(1, bytes); /* not through SYS(): that is Linux's seam */
 
 	if (!allocation)
 		(void)error_set(-STOA_ENOMEM, "no memory for %zu bytes of the library's own", bytes);

@@ -8,6 +8,8 @@
 #include <base/atomic.h>
 #include <base/error.h>
 
+#include <string.h>
+
 struct start {
 	void (*body)(void *argument);
 	void *argument;
@@ -28,13 +30,14 @@ static DWORD WINAPI run(void *argument)
 /* A name for debuggers; systems before Windows 10 have none. */
 static void name_thread(HANDLE thread, const char *name)
 {
-	typedef HRESULT(WINAPI * set_description)(HANDLE thread, const wchar_t *description);
+	HRESULT(WINAPI * set_description)(HANDLE thread, const wchar_t *description);
 	HMODULE kernel = GetModuleHandleW(L"kernelbase.dll");
 	FARPROC found = kernel ? GetProcAddress(kernel, "SetThreadDescription") : NULL;
 	wchar_t wide[32];
 
+	memcpy(&set_description, &found, sizeof(found));
 	if (found && sys_wide(name, wide, CC_COUNT(wide)))
-		((set_description)(void (*)(void))found)(thread, wide);
+		(void)set_description(thread, wide);
 }
 
 int os_thread_start(const char *name, void (*body)(void *argument), void *argument)

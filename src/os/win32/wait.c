@@ -209,10 +209,11 @@ static void add_word(struct wait *wait, const struct os_wait_word *word, unsigne
 		add_shared(wait, &place, number);
 }
 
+/* After the system calls that reset the events: they are full barriers, as those before the wakers' are. */
 static bool all_equal(const struct os_wait_word *words, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (load_seq(words[i].word) != words[i].value) /* A1: pairs with the stores before os_wake() */
+		if (load_rlx(words[i].word) != words[i].value)
 			return false;
 	return true;
 }

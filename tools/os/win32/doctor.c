@@ -5,29 +5,32 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-static FARPROC nt(const char *name)
+/* Set a pointer to a function of ntdll; false when there is none. */
+static bool nt(const char *name, void *ret_function)
 {
 	HMODULE module = GetModuleHandleW(L"ntdll.dll");
+	FARPROC found = module ? GetProcAddress(module, name) : NULL;
 
-	return module ? GetProcAddress(module, name) : NULL;
+	memcpy(ret_function, &found, sizeof(found));
+	return found;
 }
 
 static void probe_system(struct doctor_finding *finding)
 {
-	typedef LONG(WINAPI * get_version)(OSVERSIONINFOW * version);
-	typedef const char *(*wine_version)(void);
-	FARPROC version_of = nt("RtlGetVersion"), wine = nt("wine_get_version");
+	LONG(WINAPI * get_version)(OSVERSIONINFOW * version);
+	const char *(*wine_version)(void);
+	bool wine = nt("wine_get_version", &wine_version);
 	OSVERSIONINFOW version = {.dwOSVersionInfoSize = sizeof(version)};
 
 	finding->topic = "system";
-	if (version_of)
-		((get_version)(void (*)(void))version_of)(&version);
+	if (nt("RtlGetVersion", &get_version))
+		get_version(&version);
 	snprintf(finding->state, sizeof(finding->state), "Windows %lu.%lu, build %lu%s%s", version.dwMajorVersion,
-		 version.dwMinorVersion, version.dwBuildNumber, wine ? ", by Wine " : "",
-		 wine ? ((wine_version)(void (*)(void))wine)() : "");
+		 version.dwMinorVersion, version.dwBuildNumber, wine ? ", by Wine " : "", wine ? wine_version() : "");
 	if (version.dwMajorVersion < 10) {
 		finding->level = DOCTOR_WARN;
 		snprintf(finding->consequence, sizeof(finding->consequence), "stoa is made for Windows 10 and later");
@@ -81,8 +84,10 @@ static void probe_global(struct doctor_finding *finding)
 
 static void probe_growing_files(struct doctor_finding *finding)
 {
+	LONG(NTAPI * extend)(HANDLE section, LARGE_INTEGER * size);
+
 	finding->topic = "growing files";
-	if (nt("NtExtendSection")) {
+	if (nt("NtExtendSection", &extend)) {
 		snprintf(finding->state, sizeof(finding->state), "NtExtendSection is there");
 		return;
 	}

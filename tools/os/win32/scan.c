@@ -23,32 +23,30 @@ struct directory_entry {
 	UNICODE_STRING name;
 	UNICODE_STRING type;
 };
-typedef LONG(WINAPI *open_directory)(HANDLE *directory, ACCESS_MASK access, OBJECT_ATTRIBUTES *attributes);
-typedef LONG(WINAPI *query_directory)(HANDLE directory, void *buffer, ULONG room, BOOLEAN single, BOOLEAN restart,
-				      ULONG *context, ULONG *length);
-typedef LONG(WINAPI *query_section)(HANDLE section, int what, void *buffer, SIZE_T room, SIZE_T *length);
-
 struct section_information {
 	void *base;
 	ULONG attributes;
 	LARGE_INTEGER size;
 };
 
-static FARPROC nt(const char *name)
+/* Set a pointer to a function of ntdll; false when there is none. */
+static bool nt(const char *name, void *ret_function)
 {
 	HMODULE module = GetModuleHandleW(L"ntdll.dll");
+	FARPROC found = module ? GetProcAddress(module, name) : NULL;
 
-	return module ? GetProcAddress(module, name) : NULL;
+	memcpy(ret_function, &found, sizeof(found));
+	return found;
 }
 
 static uint64_t size_of(const wchar_t *name)
 {
 	HANDLE section = OpenFileMappingW(SECTION_QUERY, FALSE, name);
-	query_section query = (query_section)(void (*)(void))nt("NtQuerySection");
+	LONG(NTAPI * query)(HANDLE section, int what, void *buffer, SIZE_T room, SIZE_T *length);
 	struct section_information found;
 	uint64_t size = SCAN_UNKNOWN;
 
-	if (section && query && query(section, 0, &found, sizeof(found), NULL) >= 0)
+	if (section && nt("NtQuerySection", &query) && query(section, 0, &found, sizeof(found), NULL) >= 0)
 		size = (uint64_t)found.size.QuadPart;
 	if (section)
 		CloseHandle(section);
@@ -91,8 +89,9 @@ static int add(struct scan *scan, const wchar_t *space, const UNICODE_STRING *na
 /* Sections of one directory; `space` is what programs put before their names to reach it. */
 static int scan_directory(struct scan *scan, const wchar_t *path, const wchar_t *space)
 {
-	open_directory open = (open_directory)(void (*)(void))nt("NtOpenDirectoryObject");
-	query_directory query = (query_directory)(void (*)(void))nt("NtQueryDirectoryObject");
+	LONG(NTAPI * open)(HANDLE * directory, ACCESS_MASK access, OBJECT_ATTRIBUTES * attributes);
+	LONG(NTAPI * query)
+	(HANDLE directory, void *buffer, ULONG room, BOOLEAN single, BOOLEAN restart, ULONG *context, ULONG *length);
 	UNICODE_STRING name = {(USHORT)(wcslen(path) * sizeof(wchar_t)), (USHORT)((wcslen(path) + 1) * sizeof(wchar_t)),
 			       (wchar_t *)(uintptr_t)path};
 	OBJECT_ATTRIBUTES attributes;
@@ -102,7 +101,8 @@ static int scan_directory(struct scan *scan, const wchar_t *path, const wchar_t 
 	int error = 0;
 
 	InitializeObjectAttributes(&attributes, &name, 0, NULL, NULL);
-	if (!open || !query || open(&directory, DIRECTORY_QUERY, &attributes) < 0) {
+	if (!nt("NtOpenDirectoryObject", &open) || !nt("NtQueryDirectoryObject", &query) ||
+	    open(&directory, DIRECTORY_QUERY, &attributes) < 0) {
 		scan->directories_refused++;
 		return 0;
 	}
