@@ -37,10 +37,9 @@ static int open_inspector(const char *name, uint32_t flags, struct stoa_inspecto
 		memset(&inspector->header, 0, sizeof(inspector->header));
 	else if (!inspector->raw)
 		rc = os_memory_identify(inspector->memory, inspector->header.identity);
-	if (rc < 0) {
+	if (rc < 0)
 		os_handle_close(inspector->memory);
-	}
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 int stoa_inspect_open(const char *name, uint32_t flags, struct stoa_inspector **ret_inspector)

@@ -18,9 +18,9 @@
 #define FILES_GOOD 4096
 
 struct limit_kind {
-	int resource;
-	char letter;      /* of ulimit */
-	const char *name; /* in prlimit(1) and limits.conf(5) */
+	unsigned resource; /* the system header's enum */
+	char letter;       /* of ulimit */
+	const char *name;  /* in prlimit(1) and limits.conf(5) */
 };
 
 /* Tried on this process, which ends soon; put back. */

@@ -354,7 +354,8 @@ static int take_own_descriptors(struct process *process, int64_t id, int thread)
 	if (id == process->thread || syscall(SYS_kcmp, (pid_t)process->thread, (pid_t)id, KCMP_FILES, 0, 0) == 0)
 		return 0;
 	error = scan_descriptors(process, thread);
-	return is_gone(error) ? 0 : error;
+	/* One that has ended has none, and belongs to root. */
+	return is_gone(error) || (error != ENOMEM && has_memory(thread) == 0) ? 0 : error;
 }
 
 static int look_into(struct process *process)
