@@ -95,8 +95,8 @@ static void await_end_of_main_thread(pid_t role)
 
 TEST(a_process_without_its_main_thread_is_seen)
 {
+	static char name[256]; /* used when the main thread, and its stack, are gone */
 	char path[300];
-	char name[256];
 	char pid[32];
 	const struct run *run;
 	pid_t role;
