@@ -3,10 +3,9 @@
 #include "object.h"
 
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "os/console.h"
 
 #define SLOTS_DEFAULT UINT64_MAX /* not given */
 #define SLOTS_MAX 16383u         /* stoa_segment_options.roster_slots */
@@ -31,43 +30,6 @@ static int parse_size(const char *name, const char *what, const char *text, uint
 
 	snprintf(subject, sizeof(subject), "segment '%.*s': %s", TOOL_SUBJECT - 16, name, what);
 	return text ? size_argument(subject, text, ret_bytes) : TOOL_GO;
-}
-
-static volatile sig_atomic_t stopped_by;
-
-static void stop(int number)
-{
-	stopped_by = number;
-}
-
-/*
- * Keep a transient segment until the input ends, by Ctrl-D or the end of the script that feeds it, or until a signal asks for the
- * end. Returns that signal or 0. Signals come only while it sleeps, so that none is missed.
- */
-static int hold(void)
-{
-	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-	struct sigaction action = {.sa_handler = stop};
-	sigset_t blocked;
-	sigset_t before;
-	char byte;
-
-	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-		struct sigaction old;
-
-		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
-			continue;
-		sigaddset(&blocked, ends[i]);
-		sigaction(ends[i], &action, NULL);
-	}
-	sigprocmask(SIG_BLOCK, &blocked, &before);
-	fflush(stdout); /* who reads it may send the signal */
-	while (!stopped_by && (ppoll(&input, 1, NULL, &before) < 0 || read(STDIN_FILENO, &byte, 1) > 0))
-		;
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return stopped_by;
 }
 
 struct creation {
@@ -139,6 +101,16 @@ static void print_created(const char *name, const struct stoa_segment *segment, 
 	json_end(&json);
 }
 
+static int fail_creation(const char *name, const struct creation *creation, int result)
+{
+	int status = tool_fail_named(name, result);
+
+	/* Names that outlive their users are not to be had everywhere. */
+	if (result == -STOA_ENOTSUP && !creation->hold && !creation->huge_text)
+		tool_fail("'stoa create %s --hold' makes one that is there as long as that command runs", name);
+	return status;
+}
+
 static int create(const char *name, const struct creation *creation)
 {
 	struct stoa_segment_options options = {.flags = creation_flags(creation)};
@@ -152,16 +124,14 @@ static int create(const char *name, const struct creation *creation)
 		return status;
 	result = stoa_segment_create(name, reserve, &options, &segment);
 	if (result < 0)
-		return tool_fail_named(name, result);
+		return fail_creation(name, creation, result);
 	if (creation->json)
 		print_created(name, segment, options.flags);
 	if (creation->hold)
-		ended = hold();
+		ended = console_hold();
 	stoa_segment_close(segment);
-	if (ended) {
-		signal(ended, SIG_DFL);
-		raise(ended);
-	}
+	if (ended)
+		console_end_as(ended);
 	return TOOL_OK;
 }
 

@@ -310,9 +310,8 @@ static void describe_end(struct client *client, const struct process_end *end, c
 	client->report.killed++;
 	client->report.last_killed = peer->id;
 	if (end->killed)
-		tool_warn("find: server process %" PRId64 " was ended by a signal (%s); %" PRIu64
-			  " directories are done again",
-			  peer->id, process_signal_name(end->code), requeued->directories);
+		tool_warn("find: server process %" PRId64 " was ended %s; %" PRIu64 " directories are done again",
+			  peer->id, process_killed_text(end->code), requeued->directories);
 	else
 		tool_warn("find: server process %" PRId64 " ended with status %d; %" PRIu64
 			  " directories are done again",
@@ -591,8 +590,8 @@ static int print_root(struct client *client)
 {
 	const char *root = client->options->root;
 	struct find_item item = {.name = root, .length = (uint32_t)strlen(root)};
-	size_t end = item.length;
-	size_t start;
+	const char *name;
+	size_t length;
 	int error = walk_look(root, &item.type, &item.attributes);
 
 	if (error) {
@@ -601,13 +600,8 @@ static int print_root(struct client *client)
 	}
 	item.kind = FIND_KIND_ATTRIBUTES;
 	/* --name sees its last name, or "/". */
-	while (end > 1 && root[end - 1] == '/')
-		end--;
-	for (start = end; start > 0 && end > 1 && root[start - 1] != '/'; start--)
-		continue;
-	start = end == 1 ? 0 : start;
-	if (find_filter_accepts(&client->options->filter, root + start, end - start, item.type,
-				&item.attributes.size) &&
+	name = walk_last_name(root, &length);
+	if (find_filter_accepts(&client->options->filter, name, length, item.type, &item.attributes.size) &&
 	    find_output_entry(client->output, "", 0, &item) < 0)
 		return -1;
 	return item.type == 'd';
@@ -621,7 +615,7 @@ static int prepare(struct client *client)
 	int result;
 
 	if (!find_text_add(&client->prefix, options->root, length) ||
-	    (options->root[length - 1] != '/' && !find_text_add(&client->prefix, "/", 1)))
+	    (!walk_takes_name(options->root) && !find_text_add(&client->prefix, "/", 1)))
 		return report_damage(client, -STOA_ENOMEM);
 	result = find_area_create(options, attributes, &client->area);
 	if (result == 0)

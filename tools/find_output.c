@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "os/console.h"
 #include "tool.h"
 
 #define WRITE_BYTES ((size_t)256 << 10)
@@ -51,7 +51,7 @@ struct find_output *find_output_create(const struct find_options *options)
 	output->nul = options->nul;
 	output->json = options->json;
 	output->sort = options->sort;
-	output->terminal = isatty(STDOUT_FILENO);
+	output->terminal = console_is_terminal(stdout);
 	if (!output->terminal)
 		setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	output->safe = output->terminal && !options->nul && !options->json;

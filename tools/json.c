@@ -2,6 +2,7 @@
 /* JSON as it goes: one object per line, nothing kept. Uses libc only. */
 #include "tool.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -88,7 +89,7 @@ void json_signed(struct json *json, const char *key, int64_t number)
 
 void json_real(struct json *json, const char *key, double number)
 {
-	if (!isfinite(number)) {
+	if (!(fabs(number) <= DBL_MAX)) {
 		json_null(json, key);
 		return;
 	}

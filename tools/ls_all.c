@@ -8,12 +8,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *kind_name(const struct scan_object *object)
 {
-	static const char *const names[] = {
-		[SCAN_MEMFD] = "memfd", [SCAN_FILE] = "file", [SCAN_SYSV] = "sysv", [SCAN_ANONYMOUS] = "anon"};
+	static const char *const names[] = {[SCAN_MEMFD] = "memfd",
+					    [SCAN_FILE] = "file",
+					    [SCAN_SYSV] = "sysv",
+					    [SCAN_ANONYMOUS] = "anon",
+					    [SCAN_SECTION] = "section"};
 
 	return names[object->kind];
 }
@@ -138,8 +140,10 @@ static void print_summary(const struct scan *scan, size_t shown)
 		}
 	}
 	printf("\n%zu of %zu objects, %s resident", shown, scan->count, size_text(resident, text));
-	printf("; %zu orphaned with %s; %" PRIu64 " processes seen\n", orphans, size_text(orphaned, text),
-	       scan->processes);
+	if (scan->hidden != SCAN_HIDDEN_USERS)
+		printf("; %zu orphaned with %s; %" PRIu64 " processes seen", orphans, size_text(orphaned, text),
+		       scan->processes);
+	printf("\n");
 	if (scan->other_files > 0)
 		printf("%" PRIu64
 		       " more files (%s) in other memory file systems are mapped by nobody: --files lists them\n",
@@ -156,10 +160,10 @@ static void warn_about_hidden(const struct scan *scan)
 		[SCAN_HIDDEN_MOUNT] =
 			"/proc hides the processes of others (hidepid): they may use what is 'orphaned?' here; "
 			"run as root to see all",
+		[SCAN_HIDDEN_USERS] = "this system does not tell which processes use a section, nor how much memory "
+				      "is behind it; sections without a name are missing here",
 	};
-	/* Root is refused only where its rights are cut. */
-	const char *remedy =
-		geteuid() == 0 ? "root needs CAP_SYS_PTRACE on this host to see all" : "run as root to see all";
+	const char *remedy = scan_remedy();
 
 	if (scan->hidden)
 		tool_warn("%s", hidden[scan->hidden]);

@@ -3,10 +3,11 @@
 #include "tool.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <string.h>
 
 #include <stoa/stoa.h>
+
+#include "os/console.h"
 
 static int command_help(int argc, char **argv);
 
@@ -20,7 +21,9 @@ static const struct command commands[] = {
 	{"rm", "remove names", command_rm},
 	{"gc", "remove what killed programs left", command_gc},
 	{"doctor", "what this system offers, and how to turn on what is off", command_doctor},
+#if TOOL_HAS_BENCH /* the build has bench/ */
 	{"bench", "measure stoa against the plain means of the system", command_bench},
+#endif
 	{"find", "list a directory tree, as find(1) does, with many processes", command_find},
 	{"help", "explain a command", command_help},
 };
@@ -100,9 +103,8 @@ int main(int argc, char **argv)
 {
 	int status;
 
-	/* Only to learn the width of characters; numbers and messages stay as they are. */
-	if (!setlocale(LC_CTYPE, "C.UTF-8"))
-		setlocale(LC_CTYPE, "");
+	if (!console_start(&argc, &argv))
+		return tool_fail("no memory for the arguments");
 	status = dispatch(argc, argv);
 	progress_end();
 	if ((fflush(stdout) != 0 || ferror(stdout)) && status == TOOL_OK)

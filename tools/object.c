@@ -3,9 +3,10 @@
 #include "object.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "os/local.h"
+#include "os/process.h"
 
 int object_open(const char *name, uint32_t flags, struct object *ret_object)
 {
@@ -67,13 +68,9 @@ void object_json_flags(struct json *json, uint32_t flags)
 
 const char *object_owner(uint32_t owner, char buffer[OBJECT_OWNER_TEXT])
 {
-	const struct passwd *entry = owner == UINT32_MAX ? NULL : getpwuid(owner);
-
 	if (owner == UINT32_MAX)
 		return strcpy(buffer, "?");
-	if (entry)
-		snprintf(buffer, OBJECT_OWNER_TEXT, "%s", entry->pw_name);
-	else
+	if (!local_user_name(owner, buffer, OBJECT_OWNER_TEXT))
 		snprintf(buffer, OBJECT_OWNER_TEXT, "%" PRIu32, owner);
 	return buffer;
 }
@@ -92,7 +89,7 @@ void object_others(const struct scan_object *found, struct scan_object *ret_user
 	ret_users->users = room;
 	ret_users->user_count = 0;
 	for (size_t i = 0; i < found->user_count && ret_users->user_count < most; i++)
-		if (found->users[i].process != getpid())
+		if (found->users[i].process != process_self())
 			room[ret_users->user_count++] = found->users[i];
 }
 

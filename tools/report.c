@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors, colours and progress: what the tool says beside its results. Uses POSIX terminals and the public API. */
+/* Errors, colours and progress: what the tool says beside its results. Uses os/console.h and the public API. */
 #include "tool.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <stoa/error.h>
+#include <stoa/wait.h>
+
+#include "os/console.h"
 
 #define SENTENCE 1024
 #define SAFE_MOST 16 /* bytes of one character made harmless */
@@ -60,6 +60,7 @@ static void print_sentence(const char *prefix, const char *format, va_list argum
 	progress_end();
 	fflush(stdout);
 	fprintf(stderr, "%s%s\n", prefix, many ? many + size : few_safe);
+	fflush(stderr);
 	free(many);
 }
 
@@ -125,19 +126,11 @@ const char *tool_subject(const char *name, char buffer[TOOL_SUBJECT])
 	return buffer;
 }
 
-/* A terminal that knows escape sequences. */
-static bool is_terminal(FILE *out)
-{
-	const char *term = getenv("TERM");
-
-	return isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
-}
-
 static bool colours_wanted(FILE *out)
 {
 	const char *none = getenv("NO_COLOR");
 
-	return is_terminal(out) && !(none && none[0]);
+	return console_knows_escapes(out) && !(none && none[0]);
 }
 
 const char *colour(FILE *out, enum colour which)
@@ -153,12 +146,12 @@ const char *colour(FILE *out, enum colour which)
 
 unsigned terminal_width(FILE *out)
 {
-	struct winsize size;
+	unsigned told = console_columns(out);
 	const char *text = getenv("COLUMNS");
 	uint64_t columns;
 
-	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		return size.ws_col;
+	if (told > 0)
+		return told;
 	if (text && number_parse(text, &columns) && columns >= 20 && columns <= 10000)
 		return (unsigned)columns;
 	return 80;
@@ -168,11 +161,8 @@ unsigned terminal_width(FILE *out)
 static bool tenth_passed(void)
 {
 	static uint64_t last;
-	struct timespec now;
-	uint64_t milliseconds;
+	uint64_t milliseconds = stoa_now() / 1000000;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	milliseconds = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	if (last && milliseconds - last >= 100) {
 		last = milliseconds;
 		return true;
@@ -188,7 +178,7 @@ void progress_show_format(const char *format, ...)
 	unsigned width;
 	va_list arguments;
 
-	if (!is_terminal(stderr) || !tenth_passed())
+	if (!console_knows_escapes(stderr) || !tenth_passed())
 		return;
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "os/local.h"
+
 static void print_line(const char *label, const char *text)
 {
 	char safe[1024];
@@ -50,14 +52,11 @@ static void print_born(int64_t born)
 {
 	char text[64];
 	char age[DURATION_TEXT];
-	time_t now = time(NULL);
-	time_t then = (time_t)born;
-	struct tm local;
+	int64_t now = time(NULL);
 
-	if (!born || !localtime_r(&then, &local))
+	if (!born || !local_time_text(born, text, sizeof(text)))
 		return;
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &local);
-	duration_text(now > then ? (uint64_t)(now - then) * UINT64_C(1000000000) : 0, age);
+	duration_text(now > born ? (uint64_t)(now - born) * UINT64_C(1000000000) : 0, age);
 	printf("%-11s %s (%s ago)\n", "made", text, age);
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Tables: cells are collected first, so that each column is as wide as its widest cell. Uses libc only. */
+/* Tables: cells are collected first, so that each column is as wide as its widest cell. Uses libc and os/console.h. */
 #include "tool.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "os/console.h"
 
 #define CELL_TEXT 1024
 
@@ -132,7 +133,7 @@ static void print_cell(FILE *out, const struct table *table, size_t column, cons
 
 static void print_lines(const struct table *table, const size_t *widths, FILE *out)
 {
-	size_t room = isatty(fileno(out)) ? terminal_width(out) : SIZE_MAX / 2;
+	size_t room = console_is_terminal(out) ? terminal_width(out) : SIZE_MAX / 2;
 
 	for (size_t column = 0; column + 1 < table->column_count; column++)
 		room = room > widths[column] + 2 + 8 ? room - widths[column] - 2 : 8;

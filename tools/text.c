@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Text in and out: UTF-8, names made safe for a terminal, sizes, durations and numbers. Uses libc only. */
+/* Text in and out: UTF-8, names made safe for a terminal, sizes, durations and numbers. Uses libc and os/console.h. */
 #include "tool.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <wchar.h>
+
+#include "os/console.h"
 
 size_t utf8_next(const char *text, size_t length, uint32_t *ret_code)
 {
@@ -107,7 +108,7 @@ size_t text_columns(const char *text)
 	while (length > 0) {
 		uint32_t code = 0;
 		size_t step = utf8_next(text, length, &code);
-		int width = step ? wcwidth((wchar_t)code) : 1;
+		int width = step ? console_character_columns(code) : 1;
 
 		columns += width > 0 ? (size_t)width : 0;
 		text += step ? step : 1;

@@ -20,7 +20,7 @@ unsigned process_cpu_count(void); /* that this process may run on */
 int process_start(char *const *arguments, int64_t *ret_id);
 
 struct process_end {
-	bool killed; /* by a signal */
+	bool killed; /* by a signal, or its like */
 	int code;    /* that signal, or the exit status */
 };
 /* 1: has ended, and is forgotten by the system; 0: still runs. */
@@ -28,6 +28,7 @@ int process_ended(int64_t id, struct process_end *ret_end);
 /* Wait until it has. */
 void process_join(int64_t id, struct process_end *ret_end);
 void process_kill(int64_t id);
-const char *process_signal_name(int number);
+/* "by a signal (Killed)": how a killed process's `code` reads behind "was ended". */
+const char *process_killed_text(int code);
 
 #endif

@@ -15,6 +15,7 @@ enum scan_kind {
 	SCAN_FILE,      /* a file in a file system that is memory: POSIX shared memory lies in /dev/shm */
 	SCAN_SYSV,      /* a System V segment */
 	SCAN_ANONYMOUS, /* shared without name or descriptor: only forked relatives see it */
+	SCAN_SECTION,   /* a named section of Windows */
 };
 
 #define SCAN_UNKNOWN UINT64_MAX /* a number that could not be learnt */
@@ -50,6 +51,7 @@ enum scan_hidden {
 	SCAN_HIDDEN_NONE,
 	SCAN_HIDDEN_NAMESPACE, /* we see those of our own pid namespace, as in a container */
 	SCAN_HIDDEN_MOUNT,     /* /proc shows an ordinary user its own only */
+	SCAN_HIDDEN_USERS,     /* this system tells no users at all */
 };
 
 struct scan {
@@ -69,6 +71,9 @@ struct scan {
  */
 int scan_host(bool all_files, void (*progress)(uint64_t processes), struct scan **ret_scan);
 void scan_destroy(struct scan *scan);
+
+/* How this user may see what was refused: "run as root to see all". */
+const char *scan_remedy(void);
 
 /* Nobody uses it, so its memory serves nothing: 1 yes, 0 no, -1 not known, as processes are hidden or refused. */
 int scan_orphaned(const struct scan *scan, const struct scan_object *object);

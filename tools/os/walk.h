@@ -42,6 +42,13 @@ struct walk_entry {
 const char *walk_error_text(int error);
 int walk_error_name_too_long(void);
 
+/*
+ * Of a path as a user wrote it: its last name, *ret_length bytes from the returned place; all of it for one that has none, such as "/".
+ * And whether a name may stand right behind it: else a '/' belongs between.
+ */
+const char *walk_last_name(const char *path, size_t *ret_length);
+bool walk_takes_name(const char *path);
+
 /* The type and attributes of `path` itself, not of what it links to. */
 int walk_look(const char *path, char *ret_type, struct walk_attributes *ret_attributes);
 

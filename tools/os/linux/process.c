@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,7 +101,10 @@ void process_kill(int64_t id)
 	kill((pid_t)id, SIGKILL);
 }
 
-const char *process_signal_name(int number)
+const char *process_killed_text(int code)
 {
-	return strsignal(number);
+	static char text[80];
+
+	snprintf(text, sizeof(text), "by a signal (%s)", strsignal(code));
+	return text;
 }

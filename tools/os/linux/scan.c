@@ -199,3 +199,9 @@ int scan_orphaned(const struct scan *scan, const struct scan_object *object)
 		return object->attached == 0;
 	return scan->processes_refused > 0 || scan->hidden ? -1 : 1;
 }
+
+/* Root is refused only where its rights are cut. */
+const char *scan_remedy(void)
+{
+	return geteuid() == 0 ? "root needs CAP_SYS_PTRACE on this host to see all" : "run as root to see all";
+}

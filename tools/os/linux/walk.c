@@ -52,6 +52,25 @@ int walk_error_name_too_long(void)
 	return ENAMETOOLONG;
 }
 
+const char *walk_last_name(const char *path, size_t *ret_length)
+{
+	size_t end = strlen(path);
+	size_t start;
+
+	while (end > 1 && path[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && end > 1 && path[start - 1] != '/'; start--)
+		continue;
+	start = end == 1 ? 0 : start;
+	*ret_length = end - start;
+	return path + start;
+}
+
+bool walk_takes_name(const char *path)
+{
+	return path[strlen(path) - 1] == '/';
+}
+
 static char type_of_mode(mode_t mode)
 {
 	switch (mode & S_IFMT) {

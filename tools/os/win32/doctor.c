@@ -98,9 +98,9 @@ static void probe_growing_files(struct doctor_finding *finding)
 
 static void probe_wakes(struct doctor_finding *finding)
 {
-	finding->topic = "wake-ups of the dead";
+	finding->topic = "deaths";
 	finding->level = DOCTOR_WARN;
-	snprintf(finding->state, sizeof(finding->state), "are not passed on by Windows");
+	snprintf(finding->state, sizeof(finding->state), "wake-ups of the dead are not passed on by Windows");
 	snprintf(finding->consequence, sizeof(finding->consequence),
 		 "a wait whose waker is killed in the act goes on after up to 250 ms");
 }

@@ -8,6 +8,7 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include <errno.h>
 #include <string.h>
 
 #define GRANULE UINT64_C(65536) /* views begin at its multiples */
@@ -61,7 +62,7 @@ int pages_states(int descriptor, uint64_t offset, size_t count, unsigned char *s
 
 	memset(states, 0, count);
 	if (!each_committed((HANDLE)(intptr_t)descriptor, offset, offset + count * PAGES_UNIT, paint, &painting))
-		return (int)GetLastError();
+		return GetLastError() == ERROR_ACCESS_DENIED ? EACCES : ENOMEM;
 	*ret_huge_known = false;
 	return 0;
 }

@@ -33,13 +33,17 @@ int64_t process_self(void)
 	return GetCurrentProcessId();
 }
 
-/* As the system wrote it down when we were started: the number may be another process's by now. */
+/* As the system wrote it down when we were started: the number may be another process's by now. Looked up once. */
 int64_t process_parent(void)
 {
-	HANDLE list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+	static DWORD parent;
+	HANDLE list;
 	PROCESSENTRY32W entry = {.dwSize = sizeof(entry)};
-	DWORD self = GetCurrentProcessId(), parent = 0;
+	DWORD self = GetCurrentProcessId();
 
+	if (parent)
+		return parent;
+	list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
 	if (list == INVALID_HANDLE_VALUE)
 		return 0;
 	for (BOOL more = Process32FirstW(list, &entry); more; more = Process32NextW(list, &entry))
@@ -126,13 +130,14 @@ static DWORD start(wchar_t *program, wchar_t *command, struct child *child)
 			    .hStdOutput = null,
 			    .hStdError = errors};
 	PROCESS_INFORMATION started;
+	DWORD flags = CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP; /* whose processes Ctrl-C leaves alone: it is ours */
 	DWORD error = 0;
 
 	if (input && input != INVALID_HANDLE_VALUE)
 		SetHandleInformation(input, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
 	if (errors && errors != INVALID_HANDLE_VALUE)
 		SetHandleInformation(errors, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
-	if (!CreateProcessW(program, command, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &how, &started)) {
+	if (!CreateProcessW(program, command, NULL, NULL, TRUE, flags, NULL, NULL, &how, &started)) {
 		error = GetLastError();
 	} else {
 		HANDLE job = shared_job();
@@ -210,15 +215,15 @@ void process_kill(int64_t id)
 			TerminateProcess(child->process, KILLED_STATUS);
 }
 
-const char *process_signal_name(int number)
+const char *process_killed_text(int code)
 {
 	static char text[32];
 
-	switch ((unsigned)number | SYSTEM_ENDED) {
-	case KILLED_STATUS: return "ended by another process";
-	case 0xc0000005u: return "access violation";
-	case 0xc0000006u: return "in-page error";
-	case 0xc00000fdu: return "stack overflow";
-	default: snprintf(text, sizeof(text), "status 0x%08x", (unsigned)number | SYSTEM_ENDED); return text;
+	switch ((unsigned)code | SYSTEM_ENDED) {
+	case KILLED_STATUS: return "by another process, or Ctrl-C";
+	case 0xc0000005u: return "by an access violation";
+	case 0xc0000006u: return "by an in-page error";
+	case 0xc00000fdu: return "by a stack overflow";
+	default: snprintf(text, sizeof(text), "by the system (0x%08x)", (unsigned)code | SYSTEM_ENDED); return text;
 	}
 }

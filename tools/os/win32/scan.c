@@ -7,6 +7,7 @@
 #include "../scan.h"
 #include "wide.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
@@ -61,17 +62,17 @@ static int add(struct scan *scan, const wchar_t *space, const UNICODE_STRING *na
 	wchar_t *full;
 
 	if (!objects)
-		return ERROR_NOT_ENOUGH_MEMORY;
+		return ENOMEM;
 	scan->objects = objects;
 	full = malloc((before + units + 1) * sizeof(*full));
 	if (!full)
-		return ERROR_NOT_ENOUGH_MEMORY;
+		return ENOMEM;
 	wcscpy(full, space);
 	memcpy(full + before, name->Buffer, units * sizeof(*full));
 	full[before + units] = 0;
 	object = &objects[scan->count];
 	*object = (struct scan_object){
-		.kind = SCAN_FILE,
+		.kind = SCAN_SECTION,
 		.name = wide_to_text(full, before + units, NULL),
 		.size = size_of(full),
 		.resident = SCAN_UNKNOWN,
@@ -81,7 +82,7 @@ static int add(struct scan *scan, const wchar_t *space, const UNICODE_STRING *na
 	};
 	free(full);
 	if (!object->name)
-		return ERROR_NOT_ENOUGH_MEMORY;
+		return ENOMEM;
 	scan->count++;
 	return 0;
 }
@@ -122,8 +123,8 @@ int scan_host(bool all_files, void (*progress)(uint64_t processes), struct scan 
 
 	(void)all_files, (void)progress;
 	if (!scan)
-		return ERROR_NOT_ENOUGH_MEMORY;
-	scan->hidden = SCAN_HIDDEN_NAMESPACE;
+		return ENOMEM;
+	scan->hidden = SCAN_HIDDEN_USERS;
 	error = scan_directory(scan, L"\\BaseNamedObjects", L"Global\\");
 	if (!error && ProcessIdToSessionId(GetCurrentProcessId(), &session) && session) {
 		swprintf(session_path, sizeof(session_path) / sizeof(*session_path),
@@ -151,4 +152,9 @@ int scan_orphaned(const struct scan *scan, const struct scan_object *object)
 {
 	(void)scan, (void)object;
 	return 0;
+}
+
+const char *scan_remedy(void)
+{
+	return "run as an administrator to see all";
 }

@@ -53,6 +53,40 @@ int walk_error_name_too_long(void)
 	return ERROR_FILENAME_EXCED_RANGE;
 }
 
+static bool is_separator(char character)
+{
+	return character == '/' || character == '\\';
+}
+
+/* Bytes of "C:", which is the place on that drive where we are: a name may follow, and it is a different one behind a '/'. */
+static size_t drive_length(const char *path)
+{
+	return path[0] && path[1] == ':' ? 2 : 0;
+}
+
+const char *walk_last_name(const char *path, size_t *ret_length)
+{
+	size_t first = drive_length(path), end = strlen(path), start;
+
+	while (end > first && is_separator(path[end - 1]))
+		end--;
+	for (start = end; start > first && !is_separator(path[start - 1]);)
+		start--;
+	if (start == end) {
+		start = 0;
+		end = strlen(path);
+	}
+	*ret_length = end - start;
+	return path + start;
+}
+
+bool walk_takes_name(const char *path)
+{
+	size_t length = strlen(path);
+
+	return length == drive_length(path) || is_separator(path[length - 1]);
+}
+
 static bool is_link(DWORD attributes, DWORD tag)
 {
 	return attributes & FILE_ATTRIBUTE_REPARSE_POINT &&
