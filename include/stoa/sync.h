@@ -45,7 +45,7 @@ STOA_API uint64_t stoa_deadline_in(uint64_t nanoseconds); /* now + nanoseconds, 
 
 /*
  * Make the value at `mutex` (in committed data of `segment`) a mutex. Nobody else may use it yet. EINVAL (not inside the
- * segment's data, unaligned), EUNCOMMITTED, ERIGHTS, ENOTSUP (raw segment), ELIMIT (roster full, STOA_OWNED only).
+ * segment's data, unaligned), EUNCOMMITTED, ERIGHTS, ENOTSUP (raw segment, or one of another operating system), ELIMIT (roster full, STOA_OWNED only).
  */
 STOA_API int stoa_mutex_init(struct stoa_segment *segment, struct stoa_mutex *mutex, uint32_t flags);
 

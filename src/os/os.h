@@ -178,6 +178,7 @@ struct os_capabilities {
 	bool relays_wakes;  /* os_wake_cover() works, for sleepers of os_wait() too */
 	bool waits_on_many; /* os_wait() sleeps on several words at once */
 	bool life_words;    /* os_life_* work */
+	bool lives_by_name; /* what proves a life word is a kernel object with a name; else the kernel marks the word */
 };
 const struct os_capabilities *os_capabilities(void);
 

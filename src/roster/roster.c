@@ -166,7 +166,7 @@ int roster_attach(struct stoa_segment *segment, struct roster **ret_roster)
 		*ret_roster = roster;
 		return 0;
 	}
-	if (!segment->roster_slots)
+	if (!segment->roster_slots || segment->of_other_system)
 		return error_set(-STOA_ENOTSUP,
 				 "raw and read-only segments cannot hold mutexes, events and semaphores");
 	rc = segment_back_slot(segment, 1); /* the relay word is there */

@@ -69,6 +69,8 @@ static void copy_header(struct stoa_segment *segment, const struct segment_heade
 	segment->flags = header->flags;
 	segment->huge = header->huge;
 	segment->header_identity = header->flags & STOA_RAW ? 0 : header->identity[0];
+	segment->of_other_system = segment->roster_slots &&
+				   !!(header->may_ignore & HEADER_LIVES_BY_NAME) != os_capabilities()->lives_by_name;
 }
 
 int segment_attach(os_handle memory, const struct segment_header *header, bool writable, struct os_name *name,
@@ -83,7 +85,7 @@ int segment_attach(os_handle memory, const struct segment_header *header, bool w
 	segment->memory = memory;
 	segment->extent.memory = memory;
 	segment->writable = writable;
-	if (writable && segment->roster_slots)
+	if (writable && segment->roster_slots && !segment->of_other_system)
 		segment->rights = STOA_RIGHT_WAIT | STOA_RIGHT_SIGNAL;
 	if (!writable)
 		segment->flags |= STOA_READ_ONLY;

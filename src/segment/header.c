@@ -55,6 +55,8 @@ int header_seal(struct segment_header *header)
 	memcpy(header->magic, magic, sizeof(magic));
 	header->layout = hash(layout, sizeof(layout));
 	header->owner = os_user_id();
+	if (os_capabilities()->lives_by_name)
+		header->may_ignore |= HEADER_LIVES_BY_NAME;
 	header->check = header_check(header);
 	return 0;
 }

@@ -8,7 +8,7 @@
  *   0      8    magic         creator     "STOASEG\n"
  *   8      8    layout        creator     hash of the layout's description; another one is another format
  *   16     8    must_know     creator     features; one that the opener does not know refuses it
- *   24     8    may_ignore    creator     features that an opener need not know
+ *   24     8    may_ignore    creator     features that an opener need not know: HEADER_LIVES_BY_NAME
  *   32     4    kind          creator     SEGMENT_KIND_*
  *   36     4    flags         creator     STOA_* of the creation that stay with the segment
  *   40     4    huge          creator     STOA_HUGE_*
@@ -69,6 +69,12 @@ _Static_assert(offsetof(struct segment_header, check) == 88, "layout");
 _Static_assert(sizeof(struct segment_header) == 96, "layout");
 
 #define HEADER_KNOWN_FEATURES UINT64_C(0) /* of must_know */
+
+/*
+ * of may_ignore: the segment's threads are those of a system with os_capabilities()->lives_by_name. Where it is the other way the
+ * memory can be shared, but who lives cannot be told, and nobody woken: its objects are refused.
+ */
+#define HEADER_LIVES_BY_NAME (UINT64_C(1) << 0)
 
 /* Where the data begins behind the pages of so many roster slots. */
 uint64_t header_data_offset(uint32_t roster_slots);

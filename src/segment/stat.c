@@ -15,6 +15,8 @@ static uint32_t count_alive(const struct stoa_segment *segment)
 {
 	uint32_t alive = 0;
 
+	if (segment->of_other_system)
+		return 0;
 	for (uint32_t slot = 1; slot <= segment->roster_slots; slot++) {
 		uint64_t life;
 

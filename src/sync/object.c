@@ -21,6 +21,10 @@ int object_check_place(const struct stoa_segment *segment, const void *object, u
 
 	if (!segment || !object)
 		return error_set(-STOA_EINVAL, "no segment or no object was given");
+	if (segment->of_other_system)
+		return error_set(-STOA_ENOTSUP,
+				 "the segment was made by a program of another operating system: mutexes, events and "
+				 "semaphores work among that system's programs, the memory and atomics for all");
 	if (!segment->rights)
 		return error_set(segment->roster_slots ? -STOA_ERIGHTS : -STOA_ENOTSUP,
 				 "raw and read-only segments cannot hold mutexes, events and semaphores");

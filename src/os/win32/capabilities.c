@@ -8,6 +8,7 @@ const struct os_capabilities *os_capabilities(void)
 		.relays_wakes = false,
 		.waits_on_many = true,
 		.life_words = true,
+		.lives_by_name = true,
 	};
 
 	return &found;
