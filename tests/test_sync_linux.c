@@ -162,3 +162,25 @@ TEST(a_parting_leaves_the_programs_robust_mutexes_alone)
 		tear_down();
 	}
 }
+
+/* Windows has them; here they say what to use instead. */
+TEST(plain_kernel_objects_are_not_of_this_system)
+{
+	struct stoa_kernel *object = NULL;
+	struct stoa_segment *section = NULL;
+	size_t index = 7;
+
+	CHECK_RC(stoa_kernel_open(test_name("k"), STOA_KERNEL_EVENT, NULL, &object), -STOA_ENOTSUP);
+	CHECK(strstr(stoa_error_detail(), "stoa/sync.h"));
+	CHECK_RC(stoa_kernel_segment(test_name("k"), 4096, 0, 0, &section), -STOA_ENOTSUP);
+	CHECK_RC(stoa_kernel_open(test_name("k"), 0, NULL, &object), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_segment(NULL, 4096, 0, 0, &section), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_wait(object, STOA_TRY), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_wait_any(&object, 1, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_unlock(object), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_set(object), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_reset(object), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_post(object, 1), -STOA_EINVAL);
+	stoa_kernel_close(object);
+	CHECK(!section && index == 7);
+}

@@ -5,6 +5,7 @@
 
 #include <stoa/error.h>
 #include <stoa/inspect.h>
+#include <stoa/kernel.h>
 #include <stoa/segment.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>

@@ -407,6 +407,41 @@ int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_pass
  */
 int os_socket_peer(os_handle socket, uint32_t *ret_user);
 
+/* ---- plain kernel objects, shared by name with programs that are not ours ---- */
+
+enum os_kernel_kind { OS_KERNEL_MUTEX = 1, OS_KERNEL_EVENT, OS_KERNEL_SEMAPHORE };
+
+struct os_kernel_options {
+	enum os_kernel_kind kind;
+	bool may_open, may_create;
+	bool may_wait, may_signal; /* of this handle; a mutex is locked and unlocked by who may wait */
+	bool owned;                /* created: a mutex is the caller's, */
+	bool signaled, manual;     /* an event is set, and stays so until it is reset, */
+	uint32_t initial, maximum; /* a semaphore has that count of that many */
+};
+
+/*
+ * 0 when created, STOA_EXISTED when opened; -STOA_ENOTSUP where there are no such objects (then the functions below are never
+ * called), -STOA_EKIND, -STOA_ENOENT, -STOA_EEXIST. Closed with os_handle_close().
+ */
+int os_kernel_open(const char *name, const struct os_kernel_options *options, os_handle *ret_object);
+
+/* Unlock, set, post `count`. -STOA_ENOTOWNER, -STOA_EOVERFLOW. */
+int os_kernel_signal(os_handle object, enum os_kernel_kind kind, uint32_t count);
+int os_kernel_reset(os_handle event);
+
+/* Wait for one of them and take it. 0, STOA_OWNER_DIED, STOA_TIMED_OUT. */
+#define OS_KERNEL_WAIT_MAX 32
+int os_kernel_wait(const os_handle *objects, unsigned count, uint64_t deadline, unsigned *ret_index);
+
+/* A memory object of that name. `size` and `committed` count for one that is created; *ret_size is what it has. */
+struct os_kernel_section {
+	bool may_open, may_create, writable, committed;
+	uint64_t size;
+};
+int os_kernel_section(const char *name, const struct os_kernel_section *section, os_handle *ret_memory,
+		      uint64_t *ret_size);
+
 /* What the memory functions have found on this system. */
 struct os_memory_capabilities {
 	bool noexec_seal;     /* unnamed memory is sealed against execution */
