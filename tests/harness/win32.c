@@ -82,10 +82,16 @@ static bool launch(const struct start *start, HANDLE output, PROCESS_INFORMATION
 	STARTUPINFOA how = {
 		.cb = sizeof(how), .dwFlags = STARTF_USESTDHANDLES, .hStdOutput = output, .hStdError = output};
 	char program[1024], line[1200];
+	bool done = false;
 
 	GetModuleFileNameA(NULL, program, sizeof(program));
-	snprintf(line, sizeof(line), "\"%s\" --child %p %p", program, (void *)section, (const void *)start);
-	return CreateProcessA(program, line, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &how, ret_process);
+	/* Of a thousand new processes Wine loses about one before it runs anything, and says so. */
+	SetLastError(ERROR_INTERNAL_ERROR);
+	for (unsigned i = 0; i < 5 && !done && GetLastError() == ERROR_INTERNAL_ERROR; i++) {
+		snprintf(line, sizeof(line), "\"%s\" --child %p %p", program, (void *)section, (const void *)start);
+		done = CreateProcessA(program, line, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &how, ret_process);
+	}
+	return done;
 }
 
 /* ---- leaks ---- */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What tests that kill many processes ask of the system, beside the harness. */
+#ifndef TESTS_KILL_SYSTEM_H
+#define TESTS_KILL_SYSTEM_H
+
+#include <harness/test.h>
+
+/* Kill the role as test_kill() does, and leave it to be joined. */
+void slay(pid_t role);
+
+/* This thread, where the system lets it. */
+void run_on(unsigned cpu);
+
+/* How much longer than on Linux a process takes to start, roughly: so many rounds fewer where time is short. */
+extern const unsigned start_cost;
+
+#endif
