@@ -5,7 +5,6 @@
 #include "../tools/find.h"
 #include "../tools/tool.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,32 +31,6 @@ TEST(a_question_mark_is_one_character_or_one_bad_byte)
 	CHECK(matches("?", "\xc3\xbc") && !matches("??", "\xc3\xbc"));
 	CHECK(matches("?", "\xff") && matches("??", "\xff\xfe") && matches("[\xc3\xa4-\xc3\xbc]", "\xc3\xb6"));
 	CHECK(matches("\xff*", "\xff\xc3\xbc") && !matches("\xff", "\xc3\xbf"));
-}
-
-TEST(random_patterns_match_as_in_the_c_library)
-{
-	static const char letters[] = "ab*?[]!-\\a*";
-	uint64_t random = test_seed();
-	unsigned matched = 0;
-
-	for (unsigned i = 0; i < 200000; i++) {
-		char glob[8] = "";
-		char name[8] = "";
-		bool set = false;
-
-		for (uint64_t k = test_random(&random) % 7; k > 0; k--)
-			glob[k - 1] = letters[test_random(&random) % (sizeof(letters) - 1)];
-		for (uint64_t k = test_random(&random) % 7; k > 0; k--)
-			name[k - 1] = "ab-]"[test_random(&random) % 4];
-		/* What a stray '[', '!' or a '\' at the end means is nowhere agreed on. */
-		set = strpbrk(glob, "[\\") != NULL;
-		if (set && (strlen(glob) != strcspn(glob, "[\\")))
-			continue;
-		matched += matches(glob, name);
-		if (matches(glob, name) != (fnmatch(glob, name, 0) == 0))
-			test_fail(__FILE__, __LINE__, "'%s' and '%s'", glob, name);
-	}
-	CHECK_INT(matched, >, 1000);
 }
 
 /* A pattern full of stars against a name that nearly matches: exponential in a naive matcher. */

@@ -67,6 +67,7 @@ struct row {
 	const struct entry *entry;
 	const struct stoa_inspection *is; /* NULL: could not be opened, or was not */
 	const char *state;
+	bool users_known;
 	uint64_t users;
 	int64_t age; /* seconds, -1 unknown */
 };
@@ -85,9 +86,10 @@ static void print_row(struct table *table, const struct row *row)
 	char owner[OBJECT_OWNER_TEXT];
 	char text[OBJECT_FLAGS_TEXT];
 	char age[DURATION_TEXT] = "-";
-	char users[24];
+	char users[24] = "-";
 
-	snprintf(users, sizeof(users), "%" PRIu64, row->users);
+	if (row->users_known)
+		snprintf(users, sizeof(users), "%" PRIu64, row->users);
 	if (row->age >= 0)
 		duration_text((uint64_t)row->age * UINT64_C(1000000000), age);
 	table_cell(table, row->entry->name, COLOUR_BOLD);
@@ -126,7 +128,10 @@ static void print_json(const struct row *row, const struct scan_object *users)
 	json_known(&json, "resident", is, is ? is->resident : 0);
 	json_known(&json, "roster_alive", is && !is->header, is ? is->roster_alive : 0);
 	json_known(&json, "age", row->age >= 0, row->age >= 0 ? (uint64_t)row->age : 0);
-	object_json_users(&json, users);
+	if (row->users_known)
+		object_json_users(&json, users);
+	else
+		json_null(&json, "users");
 	json_end(&json);
 }
 
@@ -168,6 +173,7 @@ static void show_entry(const struct listing *listing, const struct entry *entry)
 		object_others(found, &users, room, sizeof(room) / sizeof(room[0]));
 	born = pages_born(stoa_inspect_descriptor(object.inspector));
 	row.is = &object.is;
+	row.users_known = object_users_known(listing->scan);
 	row.users = users.user_count;
 	row.age = born && time(NULL) >= born ? time(NULL) - born : -1;
 	show_row(listing, &row, &users);

@@ -93,6 +93,11 @@ void object_others(const struct scan_object *found, struct scan_object *ret_user
 			room[ret_users->user_count++] = found->users[i];
 }
 
+bool object_users_known(const struct scan *scan)
+{
+	return scan && scan->hidden != SCAN_HIDDEN_USERS;
+}
+
 void object_users(const struct scan_object *object, char *buffer, size_t size)
 {
 	size_t used = 0;

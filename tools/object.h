@@ -40,5 +40,7 @@ void object_others(const struct scan_object *found, struct scan_object *ret_user
 /* "412 postgres, 413 postgres, ...": as many as fit. Those that have it open but not mapped get a star. */
 void object_users(const struct scan_object *object, char *buffer, size_t size);
 void object_json_users(struct json *json, const struct scan_object *object); /* NULL: an empty list */
+/* Whether the system told who uses what; `scan` may be NULL. */
+bool object_users_known(const struct scan *scan);
 
 #endif

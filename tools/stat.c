@@ -60,7 +60,7 @@ static void print_born(int64_t born)
 	printf("%-11s %s (%s ago)\n", "made", text, age);
 }
 
-static void print_text(const struct object *object, const struct scan_object *users)
+static void print_text(const struct object *object, const struct scan_object *users, bool users_known)
 {
 	const struct stoa_inspection *is = &object->is;
 	char flags[OBJECT_FLAGS_TEXT];
@@ -88,10 +88,10 @@ static void print_text(const struct object *object, const struct scan_object *us
 	object_users(users, list, sizeof(list));
 	if (is->left)
 		snprintf(list, sizeof(list), "nobody: its users are dead; 'stoa gc' removes it");
-	print_line("used by", list[0] ? list : "nobody that can be seen");
+	print_line("used by", list[0] ? list : users_known ? "nobody that can be seen" : "not told by this system");
 }
 
-static void print_json(const struct object *object, const struct scan_object *users)
+static void print_json(const struct object *object, const struct scan_object *users, bool users_known)
 {
 	const struct stoa_inspection *is = &object->is;
 	int64_t made = pages_born(stoa_inspect_descriptor(object->inspector));
@@ -125,7 +125,10 @@ static void print_json(const struct object *object, const struct scan_object *us
 		json_object_end(&json);
 	}
 	json_array_end(&json);
-	object_json_users(&json, users);
+	if (users_known)
+		object_json_users(&json, users);
+	else
+		json_null(&json, "users");
 	json_end(&json);
 }
 
@@ -145,9 +148,9 @@ static int stat_one(const char *name, uint32_t flags, const struct scan *scan, b
 	if (found)
 		object_others(found, &users, room, USERS_MAX);
 	if (as_json)
-		print_json(&object, &users);
+		print_json(&object, &users, object_users_known(scan));
 	else
-		print_text(&object, &users);
+		print_text(&object, &users, object_users_known(scan));
 	object_close(&object);
 	return TOOL_OK;
 }

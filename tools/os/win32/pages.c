@@ -63,7 +63,7 @@ int pages_states(int descriptor, uint64_t offset, size_t count, unsigned char *s
 	memset(states, 0, count);
 	if (!each_committed((HANDLE)(intptr_t)descriptor, offset, offset + count * PAGES_UNIT, paint, &painting))
 		return GetLastError() == ERROR_ACCESS_DENIED ? EACCES : ENOMEM;
-	*ret_huge_known = false;
+	*ret_huge_known = true; /* there are none in memory that is committed bit by bit */
 	return 0;
 }
 

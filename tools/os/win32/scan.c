@@ -42,7 +42,8 @@ static bool nt(const char *name, void *ret_function)
 
 static uint64_t size_of(const wchar_t *name)
 {
-	HANDLE section = OpenFileMappingW(SECTION_QUERY, FALSE, name);
+	/* Query access alone would be taken for FILE_MAP_COPY, which is the same number. */
+	HANDLE section = OpenFileMappingW(SECTION_QUERY | FILE_MAP_READ, FALSE, name);
 	LONG(NTAPI * query)(HANDLE section, int what, void *buffer, SIZE_T room, SIZE_T *length);
 	struct section_information found;
 	uint64_t size = SCAN_UNKNOWN;

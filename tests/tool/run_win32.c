@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs the built tool with its outputs in files, over the Win32 API. */
+#include "run.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+#include "../tools/os/win32/wide.h"
+
+#define LINE 8192
+
+static struct run last;
+
+/* One argument, quoted as programs take command lines apart. */
+static size_t quote(char *to, const char *argument)
+{
+	size_t length = 0, backslashes = 0;
+
+	to[length++] = ' ';
+	to[length++] = '"';
+	for (; *argument; argument++) {
+		for (; *argument == '"' && backslashes; backslashes--)
+			to[length++] = '\\';
+		if (*argument == '"')
+			to[length++] = '\\';
+		backslashes = *argument == '\\' ? backslashes + 1 : 0;
+		to[length++] = *argument;
+		CHECK_INT(length, <, LINE / 2);
+	}
+	for (; backslashes; backslashes--)
+		to[length++] = '\\';
+	to[length++] = '"';
+	return length;
+}
+
+static HANDLE make_file(const char *name)
+{
+	SECURITY_ATTRIBUTES inherited = {.nLength = sizeof(inherited), .bInheritHandle = TRUE};
+	char path[1024];
+	HANDLE file;
+
+	snprintf(path, sizeof(path), "%s/%s", test_dir(), name);
+	file = CreateFileA(path, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, &inherited,
+			   CREATE_ALWAYS, 0, NULL);
+	CHECK(file != INVALID_HANDLE_VALUE);
+	return file;
+}
+
+static size_t take_file(HANDLE file, char *to, size_t room)
+{
+	DWORD length = 0;
+
+	SetFilePointer(file, 0, NULL, FILE_BEGIN);
+	CHECK(ReadFile(file, to, (DWORD)room - 1, &length, NULL));
+	CHECK_INT(length, <, room - 1);
+	to[length] = 0;
+	CloseHandle(file);
+	return length;
+}
+
+static int run_line(const char *line, HANDLE out, HANDLE err)
+{
+	STARTUPINFOW how = {.cb = sizeof(how), .dwFlags = STARTF_USESTDHANDLES, .hStdOutput = out, .hStdError = err};
+	PROCESS_INFORMATION process;
+	wchar_t *wide = wide_from_text(line, strlen(line));
+	DWORD status = 0;
+
+	CHECK(wide != NULL);
+	CHECK(CreateProcessW(NULL, wide, NULL, NULL, TRUE, 0, NULL, NULL, &how, &process));
+	free(wide);
+	WaitForSingleObject(process.hProcess, INFINITE);
+	GetExitCodeProcess(process.hProcess, &status);
+	CloseHandle(process.hProcess);
+	CloseHandle(process.hThread);
+	return (int)status;
+}
+
+const struct run *run_stoa(const char *first, ...)
+{
+	char line[LINE] = "\"" STOA_TOOL "\"";
+	size_t length = strlen(line);
+	HANDLE out = make_file("run.out"), err = make_file("run.err");
+	va_list list;
+
+	va_start(list, first);
+	for (const char *argument = first; argument; argument = va_arg(list, const char *)) {
+		length += quote(line + length, argument);
+		CHECK_INT(length, <, LINE / 2);
+	}
+	va_end(list);
+	line[length] = 0;
+	last.status = run_line(line, out, err);
+	last.out_length = take_file(out, last.out, sizeof(last.out));
+	take_file(err, last.err, sizeof(last.err));
+	return &last;
+}
+
+void check_json(const char *text)
+{
+	(void)text;
+	test_note("no Python on this side: JSON is not checked");
+}
