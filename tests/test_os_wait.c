@@ -37,7 +37,7 @@ static void sleeper(void *argument)
 	struct os_wait_word words[4];
 
 	for (unsigned i = 0; i < count; i++)
-		words[i] = (struct os_wait_word){&board->words[i], 0, false};
+		words[i] = (struct os_wait_word){&board->words[i], 0, OS_WORD_WOKEN};
 	if (board->cover)
 		(void)os_wake_cover(&board->words[board->cover - 1]);
 	atomic_store(&board->woken, (uint32_t)(os_wait(words, count, os_now() + 15 * SECOND) + 10));
@@ -57,8 +57,8 @@ TEST(a_wait_compares_first_and_keeps_its_deadline)
 	struct os_wait_word words[2];
 
 	board = test_shared(sizeof(*board));
-	words[0] = (struct os_wait_word){&board->words[0], 0, false};
-	words[1] = (struct os_wait_word){&board->words[1], 1, false};
+	words[0] = (struct os_wait_word){&board->words[0], 0, OS_WORD_WOKEN};
+	words[1] = (struct os_wait_word){&board->words[1], 1, OS_WORD_WOKEN};
 	CHECK_INT(os_wait(words, 2, UINT64_MAX), ==, OS_WAIT_CHANGED);
 	CHECK_INT(os_wait(words + 1, 1, UINT64_MAX), ==, OS_WAIT_CHANGED);
 	CHECK_INT(os_wait(words, 1, os_now() + SECOND / 100), ==, OS_WAIT_TIMED_OUT);
@@ -106,7 +106,7 @@ TEST(a_sleep_takes_128_words)
 	if (!os_capabilities()->waits_on_many)
 		SKIP("no futex_waitv(2)");
 	for (unsigned i = 0; i < OS_WAIT_WORDS_MAX; i++)
-		words[i] = (struct os_wait_word){&many[i], 0, false};
+		words[i] = (struct os_wait_word){&many[i], 0, OS_WORD_WOKEN};
 	CHECK_INT(os_wait(words, OS_WAIT_WORDS_MAX, os_now() + SECOND / 100), ==, OS_WAIT_TIMED_OUT);
 	words[OS_WAIT_WORDS_MAX - 1].value = 1;
 	CHECK_INT(os_wait(words, OS_WAIT_WORDS_MAX, UINT64_MAX), ==, OS_WAIT_CHANGED);
@@ -150,7 +150,8 @@ TEST(the_words_are_compared_in_their_order)
 	race.rounds = test_rounds(20000, 500000);
 	CHECK_EQ(pthread_create(&thread, NULL, change_and_wake, &race), 0);
 	for (uint32_t round = 1; round <= race.rounds; round++) {
-		struct os_wait_word words[] = {{&race.first, 0, false}, {&race.second, round - 1, false}};
+		struct os_wait_word words[] = {{&race.first, 0, OS_WORD_WOKEN},
+					       {&race.second, round - 1, OS_WORD_WOKEN}};
 
 		atomic_store(&race.round, round);
 		CHECK(os_wait(words, 2, os_now() + 10 * SECOND) != OS_WAIT_TIMED_OUT);
@@ -348,8 +349,8 @@ static void live_among_mutexes(void *argument)
 static void wait_for_end(void *argument)
 {
 	uint64_t word = atomic_load(life_word);
-	struct os_wait_word words[2] = {{os_low_half(life_word), (uint32_t)word, true},
-					{os_high_half(life_word), (uint32_t)(word >> 32), false}};
+	struct os_wait_word words[2] = {{os_low_half(life_word), (uint32_t)word, OS_WORD_LIFE},
+					{os_high_half(life_word), (uint32_t)(word >> 32), OS_WORD_COMPARED}};
 
 	(void)argument;
 	atomic_store(&board->woken, (uint32_t)(os_wait(words, 2, os_now() + 15 * SECOND) + 10));

@@ -247,6 +247,26 @@ TEST(nobody_waits_so_nobody_is_woken)
 	tear_down();
 }
 
+/* Nobody can tell that a sleeper has given up but who wakes it: once. */
+TEST(who_gave_up_is_woken_once)
+{
+	struct stoa_wait_stat before, after;
+
+	set_up();
+	stoa_wait_stat(&before);
+	CHECK_RC(stoa_event_wait(segment, &board->event, stoa_deadline_in(SECOND / 100)), STOA_TIMED_OUT);
+	stoa_wait_stat(&after);
+	CHECK_INT(after.sleeps, >, before.sleeps);
+	CHECK_EQ(after.wakes, before.wakes);
+	for (int i = 0; i < 3; i++) {
+		CHECK_RC(stoa_event_set(segment, &board->event), 0);
+		CHECK_RC(stoa_event_wait(segment, &board->event, STOA_TRY), 0);
+	}
+	stoa_wait_stat(&after);
+	CHECK_EQ(after.wakes, before.wakes + 1);
+	tear_down();
+}
+
 static void answer(void *argument)
 {
 	unsigned rounds = board->rounds;

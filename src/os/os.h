@@ -57,10 +57,16 @@ uint64_t os_fork_generation(void);
 
 /* ---- sleeping and waking: words in memory shared between processes ---- */
 
+enum os_wait_kind {
+	OS_WORD_WOKEN,    /* whoever changes it wakes */
+	OS_WORD_LIFE,     /* the low half of a life word: its owner's end wakes as well */
+	OS_WORD_COMPARED, /* nobody wakes it: it is only compared before the sleep */
+};
+
 struct os_wait_word {
 	const _Atomic uint32_t *word;
 	uint32_t value; /* sleep only while *word == value */
-	bool is_life;   /* the low half of a life word: its owner's end wakes as well */
+	enum os_wait_kind kind;
 };
 #define OS_WAIT_WORDS_MAX 128
 

@@ -118,7 +118,8 @@ int stoa_prefetch_wait(struct stoa_prefetch *prefetch, uint64_t deadline)
 	if (!finished(prefetch, &seen) && prefetch->made_in != os_fork_generation())
 		return error_set(-STOA_EINVAL, "the prefetch is the parent's; a forked child has no worker for it");
 	while (!finished(prefetch, &seen)) {
-		struct os_wait_word word = {os_low_half(&prefetch->word), (uint32_t)(seen | SIGNAL_WAITERS), false};
+		struct os_wait_word word = {os_low_half(&prefetch->word), (uint32_t)(seen | SIGNAL_WAITERS),
+					    OS_WORD_WOKEN};
 
 		if (deadline == STOA_TRY || os_now() >= deadline)
 			return STOA_TIMED_OUT;

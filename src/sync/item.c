@@ -75,7 +75,7 @@ bool item_arm(struct item *item, struct os_wait_word *word)
 	if (item->seen != flagged && !cas_rlx(item->word, &item->seen, flagged))
 		return false;
 	item->armed = true;
-	*word = (struct os_wait_word){os_low_half(item->word), (uint32_t)flagged, false};
+	*word = (struct os_wait_word){os_low_half(item->word), (uint32_t)flagged, OS_WORD_WOKEN};
 	return !item->has_holder || roster_flag_waiters(&item->holder);
 }
 
@@ -84,16 +84,17 @@ unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *word
 	unsigned count = 0;
 
 	if (item->has_holder) {
-		words[count++] =
-			(struct os_wait_word){os_low_half(item->holder.life), (uint32_t)item->holder.seen, true};
+		words[count++] = (struct os_wait_word){os_low_half(item->holder.life), (uint32_t)item->holder.seen,
+						       OS_WORD_LIFE};
 		/* After it, as the kernel compares in this order, and the slot's next owner may have the same thread id. */
 		if (item->kind == ITEM_MUTEX && !MUTANT(NO_GENERATION_SLEEP))
 			words[count++] = (struct os_wait_word){os_high_half(item->holder.life),
-							       (uint32_t)(item->holder.seen >> 32), false};
+							       (uint32_t)(item->holder.seen >> 32), OS_WORD_COMPARED};
 	}
 	/* Nobody wakes this half. It tells whether anything happened to the signal since we looked: each step counts it up. */
 	if (item->kind != ITEM_MUTEX && item->segment)
-		words[count++] = (struct os_wait_word){os_high_half(item->word), (uint32_t)(item->seen >> 32), false};
+		words[count++] =
+			(struct os_wait_word){os_high_half(item->word), (uint32_t)(item->seen >> 32), OS_WORD_COMPARED};
 	return count;
 }
 

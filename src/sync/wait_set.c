@@ -124,7 +124,7 @@ static bool arm(struct sleep *sleep, struct item *items, unsigned count, const s
 	if (sleep->home && !MUTANT(NO_RELAY_SLEEP)) {
 		const _Atomic uint32_t *relay = roster_relay(sleep->home);
 
-		sleep->words[sleep->count++] = (struct os_wait_word){relay, load_rlx(relay), false};
+		sleep->words[sleep->count++] = (struct os_wait_word){relay, load_rlx(relay), OS_WORD_WOKEN};
 	}
 	for (unsigned i = 0; i < count; i++)
 		if (items[i].roster && items[i].roster == sleep->home)

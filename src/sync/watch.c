@@ -21,7 +21,7 @@ struct stoa_watch {
 /* Sleep until the thing could be taken (true), or the order has changed. */
 static bool wait_for_it(struct stoa_watch *watch, uint32_t order)
 {
-	struct os_wait_word changed = {&watch->order, order, false};
+	struct os_wait_word changed = {&watch->order, order, OS_WORD_WOKEN};
 	struct wait_frame frame = {.slept = false};
 	int woken = OS_WAIT_CHANGED;
 	bool free = false;
@@ -51,7 +51,7 @@ static void watch_body(void *argument)
 		if (order & ORDER_STOP)
 			break;
 		if (order == served) {
-			os_wait(&(struct os_wait_word){&watch->order, order, false}, 1, STOA_FOREVER);
+			os_wait(&(struct os_wait_word){&watch->order, order, OS_WORD_WOKEN}, 1, STOA_FOREVER);
 		} else if (wait_for_it(watch, order)) {
 			os_notifier_raise(watch->notifier);
 			served = order;
@@ -119,7 +119,7 @@ void stoa_watch_close(struct stoa_watch *watch)
 		store_rlx(&watch->stopped, 1);
 	give_order(watch, ORDER_STOP);
 	while (!load_acq(&watch->stopped)) /* A2: pairs with R2 in watch_body() */
-		os_wait(&(struct os_wait_word){&watch->stopped, 0, false}, 1, STOA_FOREVER);
+		os_wait(&(struct os_wait_word){&watch->stopped, 0, OS_WORD_WOKEN}, 1, STOA_FOREVER);
 	os_handle_close(watch->notifier);
 	os_free(watch);
 }

@@ -80,7 +80,7 @@ void os_lock(struct os_lock *lock)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	if (!cas_acq(&lock->word, &seen, 1)) {       /* A1: pairs with R1 in os_unlock() */
 		while (swap_acq_rel(&lock->word, 2)) /* A2: pairs with R1 in os_unlock() */
-			os_wait(&(struct os_wait_word){&lock->word, 2, false}, 1, UINT64_MAX);
+			os_wait(&(struct os_wait_word){&lock->word, 2, OS_WORD_WOKEN}, 1, UINT64_MAX);
 	}
 	lock->held_off = state;
 }

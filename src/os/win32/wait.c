@@ -198,12 +198,14 @@ static void add_word(struct wait *wait, const struct os_wait_word *word, unsigne
 {
 	struct sys_place place;
 
+	if (word->kind == OS_WORD_COMPARED)
+		return;
 	/* One place is kept for our own event. */
 	if (wait->count >= HANDLES_MAX - 2 || wait->own_count >= HANDLES_MAX)
 		wait->uncovered = true;
 	else if (!sys_place_of(word->word, &place))
 		add_own(wait, word, number);
-	else if (word->is_life)
+	else if (word->kind == OS_WORD_LIFE)
 		add_owner(wait, word, &place, number);
 	else
 		add_shared(wait, &place, number);
