@@ -2,9 +2,9 @@
 /* Looking at named objects from outside: what it tells, that it changes nothing, and that misuse is an error. */
 #include <harness/test.h>
 
-#include <fcntl.h>
+#include <os/os.h>
 #include <stdio.h>
-#include <sys/stat.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <stoa/stoa.h>
@@ -52,6 +52,7 @@ TEST(what_it_tells)
 	struct stoa_segment_stat stat;
 	struct stoa_segment *segment;
 	unsigned counts[2] = {0};
+	size_t got;
 	char byte;
 
 	CHECK_RC(stoa_segment_create(test_name("x"), 1 << 20, &options, &segment), 0);
@@ -68,13 +69,13 @@ TEST(what_it_tells)
 	CHECK_EQ(is.resident, stat.resident);
 	CHECK_EQ(is.roster_slots, 5);
 	CHECK_EQ(is.roster_alive, 0);
-	CHECK_EQ(is.owner, geteuid());
+	CHECK_EQ(is.owner, os_user_id());
 	CHECK_RC(stoa_inspect_check(inspector, count, counts), 0);
 	CHECK_EQ(counts[STOA_DAMAGE], 0);
 	/* The descriptor reads, and does not write. */
-	CHECK_EQ(pread(stoa_inspect_descriptor(inspector), &byte, 1, 0), 1);
+	CHECK_RC(os_memory_read(stoa_inspect_descriptor(inspector), 0, &byte, 1, &got), 0);
 	CHECK_EQ(byte, 'S');
-	CHECK_EQ(pwrite(stoa_inspect_descriptor(inspector), &byte, 1, 0), -1);
+	CHECK_INT(os_memory_write(stoa_inspect_descriptor(inspector), 0, &byte, 1), <, 0);
 	stoa_inspect_close(inspector);
 	stoa_segment_close(segment);
 }
@@ -83,7 +84,8 @@ static void take_part(void *argument)
 {
 	struct stoa_segment *segment;
 
-	CHECK_RC(stoa_segment_open(argument, NULL, &segment), 0);
+	(void)argument;
+	CHECK_RC(stoa_segment_open(test_name("x"), NULL, &segment), 0);
 	CHECK_RC(stoa_mutex_lock(segment, stoa_segment_address(segment), STOA_FOREVER), 0);
 	CHECK_RC(stoa_mutex_unlock(segment, stoa_segment_address(segment)), 0);
 	_exit(0); /* without leaving: the kernel marks it */
@@ -96,21 +98,19 @@ TEST(members_come_and_go)
 	struct stoa_segment *segment;
 	struct stoa_member member = {0};
 	unsigned counts[2] = {0};
-	char name[256];
 
-	snprintf(name, sizeof(name), "%s", test_name("x"));
-	CHECK_RC(stoa_segment_create(name, 1 << 20, &options, &segment), 0);
-	CHECK_RC(stoa_inspect_open(name, 0, &inspector), 0);
+	CHECK_RC(stoa_segment_create(test_name("x"), 1 << 20, &options, &segment), 0);
+	CHECK_RC(stoa_inspect_open(test_name("x"), 0, &inspector), 0);
 	CHECK_RC(stoa_inspect_member(inspector, 1, &member), -STOA_ENOENT);
 	CHECK_RC(stoa_mutex_init(segment, stoa_segment_address(segment), 0), 0);
 	CHECK_RC(stoa_mutex_lock(segment, stoa_segment_address(segment), STOA_FOREVER), 0);
 	CHECK_RC(stoa_inspect_member(inspector, 0, &member), 0);
 	CHECK_EQ(member.slot, 1);
 	CHECK_EQ(member.generation, 1);
-	CHECK_EQ(member.thread, gettid());
+	CHECK_EQ(member.thread, os_thread_id());
 	CHECK_RC(stoa_inspect_member(inspector, 2, &member), -STOA_ENOENT);
 	CHECK_RC(stoa_mutex_unlock(segment, stoa_segment_address(segment)), 0);
-	CHECK_EQ(test_join(test_role(take_part, name)), 0);
+	CHECK_EQ(test_join(test_role(take_part, NULL)), 0);
 	CHECK_RC(stoa_inspect_member(inspector, 2, &member), 0);
 	CHECK_EQ(member.slot, 2);
 	CHECK_EQ(member.thread, 0); /* dead */
@@ -132,14 +132,19 @@ struct things {
 	struct stoa_semaphore *semaphore;
 };
 
-static void open_things(struct things *things, char names[THINGS][256])
+static const char *const suffixes[THINGS] = {"mutex", "event", "semaphore"};
+
+static void open_things(struct things *things)
 {
 	struct stoa_sync_options options = {.maximum = 3};
 
-	CHECK_INT(stoa_mutex_open(names[MUTEX], &options, &things->segments[MUTEX], &things->mutex), >=, 0);
-	CHECK_INT(stoa_event_open(names[EVENT], &options, &things->segments[EVENT], &things->event), >=, 0);
-	CHECK_INT(stoa_semaphore_open(names[SEMAPHORE], &options, &things->segments[SEMAPHORE], &things->semaphore), >=,
+	CHECK_INT(stoa_mutex_open(test_name(suffixes[MUTEX]), &options, &things->segments[MUTEX], &things->mutex), >=,
 		  0);
+	CHECK_INT(stoa_event_open(test_name(suffixes[EVENT]), &options, &things->segments[EVENT], &things->event), >=,
+		  0);
+	CHECK_INT(stoa_semaphore_open(test_name(suffixes[SEMAPHORE]), &options, &things->segments[SEMAPHORE],
+				      &things->semaphore),
+		  >=, 0);
 }
 
 /* Everything that writes to roster pages and objects, for ever. */
@@ -148,7 +153,8 @@ static void toil(void *argument)
 	struct things things;
 	struct stoa_waitable set[THINGS];
 
-	open_things(&things, argument);
+	(void)argument;
+	open_things(&things);
 	set[0] = (struct stoa_waitable){things.segments[MUTEX], things.mutex, STOA_WAIT_MUTEX, 0};
 	set[1] = (struct stoa_waitable){things.segments[EVENT], things.event, STOA_WAIT_EVENT, 0};
 	set[2] = (struct stoa_waitable){things.segments[SEMAPHORE], things.semaphore, STOA_WAIT_SEMAPHORE, 0};
@@ -179,20 +185,16 @@ static void check_things(struct stoa_inspector *const inspectors[THINGS])
 /* What a crash leaves, at whatever instruction, is never called damage; nor is what a check sees of live users. */
 TEST_TIMEOUT(death_leaves_no_damage, 300)
 {
-	static const char *const suffixes[THINGS] = {"mutex", "event", "semaphore"};
 	struct stoa_inspector *inspectors[THINGS];
 	unsigned rounds = test_rounds(60, 1500);
-	char names[THINGS][256];
 	struct things things;
 	uint64_t state = test_seed();
 
+	open_things(&things);
 	for (int i = 0; i < THINGS; i++)
-		snprintf(names[i], sizeof(names[i]), "%s", test_name(suffixes[i]));
-	open_things(&things, names);
-	for (int i = 0; i < THINGS; i++)
-		CHECK_RC(stoa_inspect_open(names[i], 0, &inspectors[i]), 0);
+		CHECK_RC(stoa_inspect_open(test_name(suffixes[i]), 0, &inspectors[i]), 0);
 	for (unsigned i = 0; i < rounds; i++) {
-		pid_t roles[2] = {test_role(toil, names), test_role(toil, names)};
+		pid_t roles[2] = {test_role(toil, NULL), test_role(toil, NULL)};
 
 		usleep((useconds_t)(test_random(&state) % 10000));
 		check_things(inspectors);
@@ -245,50 +247,6 @@ TEST(an_inspector_is_no_user)
 	CHECK_EQ(is.committed, 8192);
 	CHECK_EQ(is.left, 0);
 	stoa_inspect_close(inspector);
-}
-
-static void make_and_die(void *argument)
-{
-	struct stoa_segment_options options = {.commit = 8192, .flags = *(const uint32_t *)argument};
-	struct stoa_segment *segment;
-
-	CHECK_RC(stoa_segment_create(test_name("x"), 1 << 20, &options, &segment), 0);
-	_exit(0);
-}
-
-static void count_dead(void *argument, int severity, const char *sentence)
-{
-	CHECK_EQ(severity, STOA_REMARK);
-	*(unsigned *)argument += strstr(sentence, "its users are dead") != NULL;
-}
-
-TEST(what_the_dead_left_is_looked_at_and_stays)
-{
-	static uint32_t flags[] = {0, STOA_RAW, STOA_PERSISTENT};
-	struct stoa_inspector *inspector;
-	struct stoa_inspection is;
-	struct stoa_segment *segment;
-	uint32_t removed;
-
-	for (size_t i = 0; i < CC_COUNT(flags); i++) {
-		unsigned told = 0;
-
-		CHECK_EQ(test_join(test_role(make_and_die, &flags[i])), 0);
-		for (unsigned k = 0; k < 2; k++) {
-			CHECK_RC(stoa_inspect_open(test_name("x"), 0, &inspector), 0);
-			CHECK_RC(stoa_inspect_get(inspector, &is), 0);
-			CHECK_EQ(is.left, flags[i] != STOA_PERSISTENT);
-			CHECK_EQ(is.committed, 8192);
-			CHECK_EQ(is.reserve, 1 << 20);
-			CHECK_RC(stoa_inspect_check(inspector, count_dead, &told), 0);
-			stoa_inspect_close(inspector);
-		}
-		CHECK_EQ(told, flags[i] == STOA_PERSISTENT ? 0 : 2);
-		CHECK_RC(stoa_segment_gc(0, &removed), 0);
-		CHECK_EQ(removed, flags[i] != STOA_PERSISTENT);
-	}
-	CHECK_RC(stoa_segment_unlink(test_name("x"), 0), 0);
-	CHECK_RC(stoa_segment_open(test_name("x"), NULL, &segment), -STOA_ENOENT);
 }
 
 TEST(capabilities_are_tried)

@@ -442,3 +442,16 @@ TEST(two_that_grow_by_huge_pages_do_not_cut_each_other)
 		stoa_segment_close(segment);
 	}
 }
+
+/* A peer that may grow the object does so without backing: this process commits all the same, and what it commits is there. */
+TEST(growth_by_an_enemy_is_not_taken_for_memory)
+{
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &segment), 0);
+	CHECK_SYS(ftruncate((int)segment->memory, (off_t)(4 * MIB + GIB)));
+	CHECK_EQ(stoa_segment_committed(segment), GIB);
+	CHECK_RC(stoa_segment_commit(segment, MIB), 0);
+	CHECK_EQ(blocks(segment), MIB + PAGE);
+	stoa_segment_close(segment);
+}

@@ -24,6 +24,12 @@ int probe_byte(volatile unsigned char *byte, bool write);
 /* Memory behind the segment's object, in bytes. */
 uint64_t committed_blocks(const struct stoa_segment *segment);
 
+/* Memory that the system needs to map memory for this process, where it tells; else 0. */
+uint64_t page_table_bytes(void);
+
+/* Whether the system takes back pages of memory that is shared, for stoa_segment_discard(). */
+extern const bool gives_back;
+
 /* A map as large as a reserve of that many bytes takes, asked for without stoa: the system may refuse it. */
 void need_room(uint64_t reserve);
 

@@ -38,3 +38,18 @@ void need_room(uint64_t reserve)
 		SKIP("no room for a map of %llu bytes: %s", (unsigned long long)length, strerror(errno));
 	munmap(room, length);
 }
+
+const bool gives_back = true;
+
+uint64_t page_table_bytes(void)
+{
+	char line[256];
+	unsigned long long kib = 0;
+	FILE *status = fopen("/proc/self/status", "re");
+
+	while (status && fgets(line, sizeof(line), status))
+		(void)sscanf(line, "VmPTE: %llu", &kib);
+	if (status)
+		fclose(status);
+	return kib * 1024;
+}

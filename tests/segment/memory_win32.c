@@ -38,3 +38,10 @@ void need_room(uint64_t reserve)
 		SKIP("no room for a map of %llu bytes", (unsigned long long)reserve);
 	VirtualFree(room, 0, MEM_RELEASE);
 }
+
+const bool gives_back = false;
+
+uint64_t page_table_bytes(void)
+{
+	return 0;
+}
