@@ -300,6 +300,37 @@ static int texts(struct run *run)
 	return 0;
 }
 
+/* This system has none: without a fault it says so, and that is as it should be. */
+static int open_kernel(struct run *run)
+{
+	struct stoa_kernel *object = NULL;
+	int result = stoa_kernel_open(run->name, STOA_KERNEL_EVENT, NULL, &object);
+
+	CHECK(!object);
+	return result == -STOA_ENOTSUP ? 0 : result;
+}
+
+static int make_section(struct run *run)
+{
+	int result = stoa_kernel_segment(run->name, RESERVE, 0, 0, &run->ret.segment);
+
+	return result == -STOA_ENOTSUP ? 0 : result;
+}
+
+static int use_no_kernel(struct run *run)
+{
+	struct stoa_kernel *none = NULL;
+
+	CHECK_RC(stoa_kernel_wait(none, STOA_TRY), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_wait_any(&none, 1, STOA_TRY, &run->ret.index), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_unlock(none), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_set(none), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_reset(none), -STOA_EINVAL);
+	CHECK_RC(stoa_kernel_post(none, 1), -STOA_EINVAL);
+	stoa_kernel_close(none);
+	return 0;
+}
+
 const struct fault_case sync_cases[] = {
 	{"stoa_mutex_init", OBJECT_ERRORS, NULL, init_mutex, NULL},
 	{"stoa_mutex_lock", OBJECT_ERRORS " EDEADLOCK", NULL, lock_mutex, unlock_if_locked},
@@ -332,6 +363,15 @@ const struct fault_case sync_cases[] = {
 	{"stoa_inspect_member", "ENOENT EFORMAT", make_inspector, inspect_member, close_inspector_always},
 	{"stoa_inspect_check", "EFORMAT EVERSION", make_inspector, inspect_check, close_inspector_always},
 	{"stoa_inspect_capabilities", "", NULL, inspect_capabilities, NULL},
+	{"stoa_kernel_open", "EINVAL ENOTSUP", NULL, open_kernel, NULL},
+	{"stoa_kernel_segment", "EINVAL ENOTSUP", NULL, make_section, NULL},
+	{"stoa_kernel_wait", "", NULL, use_no_kernel, NULL},
+	{"stoa_kernel_wait_any", "", NULL, use_no_kernel, NULL},
+	{"stoa_kernel_unlock", "", NULL, use_no_kernel, NULL},
+	{"stoa_kernel_set", "", NULL, use_no_kernel, NULL},
+	{"stoa_kernel_reset", "", NULL, use_no_kernel, NULL},
+	{"stoa_kernel_post", "", NULL, use_no_kernel, NULL},
+	{"stoa_kernel_close", "", NULL, use_no_kernel, NULL},
 	{"stoa_page_size", "", NULL, texts, NULL},
 	{"stoa_wait_stat", "", NULL, texts, NULL},
 	{"stoa_now", "", NULL, texts, NULL},
