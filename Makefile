@@ -9,7 +9,7 @@ help:
 	@echo 'make run      build, then show stoa on real input: a search of /usr'
 	@echo 'make test     build, for Linux and for Windows, then run every test'
 	@echo 'make test-windows  the tests of the Windows build alone, under Wine'
-	@echo 'make dist-windows  a zip with the library for Windows'
+	@echo 'make dist-windows  a zip with the library and the tool for Windows'
 	@echo 'make build    build the library, the tool ($(BUILD)/tools/stoa) and the tests'
 	@echo 'make bench    build, then measure'
 	@echo 'make check    everything else that can be checked: both compilers, sanitizers, models, style'
