@@ -429,8 +429,13 @@ static void free_semaphore(const struct full *full)
 	CHECK_RC(stoa_semaphore_post(segment, semaphores() + SEMAPHORES - 1, 1), 0);
 }
 
+/* Not while the waiter still looks at one after the other: it would find the first held, and a later one free. */
 static void free_mutexes(const struct full *full)
 {
+	const struct object *last = (const void *)(mutexes() + MUTEXES - 1);
+
+	while (!(load_rlx(&last->word) & MUTEX_WAITERS))
+		test_nap(1);
 	test_kill(full->holder);
 }
 
