@@ -1,29 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Names: how long they live, what dead users leave and who clears it up, what cannot be a name, and what lies in a name's
- * place that is not ours. The places are looked at directly: /dev/shm/stoa.<uid>/NAME.seg and NAME.lock.
- */
-#include <segment/linux.h>
+/* Names: how long they live, that the dead leave nothing in the way, what cannot be a name, and what is refused under one. */
+#include <segment/common.h>
 
-#include <os/linux/places.h>
-#include <pthread.h>
-#include <sys/file.h>
-#include <time.h>
-
-static char *place_file(const char *name, const char *suffix)
-{
-	static char paths[4][400];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "/dev/shm/stoa.%u/%s%s", geteuid(), name, suffix);
-	return path;
-}
-
-static bool exists(const char *name)
-{
-	return access(place_file(name, ".seg"), F_OK) == 0 || access(place_file(name, ".lock"), F_OK) == 0;
-}
+#include <unistd.h>
 
 static struct stoa_segment *make(const char *name, uint32_t flags)
 {
@@ -48,64 +27,16 @@ TEST(a_name_lives_while_it_is_used)
 	CHECK_EQ(touch(stoa_segment_address(first)), 0);
 	CHECK_EQ(bytes_of(second)[0], 1);
 	/* New programs get nothing of it, neither from who made it nor from who opened it. */
-	CHECK_EQ(fcntl((int)first->memory, F_GETFD), FD_CLOEXEC);
-	CHECK_EQ(fcntl((int)second->memory, F_GETFD), FD_CLOEXEC);
-	CHECK_EQ(fcntl((int)os_name_handle(first->name), F_GETFD), FD_CLOEXEC);
-	CHECK_EQ(fcntl((int)os_name_handle(second->name), F_GETFD), FD_CLOEXEC);
+	CHECK(!os_handle_inherited(first->memory));
+	CHECK(!os_handle_inherited(second->memory));
+	CHECK(!os_handle_inherited(os_name_handle(first->name)));
+	CHECK(!os_handle_inherited(os_name_handle(second->name)));
 	stoa_segment_close(first);
 	CHECK_RC(stoa_segment_open(name, NULL, &first), 0);
 	stoa_segment_close(first);
 	stoa_segment_close(second);
-	CHECK(!exists(name));
+	CHECK(!name_exists(name));
 	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
-}
-
-/* The process is a zombie to /proc/self, though it lives on in its other threads. */
-static void await_end_of_main_thread(void)
-{
-	const struct timespec moment = {0, 1000000};
-	char line[512] = "";
-
-	while (!strstr(line, ") Z ")) {
-		FILE *file = fopen("/proc/self/stat", "re");
-
-		CHECK(file && fgets(line, sizeof(line), file));
-		fclose(file);
-		nanosleep(&moment, NULL);
-	}
-}
-
-static void *use_names(void *name)
-{
-	struct stoa_segment *first, *second;
-	struct os_name *use;
-	int descriptor;
-
-	await_end_of_main_thread();
-	first = make(name, 0);
-	CHECK_RC(stoa_segment_commit(first, PAGE), 0);
-	CHECK_RC(stoa_segment_open(name, NULL, &second), 0);
-	CHECK_RC(stoa_segment_dup_descriptor(second, STOA_READ, &descriptor), 0);
-	CHECK_SYS(close(descriptor));
-	CHECK_RC(os_name_adopt(os_name_handle(first->name), &use), 0);
-	os_name_disown(use);
-	stoa_segment_close(second);
-	stoa_segment_close(first);
-	CHECK(!exists(name));
-	_exit(7);
-}
-
-static void end_the_main_thread(void *name)
-{
-	pthread_t thread;
-
-	CHECK_EQ(pthread_create(&thread, NULL, use_names, name), 0);
-	pthread_exit(NULL);
-}
-
-TEST(names_work_without_the_main_thread)
-{
-	CHECK_EQ(test_join(test_role(end_the_main_thread, (void *)(uintptr_t)test_name("n"))), 7);
 }
 
 TEST(a_raw_name_keeps_its_reserve)
@@ -122,25 +53,6 @@ TEST(a_raw_name_keeps_its_reserve)
 	stoa_segment_close(second);
 }
 
-TEST(persistent_names_stay)
-{
-	const char *name = test_name("p");
-	struct stoa_segment_options options = {.flags = STOA_PERSISTENT};
-	struct stoa_segment *segment;
-	uint32_t removed;
-
-	stoa_segment_close(make(name, STOA_PERSISTENT));
-	CHECK_RC(stoa_segment_gc(0, &removed), 0);
-	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), -STOA_EEXIST);
-	check_detail("persistent");
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
-	CHECK_RC(stoa_segment_unlink(name, 0), 0);
-	CHECK(!exists(name));
-	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_ENOENT);
-	CHECK_RC(stoa_segment_commit(segment, PAGE), 0);
-	stoa_segment_close(segment);
-}
-
 TEST(unlinking_leaves_the_users_alone)
 {
 	const char *name = test_name("u");
@@ -151,151 +63,46 @@ TEST(unlinking_leaves_the_users_alone)
 	CHECK_RC(stoa_segment_commit(old, PAGE), 0);
 	CHECK_EQ(stoa_segment_committed(young), 0);
 	stoa_segment_close(old);
-	CHECK(exists(name)); /* closing the old one must not take the young one's name */
+	CHECK(name_exists(name)); /* closing the old one must not take the young one's name */
 	stoa_segment_close(young);
-	CHECK(!exists(name));
+	CHECK(!name_exists(name));
 }
-
-struct doomed {
-	const char *name;
-	uint32_t flags;
-	_Atomic uint32_t *ready;
-};
 
 static void die_with_it(void *argument)
 {
-	struct doomed *doomed = argument;
+	_Atomic uint32_t *ready = argument;
 
-	make(doomed->name, doomed->flags);
-	atomic_store(doomed->ready, 1);
-	for (;;)
-		pause();
+	make(test_name("dead"), 0);
+	atomic_store(ready, 1);
+	test_pause();
 }
 
-static void leave_behind(const char *name, uint32_t flags)
+static void leave_behind(void)
 {
-	struct doomed doomed = {name, flags, test_shared(sizeof(uint32_t))};
-	pid_t role = test_role(die_with_it, &doomed);
+	_Atomic uint32_t *ready = test_shared(sizeof(*ready));
+	pid_t role = test_role(die_with_it, (void *)ready);
 
-	test_await(doomed.ready, 1);
+	test_await(ready, 1);
 	test_kill(role);
-	munmap((void *)doomed.ready, sizeof(uint32_t));
 }
 
-TEST(opening_what_the_dead_left_is_enoent_and_removes_it)
+TEST(what_the_dead_left_is_in_nobodys_way)
 {
 	const char *name = test_name("dead");
 	struct stoa_segment *segment;
 
-	leave_behind(name, 0);
-	CHECK(exists(name));
+	leave_behind();
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_ENOENT);
-	check_detail("are dead");
-	CHECK(!exists(name));
-}
-
-TEST(creating_over_what_the_dead_left)
-{
-	const char *name = test_name("dead");
-	struct stoa_segment *segment;
-
-	leave_behind(name, 0);
+	CHECK(!name_exists(name));
+	leave_behind();
 	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &segment), 0);
 	stoa_segment_close(segment);
-	leave_behind(name, 0);
+	leave_behind();
 	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), 0);
 	stoa_segment_close(segment);
-	leave_behind(name, 0);
+	leave_behind();
 	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_ENOENT);
-	CHECK(!exists(name));
-}
-
-TEST(gc_removes_what_the_dead_left)
-{
-	const char *dead = test_name("dead"), *alive = test_name("alive"), *kept = test_name("kept");
-	struct stoa_segment *segment = make(alive, 0);
-	uint32_t removed = 77;
-
-	if (geteuid() == 0) /* only there nobody else's names are counted */
-		leave_behind(test_name("dead2"), STOA_RAW);
-	leave_behind(dead, 0);
-	leave_behind(kept, STOA_PERSISTENT);
-	CHECK_RC(stoa_segment_gc(0, &removed), 0);
-	CHECK_INT(removed, >=, geteuid() == 0 ? 2 : 1);
-	CHECK(!exists(dead));
-	CHECK(exists(alive));
-	CHECK(exists(kept));
-	CHECK_RC(stoa_segment_unlink(kept, 0), 0);
-	CHECK_RC(stoa_segment_gc(0, NULL), 0);
-	CHECK_RC(stoa_segment_gc(STOA_RAW, &removed), -STOA_EINVAL);
-	stoa_segment_close(segment);
-}
-
-/* Each state that death inside an operation can leave (see the table in names.c). */
-TEST(half_done_removals_and_creations)
-{
-	const char *name = test_name("half");
-	struct stoa_segment *users, *segment;
-
-	/* A creator died after making the lock file: nothing has the name. */
-	stoa_segment_close(make(name, 0));
-	write_text(place_file(name, ".lock"), "");
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_ENOENT);
-	CHECK(!exists(name));
-	write_text(place_file(name, ".lock"), "");
-	stoa_segment_close(make(name, 0));
-	CHECK(!exists(name));
-
-	/* An unlink died between the two files: the users go on, the name is free. */
-	users = make(name, 0);
-	CHECK_SYS(unlink(place_file(name, ".seg")));
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_ENOENT);
-	segment = make(name, 0);
-	stoa_segment_close(users);
-	CHECK(exists(name));
-	stoa_segment_close(segment);
-	CHECK(!exists(name));
-}
-
-static void hold_in_child(void *argument)
-{
-	struct doomed *child = argument;
-
-	atomic_store(child->ready, 1);
-	test_await(child->ready, 2);
-	exit(0);
-}
-
-TEST(a_forked_child_keeps_the_name)
-{
-	const char *name = test_name("fork");
-	struct stoa_segment *segment = make(name, 0), *again;
-	struct doomed child = {name, 0, test_shared(sizeof(uint32_t))};
-	pid_t role = test_role(hold_in_child, &child);
-
-	test_await(child.ready, 1);
-	stoa_segment_close(segment);
-	CHECK_RC(stoa_segment_open(name, NULL, &again), 0);
-	stoa_segment_close(again);
-	atomic_store(child.ready, 2);
-	CHECK_EQ(test_join(role), 0);
-	CHECK_RC(stoa_segment_open(name, NULL, &again), -STOA_ENOENT);
-}
-
-static void close_in_child(void *segment)
-{
-	stoa_segment_close(segment);
-}
-
-TEST(a_forked_child_closing_drops_nothing_of_its_parents)
-{
-	const char *name = test_name("fork");
-	struct stoa_segment *segment = make(name, 0), *again;
-
-	CHECK_EQ(test_join(test_role(close_in_child, segment)), 0);
-	CHECK_RC(stoa_segment_open(name, NULL, &again), 0);
-	stoa_segment_close(again);
-	stoa_segment_close(segment);
+	CHECK(!name_exists(name));
 }
 
 TEST(names_that_cannot_be)
@@ -324,7 +131,7 @@ TEST(names_that_cannot_be)
 	CHECK_RC(stoa_segment_create(longest, GIB, NULL, &segment), -STOA_ENAME);
 	CHECK(segment == NULL);
 	for (size_t i = 0; i < CC_COUNT(right); i++) {
-		snprintf(name, sizeof(name), "%s%s", geteuid() == 0 ? "" : test_name("n"), right[i]);
+		snprintf(name, sizeof(name), "%s%s", os_user_id() == 0 ? "" : test_name("n"), right[i]);
 		stoa_segment_close(make(name, 0));
 	}
 	snprintf(longest, sizeof(longest), "%s", test_name("l"));
@@ -333,87 +140,29 @@ TEST(names_that_cannot_be)
 	stoa_segment_close(make(longest, 0));
 }
 
-/* Whatever lies there that stoa did not make is named, and left alone. */
-TEST(foreign_things_in_the_place)
-{
-	const char *name = test_name("foreign");
-	char file[400];
-	struct stoa_segment *segment = NULL, *other;
-
-	snprintf(file, sizeof(file), "%s", place_file(name, ".seg"));
-	stoa_segment_close(make(name, 0)); /* makes the directory */
-	write_text(file, "just a file");
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
-	check_detail("not made by stoa");
-	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), -STOA_EEXIST);
-	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_EFORMAT);
-	CHECK_SYS(access(file, F_OK));
-	CHECK_EQ(access(place_file(name, ".lock"), F_OK), -1);
-	write_text(place_file(name, ".lock"), ""); /* as a maker leaves that died when it met the file */
-	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_EFORMAT);
-	CHECK_SYS(access(file, F_OK));
-	CHECK_SYS(unlink(file));
-
-	CHECK_SYS(symlink("/etc/passwd", file));
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
-	check_detail("symbolic link");
-	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), -STOA_EEXIST);
-	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &segment), -STOA_EFORMAT);
-	CHECK_SYS(unlink(file));
-
-	CHECK_SYS(mkdir(file, 0700));
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
-	CHECK_SYS(rmdir(file));
-	CHECK_SYS(mkfifo(file, 0600));
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
-	CHECK_SYS(unlink(file));
-
-	/* A second name for another segment's file. */
-	other = make(test_name("other"), 0);
-	CHECK_SYS(link(place_file(test_name("other"), ".seg"), file));
-	CHECK_SYS(link(place_file(test_name("other"), ".lock"), place_file(name, ".lock")));
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
-	check_detail("2 names");
-	CHECK_SYS(unlink(file));
-	CHECK_SYS(unlink(place_file(name, ".lock")));
-	stoa_segment_close(other);
-
-	snprintf(file, sizeof(file), "%s", place_file(name, ".lock"));
-	CHECK_SYS(symlink("/etc/passwd", file));
-	CHECK_RC(stoa_segment_create(name, GIB, NULL, &segment), -STOA_EFORMAT);
-	check_detail("symbolic link");
-	CHECK_SYS(unlink(file));
-	CHECK(segment == NULL);
-}
-
 TEST(damaged_and_strange_headers)
 {
 	const char *name = test_name("bad");
 	struct stoa_segment *owner = make(name, 0), *segment = NULL;
 	uint64_t original, other = 1;
-	int fd = open(place_file(name, ".seg"), O_RDWR | O_CLOEXEC);
+	size_t got;
 
-	CHECK_SYS(fd);
-	CHECK_EQ(pread(fd, &original, 8, 8), 8);
-	CHECK_EQ(pwrite(fd, &other, 8, 8), 8);
+	CHECK_RC(os_memory_read(owner->memory, 8, &original, 8, &got), 0);
+	CHECK_RC(os_memory_write(owner->memory, 8, &other, 8), 0);
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EVERSION);
 	check_detail("same version of stoa");
-	CHECK_EQ(pwrite(fd, &original, 8, 8), 8);
-	CHECK_EQ(pwrite(fd, &other, 8, 16), 8);
+	CHECK_RC(os_memory_write(owner->memory, 8, &original, 8), 0);
+	CHECK_RC(os_memory_write(owner->memory, 16, &other, 8), 0);
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EVERSION);
 	check_detail("features");
 	other = 0;
-	CHECK_EQ(pwrite(fd, &other, 8, 16), 8);
-	CHECK_EQ(pwrite(fd, "X", 1, 56), 1);
+	CHECK_RC(os_memory_write(owner->memory, 16, &other, 8), 0);
+	CHECK_RC(os_memory_write(owner->memory, 56, "X", 1), 0);
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
 	check_detail("damaged");
-	CHECK_EQ(pwrite(fd, "X", 1, 0), 1);
+	CHECK_RC(os_memory_write(owner->memory, 0, "X", 1), 0);
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
-	CHECK_SYS(ftruncate(fd, 40));
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EFORMAT);
-	check_detail("ends after 40 bytes");
 	CHECK(segment == NULL);
-	close(fd);
 	stoa_segment_close(owner);
 }
 
@@ -458,7 +207,7 @@ TEST(read_only_handles)
 	bytes_of(owner)[0] = 3;
 	CHECK_RC(stoa_segment_open(name, &reader, &segment), 0);
 	CHECK_EQ(bytes_of(segment)[0], 3);
-	CHECK_EQ(touch(bytes_of(segment)), SIGSEGV);
+	CHECK_EQ(touch(bytes_of(segment)), REFUSED);
 	CHECK_EQ(segment->rights, 0);
 	CHECK_RC(stoa_segment_commit(segment, 3 * PAGE), -STOA_ERIGHTS);
 	CHECK_RC(stoa_segment_discard(segment, 0, PAGE), -STOA_ERIGHTS);
@@ -480,21 +229,18 @@ static int count_entry(const struct stoa_segment_entry *entry, void *argument)
 
 	if (strcmp(entry->name, looked_for[0]) != 0)
 		return 0;
-	CHECK_EQ(entry->owner, geteuid());
+	CHECK_EQ(entry->owner, os_user_id());
 	return (int)(1 + entry->in_use + entry->flags);
 }
 
 TEST(listing)
 {
-	const char *name = test_name("list"), *kept = test_name("kept");
+	const char *name = test_name("list");
 	struct stoa_segment *segment = make(name, 0);
 
-	stoa_segment_close(make(kept, STOA_PERSISTENT));
 	CHECK_RC(stoa_segment_list(0, count_entry, &name), 2);
-	CHECK_RC(stoa_segment_list(0, count_entry, &kept), 1 + STOA_PERSISTENT);
 	stoa_segment_close(segment);
 	CHECK_RC(stoa_segment_list(0, count_entry, &name), 0);
-	CHECK_RC(stoa_segment_unlink(kept, 0), 0);
 	CHECK_RC(stoa_segment_list(STOA_RAW, count_entry, &name), -STOA_EINVAL);
 	CHECK_RC(stoa_segment_list(0, NULL, NULL), -STOA_EINVAL);
 }
@@ -527,8 +273,7 @@ TEST_TIMEOUT(creators_openers_and_closers_race, 60)
 		CHECK_EQ(test_join(roles[i]), 0);
 	CHECK_EQ(shared[1] + shared[2], 200 * CC_COUNT(roles));
 	CHECK_INT(shared[1], >=, 1);
-	CHECK(!exists(test_name("race")));
-	munmap((void *)shared, 3 * sizeof(uint32_t));
+	CHECK(!name_exists(test_name("race")));
 }
 
 static void create_until_killed(void *argument)
@@ -560,215 +305,6 @@ TEST_TIMEOUT(killed_at_any_time_nothing_stays, 120)
 		for (size_t k = 0; k < CC_COUNT(roles); k++)
 			test_kill(roles[k]);
 		CHECK_RC(stoa_segment_gc(0, &removed), 0);
-		CHECK(!exists(test_name("killed")));
+		CHECK(!name_exists(test_name("killed")));
 	}
-}
-
-/* ---- what other users do ---- */
-
-static void squat(void *argument)
-{
-	(void)argument;
-	become_nobody();
-	CHECK_SYS(mkdir("/dev/shm/stoa.0", 0700)); /* as ours would be, but for its owner */
-}
-
-TEST(a_squatted_directory_is_refused_by_owner)
-{
-	struct stoa_segment *segment = NULL;
-
-	need_root("another user");
-	CHECK_EQ(test_join(test_role(squat, NULL)), 0);
-	CHECK_RC(stoa_segment_create("x", GIB, NULL, &segment), -STOA_EACCES);
-	check_detail("65534");
-	CHECK_RC(stoa_segment_open("x", NULL, &segment), -STOA_EACCES);
-	check_detail("65534");
-	CHECK_SYS(rmdir("/dev/shm/stoa.0"));
-	CHECK_SYS(symlink("/tmp", "/dev/shm/stoa.0"));
-	CHECK_RC(stoa_segment_create("x", GIB, NULL, &segment), -STOA_EACCES);
-	check_detail("not a directory");
-	CHECK_SYS(unlink("/dev/shm/stoa.0"));
-	CHECK_SYS(mkdir("/dev/shm/stoa.0", 0700));
-	CHECK_SYS(chmod("/dev/shm/stoa.0", 0755));
-	CHECK_RC(stoa_segment_create("x", GIB, NULL, &segment), -STOA_EACCES);
-	check_detail("chmod 700");
-	CHECK(segment == NULL);
-	CHECK_SYS(rmdir("/dev/shm/stoa.0"));
-}
-
-static void be_refused(void *argument)
-{
-	struct stoa_segment_options global = {.flags = STOA_GLOBAL};
-	struct stoa_segment_options reader = {.flags = STOA_GLOBAL | STOA_READ_ONLY};
-	struct stoa_segment *segment = NULL;
-
-	(void)argument;
-	become_nobody();
-	CHECK_RC(stoa_segment_open("private", &global, &segment), -STOA_EACCES);
-	check_detail("root (user id 0)");
-	CHECK_RC(stoa_segment_open("private", &reader, &segment), -STOA_EACCES);
-	check_detail("root (user id 0)");
-	CHECK_RC(stoa_segment_create_or_open("private", GIB, &global, &segment), -STOA_EACCES);
-	CHECK_RC(stoa_segment_create("private", GIB, &global, &segment), -STOA_EACCES);
-	CHECK_RC(stoa_segment_unlink("private", STOA_GLOBAL), -STOA_EACCES);
-	CHECK_RC(stoa_segment_open("public", &global, &segment), -STOA_EACCES);
-	CHECK_RC(stoa_segment_open("private", NULL, &segment), -STOA_ENOENT); /* the user's own space is another */
-	CHECK(segment == NULL);
-	CHECK_RC(stoa_segment_open("public", &reader, &segment), 0);
-	CHECK_EQ(bytes_of(segment)[0], 11);
-	CHECK_EQ(touch(bytes_of(segment)), SIGSEGV);
-	CHECK_EQ(mprotect(bytes_of(segment), PAGE, PROT_READ | PROT_WRITE), -1);
-	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
-	stoa_segment_close(segment);
-	CHECK_RC(stoa_segment_gc(STOA_GLOBAL, NULL), 0);
-}
-
-TEST(strangers_and_global_names)
-{
-	struct stoa_segment_options global = {.flags = STOA_GLOBAL, .commit = 1};
-	struct stoa_segment *private_one, *public_one, *segment = NULL;
-
-	need_root("another user");
-	CHECK_RC(stoa_segment_create("private", GIB, &global, &private_one), 0);
-	global.flags |= STOA_WORLD_READABLE;
-	CHECK_RC(stoa_segment_create("public", GIB, &global, &public_one), 0);
-	bytes_of(public_one)[0] = 11;
-	CHECK_EQ(test_join(test_role(be_refused, NULL)), 0);
-	CHECK_RC(stoa_segment_open("private", NULL, &segment), -STOA_ENOENT);
-	CHECK_SYS(access("/dev/shm/stoa.global.private.seg", F_OK));
-	stoa_segment_close(private_one);
-	stoa_segment_close(public_one);
-	CHECK_EQ(access("/dev/shm/stoa.global.private.seg", F_OK), -1);
-	CHECK_EQ(access("/dev/shm/stoa.global.public.lock", F_OK), -1);
-}
-
-static int see_entry(const struct stoa_segment_entry *entry, void *argument)
-{
-	return strcmp(entry->name, argument) == 0 && entry->owner == geteuid() && entry->flags & STOA_GLOBAL &&
-	       entry->in_use;
-}
-
-static mode_t mode_of(const char *path)
-{
-	struct stat status;
-
-	CHECK_SYS(stat(path, &status));
-	return status.st_mode & 07777;
-}
-
-/* What every user can do, in a directory that all share. */
-static void use_global_names(void *argument)
-{
-	struct stoa_segment_options global = {.flags = STOA_GLOBAL, .commit = 1}, open_it = {.flags = STOA_GLOBAL};
-	struct stoa_segment *segment, *again, *none = NULL;
-	char name[128], object[300], lock[300];
-
-	if (argument)
-		become_nobody();
-	snprintf(name, sizeof(name), "%s", test_name("everybody"));
-	snprintf(object, sizeof(object), "/dev/shm/stoa.global.%s.seg", name);
-	snprintf(lock, sizeof(lock), "/dev/shm/stoa.global.%s.lock", name);
-	CHECK_RC(stoa_segment_create(name, GIB, &global, &segment), 0);
-	CHECK_RC(stoa_segment_create(name, GIB, &global, &none), -STOA_EEXIST);
-	CHECK_RC(stoa_segment_open(name, NULL, &none), -STOA_ENOENT);
-	CHECK_RC(stoa_segment_open(name, &open_it, &again), 0);
-	bytes_of(segment)[0] = 12;
-	CHECK_EQ(bytes_of(again)[0], 12);
-	CHECK_EQ(mode_of(object), 0600);
-	CHECK_EQ(stoa_segment_list(STOA_GLOBAL, see_entry, name), 1);
-	CHECK_RC(stoa_segment_gc(STOA_GLOBAL, NULL), 0); /* takes nothing that is used */
-	stoa_segment_close(segment);
-	CHECK_SYS(access(object, F_OK));
-	stoa_segment_close(again);
-	CHECK_EQ(access(object, F_OK), -1);
-	CHECK_EQ(access(lock, F_OK), -1);
-
-	global.flags |= STOA_PERSISTENT | STOA_WORLD_READABLE;
-	CHECK_RC(stoa_segment_create(name, GIB, &global, &segment), 0);
-	stoa_segment_close(segment);
-	CHECK_EQ(mode_of(object) & 0066, 0044);
-	CHECK_RC(stoa_segment_unlink(name, STOA_GLOBAL), 0);
-	CHECK_RC(stoa_segment_unlink(name, STOA_GLOBAL), -STOA_ENOENT);
-	CHECK_EQ(access(lock, F_OK), -1);
-
-	CHECK_SYS(symlink("/etc/passwd", object));
-	CHECK_RC(stoa_segment_open(name, &open_it, &none), -STOA_EFORMAT);
-	CHECK_SYS(unlink(object));
-	CHECK(none == NULL);
-}
-
-TEST(global_names_of_an_ordinary_user)
-{
-	use_global_names(NULL);
-	if (geteuid() == 0)
-		CHECK_EQ(test_join(test_role(use_global_names, "nobody")), 0);
-}
-
-static void plant(void *argument)
-{
-	struct stoa_segment_options global = {.flags = STOA_GLOBAL | STOA_PERSISTENT};
-	struct stoa_segment *segment;
-
-	(void)argument;
-	become_nobody();
-	CHECK_RC(stoa_segment_create("planted", GIB, &global, &segment), 0);
-	stoa_segment_close(segment);
-	CHECK_SYS(symlink("/etc/passwd", "/dev/shm/stoa.global.linked.seg"));
-	CHECK_SYS(symlink("/etc/passwd", "/dev/shm/stoa.global.linked2.lock"));
-}
-
-/* Even root does not use, for writing, what another user has planted under a name; nor does it remove it. */
-TEST(planted_global_names)
-{
-	struct stoa_segment_options global = {.flags = STOA_GLOBAL};
-	struct stoa_segment *segment = NULL;
-
-	need_root("another user");
-	CHECK_EQ(test_join(test_role(plant, NULL)), 0);
-	CHECK_RC(stoa_segment_open("planted", &global, &segment), -STOA_EACCES);
-	check_detail("65534");
-	CHECK_RC(stoa_segment_create_or_open("planted", GIB, &global, &segment), -STOA_EACCES);
-	CHECK_RC(stoa_segment_create("planted", GIB, &global, &segment), -STOA_EACCES);
-	CHECK_RC(stoa_segment_unlink("planted", STOA_GLOBAL), -STOA_EACCES);
-	CHECK_RC(stoa_segment_gc(STOA_GLOBAL, NULL), 0);
-	CHECK_SYS(access("/dev/shm/stoa.global.planted.seg", F_OK));
-	CHECK_RC(stoa_segment_open("linked", &global, &segment), -STOA_EFORMAT);
-	CHECK_RC(stoa_segment_create("linked", GIB, &global, &segment), -STOA_EEXIST);
-	CHECK_RC(stoa_segment_create("linked2", GIB, &global, &segment), -STOA_EFORMAT);
-	CHECK(segment == NULL);
-	CHECK_SYS(unlink("/dev/shm/stoa.global.planted.seg"));
-	CHECK_SYS(unlink("/dev/shm/stoa.global.planted.lock"));
-	CHECK_SYS(unlink("/dev/shm/stoa.global.linked.seg"));
-	CHECK_SYS(unlink("/dev/shm/stoa.global.linked2.lock"));
-}
-
-static void hold_gate(void *argument)
-{
-	struct doomed *holder = argument;
-	int fd = open(place_file(holder->name, ".lock"), O_RDWR | O_CLOEXEC);
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
-
-	CHECK_SYS(fd);
-	CHECK_SYS(fcntl(fd, F_OFD_SETLK, &lock));
-	atomic_store(holder->ready, 1);
-	for (;;)
-		pause();
-}
-
-/* A process stopped in the microseconds of making or removing a name delays others, and does not hang them. */
-TEST(a_stopped_maker_is_an_error_in_time)
-{
-	const char *name = test_name("stopped");
-	struct stoa_segment *segment = make(name, 0), *other = NULL;
-	struct doomed holder = {name, 0, test_shared(sizeof(uint32_t))};
-	pid_t role = test_role(hold_gate, &holder);
-
-	test_await(holder.ready, 1);
-	CHECK_RC(stoa_segment_create(name, GIB, NULL, &other), -STOA_EBUSY);
-	check_detail("stopped");
-	CHECK_RC(stoa_segment_open(name, NULL, &other), 0); /* openers need no gate */
-	stoa_segment_close(other);
-	test_kill(role);
-	stoa_segment_close(segment);
-	munmap((void *)holder.ready, sizeof(uint32_t));
 }

@@ -338,7 +338,8 @@ void os_huge_apply(void *address, uint64_t length, uint32_t huge);
 #define OS_NAME_GLOBAL (1u << 0)
 #define OS_NAME_PERSISTENT (1u << 1)
 #define OS_NAME_WORLD_READABLE (1u << 2)
-#define OS_NAME_READ_ONLY (1u << 3) /* open: the handle only reads */
+#define OS_NAME_READ_ONLY (1u << 3)  /* open: the handle only reads */
+#define OS_NAME_SHRINKABLE (1u << 4) /* prepare: as OS_MEMORY_SHRINKABLE */
 #define OS_NAME_RECORD_MAX 256
 
 /* One handle's use of a name. */

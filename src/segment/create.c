@@ -84,7 +84,8 @@ static int make_memory(const char *name, const struct segment_header *header, os
 	uint32_t flags = (header->flags & STOA_EXECUTABLE ? OS_MEMORY_EXECUTABLE : 0) |
 			 (header->flags & STOA_SHRINKABLE ? OS_MEMORY_SHRINKABLE : 0);
 	os_handle memory = OS_NO_HANDLE;
-	int rc = name ? os_name_prepare(name, name_flags(header->flags), size, &memory)
+	uint32_t cut = header->flags & STOA_SHRINKABLE ? OS_NAME_SHRINKABLE : 0;
+	int rc = name ? os_name_prepare(name, name_flags(header->flags) | cut, size, &memory)
 		      : os_memory_create(size, flags, &memory);
 
 	if (rc < 0)

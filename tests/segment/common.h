@@ -30,6 +30,9 @@ uint64_t page_table_bytes(void);
 /* Whether the system takes back pages of memory that is shared, for stoa_segment_discard(). */
 extern const bool gives_back;
 
+/* Whether anything of a name of this user's is there, also of the dead. */
+bool name_exists(const char *name);
+
 /* A map as large as a reserve of that many bytes takes, asked for without stoa: the system may refuse it. */
 void need_room(uint64_t reserve);
 

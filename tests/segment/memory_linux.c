@@ -53,3 +53,15 @@ uint64_t page_table_bytes(void)
 		fclose(status);
 	return kib * 1024;
 }
+
+bool name_exists(const char *name)
+{
+	char path[400];
+	bool found = false;
+
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/dev/shm/stoa.%u/%s%s", geteuid(), name, i ? ".lock" : ".seg");
+		found |= access(path, F_OK) == 0;
+	}
+	return found;
+}

@@ -45,3 +45,16 @@ uint64_t page_table_bytes(void)
 {
 	return 0;
 }
+
+bool name_exists(const char *name)
+{
+	unsigned char record[OS_NAME_RECORD_MAX];
+	size_t length;
+	os_handle memory;
+	bool left;
+	int rc = os_name_look(name, 0, &memory, record, &length, &left);
+
+	if (rc == 0)
+		os_handle_close(memory);
+	return rc != -STOA_ENOENT;
+}

@@ -225,10 +225,15 @@ int memory_create(uint64_t size, bool executable, bool global, SECURITY_ATTRIBUT
 	return 0;
 }
 
+int memory_not_shrinkable(void)
+{
+	return error_set(-STOA_ENOTSUP, "memory cannot be cut on Windows: a section never shrinks");
+}
+
 int os_memory_create(uint64_t size, uint32_t flags, os_handle *ret_memory)
 {
 	if (flags & OS_MEMORY_SHRINKABLE)
-		return error_set(-STOA_ENOTSUP, "memory cannot be cut on Windows: a section never shrinks");
+		return memory_not_shrinkable();
 	return memory_create(size, flags & OS_MEMORY_EXECUTABLE, false, sys_owner_only(), ret_memory);
 }
 

@@ -48,6 +48,7 @@ bool memory_id(os_handle memory, unsigned char id[MEMORY_ID_BYTES]);
 #define MEMORY_NAME_ROOM 64
 void memory_name(bool global, const unsigned char id[MEMORY_ID_BYTES], wchar_t name[MEMORY_NAME_ROOM]);
 
+int memory_not_shrinkable(void); /* -STOA_ENOTSUP with its sentence */
 int memory_create(uint64_t size, bool executable, bool global, SECURITY_ATTRIBUTES *rights, os_handle *ret_memory);
 
 /* The user who owns the kernel object or file; OS_SENDER_UNKNOWN where the handle does not let us ask. */

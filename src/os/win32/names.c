@@ -81,6 +81,8 @@ int os_name_prepare(const char *name, uint32_t flags, uint64_t size, os_handle *
 
 	if (rc < 0)
 		return rc;
+	if (flags & OS_NAME_SHRINKABLE)
+		return memory_not_shrinkable();
 	if (flags & OS_NAME_PERSISTENT)
 		return error_set(-STOA_ENOTSUP,
 				 "Windows has no persistent names: a name goes with the last process that uses it");
