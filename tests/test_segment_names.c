@@ -42,7 +42,7 @@ TEST(a_name_lives_while_it_is_used)
 	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
 	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &first), 0);
 	CHECK_RC(stoa_segment_create(name, GIB, NULL, &second), -STOA_EEXIST);
-	check_detail("in use");
+	check_detail("it exists and is in use: open it, or remove its name (stoa rm)");
 	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &second), STOA_EXISTED);
 	CHECK_RC(stoa_segment_commit(second, PAGE), 0);
 	CHECK_EQ(touch(stoa_segment_address(first)), 0);
@@ -132,7 +132,7 @@ TEST(persistent_names_stay)
 	stoa_segment_close(make(name, STOA_PERSISTENT));
 	CHECK_RC(stoa_segment_gc(0, &removed), 0);
 	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), -STOA_EEXIST);
-	check_detail("persistent");
+	check_detail("it exists and is persistent: open it, or remove it (stoa rm)");
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
 	CHECK_RC(stoa_segment_unlink(name, 0), 0);
 	CHECK(!exists(name));

@@ -49,6 +49,16 @@ static uint64_t commit_end(const struct stoa_segment *segment, uint64_t length)
 	return end < segment->reserve ? end : segment->reserve;
 }
 
+int segment_explain_length(int rc, uint64_t data_offset, uint64_t length)
+{
+	char texts[2][ERROR_SIZE];
+
+	if (rc != -STOA_ELIMIT || !data_offset)
+		return rc;
+	return error_prefix(rc, "%s of data behind %s for the header and the roster", error_size(length, texts[0]),
+			    error_size(data_offset, texts[1]));
+}
+
 static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t length)
 {
 	char texts[2][ERROR_SIZE];
@@ -72,7 +82,7 @@ static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t leng
 		if (!segment->can_be_cut)
 			raise_to(&segment->verified, from + done);
 	}
-	return rc;
+	return segment_explain_length(rc, segment->data_offset, to);
 }
 
 int stoa_segment_commit(struct stoa_segment *segment, uint64_t length)

@@ -102,6 +102,14 @@ static int make_memory(const char *name, const struct segment_header *header, os
 	return 0;
 }
 
+/* All that it takes, at once: whoever raises a limit has to know how far. */
+static int check_length(const struct segment_header *header, uint64_t commit)
+{
+	uint64_t length = segment_round_up(commit, header->huge == STOA_HUGE_REQUIRE ? OS_HUGE_PAGE : OS_PAGE);
+
+	return segment_explain_length(os_length_allowed(header->data_offset + length), header->data_offset, length);
+}
+
 static int create(const char *name, uint64_t reserve, const struct stoa_segment_options *options, uint32_t kind,
 		  int (*fill)(struct stoa_segment *segment, void *argument), void *argument,
 		  struct stoa_segment **ret_segment)
@@ -112,6 +120,8 @@ static int create(const char *name, uint64_t reserve, const struct stoa_segment_
 	bool raw = options->flags & STOA_RAW;
 	int rc = make_header(reserve, options, kind, &header);
 
+	if (rc == 0)
+		rc = check_length(&header, options->commit);
 	if (rc == 0)
 		rc = make_memory(name, &header, &memory);
 	if (rc < 0)

@@ -67,6 +67,12 @@ struct segment_header;
 int segment_attach(os_handle memory, const struct segment_header *header, bool writable, struct os_name *name,
 		   struct stoa_segment **ret_segment);
 
+/*
+ * An object may not be as long as `length` bytes of data and what lies before them: -STOA_ELIMIT says so as one number. Put
+ * before it what the number consists of. Returns `rc`, and does nothing to others.
+ */
+int segment_explain_length(int rc, uint64_t data_offset, uint64_t length);
+
 /* Check a range of whole pages in the reserve. -STOA_EINVAL, -STOA_ERANGE. */
 int segment_check_range(const struct stoa_segment *segment, uint64_t offset, uint64_t length);
 
