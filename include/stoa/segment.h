@@ -69,7 +69,11 @@ STOA_API int stoa_segment_create(const char *name, uint64_t reserve, const struc
 STOA_API int stoa_segment_open(const char *name, const struct stoa_segment_options *options,
 			       struct stoa_segment **ret_segment);
 
-/* Open, or create when absent; STOA_EXISTED when it was there. Of several racing callers exactly one creates. */
+/*
+ * Open, or create when absent; STOA_EXISTED when it was there. Of several racing callers exactly one creates. What was there
+ * keeps its reserve, which may be another than asked for (stoa_segment_reserve()), its flags and policy; at least options->commit
+ * is committed in both cases (ERANGE when that is beyond its reserve).
+ */
 STOA_API int stoa_segment_create_or_open(const char *name, uint64_t reserve, const struct stoa_segment_options *options,
 					 struct stoa_segment **ret_segment);
 
@@ -152,7 +156,8 @@ STOA_API int stoa_view_unmap(void *address, uint64_t length);
 
 /*
  * Add seals. With STOA_SEAL_WRITE this handle's own map is first made read-only (and stays so, even when the seal is refused
- * with EBUSY because a peer has a writable map). ENOTSUP on named segments and files, EBUSY, ERIGHTS.
+ * with EBUSY because a peer, or another handle of this process, has a writable map), and its part in the roster ends: a mutex that this
+ * process holds in the segment is abandoned. ENOTSUP on named segments and files, EBUSY, ERIGHTS.
  */
 STOA_API int stoa_segment_seal(struct stoa_segment *segment, uint32_t seals);
 

@@ -203,6 +203,25 @@ static int open_named(const char *name, uint32_t flags, uint32_t kind, struct st
 	return rc;
 }
 
+/* Open it, and have at least what the opener wants to be committed. */
+static int open_and_commit(const char *name, const struct stoa_segment_options *options, uint32_t kind,
+			   struct stoa_segment **ret_segment)
+{
+	struct stoa_segment *segment;
+	int rc = open_named(name, options->flags, kind, &segment);
+
+	if (rc < 0)
+		return rc;
+	if (options->commit)
+		rc = stoa_segment_commit(segment, options->commit);
+	if (rc < 0) {
+		stoa_segment_close(segment);
+		return error_prefix(rc, "it exists");
+	}
+	*ret_segment = segment;
+	return 0;
+}
+
 /* The name in the sentence, unless it says the name already. */
 static int about(int rc, const char *name)
 {
@@ -244,7 +263,7 @@ int segment_create_kind(const char *name, uint64_t reserve, const struct stoa_se
 		return about(rc, name);
 	/* It may vanish between the two, and appear again: as often as others make it do so. */
 	do {
-		rc = may_open ? open_named(name, options->flags, kind, ret_segment) : -STOA_ENOENT;
+		rc = may_open ? open_and_commit(name, options, kind, ret_segment) : -STOA_ENOENT;
 		if (rc == 0)
 			return STOA_EXISTED;
 		if (rc == -STOA_ENOENT)

@@ -46,8 +46,11 @@ static int open_file(const char *path, uint64_t reserve, const struct stoa_segme
 	uint32_t flags = options ? options->flags : 0;
 	struct stoa_segment *segment;
 	os_handle file = OS_NO_HANDLE;
-	int rc = os_file_open(path, !(flags & STOA_READ_ONLY), flags & STOA_FILE_CREATE, &file);
+	bool create = flags & STOA_FILE_CREATE;
+	int rc = os_file_open(path, !(flags & STOA_READ_ONLY), create && reserve, &file);
 
+	if (rc == -STOA_ENOENT && create)
+		return error_set(-STOA_EINVAL, "'%s' is to be made: say how far it may grow", path);
 	if (rc < 0)
 		return rc;
 	rc = attach_file(file, reserve, flags, &segment);

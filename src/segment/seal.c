@@ -2,8 +2,9 @@
 /*
  * Seals: restrictions that the kernel keeps against every holder, this one too. Immutability needs that no writable map
  * exists, and a map made through a writable descriptor counts as one even when it is protected: so this handle's own is
- * replaced by one made through a read-only descriptor.
+ * replaced by one made through a read-only descriptor, and the roster's is let go.
  */
+#include <base/atomic.h>
 #include <base/error.h>
 #include <inttypes.h>
 #include <segment/segment.h>
@@ -14,8 +15,11 @@ _Static_assert(OS_SEAL_GROW == STOA_SEAL_GROW && OS_SEAL_SHRINK == STOA_SEAL_SHR
 
 static int become_reader(struct stoa_segment *segment)
 {
+	struct roster *roster = load_rlx(&segment->roster);
 	int rc;
 
+	if (roster) /* also of a reader: another handle's may have been passed to it */
+		segment_roster_detach(segment, roster);
 	if (!segment->writable)
 		return 0;
 	rc = os_map_read_only(segment->memory, segment->data_offset, segment->data, segment->reserve);

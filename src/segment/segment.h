@@ -57,6 +57,7 @@ struct stoa_segment {
 	bool is_file;                   /* a user's file: its length is exact, in bytes */
 	bool can_be_cut;                /* STOA_SHRINKABLE, a file, or not sealed by whoever sent it */
 	_Atomic uint64_t *backed_slots; /* bits: roster pages that this handle has seen backed */
+	struct stoa_segment *next;      /* of this process's handles */
 };
 
 /*
@@ -85,7 +86,13 @@ static inline uint64_t segment_round_up(uint64_t bytes, uint64_t unit)
 }
 
 /* How the roster lets go when the handle closes. Set once by the roster layer (the segment layer must not call upwards). */
-extern void (*segment_roster_detach)(struct roster *roster);
+extern void (*segment_roster_detach)(struct stoa_segment *segment, struct roster *roster);
+
+/*
+ * The last handle that used the roster lets go: give it to another one of this process on the same memory, so that what is
+ * held there stays held. false: there is none. Called with the roster layer's lock held.
+ */
+bool segment_pass_roster(const struct stoa_segment *from, struct roster *roster);
 
 /*
  * Make sure that roster page `slot` (1..roster_slots) is backed by memory, so that touching it cannot fault. Cheap when

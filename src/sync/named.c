@@ -44,7 +44,8 @@ static int open_object(const char *name, const struct stoa_sync_options *given, 
 	struct stoa_sync_options options = given ? *given : (struct stoa_sync_options){.disposition = 0};
 	struct stoa_segment_options segment_options = {.flags = options.segment_flags, .commit = OS_PAGE};
 	struct stoa_segment *segment;
-	int rc = check_options(&options), outcome;
+	int rc = ret_segment ? check_options(&options) : error_set(-STOA_EINVAL, "no place for the segment's handle"),
+	    outcome;
 
 	if (rc)
 		return rc;
@@ -74,7 +75,10 @@ int stoa_mutex_open(const char *name, const struct stoa_sync_options *options, s
 		    struct stoa_mutex **ret_mutex)
 {
 	void *object;
-	int rc = open_object(name, options, SEGMENT_KIND_MUTEX, OBJECT_MUTEX, fill_mutex, ret_segment, &object);
+	int rc = ret_mutex ? 0 : error_set(-STOA_EINVAL, "no place for the mutex");
+
+	if (rc == 0)
+		rc = open_object(name, options, SEGMENT_KIND_MUTEX, OBJECT_MUTEX, fill_mutex, ret_segment, &object);
 
 	if (rc >= 0)
 		*ret_mutex = object;
@@ -85,7 +89,11 @@ int stoa_event_open(const char *name, const struct stoa_sync_options *options, s
 		    struct stoa_event **ret_event)
 {
 	void *object;
-	int rc = open_object(name, options, SEGMENT_KIND_EVENT, OBJECT_EVENT_AUTO, fill_event, ret_segment, &object);
+	int rc = ret_event ? 0 : error_set(-STOA_EINVAL, "no place for the event");
+
+	if (rc == 0)
+		rc = open_object(name, options, SEGMENT_KIND_EVENT, OBJECT_EVENT_AUTO, fill_event, ret_segment,
+				 &object);
 
 	if (rc >= 0)
 		*ret_event = object;
@@ -96,8 +104,11 @@ int stoa_semaphore_open(const char *name, const struct stoa_sync_options *option
 			struct stoa_semaphore **ret_semaphore)
 {
 	void *object;
-	int rc = open_object(name, options, SEGMENT_KIND_SEMAPHORE, OBJECT_SEMAPHORE, fill_semaphore, ret_segment,
-			     &object);
+	int rc = ret_semaphore ? 0 : error_set(-STOA_EINVAL, "no place for the semaphore");
+
+	if (rc == 0)
+		rc = open_object(name, options, SEGMENT_KIND_SEMAPHORE, OBJECT_SEMAPHORE, fill_semaphore, ret_segment,
+				 &object);
 
 	if (rc >= 0)
 		*ret_semaphore = object;

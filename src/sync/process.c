@@ -14,9 +14,12 @@ struct stoa_process {
 
 int stoa_process_open(int64_t id, struct stoa_process **ret_process)
 {
-	struct stoa_process *process = os_allocate(sizeof(*process));
+	struct stoa_process *process;
 	int rc;
 
+	if (!ret_process)
+		return error_set(-STOA_EINVAL, "no place for the process's handle");
+	process = os_allocate(sizeof(*process));
 	if (!process)
 		return -STOA_ENOMEM;
 	rc = os_process_open(id, &process->handle);

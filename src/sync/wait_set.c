@@ -247,7 +247,10 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 	switch (thing->kind) {
 	case STOA_WAIT_MUTEX:
 		rc = object_check(thing->segment, thing->object, OBJECT_MUTEX, STOA_RIGHT_WAIT);
-		return rc ? rc : item_init(ret_item, thing->segment, thing->object, ITEM_MUTEX, peek);
+		if (!rc)
+			rc = item_init(ret_item, thing->segment, thing->object, ITEM_MUTEX, peek);
+		/* Before anything is taken: whether it would be found depends on what else is in the set. */
+		return rc || peek ? rc : mutex_check_not_held(ret_item);
 	case STOA_WAIT_EVENT: return signal_item(thing, OBJECT_EVENT_AUTO, peek, ret_item);
 	case STOA_WAIT_SEMAPHORE: return signal_item(thing, OBJECT_SEMAPHORE, peek, ret_item);
 	case STOA_WAIT_PROCESS:
@@ -282,6 +285,8 @@ int stoa_wait_any(const struct stoa_waitable *set, size_t count, uint64_t deadli
 
 void stoa_wait_stat(struct stoa_wait_stat *ret_stat)
 {
+	if (!ret_stat)
+		return;
 	*ret_stat = (struct stoa_wait_stat){
 		.sleeps = load_rlx(&counters[COUNTER_SLEEPS]),
 		.wakes = load_rlx(&counters[COUNTER_WAKES]),
