@@ -317,6 +317,9 @@ TEST(names_that_cannot_be)
 		CHECK_RC(stoa_segment_open(wrong[i], NULL, &segment), -STOA_ENAME);
 		CHECK_RC(stoa_segment_unlink(wrong[i], 0), -STOA_ENAME);
 	}
+	CHECK_RC(stoa_segment_create("\x1b[2J\n\xff\xc2\x85\xc0\x80\xed\xa0\x80\xc3\xa4", GIB, NULL, &segment),
+		 -STOA_ENAME);
+	check_detail("segment '\\x1b[2J\\x0a\\xff\\xc2\\x85\\xc0\\x80\\xed\\xa0\\x80\xc3\xa4': the name");
 	memset(longest, 'n', sizeof(longest));
 	longest[300] = 0;
 	CHECK_RC(stoa_segment_create(longest, GIB, NULL, &segment), -STOA_ENAME);

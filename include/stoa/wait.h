@@ -47,7 +47,7 @@ STOA_API int stoa_wait_all(const struct stoa_waitable *set, size_t count, uint64
 
 /*
  * A process to wait for, by id: any process this user may see. The handle refers to that very process, even if its id is used
- * again. stoa_process_exited(): 1 when it has ended, else 0. ENOENT, EACCES, ELIMIT.
+ * again. stoa_process_exited(): 1 when it has ended, else 0; EINVAL for NULL. ENOENT, EACCES, ELIMIT.
  */
 struct stoa_process;
 STOA_API int stoa_process_open(int64_t id, struct stoa_process **ret_process);

@@ -66,7 +66,7 @@ static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t leng
 	int rc;
 
 	if (!segment)
-		return error_set(-STOA_EINVAL, "no segment");
+		return error_set(-STOA_EINVAL, "no segment was given");
 	if (length > segment->reserve)
 		return error_set(-STOA_ERANGE, "committing %s is beyond the reserve of %s",
 				 error_size(length, texts[0]), error_size(segment->reserve, texts[1]));
@@ -98,7 +98,7 @@ static int check_committed(const struct stoa_segment *segment, uint64_t offset, 
 	int rc;
 
 	if (!segment)
-		return error_set(-STOA_EINVAL, "no segment");
+		return error_set(-STOA_EINVAL, "no segment was given");
 	rc = segment_check_range(segment, offset, length);
 	if (rc < 0)
 		return rc;
@@ -135,7 +135,7 @@ int stoa_segment_shrink(struct stoa_segment *segment, uint64_t length)
 	int rc;
 
 	if (!segment)
-		return error_set(-STOA_EINVAL, "no segment");
+		return error_set(-STOA_EINVAL, "no segment was given");
 	if (!segment->writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot cut a segment");
 	if (!segment->is_file && !(segment->flags & STOA_SHRINKABLE))

@@ -6,7 +6,6 @@
  */
 #include <base/atomic.h>
 #include <base/error.h>
-#include <inttypes.h>
 #include <segment/segment.h>
 
 _Static_assert(OS_SEAL_GROW == STOA_SEAL_GROW && OS_SEAL_SHRINK == STOA_SEAL_SHRINK &&
@@ -37,8 +36,10 @@ int stoa_segment_seal(struct stoa_segment *segment, uint32_t seals)
 	struct os_memory_info info;
 	int rc;
 
-	if (!segment || seals & ~known)
-		return error_set(-STOA_EINVAL, "no segment, or unknown seals %" PRIx32, seals & ~known);
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (seals & ~known)
+		return error_refuse("sealing", ERROR_SEALS, seals & ~known);
 	rc = os_memory_info(segment->memory, &info);
 	if (rc < 0)
 		return rc;

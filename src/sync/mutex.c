@@ -116,7 +116,7 @@ int stoa_mutex_init(struct stoa_segment *segment, struct stoa_mutex *mutex, uint
 	if (rc)
 		return rc;
 	if (flags & ~STOA_OWNED)
-		return error_set(-STOA_EINVAL, "unknown mutex flags 0x%" PRIx32, flags);
+		return error_refuse("a mutex", ERROR_SYNC_FLAGS, flags & ~STOA_OWNED);
 	if (flags & STOA_OWNED)
 		rc = roster_enrol(segment, &self);
 	return rc ? rc : object_init(segment, mutex, OBJECT_MUTEX, 0, self);

@@ -29,11 +29,13 @@ static int check_options(const struct stoa_sync_options *options)
 	uint32_t all_rights = STOA_RIGHT_WAIT | STOA_RIGHT_SIGNAL;
 
 	if (options->disposition > STOA_CREATE_ONLY)
-		return error_set(-STOA_EINVAL, "unknown disposition %u", (unsigned)options->disposition);
+		return error_set(-STOA_EINVAL, "disposition %u is none of 0, STOA_OPEN_ONLY and STOA_CREATE_ONLY",
+				 (unsigned)options->disposition);
 	if (options->rights & ~all_rights)
-		return error_set(-STOA_EINVAL, "unknown rights 0x%x", (unsigned)options->rights);
+		return error_refuse("a named object's handle", ERROR_RIGHTS, options->rights & ~all_rights);
 	if (options->segment_flags & ~(STOA_PERSISTENT | STOA_GLOBAL))
-		return error_set(-STOA_EINVAL, "a named object takes STOA_PERSISTENT and STOA_GLOBAL only");
+		return error_refuse("a named object", ERROR_SEGMENT_FLAGS,
+				    options->segment_flags & ~(STOA_PERSISTENT | STOA_GLOBAL));
 	return 0;
 }
 

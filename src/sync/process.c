@@ -33,7 +33,9 @@ int stoa_process_open(int64_t id, struct stoa_process **ret_process)
 
 int stoa_process_exited(const struct stoa_process *process)
 {
-	return process && os_process_ended(process->handle);
+	if (!process)
+		return error_set(-STOA_EINVAL, "no process was given");
+	return os_process_ended(process->handle);
 }
 
 void stoa_process_close(struct stoa_process *process)

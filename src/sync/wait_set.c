@@ -240,10 +240,12 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 	_Atomic uint64_t *word;
 	int rc;
 
-	if (!thing->object || thing->reserved)
-		return error_set(-STOA_EINVAL, "a waitable has no object, or something reserved that is not 0");
+	if (!thing->object)
+		return error_set(-STOA_EINVAL, "the waitable has no object");
+	if (thing->reserved)
+		return error_set(-STOA_EINVAL, "the waitable's 'reserved' is %" PRIu32 ", not 0", thing->reserved);
 	if (thing->segment && (thing->kind == STOA_WAIT_PROCESS || thing->kind == STOA_WAIT_PREFETCH))
-		return error_set(-STOA_EINVAL, "processes and prefetches lie in no segment");
+		return error_set(-STOA_EINVAL, "processes and prefetches lie in no segment: it must be NULL");
 	switch (thing->kind) {
 	case STOA_WAIT_MUTEX:
 		rc = object_check(thing->segment, thing->object, OBJECT_MUTEX, STOA_RIGHT_WAIT);
@@ -265,17 +267,27 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 	return 0;
 }
 
+int wait_check_set(const struct stoa_waitable *set, size_t count)
+{
+	if (!set)
+		return error_set(-STOA_EINVAL, "no wait set was given");
+	if (!count || count > STOA_WAIT_MAX)
+		return error_set(-STOA_EINVAL, "a wait set has 1 to %d things, not %zu", STOA_WAIT_MAX, count);
+	return 0;
+}
+
 int stoa_wait_any(const struct stoa_waitable *set, size_t count, uint64_t deadline, size_t *ret_index)
 {
 	struct item items[STOA_WAIT_MAX];
 
-	if (!set || !count || count > STOA_WAIT_MAX)
-		return error_set(-STOA_EINVAL, "a wait set has 1 to %d things, not %zu", STOA_WAIT_MAX, count);
-	for (size_t i = 0; i < count; i++) {
-		int rc = wait_item(&set[i], false, &items[i]);
+	int rc = wait_check_set(set, count);
 
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		rc = wait_item(&set[i], false, &items[i]);
 		if (rc)
-			return rc;
+			return error_prefix(rc, "thing %zu of the wait set", i);
 		for (size_t k = 0; k < i; k++)
 			if (!item_compare(&items[k], &items[i]))
 				return error_set(-STOA_EINVAL, "things %zu and %zu of the wait set are the same", k, i);

@@ -106,6 +106,13 @@ static inline void check_detail(const char *text)
 		test_fail(__FILE__, __LINE__, "the detail is '%s', without '%s'", stoa_error_detail(), text);
 }
 
+/* The call refused an argument, and says which. */
+static inline void check_refusal(int rc, const char *text)
+{
+	CHECK_RC(rc, -STOA_EINVAL);
+	check_detail(text);
+}
+
 static inline void write_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
