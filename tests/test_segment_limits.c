@@ -510,7 +510,7 @@ static void out_of_addresses(void *argument)
 	fclose(file);
 	limit.rlim_cur = limit.rlim_max = pages * PAGE + 256 * MIB; /* a sanitizer has terabytes already */
 	CHECK_SYS(setrlimit(RLIMIT_AS, &limit));
-	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &segment), -STOA_ENOMEM);
+	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &segment), -STOA_ELIMIT);
 	check_detail("RLIMIT_AS");
 	CHECK_RC(stoa_segment_create(NULL, MIB, NULL, &segment), 0);
 	stoa_segment_close(segment);

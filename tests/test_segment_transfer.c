@@ -273,6 +273,25 @@ TEST(streams_that_break_off)
 	stoa_segment_close(segment);
 }
 
+TEST(a_socket_that_was_never_connected)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+
+	for (size_t i = 0; i < CC_COUNT(types); i++) {
+		int lonely = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+
+		CHECK_SYS(lonely);
+		check_refusal(stoa_segment_send_with_socket(segment, STOA_READ, lonely),
+			      "needs a connected Unix socket");
+		check_refusal(stoa_segment_receive_with_socket(lonely, &received, NULL),
+			      "needs a connected Unix socket");
+		close(lonely);
+	}
+	CHECK(received == NULL);
+	stoa_segment_close(segment);
+}
+
 TEST(a_socket_that_would_block)
 {
 	struct stoa_segment *received = NULL;

@@ -45,9 +45,10 @@ struct stoa_segment; /* a handle, of this process only */
 struct stoa_segment_options { /* all zero is the default */
 	uint32_t flags;
 	uint32_t huge;
-	uint64_t commit;       /* bytes to commit at creation, rounded up to pages */
-	uint32_t roster_slots; /* threads that can take part at a time; 0 is 1023, at most 16383 */
-	uint32_t reserved;     /* 0 */
+	uint64_t commit; /* bytes to commit at creation, rounded up to pages */
+	uint32_t
+		roster_slots; /* threads that can take part at a time; 0 is 1023, at most 16383; a page each before the data */
+	uint32_t reserved; /* 0 */
 };
 
 /*
@@ -118,7 +119,7 @@ STOA_API int stoa_segment_commit(struct stoa_segment *segment, uint64_t length);
 /*
  * Give back the pages inside [offset, offset + length) (whole pages, committed): they read as zero and must be committed
  * again, with stoa_segment_recommit(), before use; touching them earlier may raise SIGBUS where memory is full.
- * Errors: EINVAL (not page aligned), ERANGE, EUNCOMMITTED, ERIGHTS.
+ * Of a file this destroys the contents there. Errors: EINVAL (not page aligned), ERANGE, EUNCOMMITTED, ERIGHTS.
  */
 STOA_API int stoa_segment_discard(struct stoa_segment *segment, uint64_t offset, uint64_t length);
 STOA_API int stoa_segment_recommit(struct stoa_segment *segment, uint64_t offset, uint64_t length);

@@ -55,8 +55,8 @@ STOA_API int stoa_process_exited(const struct stoa_process *process);
 STOA_API void stoa_process_close(struct stoa_process *process);
 
 /*
- * A descriptor that becomes readable when `thing` can be taken (it is not taken; try it with STOA_TRY). One notice per
- * stoa_watch_arm(); a helper thread named "stoa-watch" sleeps on the object. The thing must outlive the watch. The
+ * A descriptor that becomes readable when `thing` can be taken (it is not taken; try it with STOA_TRY). A new watch is
+ * armed; one notice per stoa_watch_arm(), until which the descriptor stays readable. A helper thread named "stoa-watch" sleeps on the object. The thing must outlive the watch. The
  * descriptor belongs to the watch. EINVAL, ERIGHTS, ELIMIT, ENOMEM.
  */
 struct stoa_watch;
