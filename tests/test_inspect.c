@@ -28,6 +28,7 @@ TEST(misuse_is_an_error_and_touches_nothing)
 
 	CHECK_RC(stoa_inspect_open(NULL, 0, &inspector), -STOA_EINVAL);
 	CHECK_RC(stoa_inspect_open("x", STOA_RAW, &inspector), -STOA_EINVAL);
+	CHECK(strstr(stoa_error_detail(), "inspecting does not take STOA_RAW") != NULL);
 	CHECK_RC(stoa_inspect_open("x", 0, NULL), -STOA_EINVAL);
 	CHECK_RC(stoa_inspect_open("", 0, &inspector), -STOA_ENAME);
 	CHECK_RC(stoa_inspect_open("a/b", 0, &inspector), -STOA_ENAME);

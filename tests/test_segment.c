@@ -72,28 +72,46 @@ TEST(the_largest_reserve)
 	stoa_segment_close(segment);
 }
 
+static int never_called(const struct stoa_segment_entry *entry, void *argument)
+{
+	(void)entry, (void)argument;
+	return -STOA_EIO;
+}
+
 TEST(options_are_checked)
 {
-	static const struct stoa_segment_options wrong[] = {
-		{.flags = UINT32_C(1) << 31},
-		{.flags = STOA_READ_ONLY},
-		{.flags = STOA_FILE_CREATE},
-		{.flags = STOA_PERSISTENT},
-		{.flags = STOA_GLOBAL},
-		{.flags = STOA_WORLD_READABLE},
-		{.huge = 3},
-		{.roster_slots = 16384},
-		{.reserved = 1},
+	static const struct {
+		struct stoa_segment_options options;
+		const char *detail;
+	} wrong[] = {
+		{{.flags = UINT32_C(1) << 31}, "creating a segment does not take 0x80000000"},
+		{{.flags = STOA_READ_ONLY}, "creating a segment does not take STOA_READ_ONLY"},
+		{{.flags = STOA_FILE_CREATE | 0x600}, "does not take STOA_FILE_CREATE|0x600"},
+		{{.flags = STOA_READ_ONLY | STOA_ANY_KIND}, "does not take STOA_READ_ONLY|STOA_ANY_KIND"},
+		{{.flags = STOA_PERSISTENT}, "without a name"},
+		{{.flags = STOA_GLOBAL}, "without a name"},
+		{{.flags = STOA_WORLD_READABLE}, "without a name"},
+		{{.huge = 3}, "huge 3 is none"},
+		{{.roster_slots = 16384}, "at most 16383"},
+		{{.reserved = 1}, "'reserved' is 1, not 0"},
 	};
 	struct stoa_segment_options too_much = {.commit = 2 * PAGE};
+	struct stoa_segment_stat stat;
 	struct stoa_segment *segment = NULL;
 
 	for (size_t i = 0; i < CC_COUNT(wrong); i++)
-		CHECK_RC(stoa_segment_create(NULL, PAGE, &wrong[i], &segment), -STOA_EINVAL);
+		check_refusal(stoa_segment_create(NULL, PAGE, &wrong[i].options, &segment), wrong[i].detail);
 	CHECK_RC(stoa_segment_create(NULL, PAGE, &too_much, &segment), -STOA_ERANGE);
-	CHECK_RC(stoa_segment_create(NULL, PAGE, NULL, NULL), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_create_or_open(NULL, PAGE, NULL, &segment), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_open(NULL, NULL, &segment), -STOA_EINVAL);
+	check_refusal(stoa_segment_create(NULL, PAGE, NULL, NULL), "no place for the handle");
+	check_refusal(stoa_segment_create_or_open(NULL, PAGE, NULL, &segment), "create-or-open needs a name");
+	check_refusal(stoa_segment_open(NULL, NULL, &segment), "no name to open");
+	check_refusal(stoa_segment_open("x", NULL, NULL), "no place for the handle");
+	check_refusal(stoa_segment_unlink(NULL, 0), "no name to unlink");
+	check_refusal(stoa_segment_unlink("x", STOA_RAW | STOA_GLOBAL), "unlinking does not take STOA_RAW");
+	check_refusal(stoa_segment_list(STOA_RAW, never_called, NULL), "listing does not take STOA_RAW");
+	check_refusal(stoa_segment_list(0, NULL, NULL), "no function");
+	check_refusal(stoa_segment_gc(0x40, NULL), "cleaning up does not take STOA_FILE_CREATE");
+	check_refusal(stoa_segment_stat(NULL, &stat), "no segment");
 	CHECK(segment == NULL);
 	stoa_segment_close(NULL);
 }
@@ -139,7 +157,14 @@ TEST(views_are_checked)
 
 	CHECK_RC(stoa_view_map(segment, 1, PAGE, STOA_READ, &address), -STOA_EINVAL);
 	CHECK_RC(stoa_view_map(segment, 0, 0, STOA_READ, &address), -STOA_EINVAL);
-	CHECK_RC(stoa_view_map(segment, 0, PAGE, 16, &address), -STOA_EINVAL);
+	check_refusal(stoa_view_map(segment, 0, PAGE, 16, &address), "access to a segment does not take 0x10");
+	check_refusal(stoa_view_map(NULL, 0, PAGE, STOA_READ, &address), "no segment");
+	check_refusal(stoa_view_map(segment, 0, PAGE, STOA_READ, NULL), "no place for the view's address");
+	check_refusal(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_PRIVATE),
+		      "STOA_PRIVATE is for views only");
+	check_refusal(stoa_segment_seal(segment, STOA_SEAL_GROW | 0x40), "sealing does not take 0x40");
+	check_refusal(stoa_segment_seal(NULL, 0), "no segment");
+	check_refusal(stoa_segment_stat(segment, NULL), "no place for the statistics");
 	CHECK_RC(stoa_view_map(segment, GIB - PAGE, 2 * PAGE, STOA_READ, &address), -STOA_ERANGE);
 	CHECK_RC(stoa_view_map(segment, 0, UINT64_MAX, STOA_READ, &address), -STOA_ERANGE);
 	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_EXEC, &address), -STOA_ERIGHTS);

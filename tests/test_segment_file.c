@@ -34,10 +34,11 @@ TEST(created_grown_cut_and_flushed)
 
 	CHECK_RC(stoa_segment_file(path, GIB, NULL, &segment), -STOA_ENOENT);
 	CHECK_RC(stoa_segment_file(path, 0, &create, &segment), -STOA_EINVAL);
-	CHECK_SYS(stat(path, &status)); /* made, and still empty: nothing to map without a reserve */
-	CHECK_EQ(status.st_mode & 0777, 0600);
+	CHECK(stat(path, &status) == -1 && errno == ENOENT); /* not made: nothing could be mapped without a reserve */
 	CHECK(segment == NULL);
 	CHECK_RC(stoa_segment_file(path, GIB, &create, &segment), 0);
+	CHECK_SYS(stat(path, &status));
+	CHECK_EQ(status.st_mode & 0777, 0600);
 	CHECK_EQ(touch(bytes_of(segment)), SIGBUS);
 	CHECK_RC(stoa_segment_commit(segment, 5000), 0);
 	CHECK_EQ(size_of(path), 5000);
@@ -66,20 +67,26 @@ TEST(created_grown_cut_and_flushed)
 
 TEST(files_that_cannot_be)
 {
-	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY},
-				    wrong[] = {{.flags = STOA_GLOBAL},
-					       {.flags = STOA_PERSISTENT},
-					       {.flags = STOA_READ_ONLY, .commit = 1},
-					       {.flags = STOA_READ_ONLY | STOA_FILE_CREATE},
-					       {.reserved = 1}};
+	static const struct {
+		struct stoa_segment_options options;
+		const char *detail;
+	} wrong[] = {{{.flags = STOA_GLOBAL}, "a file does not take STOA_GLOBAL"},
+		     {{.flags = STOA_PERSISTENT}, "a file does not take STOA_PERSISTENT"},
+		     {{.flags = STOA_READ_ONLY, .commit = 1}, "read-only handle cannot commit"},
+		     {{.flags = STOA_READ_ONLY | STOA_FILE_CREATE}, "read-only handle cannot create"},
+		     {{.huge = 3}, "huge 3 is none"},
+		     {{.reserved = 1}, "'reserved' is 1, not 0"}};
+	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY};
 	struct stoa_segment *segment = NULL;
 	char *path = path_of("file");
 
 	write_text(path, "twelve bytes");
 	for (size_t i = 0; i < CC_COUNT(wrong); i++)
-		CHECK_RC(stoa_segment_file(path, 0, &wrong[i], &segment), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_file(NULL, 0, NULL, &segment), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_file(path, 0, NULL, NULL), -STOA_EINVAL);
+		check_refusal(stoa_segment_file(path, 0, &wrong[i].options, &segment), wrong[i].detail);
+	check_refusal(stoa_segment_file(NULL, 0, NULL, &segment), "no path");
+	check_refusal(stoa_segment_file(path, 0, NULL, NULL), "no place for the handle");
+	check_refusal(stoa_segment_file(path, STOA_RESERVE_MAX + 1, NULL, &segment), "more than 2^40");
+	check_refusal(stoa_segment_flush(NULL, 0, 0, 0), "no segment");
 	CHECK_RC(stoa_segment_file(path, 11, NULL, &segment), -STOA_ERANGE);
 	CHECK_RC(stoa_segment_file(test_dir(), 0, NULL, &segment), -STOA_EKIND);
 	CHECK_RC(stoa_segment_file(test_dir(), 0, &reader, &segment), -STOA_EKIND);
@@ -300,13 +307,15 @@ TEST(prefetches_are_checked)
 	struct stoa_segment *segment;
 
 	CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), 0);
-	CHECK_RC(stoa_segment_prefetch(NULL, 0, PAGE, &prefetch), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_prefetch(segment, 1, PAGE, &prefetch), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_prefetch(segment, 0, 0, &prefetch), -STOA_EINVAL);
+	check_refusal(stoa_segment_prefetch(NULL, 0, PAGE, &prefetch), "no segment");
+	check_refusal(stoa_segment_prefetch(segment, 0, PAGE, NULL), "no place for the prefetch");
+	check_refusal(stoa_segment_prefetch(segment, 1, PAGE, &prefetch), "offset 1 is not that of a page");
+	check_refusal(stoa_segment_prefetch(segment, 0, 0, &prefetch), "0 bytes");
+	check_refusal(stoa_segment_flush(segment, 0, PAGE, STOA_DURABLE | 8), "flushing does not take 0x8");
 	CHECK_RC(stoa_segment_prefetch(segment, GIB, PAGE, &prefetch), -STOA_ERANGE);
 	CHECK_RC(stoa_segment_prefetch(segment, 0, UINT64_MAX, &prefetch), -STOA_ERANGE);
 	CHECK_RC(stoa_segment_prefetch(segment, 0, 3 * PAGE + 1, &prefetch), -STOA_EUNCOMMITTED);
-	CHECK_RC(stoa_prefetch_wait(NULL, 0), -STOA_EINVAL);
+	check_refusal(stoa_prefetch_wait(NULL, 0), "no prefetch");
 	CHECK(prefetch == NULL);
 	stoa_prefetch_close(NULL);
 	CHECK_RC(stoa_segment_prefetch(segment, PAGE, 2 * PAGE, &prefetch), 0);

@@ -54,13 +54,24 @@ TEST(a_full_file_system_is_an_error_in_every_process)
 	for (unsigned i = 0; i < 3; i++)
 		CHECK_EQ(test_join(test_role(meet_a_full_system, name)), 0);
 	CHECK_RC(stoa_segment_commit(segment, 3 * MIB), -STOA_ENOMEM);
-	check_detail("left");
+	check_detail("2MiB more do not fit: the file system of '/dev/shm/stoa.0' has ");
+	check_detail("stoa ls");
 	options.commit = 2 * MIB;
 	CHECK_RC(stoa_segment_create("second", GIB, &options, &other), -STOA_ENOMEM);
 	CHECK(other == NULL);
 	CHECK_EQ(access("/dev/shm/stoa.0/second.seg", F_OK), -1);
 	touch_all(segment, MIB);
 	stoa_segment_close(segment);
+}
+
+TEST(a_file_system_without_inodes_says_what_to_do)
+{
+	struct stoa_segment *segment = NULL;
+
+	make_shm("nr_inodes=1");
+	CHECK_RC(stoa_segment_create("none", GIB, NULL, &segment), -STOA_ENOMEM);
+	check_detail("df -i");
+	CHECK(segment == NULL);
 }
 
 /* Some of the steps would succeed: nothing of it may stay, nor the space be taken from others for nothing. */
@@ -91,6 +102,7 @@ static void take_pages_of(void *argument)
 	while (stoa_segment_commit(segment, length + PAGE) == 0)
 		length += PAGE;
 	CHECK_RC(stoa_segment_commit(segment, length + PAGE), -STOA_ENOMEM);
+	check_detail("4KiB more do not fit: the file system of '/dev/shm/stoa.0' has 0B left");
 	touch_all(segment, length);
 	CHECK_EQ(touch(bytes_of(segment) + length), SIGBUS);
 	stoa_segment_close(segment);
@@ -121,15 +133,18 @@ static void limit_files(rlim_t bytes)
 static void meet_the_file_limit(void *argument)
 {
 	struct stoa_segment *segment = argument, *other = NULL;
-	struct stoa_segment_options raw = {.flags = STOA_RAW};
+	struct stoa_segment_options raw = {.flags = STOA_RAW}, large = {.commit = 10 * MIB};
 
 	limit_files(5 * MIB); /* the header and the roster take 4 MiB of offsets */
 	CHECK_RC(stoa_segment_commit(segment, MIB), 0);
 	CHECK_RC(stoa_segment_commit(segment, MIB + 1), -STOA_ELIMIT);
+	check_detail("1028KiB of data behind 4MiB for the header and the roster: ");
 	check_detail("RLIMIT_FSIZE");
 	CHECK_RC(stoa_segment_commit(segment, 64 * MIB), -STOA_ELIMIT);
 	CHECK_EQ(stoa_segment_committed(segment), MIB);
 	limit_files(MIB);
+	CHECK_RC(stoa_segment_create(NULL, GIB, &large, &other), -STOA_ELIMIT);
+	check_detail("10MiB of data behind 4MiB for the header and the roster: the memory object would have 14MiB,");
 	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &other), -STOA_ELIMIT);
 	check_detail("RLIMIT_FSIZE");
 	CHECK_RC(stoa_segment_create(test_name("f"), GIB, NULL, &other), -STOA_ELIMIT);
@@ -462,13 +477,18 @@ static void out_of_descriptors(void *argument)
 {
 	struct rlimit limit = {64, 64};
 	struct stoa_segment *segment = NULL;
+	struct stoa_process *process;
 
 	(void)argument;
 	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &limit));
 	while (dup(0) >= 0)
 		;
 	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &segment), -STOA_ELIMIT);
+	check_detail("ulimit -n");
 	CHECK_RC(stoa_segment_open("x", NULL, &segment), -STOA_ELIMIT);
+	check_detail("ulimit -n");
+	CHECK_RC(stoa_process_open(getppid(), &process), -STOA_ELIMIT);
+	check_detail("ulimit -n");
 	CHECK(segment == NULL);
 	_exit(0); /* a leak checker at exit would need descriptors */
 }
@@ -490,7 +510,7 @@ static void out_of_addresses(void *argument)
 	fclose(file);
 	limit.rlim_cur = limit.rlim_max = pages * PAGE + 256 * MIB; /* a sanitizer has terabytes already */
 	CHECK_SYS(setrlimit(RLIMIT_AS, &limit));
-	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &segment), -STOA_ENOMEM);
+	CHECK_RC(stoa_segment_create(NULL, GIB, NULL, &segment), -STOA_ELIMIT);
 	check_detail("RLIMIT_AS");
 	CHECK_RC(stoa_segment_create(NULL, MIB, NULL, &segment), 0);
 	stoa_segment_close(segment);

@@ -21,7 +21,7 @@ TEST(a_name_lives_while_it_is_used)
 	CHECK_RC(stoa_segment_open(name, NULL, &first), -STOA_ENOENT);
 	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &first), 0);
 	CHECK_RC(stoa_segment_create(name, GIB, NULL, &second), -STOA_EEXIST);
-	check_detail("in use");
+	check_detail("it exists and is in use: open it, or remove its name (stoa rm)");
 	CHECK_RC(stoa_segment_create_or_open(name, GIB, NULL, &second), STOA_EXISTED);
 	CHECK_RC(stoa_segment_commit(second, PAGE), 0);
 	CHECK_EQ(touch(stoa_segment_address(first)), 0);
@@ -124,6 +124,9 @@ TEST(names_that_cannot_be)
 		CHECK_RC(stoa_segment_open(wrong[i], NULL, &segment), -STOA_ENAME);
 		CHECK_RC(stoa_segment_unlink(wrong[i], 0), -STOA_ENAME);
 	}
+	CHECK_RC(stoa_segment_create("\x1b[2J\n\xff\xc2\x85\xc0\x80\xed\xa0\x80\xc3\xa4", GIB, NULL, &segment),
+		 -STOA_ENAME);
+	check_detail("segment '\\x1b[2J\\x0a\\xff\\xc2\\x85\\xc0\\x80\\xed\\xa0\\x80\xc3\xa4': the name");
 	memset(longest, 'n', sizeof(longest));
 	longest[300] = 0;
 	CHECK_RC(stoa_segment_create(longest, GIB, NULL, &segment), -STOA_ENAME);

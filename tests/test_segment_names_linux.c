@@ -87,7 +87,7 @@ TEST(persistent_names_stay)
 	stoa_segment_close(make(name, STOA_PERSISTENT));
 	CHECK_RC(stoa_segment_gc(0, &removed), 0);
 	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), -STOA_EEXIST);
-	check_detail("persistent");
+	check_detail("it exists and is persistent: open it, or remove it (stoa rm)");
 	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
 	CHECK_RC(stoa_segment_unlink(name, 0), 0);
 	CHECK(!name_exists(name));

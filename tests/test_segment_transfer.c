@@ -273,6 +273,25 @@ TEST(streams_that_break_off)
 	stoa_segment_close(segment);
 }
 
+TEST(a_socket_that_was_never_connected)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+
+	for (size_t i = 0; i < CC_COUNT(types); i++) {
+		int lonely = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+
+		CHECK_SYS(lonely);
+		check_refusal(stoa_segment_send_with_socket(segment, STOA_READ, lonely),
+			      "needs a connected Unix socket");
+		check_refusal(stoa_segment_receive_with_socket(lonely, &received, NULL),
+			      "needs a connected Unix socket");
+		close(lonely);
+	}
+	CHECK(received == NULL);
+	stoa_segment_close(segment);
+}
+
 TEST(a_socket_that_would_block)
 {
 	struct stoa_segment *received = NULL;
@@ -506,6 +525,7 @@ TEST(who_is_not_known_is_a_stranger)
 
 TEST(descriptors_given_and_taken)
 {
+	const struct stoa_segment_options global = {.flags = STOA_GLOBAL};
 	struct stoa_segment *segment = make(PAGE), *again, *none = NULL;
 	int descriptor, pipes[2];
 
@@ -517,14 +537,19 @@ TEST(descriptors_given_and_taken)
 	stoa_segment_close(again);
 	CHECK_EQ(fcntl(descriptor, F_GETFD), -1);
 
-	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_WRITE, &descriptor), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_dup_descriptor(segment, 0, &descriptor), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_dup_descriptor(NULL, STOA_READ, &descriptor), -STOA_EINVAL);
+	check_refusal(stoa_segment_dup_descriptor(segment, STOA_WRITE, &descriptor), "STOA_READ|STOA_WRITE");
+	check_refusal(stoa_segment_dup_descriptor(segment, 0, &descriptor), "STOA_READ|STOA_WRITE");
+	check_refusal(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_EXEC, &descriptor),
+		      "a descriptor does not take STOA_EXEC");
+	check_refusal(stoa_segment_dup_descriptor(NULL, STOA_READ, &descriptor), "no segment");
+	check_refusal(stoa_segment_dup_descriptor(segment, STOA_READ, NULL), "no place for the descriptor");
 	CHECK_SYS(pipe2(pipes, O_CLOEXEC));
 	CHECK_RC(stoa_segment_take_descriptor(pipes[0], 0, NULL, &none), -STOA_EKIND);
 	CHECK_SYS(fcntl(pipes[0], F_GETFD)); /* still ours after the failure */
-	CHECK_RC(stoa_segment_take_descriptor(-1, 0, NULL, &none), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_take_descriptor(pipes[0], STOA_RESERVE_MAX + 1, NULL, &none), -STOA_EINVAL);
+	check_refusal(stoa_segment_take_descriptor(-1, 0, NULL, &none), "-1 is not a descriptor");
+	check_refusal(stoa_segment_take_descriptor(pipes[0], 0, NULL, NULL), "no place for the handle");
+	check_refusal(stoa_segment_take_descriptor(pipes[0], 0, &global, &none), "does not take STOA_GLOBAL");
+	check_refusal(stoa_segment_take_descriptor(pipes[0], STOA_RESERVE_MAX + 1, NULL, &none), "more than 2^40");
 	CHECK(none == NULL);
 	close(pipes[0]);
 	close(pipes[1]);
@@ -707,7 +732,11 @@ TEST(tokens_that_are_not_ours)
 
 	for (size_t i = 0; i < CC_COUNT(wrong); i++)
 		CHECK_RC(stoa_segment_adopt(wrong[i], &none), -STOA_EFORMAT);
-	CHECK_RC(stoa_segment_adopt(NULL, &none), -STOA_EINVAL);
+	check_refusal(stoa_segment_adopt(NULL, &none), "no token");
+	check_refusal(stoa_segment_adopt(wrong[0], NULL), "no place for the handle");
+	check_refusal(stoa_segment_inherit(NULL, token), "no segment");
+	check_refusal(stoa_segment_inherit(segment, NULL), "no room for the token");
+	check_refusal(stoa_segment_receive_with_socket(-1, NULL, NULL), "no place for the handle");
 	/* The number is there, but is another thing now; it must stay as it is. */
 	CHECK_RC(stoa_segment_inherit(segment, token), 0);
 	CHECK_SYS(pipe2(pipes, O_CLOEXEC));

@@ -18,20 +18,28 @@ TEST(mutex_misuse_is_an_error)
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), 0);
 	CHECK_RC(stoa_mutex_unlock(segment, &board->mutex), -STOA_ENOTOWNER);
 	CHECK(strstr(stoa_error_detail(), "does not hold"));
-	CHECK_RC(stoa_mutex_init(segment, outside, 0), -STOA_EINVAL);
-	CHECK_RC(stoa_mutex_init(segment, (void *)((char *)board + 4), 0), -STOA_EINVAL);
+	CHECK_SAYS(stoa_mutex_init(segment, outside, 0), -STOA_EINVAL,
+		   "lies outside this segment's data (an object of another handle?)");
+	CHECK_SAYS(stoa_mutex_init(segment, (void *)((char *)board + 4), 0), -STOA_EINVAL,
+		   "offset 4 is not 8-byte aligned");
 	CHECK_RC(stoa_mutex_init(segment, (void *)((char *)board + (1 << 20) - 8), 0), -STOA_EINVAL);
 	CHECK_RC(stoa_mutex_init(segment, (void *)((char *)board + (1 << 19)), 0), -STOA_EUNCOMMITTED);
-	CHECK_RC(stoa_mutex_init(segment, &board->mutex, 0x80), -STOA_EINVAL);
-	CHECK_RC(stoa_event_wait(segment, (void *)&board->mutex, STOA_TRY), -STOA_EFORMAT);
+	CHECK_SAYS(stoa_mutex_init(segment, &board->mutex, STOA_MANUAL | 0x80), -STOA_EINVAL,
+		   "a mutex does not take STOA_MANUAL|0x80");
+	CHECK_SAYS(stoa_event_init(segment, &board->event, STOA_OWNED), -STOA_EINVAL,
+		   "an event does not take STOA_OWNED");
+	CHECK_SAYS(stoa_event_wait(segment, (void *)&board->mutex, STOA_TRY), -STOA_EFORMAT,
+		   "the value at offset 0 is a mutex, not an event");
 	CHECK_RC(stoa_semaphore_post(segment, (void *)&board->event, 1), -STOA_EFORMAT);
-	CHECK_RC(stoa_event_set(NULL, &board->event), -STOA_EINVAL);
+	CHECK_SAYS(stoa_event_set(NULL, &board->event), -STOA_EINVAL, "no segment was given");
 	CHECK_RC(stoa_mutex_lock(NULL, &board->mutex, STOA_TRY), -STOA_EINVAL);
 	CHECK_RC(stoa_mutex_unlock(NULL, &board->mutex), -STOA_EINVAL);
 	CHECK_RC(stoa_mutex_lock(segment, (void *)&board->event, STOA_TRY), -STOA_EFORMAT);
-	CHECK_RC(stoa_mutex_lock(segment, (void *)&board->plain, STOA_TRY), -STOA_EFORMAT);
+	CHECK_SAYS(stoa_mutex_lock(segment, (void *)&board->plain, STOA_TRY), -STOA_EFORMAT,
+		   "no mutex was initialised at offset ");
+	CHECK_SAYS(stoa_semaphore_post(segment, (void *)&board->plain, 1), -STOA_EFORMAT, "(stoa_semaphore_init)");
 	CHECK_RC(stoa_mutex_lock(segment, outside, STOA_TRY), -STOA_EINVAL);
-	CHECK_RC(stoa_event_set(segment, NULL), -STOA_EINVAL);
+	CHECK_SAYS(stoa_event_set(segment, NULL), -STOA_EINVAL, "no object was given");
 	free(outside);
 	tear_down();
 }
@@ -43,7 +51,7 @@ TEST(raw_segments_hold_no_mutexes)
 
 	(void)mutex;
 	CHECK_RC(stoa_segment_create(NULL, 4096, &options, &segment), 0);
-	CHECK_RC(stoa_mutex_init(segment, stoa_segment_address(segment), 0), -STOA_ENOTSUP);
+	CHECK_SAYS(stoa_mutex_init(segment, stoa_segment_address(segment), 0), -STOA_ENOTSUP, "this segment is raw");
 	CHECK_RC(stoa_event_init(segment, stoa_segment_address(segment), 0), -STOA_ENOTSUP);
 	tear_down();
 }
@@ -334,8 +342,9 @@ TEST(a_manual_event_lets_all_pass_until_reset)
 TEST(semaphores_count_and_refuse_to_overflow)
 {
 	set_up();
-	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 11, 10), -STOA_EINVAL);
-	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 0, 0), -STOA_EINVAL);
+	CHECK_SAYS(stoa_semaphore_init(segment, &board->semaphore, 11, 10), -STOA_EINVAL,
+		   "initial 11 exceeds maximum 10");
+	CHECK_SAYS(stoa_semaphore_init(segment, &board->semaphore, 0, 0), -STOA_EINVAL, "not 0");
 	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 0, STOA_SEMAPHORE_MAX + 1), -STOA_EINVAL);
 	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 2, 3), 0);
 	CHECK_RC(stoa_semaphore_post(segment, &board->semaphore, 2), -STOA_EOVERFLOW);
@@ -409,8 +418,8 @@ TEST(named_objects_meet_by_name_with_reduced_rights)
 	pid_t role;
 
 	CHECK_RC(stoa_event_open(name, &options, &handle, &event), 0);
-	CHECK_RC(stoa_event_open(name, &options, &other, &event), -STOA_EEXIST);
-	CHECK_RC(stoa_mutex_open(name, NULL, &other, &mutex), -STOA_EKIND);
+	CHECK_SAYS(stoa_event_open(name, &options, &other, &event), -STOA_EEXIST, "event '");
+	CHECK_SAYS(stoa_mutex_open(name, NULL, &other, &mutex), -STOA_EKIND, "mutex '");
 	CHECK_RC(stoa_segment_open(name, NULL, &other), -STOA_EKIND);
 	role = test_role(by_name, NULL);
 	CHECK_RC(stoa_event_wait(handle, event, STOA_FOREVER), 0);
@@ -443,7 +452,13 @@ TEST(named_objects_begin_as_their_creator_says)
 	stoa_segment_close(waiter);
 	stoa_segment_close(semaphores);
 	options.rights = 0x10;
-	CHECK_RC(stoa_semaphore_open(test_name("s"), &options, &waiter, &semaphore), -STOA_EINVAL);
+	CHECK_SAYS(stoa_semaphore_open(test_name("s"), &options, &waiter, &semaphore), -STOA_EINVAL,
+		   "does not take 0x10");
+	options = (struct stoa_sync_options){.segment_flags = STOA_RAW};
+	CHECK_SAYS(stoa_semaphore_open(test_name("s"), &options, &waiter, &semaphore), -STOA_EINVAL,
+		   "a named object does not take STOA_RAW");
+	options = (struct stoa_sync_options){.disposition = 7};
+	CHECK_SAYS(stoa_semaphore_open(test_name("s"), &options, &waiter, &semaphore), -STOA_EINVAL, "disposition 7");
 }
 
 TEST(named_events_begin_as_their_creator_says)
@@ -474,7 +489,7 @@ TEST(named_events_begin_as_their_creator_says)
 	CHECK_RC(stoa_event_wait(handle, event, STOA_TRY), 0);
 	stoa_segment_close(handle);
 	options.flags = STOA_OWNED;
-	CHECK_RC(stoa_event_open(test_name("owned"), &options, &handle, &event), -STOA_EINVAL);
+	CHECK_SAYS(stoa_event_open(test_name("owned"), &options, &handle, &event), -STOA_EINVAL, "STOA_OWNED");
 }
 
 /* No kind of wait gets past a handle without the right to wait. */
@@ -484,8 +499,8 @@ static void check_no_waits(struct stoa_segment *handle, void *object, uint32_t k
 	struct stoa_watch *watch;
 	size_t index = 77;
 
-	CHECK_RC(stoa_wait_any(&thing, 1, STOA_TRY, &index), -STOA_ERIGHTS);
-	CHECK_RC(stoa_wait_all(&thing, 1, STOA_TRY, &index), -STOA_ERIGHTS);
+	CHECK_SAYS(stoa_wait_any(&thing, 1, STOA_TRY, &index), -STOA_ERIGHTS, "thing 0 of the wait set: ");
+	CHECK_SAYS(stoa_wait_all(&thing, 1, STOA_TRY, &index), -STOA_ERIGHTS, "thing 0 of the wait set: ");
 	CHECK_EQ(index, 77);
 	CHECK_RC(stoa_watch_open(&thing, &watch), -STOA_ERIGHTS);
 }
@@ -540,7 +555,7 @@ TEST(a_read_only_handle_neither_waits_nor_signals)
 	CHECK_RC(stoa_semaphore_init(segment, &board->semaphore, 1, 2), 0);
 	CHECK_RC(stoa_segment_open(test_name("b"), &reader, &only), 0);
 	seen = stoa_segment_address(only);
-	CHECK_RC(stoa_mutex_lock(only, &seen->mutex, STOA_TRY), -STOA_ERIGHTS);
+	CHECK_SAYS(stoa_mutex_lock(only, &seen->mutex, STOA_TRY), -STOA_ERIGHTS, "this handle is read-only");
 	CHECK_RC(stoa_mutex_unlock(only, &seen->mutex), -STOA_ERIGHTS);
 	CHECK_RC(stoa_mutex_init(only, &seen->mutex, 0), -STOA_ERIGHTS);
 	CHECK_RC(stoa_event_init(only, &seen->event, 0), -STOA_ERIGHTS);

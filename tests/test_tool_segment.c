@@ -150,6 +150,18 @@ TEST(making_and_removing_speak_json)
 	CHECK_HAS(run->out, "\"removed\":false");
 }
 
+TEST(blanks_around_a_name_are_shown)
+{
+	char name[300];
+
+	snprintf(name, sizeof(name), " %s ", test_name("blank"));
+	CHECK_EQ(run_stoa("create", name, "--reserve", "1MiB", NULL)->status, 0);
+	snprintf(name, sizeof(name), "\\x20%s\\x20  segment ", test_name("blank"));
+	CHECK(line_with(run_stoa("ls", NULL)->out, name) != NULL);
+	snprintf(name, sizeof(name), " %s ", test_name("blank"));
+	CHECK_EQ(run_stoa("rm", name, NULL)->status, 0);
+}
+
 TEST(a_segment_from_birth_to_removal)
 {
 	const char *name = made("life");

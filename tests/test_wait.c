@@ -32,7 +32,15 @@ TEST(wait_any_takes_exactly_one_the_lowest)
 	set[2] = set[0];
 	CHECK_RC(stoa_wait_any(set, 3, STOA_TRY, &index), -STOA_EINVAL);
 	CHECK_RC(stoa_wait_all(set, 3, STOA_TRY, &index), -STOA_EINVAL);
-	CHECK_RC(stoa_wait_any(set, 0, STOA_TRY, &index), -STOA_EINVAL);
+	CHECK_SAYS(stoa_wait_any(set, 0, STOA_TRY, &index), -STOA_EINVAL, "1 to 32 things, not 0");
+	CHECK_SAYS(stoa_wait_any(NULL, 1, STOA_TRY, &index), -STOA_EINVAL, "no wait set was given");
+	CHECK_SAYS(stoa_wait_all(NULL, 1, STOA_TRY, &index), -STOA_EINVAL, "no wait set was given");
+	set[1].reserved = 5;
+	CHECK_SAYS(stoa_wait_any(set, 2, STOA_TRY, &index), -STOA_EINVAL,
+		   "thing 1 of the wait set: the waitable's 'reserved' is 5");
+	set[1].object = NULL;
+	CHECK_SAYS(stoa_wait_all(set, 2, STOA_TRY, &index), -STOA_EINVAL,
+		   "thing 1 of the wait set: the waitable has no object");
 	CHECK_RC(stoa_wait_any(set, STOA_WAIT_MAX + 1, STOA_TRY, &index), -STOA_EINVAL);
 	set[0].kind = 99;
 	CHECK_RC(stoa_wait_any(set, 1, STOA_TRY, &index), -STOA_EINVAL);
@@ -255,6 +263,7 @@ TEST(the_end_of_a_process_is_a_waitable)
 	set[0] = (struct stoa_waitable){NULL, process, STOA_WAIT_PROCESS, 0};
 	set[1] = event_of(&board->event);
 	CHECK_EQ(stoa_process_exited(process), 0);
+	CHECK_SAYS(stoa_process_exited(NULL), -STOA_EINVAL, "no process was given");
 	CHECK_RC(stoa_wait_any(set, 2, stoa_deadline_in(SECOND / 100), &index), STOA_TIMED_OUT);
 	test_kill(role);
 	while (!stoa_process_exited(process))

@@ -141,13 +141,13 @@ static void print_summary(const struct scan *scan, size_t shown)
 	}
 	printf("\n%zu of %zu objects, %s resident", shown, scan->count, size_text(resident, text));
 	if (scan->hidden != SCAN_HIDDEN_USERS)
-		printf("; %zu orphaned with %s; %" PRIu64 " processes seen", orphans, size_text(orphaned, text),
-		       scan->processes);
+		printf("; %zu orphaned with %s; %" PRIu64 " %s seen", orphans, size_text(orphaned, text),
+		       scan->processes, scan->processes == 1 ? "process" : "processes");
 	printf("\n");
 	if (scan->other_files > 0)
-		printf("%" PRIu64
-		       " more files (%s) in other memory file systems are mapped by nobody: --files lists them\n",
-		       scan->other_files, size_text(scan->other_bytes, other));
+		printf("%" PRIu64 " more %s (%s) in other memory file systems, mapped by nobody: --files lists them\n",
+		       scan->other_files, scan->other_files == 1 ? "file" : "files",
+		       size_text(scan->other_bytes, other));
 }
 
 /* What could not be seen is said on the error output, so that it is not missed behind a pipe either. */
@@ -168,13 +168,13 @@ static void warn_about_hidden(const struct scan *scan)
 	if (scan->hidden)
 		tool_warn("%s", hidden[scan->hidden]);
 	if (scan->processes_refused > 0)
-		tool_warn(
-			"%" PRIu64
-			" processes of others could not be looked into: their memfds are missing here, and 'orphaned?' "
-			"means that one of them may use it; %s",
-			scan->processes_refused, remedy);
+		tool_warn("%" PRIu64
+			  " %s of others could not be looked into: the memfds there are missing here, and 'orphaned?' "
+			  "means that it may be used there; %s",
+			  scan->processes_refused, scan->processes_refused == 1 ? "process" : "processes", remedy);
 	if (scan->directories_refused > 0)
-		tool_warn("%" PRIu64 " directories of others could not be read; %s", scan->directories_refused, remedy);
+		tool_warn("%" PRIu64 " %s of others could not be read; %s", scan->directories_refused,
+			  scan->directories_refused == 1 ? "directory" : "directories", remedy);
 }
 
 static void show_progress(uint64_t processes)

@@ -34,9 +34,11 @@ static const char *huge_name(uint32_t huge)
 static void print_members(const struct object *object)
 {
 	struct stoa_member member;
+	char text[SIZE_TEXT];
 
-	printf("%-11s %" PRIu32 " slots, %" PRIu32 " %s part\n", "roster", object->is.roster_slots,
-	       object->is.roster_alive, object->is.roster_alive == 1 ? "thread takes" : "threads take");
+	printf("%-11s %" PRIu32 " slots, %" PRIu32 " %s part; with the header %s of length before the data\n", "roster",
+	       object->is.roster_slots, object->is.roster_alive,
+	       object->is.roster_alive == 1 ? "thread takes" : "threads take", size_text(object->is.data_offset, text));
 	for (uint32_t from = 1; stoa_inspect_member(object->inspector, from, &member) == 0; from = member.slot + 1) {
 		if (!member.thread)
 			continue;

@@ -59,10 +59,23 @@ static bool make_room(struct table *table)
 	return true;
 }
 
-void table_cell(struct table *table, const char *text, enum colour colour)
+/* What begins or ends with a blank, as a name may, would look like another or like nothing. */
+static char *copy_cell(const char *text)
 {
 	char safe[CELL_TEXT];
-	char *copy = strdup(text_safe_string(text, safe, sizeof(safe)));
+	char shown[CELL_TEXT + 8];
+	size_t length = strlen(text_safe_string(text, safe, sizeof(safe)));
+	bool first = length > 0 && safe[0] == ' ';
+	bool last = length > 1 && safe[length - 1] == ' ';
+
+	snprintf(shown, sizeof(shown), "%s%.*s%s", first ? "\\x20" : "", (int)(length - first - last), safe + first,
+		 last ? "\\x20" : "");
+	return strdup(shown);
+}
+
+void table_cell(struct table *table, const char *text, enum colour colour)
+{
+	char *copy = copy_cell(text);
 
 	if (!copy || !make_room(table)) {
 		free(copy);

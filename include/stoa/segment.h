@@ -45,9 +45,10 @@ struct stoa_segment; /* a handle, of this process only */
 struct stoa_segment_options { /* all zero is the default */
 	uint32_t flags;
 	uint32_t huge;
-	uint64_t commit;       /* bytes to commit at creation, rounded up to pages */
-	uint32_t roster_slots; /* threads that can take part at a time; 0 is 1023, at most 16383 */
-	uint32_t reserved;     /* 0 */
+	uint64_t commit; /* bytes to commit at creation, rounded up to pages */
+	uint32_t
+		roster_slots; /* threads that can take part at a time; 0 is 1023, at most 16383; a page each before the data */
+	uint32_t reserved; /* 0 */
 };
 
 /*
@@ -69,7 +70,11 @@ STOA_API int stoa_segment_create(const char *name, uint64_t reserve, const struc
 STOA_API int stoa_segment_open(const char *name, const struct stoa_segment_options *options,
 			       struct stoa_segment **ret_segment);
 
-/* Open, or create when absent; STOA_EXISTED when it was there. Of several racing callers exactly one creates. */
+/*
+ * Open, or create when absent; STOA_EXISTED when it was there. Of several racing callers exactly one creates. What was there
+ * keeps its reserve, which may be another than asked for (stoa_segment_reserve()), its flags and policy; at least options->commit
+ * is committed in both cases (ERANGE when that is beyond its reserve).
+ */
 STOA_API int stoa_segment_create_or_open(const char *name, uint64_t reserve, const struct stoa_segment_options *options,
 					 struct stoa_segment **ret_segment);
 
@@ -114,7 +119,7 @@ STOA_API int stoa_segment_commit(struct stoa_segment *segment, uint64_t length);
 /*
  * Give back the pages inside [offset, offset + length) (whole pages, committed): they read as zero and must be committed
  * again, with stoa_segment_recommit(), before use; touching them earlier may raise SIGBUS where memory is full.
- * Errors: EINVAL (not page aligned), ERANGE, EUNCOMMITTED, ERIGHTS.
+ * Of a file this destroys the contents there. Errors: EINVAL (not page aligned), ERANGE, EUNCOMMITTED, ERIGHTS.
  */
 STOA_API int stoa_segment_discard(struct stoa_segment *segment, uint64_t offset, uint64_t length);
 STOA_API int stoa_segment_recommit(struct stoa_segment *segment, uint64_t offset, uint64_t length);
@@ -152,7 +157,8 @@ STOA_API int stoa_view_unmap(void *address, uint64_t length);
 
 /*
  * Add seals. With STOA_SEAL_WRITE this handle's own map is first made read-only (and stays so, even when the seal is refused
- * with EBUSY because a peer has a writable map). ENOTSUP on named segments and files, EBUSY, ERIGHTS.
+ * with EBUSY because a peer, or another handle of this process, has a writable map), and its part in the roster ends: a mutex that this
+ * process holds in the segment is abandoned. ENOTSUP on named segments and files, EBUSY, ERIGHTS.
  */
 STOA_API int stoa_segment_seal(struct stoa_segment *segment, uint32_t seals);
 

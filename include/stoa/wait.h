@@ -47,7 +47,7 @@ STOA_API int stoa_wait_all(const struct stoa_waitable *set, size_t count, uint64
 
 /*
  * A process to wait for, by id: any process this user may see. The handle refers to that very process, even if its id is used
- * again. stoa_process_exited(): 1 when it has ended, else 0. ENOENT, EACCES, ELIMIT.
+ * again. stoa_process_exited(): 1 when it has ended, else 0; EINVAL for NULL. ENOENT, EACCES, ELIMIT.
  */
 struct stoa_process;
 STOA_API int stoa_process_open(int64_t id, struct stoa_process **ret_process);
@@ -55,8 +55,8 @@ STOA_API int stoa_process_exited(const struct stoa_process *process);
 STOA_API void stoa_process_close(struct stoa_process *process);
 
 /*
- * A descriptor that becomes readable when `thing` can be taken (it is not taken; try it with STOA_TRY). One notice per
- * stoa_watch_arm(); a helper thread named "stoa-watch" sleeps on the object. The thing must outlive the watch. The
+ * A descriptor that becomes readable when `thing` can be taken (it is not taken; try it with STOA_TRY). A new watch is
+ * armed; one notice per stoa_watch_arm(), until which the descriptor stays readable. A helper thread named "stoa-watch" sleeps on the object. The thing must outlive the watch. The
  * descriptor belongs to the watch. EINVAL, ERIGHTS, ELIMIT, ENOMEM.
  */
 struct stoa_watch;

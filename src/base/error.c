@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Error names, texts and the per-thread sentence. Uses libc only. */
+/*
+ * Error names, texts and the per-thread sentence. What a sentence quotes, names and paths, may be anything: what is no
+ * printable UTF-8 in it is written as \xNN, so that a sentence can go to a terminal. Uses libc only.
+ */
 #include <base/error.h>
 
 #include <errno.h>
@@ -41,6 +44,36 @@ static const struct {
 	{-STOA_EIO, "STOA_EIO", "input or output failed"},
 	{-STOA_ECLOSED, "STOA_ECLOSED", "the other end is gone"},
 	{-STOA_ESYSTEM, "STOA_ESYSTEM", "unexpected system failure"},
+};
+
+static const struct {
+	enum error_flags of;
+	uint32_t flag;
+	const char *name;
+} flag_names[] = {
+	{ERROR_SEGMENT_FLAGS, STOA_RAW, "STOA_RAW"},
+	{ERROR_SEGMENT_FLAGS, STOA_PERSISTENT, "STOA_PERSISTENT"},
+	{ERROR_SEGMENT_FLAGS, STOA_SHRINKABLE, "STOA_SHRINKABLE"},
+	{ERROR_SEGMENT_FLAGS, STOA_GLOBAL, "STOA_GLOBAL"},
+	{ERROR_SEGMENT_FLAGS, STOA_READ_ONLY, "STOA_READ_ONLY"},
+	{ERROR_SEGMENT_FLAGS, STOA_EXECUTABLE, "STOA_EXECUTABLE"},
+	{ERROR_SEGMENT_FLAGS, STOA_FILE_CREATE, "STOA_FILE_CREATE"},
+	{ERROR_SEGMENT_FLAGS, STOA_WORLD_READABLE, "STOA_WORLD_READABLE"},
+	{ERROR_SEGMENT_FLAGS, STOA_ANY_KIND, "STOA_ANY_KIND"},
+	{ERROR_ACCESS, STOA_READ, "STOA_READ"},
+	{ERROR_ACCESS, STOA_WRITE, "STOA_WRITE"},
+	{ERROR_ACCESS, STOA_EXEC, "STOA_EXEC"},
+	{ERROR_ACCESS, STOA_PRIVATE, "STOA_PRIVATE"},
+	{ERROR_SEALS, STOA_SEAL_GROW, "STOA_SEAL_GROW"},
+	{ERROR_SEALS, STOA_SEAL_SHRINK, "STOA_SEAL_SHRINK"},
+	{ERROR_SEALS, STOA_SEAL_FUTURE_WRITE, "STOA_SEAL_FUTURE_WRITE"},
+	{ERROR_SEALS, STOA_SEAL_WRITE, "STOA_SEAL_WRITE"},
+	{ERROR_FLUSH_FLAGS, STOA_DURABLE, "STOA_DURABLE"},
+	{ERROR_SYNC_FLAGS, STOA_OWNED, "STOA_OWNED"},
+	{ERROR_SYNC_FLAGS, STOA_SIGNALED, "STOA_SIGNALED"},
+	{ERROR_SYNC_FLAGS, STOA_MANUAL, "STOA_MANUAL"},
+	{ERROR_RIGHTS, STOA_RIGHT_WAIT, "STOA_RIGHT_WAIT"},
+	{ERROR_RIGHTS, STOA_RIGHT_SIGNAL, "STOA_RIGHT_SIGNAL"},
 };
 
 static CC_THREAD char sentence[512];
@@ -104,17 +137,58 @@ const char *error_size(uint64_t bytes, char text[ERROR_SIZE])
 	return text;
 }
 
+/* Length of the printable character at `text`; 0 when it is a control character or no UTF-8. */
+static size_t printable(const unsigned char *text)
+{
+	static const uint32_t smallest[] = {0, 0x20, 0xa0, 0x800, 0x10000};
+	size_t length = text[0] < 0x80       ? 1
+			: text[0] >> 5 == 6  ? 2
+			: text[0] >> 4 == 14 ? 3
+			: text[0] >> 3 == 30 ? 4
+					     : 0;
+	uint32_t code = length == 1 ? text[0] : text[0] & (0xffu >> (length + 1));
+
+	for (size_t i = 1; i < length; i++) {
+		if (text[i] >> 6 != 2)
+			return 0;
+		code = code << 6 | (text[i] & 0x3f);
+	}
+	return code < smallest[length] || code == 0x7f || code > 0x10ffff || code >> 11 == 0x1b ? 0 : length;
+}
+
+static void make_sentence(const char *text)
+{
+	size_t used = 0;
+
+	for (size_t step; *text; text += step) {
+		size_t whole = printable((const unsigned char *)text);
+
+		step = whole ? whole : 1;
+		if (used + (whole ? whole : 4) >= sizeof(sentence))
+			break;
+		if (whole)
+			memcpy(sentence + used, text, whole);
+		else
+			snprintf(sentence + used, 5, "\\x%02x", (unsigned char)*text);
+		used += whole ? whole : 4;
+	}
+	sentence[used] = 0;
+}
+
 #undef error_set /* as analysers see them */
 #undef error_prefix
+#undef error_refuse
 
 int error_set(int error, const char *format, ...)
 {
 	int saved = errno;
+	char text[sizeof(sentence)];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	make_sentence(text);
 	errno = saved;
 	return error;
 }
@@ -122,16 +196,32 @@ int error_set(int error, const char *format, ...)
 int error_prefix(int error, const char *format, ...)
 {
 	int saved = errno;
-	char old[sizeof(sentence)];
+	char text[2 * sizeof(sentence) + 2];
 	va_list arguments;
-	int used;
+	size_t used;
 
-	memcpy(old, sentence, sizeof(old));
 	va_start(arguments, format);
-	used = vsnprintf(sentence, sizeof(sentence), format, arguments);
+	vsnprintf(text, sizeof(sentence), format, arguments);
 	va_end(arguments);
-	if (used >= 0 && (size_t)used < sizeof(sentence))
-		snprintf(sentence + used, sizeof(sentence) - (size_t)used, ": %s", old);
+	used = strnlen(text, sizeof(sentence));
+	snprintf(text + used, sizeof(text) - used, ": %s", sentence);
+	make_sentence(text);
 	errno = saved;
 	return error;
+}
+
+int error_refuse(const char *what, enum error_flags of, uint32_t flags)
+{
+	char names[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < CC_COUNT(flag_names); i++)
+		if (flag_names[i].of == of && flags & flag_names[i].flag) {
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used ? "|" : "",
+						 flag_names[i].name);
+			flags &= ~flag_names[i].flag;
+		}
+	if (flags)
+		snprintf(names + used, sizeof(names) - used, "%s0x%" PRIx32, used ? "|" : "", flags);
+	return error_set(-STOA_EINVAL, "%s does not take %s", what, names);
 }

@@ -16,6 +16,19 @@ int error_set(int error, const char *format, ...) CC_PRINTF(2, 3);
 /* Put "context: " before the present sentence: error_prefix(rc, "segment '%s'", name) at the layer that knows the name. */
 int error_prefix(int error, const char *format, ...) CC_PRINTF(2, 3);
 
+/* What a word of flags says. */
+enum error_flags {
+	ERROR_SEGMENT_FLAGS,
+	ERROR_ACCESS,
+	ERROR_SEALS,
+	ERROR_FLUSH_FLAGS,
+	ERROR_SYNC_FLAGS,
+	ERROR_RIGHTS,
+};
+
+/* Record "<what> does not take STOA_READ_ONLY|0x400", the flags by their names, and return -STOA_EINVAL. */
+int error_refuse(const char *what, enum error_flags of, uint32_t flags);
+
 /*
  * A size for a sentence: exact where that is short ("64GiB", "1020KiB", "4097B"), else with one
  * digit, rounded down ("255.9GiB"); never shown as a whole number that it is not. Returns `text`.
@@ -27,6 +40,7 @@ const char *error_size(uint64_t bytes, char text[ERROR_SIZE]);
 #ifdef STOA_ANALYSIS
 #define error_set(error, ...) ((void)error_set(error, __VA_ARGS__), (error))
 #define error_prefix(error, ...) ((void)error_prefix(error, __VA_ARGS__), (error))
+#define error_refuse(...) ((void)error_refuse(__VA_ARGS__), -STOA_EINVAL)
 #endif
 
 #endif

@@ -244,8 +244,10 @@ int stoa_inspect_check(const struct stoa_inspector *inspector,
 	struct checking checking = {.inspector = inspector, .report = report, .argument = argument};
 	int rc;
 
-	if (!inspector || !report)
-		return error_set(-STOA_EINVAL, "checking takes an inspector and a function to report to");
+	if (!inspector)
+		return error_set(-STOA_EINVAL, "no inspector was given");
+	if (!report)
+		return error_set(-STOA_EINVAL, "no function to report to was given");
 	if (inspector->left)
 		tell(&checking, STOA_REMARK, "its users are dead; who makes or opens the name next removes it");
 	rc = check_header(&checking);

@@ -47,8 +47,12 @@ int stoa_inspect_open(const char *name, uint32_t flags, struct stoa_inspector **
 	struct stoa_inspector *inspector;
 	int rc;
 
-	if (!name || !ret_inspector || flags & ~STOA_GLOBAL)
-		return error_set(-STOA_EINVAL, "inspecting takes a name, and STOA_GLOBAL or nothing");
+	if (!name)
+		return error_set(-STOA_EINVAL, "no name to inspect was given");
+	if (!ret_inspector)
+		return error_set(-STOA_EINVAL, "no place for the inspector was given");
+	if (flags & ~STOA_GLOBAL)
+		return error_refuse("inspecting", ERROR_SEGMENT_FLAGS, flags & ~STOA_GLOBAL);
 	rc = segment_check_name(name);
 	if (rc < 0)
 		return rc;
@@ -112,8 +116,10 @@ int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_t from, s
 	uint64_t life = 0;
 	int rc = 0;
 
-	if (!inspector || !ret_member)
-		return error_set(-STOA_EINVAL, "looking at members takes an inspector and a place");
+	if (!inspector)
+		return error_set(-STOA_EINVAL, "no inspector was given");
+	if (!ret_member)
+		return error_set(-STOA_EINVAL, "no place for the member was given");
 	if (inspector->header_result < 0)
 		return error_set(-STOA_EFORMAT, "its header is damaged, so nothing tells where the roster is");
 	for (member.slot = from ? from : 1; member.slot <= inspector->header.roster_slots; member.slot++) {
@@ -156,8 +162,10 @@ int stoa_inspect_get(const struct stoa_inspector *inspector, struct stoa_inspect
 	struct os_memory_info info;
 	int rc;
 
-	if (!inspector || !ret_inspection)
-		return error_set(-STOA_EINVAL, "looking takes an inspector and a place");
+	if (!inspector)
+		return error_set(-STOA_EINVAL, "no inspector was given");
+	if (!ret_inspection)
+		return error_set(-STOA_EINVAL, "no place for the answer was given");
 	header = &inspector->header;
 	result.header = inspector->header_result;
 	rc = os_memory_info(inspector->memory, &info);
@@ -191,7 +199,7 @@ int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities)
 	const struct os_memory_capabilities *memory = os_memory_capabilities();
 
 	if (!ret_capabilities)
-		return error_set(-STOA_EINVAL, "no place for the answer");
+		return error_set(-STOA_EINVAL, "no place for the answer was given");
 	*ret_capabilities = (struct stoa_capabilities){
 		.relays_wakes = waits->relays_wakes && os_probe_relay(),
 		.waits_on_many = waits->waits_on_many,

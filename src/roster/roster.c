@@ -86,7 +86,7 @@ static void after_fork_child(void)
 	os_unlock(&lock);
 }
 
-static void detach(struct roster *roster);
+static void detach(struct stoa_segment *segment, struct roster *roster);
 
 /* The lock is held. */
 static int set_up(void)
@@ -244,13 +244,18 @@ static void leave_abandoned(void)
 			leave(i);
 }
 
-/* The last handle closes. This thread's membership leaves now; those of others are retired, which ends their fast path. */
-static void detach(struct roster *roster)
+/*
+ * A handle closes. Was it the last one on this memory, then this thread's membership leaves now; those of others are retired,
+ * which ends their fast path.
+ */
+static void detach(struct stoa_segment *segment, struct roster *roster)
 {
 	struct roster **link = &rosters;
 
 	os_lock(&lock);
-	if (--roster->users) {
+	store_rlx(&segment->roster, NULL);
+	if (roster->users > 1 || segment_pass_roster(segment, roster)) {
+		roster->users = roster->users > 1 ? roster->users - 1 : 1;
 		os_unlock(&lock);
 		return;
 	}

@@ -49,6 +49,16 @@ static uint64_t commit_end(const struct stoa_segment *segment, uint64_t length)
 	return end < segment->reserve ? end : segment->reserve;
 }
 
+int segment_explain_length(int rc, uint64_t data_offset, uint64_t length)
+{
+	char texts[2][ERROR_SIZE];
+
+	if (rc != -STOA_ELIMIT || !data_offset)
+		return rc;
+	return error_prefix(rc, "%s of data behind %s for the header and the roster", error_size(length, texts[0]),
+			    error_size(data_offset, texts[1]));
+}
+
 static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t length)
 {
 	char texts[2][ERROR_SIZE];
@@ -56,7 +66,7 @@ static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t leng
 	int rc;
 
 	if (!segment)
-		return error_set(-STOA_EINVAL, "no segment");
+		return error_set(-STOA_EINVAL, "no segment was given");
 	if (length > segment->reserve)
 		return error_set(-STOA_ERANGE, "committing %s is beyond the reserve of %s",
 				 error_size(length, texts[0]), error_size(segment->reserve, texts[1]));
@@ -72,7 +82,7 @@ static CC_NOINLINE int commit_slowly(struct stoa_segment *segment, uint64_t leng
 		if (!segment->can_be_cut)
 			raise_to(&segment->verified, from + done);
 	}
-	return rc;
+	return segment_explain_length(rc, segment->data_offset, to);
 }
 
 int stoa_segment_commit(struct stoa_segment *segment, uint64_t length)
@@ -88,7 +98,7 @@ static int check_committed(const struct stoa_segment *segment, uint64_t offset, 
 	int rc;
 
 	if (!segment)
-		return error_set(-STOA_EINVAL, "no segment");
+		return error_set(-STOA_EINVAL, "no segment was given");
 	rc = segment_check_range(segment, offset, length);
 	if (rc < 0)
 		return rc;
@@ -125,7 +135,7 @@ int stoa_segment_shrink(struct stoa_segment *segment, uint64_t length)
 	int rc;
 
 	if (!segment)
-		return error_set(-STOA_EINVAL, "no segment");
+		return error_set(-STOA_EINVAL, "no segment was given");
 	if (!segment->writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot cut a segment");
 	if (!segment->is_file && !(segment->flags & STOA_SHRINKABLE))

@@ -25,7 +25,7 @@ static int check_flags(const char *name, uint32_t flags)
 		STOA_RAW | STOA_PERSISTENT | STOA_SHRINKABLE | STOA_GLOBAL | STOA_EXECUTABLE | STOA_WORLD_READABLE;
 
 	if (flags & ~known)
-		return error_set(-STOA_EINVAL, "flags %" PRIx32 " do not go with creating a segment", flags & ~known);
+		return error_refuse("creating a segment", ERROR_SEGMENT_FLAGS, flags & ~known);
 	if (!name && flags & (STOA_PERSISTENT | STOA_GLOBAL | STOA_WORLD_READABLE))
 		return error_set(-STOA_EINVAL,
 				 "a segment without a name cannot be persistent, global or world-readable");
@@ -46,9 +46,10 @@ static int check_options(const char *name, uint64_t reserve, const struct stoa_s
 	if (reserve == 0 || reserve > STOA_RESERVE_MAX)
 		return error_set(-STOA_EINVAL, "a reserve of %s: it must be 1B to %s", error_size(reserve, texts[0]),
 				 error_size(STOA_RESERVE_MAX, texts[1]));
-	if (options->huge > STOA_HUGE_REQUIRE || options->reserved)
-		return error_set(-STOA_EINVAL, "unknown options: huge %" PRIu32 ", reserved %" PRIu32, options->huge,
-				 options->reserved);
+	if (options->huge > STOA_HUGE_REQUIRE)
+		return error_set(-STOA_EINVAL, "huge %" PRIu32 " is none of STOA_HUGE_*", options->huge);
+	if (options->reserved)
+		return error_set(-STOA_EINVAL, "the option 'reserved' is %" PRIu32 ", not 0", options->reserved);
 	if (options->roster_slots > SEGMENT_SLOTS_MAX)
 		return error_set(-STOA_EINVAL, "%" PRIu32 " roster slots: at most %u", options->roster_slots,
 				 SEGMENT_SLOTS_MAX);
@@ -103,6 +104,14 @@ static int make_memory(const char *name, const struct segment_header *header, os
 	return 0;
 }
 
+/* All that it takes, at once: whoever raises a limit has to know how far. */
+static int check_length(const struct segment_header *header, uint64_t commit)
+{
+	uint64_t length = segment_round_up(commit, header->huge == STOA_HUGE_REQUIRE ? OS_HUGE_PAGE : OS_PAGE);
+
+	return segment_explain_length(os_length_allowed(header->data_offset + length), header->data_offset, length);
+}
+
 static int create(const char *name, uint64_t reserve, const struct stoa_segment_options *options, uint32_t kind,
 		  int (*fill)(struct stoa_segment *segment, void *argument), void *argument,
 		  struct stoa_segment **ret_segment)
@@ -113,6 +122,8 @@ static int create(const char *name, uint64_t reserve, const struct stoa_segment_
 	bool raw = options->flags & STOA_RAW;
 	int rc = make_header(reserve, options, kind, &header);
 
+	if (rc == 0)
+		rc = check_length(&header, options->commit);
 	if (rc == 0)
 		rc = make_memory(name, &header, &memory);
 	if (rc < 0)
@@ -194,11 +205,32 @@ static int open_named(const char *name, uint32_t flags, uint32_t kind, struct st
 	return rc;
 }
 
-/* The name in the sentence, unless it says the name already. */
-static int about(int rc, const char *name)
+/* Open it, and have at least what the opener wants to be committed. */
+static int open_and_commit(const char *name, const struct stoa_segment_options *options, uint32_t kind,
+			   struct stoa_segment **ret_segment)
 {
+	struct stoa_segment *segment;
+	int rc = open_named(name, options->flags, kind, &segment);
+
+	if (rc < 0)
+		return rc;
+	if (options->commit)
+		rc = stoa_segment_commit(segment, options->commit);
+	if (rc < 0) {
+		stoa_segment_close(segment);
+		return error_prefix(rc, "it exists");
+	}
+	*ret_segment = segment;
+	return 0;
+}
+
+/* The name in the sentence, unless it says the name already. */
+static int about(int rc, uint32_t kind, const char *name)
+{
+	static const char *const titles[] = {"segment", "mutex", "event", "semaphore"};
+
 	if (rc < 0 && name)
-		return error_prefix(rc, "segment '%s'", name);
+		return error_prefix(rc, "%s '%s'", titles[kind], name);
 	return rc;
 }
 
@@ -208,15 +240,17 @@ int segment_open_kind(const char *name, const struct stoa_segment_options *optio
 	uint32_t flags;
 	int rc;
 
-	if (!name || !ret_segment)
-		return error_set(-STOA_EINVAL, "opening needs a name and a place for the handle");
+	if (!name)
+		return error_set(-STOA_EINVAL, "no name to open was given");
+	if (!ret_segment)
+		return error_set(-STOA_EINVAL, "no place for the handle was given");
 	rc = segment_check_name(name);
 	if (rc < 0)
-		return about(rc, name);
+		return about(rc, kind, name);
 	flags = options ? options->flags : 0;
-	if (flags & STOA_ANY_KIND && kind == SEGMENT_KIND_DATA)
-		kind = ANY_KIND;
-	return about(open_named(name, flags, kind, ret_segment), name);
+	return about(open_named(name, flags, flags & STOA_ANY_KIND && kind == SEGMENT_KIND_DATA ? ANY_KIND : kind,
+				ret_segment),
+		     kind, name);
 }
 
 int segment_create_kind(const char *name, uint64_t reserve, const struct stoa_segment_options *options, uint32_t kind,
@@ -225,23 +259,25 @@ int segment_create_kind(const char *name, uint64_t reserve, const struct stoa_se
 {
 	int rc;
 
-	if (!ret_segment || (may_open && !name))
-		return error_set(-STOA_EINVAL, "creating needs a place for the handle, create-or-open a name also");
+	if (!ret_segment)
+		return error_set(-STOA_EINVAL, "no place for the handle was given");
+	if (may_open && !name)
+		return error_set(-STOA_EINVAL, "create-or-open needs a name");
 	options = options ? options : &defaults;
 	rc = name ? segment_check_name(name) : 0;
 	if (rc == 0)
 		rc = check_options(name, reserve, options);
 	if (rc < 0)
-		return about(rc, name);
+		return about(rc, kind, name);
 	/* It may vanish between the two, and appear again: as often as others make it do so. */
 	do {
-		rc = may_open ? open_named(name, options->flags, kind, ret_segment) : -STOA_ENOENT;
+		rc = may_open ? open_and_commit(name, options, kind, ret_segment) : -STOA_ENOENT;
 		if (rc == 0)
 			return STOA_EXISTED;
 		if (rc == -STOA_ENOENT)
 			rc = create(name, reserve, options, kind, fill, argument, ret_segment);
 	} while (rc == -STOA_EEXIST && may_open);
-	return about(rc, name);
+	return about(rc, kind, name);
 }
 
 int stoa_segment_create(const char *name, uint64_t reserve, const struct stoa_segment_options *options,
@@ -265,10 +301,12 @@ int stoa_segment_unlink(const char *name, uint32_t flags)
 {
 	int rc;
 
-	if (!name || flags & ~STOA_GLOBAL)
-		return error_set(-STOA_EINVAL, "unlinking takes a name, and STOA_GLOBAL or nothing");
+	if (!name)
+		return error_set(-STOA_EINVAL, "no name to unlink was given");
+	if (flags & ~STOA_GLOBAL)
+		return error_refuse("unlinking", ERROR_SEGMENT_FLAGS, flags & ~STOA_GLOBAL);
 	rc = segment_check_name(name);
-	if (rc < 0)
-		return about(rc, name);
-	return about(os_name_unlink(name, name_flags(flags)), name);
+	if (rc == 0)
+		rc = os_name_unlink(name, name_flags(flags));
+	return about(rc, SEGMENT_KIND_DATA, name);
 }

@@ -46,8 +46,11 @@ static int open_file(const char *path, uint64_t reserve, const struct stoa_segme
 	uint32_t flags = options ? options->flags : 0;
 	struct stoa_segment *segment;
 	os_handle file = OS_NO_HANDLE;
-	int rc = os_file_open(path, !(flags & STOA_READ_ONLY), flags & STOA_FILE_CREATE, &file);
+	bool create = flags & STOA_FILE_CREATE;
+	int rc = os_file_open(path, !(flags & STOA_READ_ONLY), create && reserve, &file);
 
+	if (rc == -STOA_ENOENT && create)
+		return error_set(-STOA_EINVAL, "'%s' is to be made: say how far it may grow", path);
 	if (rc < 0)
 		return rc;
 	rc = attach_file(file, reserve, flags, &segment);
@@ -70,14 +73,22 @@ int stoa_segment_file(const char *path, uint64_t reserve, const struct stoa_segm
 {
 	uint32_t flags = options ? options->flags : 0;
 
-	if (!path || !ret_segment || reserve > STOA_RESERVE_MAX)
-		return error_set(-STOA_EINVAL,
-				 "a file segment needs a path, a place for the handle, and at most 2^40 bytes");
-	if (flags & ~FILE_FLAGS || (options && (options->reserved || options->huge > STOA_HUGE_REQUIRE)))
-		return error_set(-STOA_EINVAL, "options that do not go with files: flags %" PRIx32,
-				 flags & ~FILE_FLAGS);
-	if (flags & STOA_READ_ONLY && (flags & STOA_FILE_CREATE || options->commit))
-		return error_set(-STOA_EINVAL, "a read-only handle neither creates nor commits");
+	if (!path)
+		return error_set(-STOA_EINVAL, "no path was given");
+	if (!ret_segment)
+		return error_set(-STOA_EINVAL, "no place for the handle was given");
+	if (reserve > STOA_RESERVE_MAX)
+		return error_set(-STOA_EINVAL, "a reserve of %" PRIu64 " bytes is more than 2^40", reserve);
+	if (flags & ~FILE_FLAGS)
+		return error_refuse("a file", ERROR_SEGMENT_FLAGS, flags & ~FILE_FLAGS);
+	if (options && options->huge > STOA_HUGE_REQUIRE)
+		return error_set(-STOA_EINVAL, "huge %" PRIu32 " is none of STOA_HUGE_*", options->huge);
+	if (options && options->reserved)
+		return error_set(-STOA_EINVAL, "the option 'reserved' is %" PRIu32 ", not 0", options->reserved);
+	if (flags & STOA_READ_ONLY && flags & STOA_FILE_CREATE)
+		return error_set(-STOA_EINVAL, "a read-only handle cannot create the file");
+	if (flags & STOA_READ_ONLY && options->commit)
+		return error_set(-STOA_EINVAL, "a read-only handle cannot commit");
 	return open_file(path, reserve, options, ret_segment);
 }
 
@@ -85,8 +96,10 @@ int stoa_segment_flush(struct stoa_segment *segment, uint64_t offset, uint64_t l
 {
 	uint64_t from, to;
 
-	if (!segment || flags & ~STOA_DURABLE)
-		return error_set(-STOA_EINVAL, "no segment, or unknown flags %" PRIx32, flags & ~STOA_DURABLE);
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (flags & ~STOA_DURABLE)
+		return error_refuse("flushing", ERROR_FLUSH_FLAGS, flags & ~STOA_DURABLE);
 	if (offset > segment->reserve || length > segment->reserve - offset)
 		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " lie outside the reserve of %" PRIu64,
 				 length, offset, segment->reserve);

@@ -11,7 +11,64 @@
 
 #include <stoa/sync.h>
 
-void (*segment_roster_detach)(struct roster *roster);
+void (*segment_roster_detach)(struct stoa_segment *segment, struct roster *roster);
+
+static struct os_lock lock; /* guards the list; taken after the roster layer's */
+static struct stoa_segment *handles;
+static bool forks_handled;
+
+static void lock_handles(void)
+{
+	os_lock(&lock);
+}
+
+static void unlock_handles(void)
+{
+	os_unlock(&lock);
+}
+
+static int enter_handle(struct stoa_segment *segment)
+{
+	int rc = 0;
+
+	lock_handles();
+	if (!forks_handled)
+		rc = os_fork_hooks(lock_handles, unlock_handles, unlock_handles);
+	if (rc == 0) {
+		forks_handled = true;
+		segment->next = handles;
+		handles = segment;
+	}
+	unlock_handles();
+	return rc;
+}
+
+static void forget_handle(const struct stoa_segment *segment)
+{
+	lock_handles();
+	for (struct stoa_segment **link = &handles; *link; link = &(*link)->next) {
+		if (*link != segment)
+			continue;
+		*link = segment->next;
+		break;
+	}
+	unlock_handles();
+}
+
+bool segment_pass_roster(const struct stoa_segment *from, struct roster *roster)
+{
+	struct stoa_segment *heir;
+
+	lock_handles();
+	for (heir = handles; heir; heir = heir->next)
+		if (heir != from && heir->roster_slots && heir->identity[0] == from->identity[0] &&
+		    heir->identity[1] == from->identity[1])
+			break;
+	if (heir)
+		store_rel(&heir->roster, roster); /* R1: publishes the roster; pairs with A1 in roster_attach() */
+	unlock_handles();
+	return heir;
+}
 
 static int map_data(struct stoa_segment *segment)
 {
@@ -95,6 +152,11 @@ int segment_attach(os_handle memory, const struct segment_header *header, bool w
 		rc = os_memory_identify(memory, header->identity);
 	if (rc == 0)
 		rc = map_data(segment);
+	if (rc == 0) {
+		rc = enter_handle(segment);
+		if (rc < 0)
+			(void)os_unmap(segment->data, segment->reserve);
+	}
 	if (rc < 0) {
 		os_free((void *)segment->backed_slots);
 		os_free(segment);
@@ -112,10 +174,11 @@ void stoa_segment_close(struct stoa_segment *segment)
 
 	if (!segment)
 		return;
-	/* The caller has ordered this after every use of the handle. */
+	/* The caller has ordered this after every use of the handle; from now on no other handle's close passes us its roster. */
+	forget_handle(segment);
 	roster = load_rlx(&segment->roster);
-	if (roster && segment_roster_detach)
-		segment_roster_detach(roster);
+	if (roster)
+		segment_roster_detach(segment, roster);
 	(void)os_unmap(segment->data, segment->reserve);
 	os_handle_close(segment->memory);
 	/* Last: until here the name leads to a segment in use. */

@@ -88,14 +88,15 @@ int header_valid(const struct segment_header *header, bool raw)
 				 "): both programs must use the same version of stoa",
 				 header->layout, hash(layout, sizeof(layout)));
 	if (header->must_know & ~HEADER_KNOWN_FEATURES)
-		return error_set(-STOA_EVERSION, "a segment with features %" PRIx64 " that this library does not know",
+		return error_set(-STOA_EVERSION,
+				 "a segment with features 0x%" PRIx64 " that this library does not know",
 				 header->must_know & ~HEADER_KNOWN_FEATURES);
 	if (header->check != header_check(header))
 		return error_set(-STOA_EFORMAT, "a segment's header is damaged");
 	if (header->kind > SEGMENT_KIND_SEMAPHORE || header->flags & ~STAYING_FLAGS ||
 	    header->huge > STOA_HUGE_REQUIRE || header->unused)
 		return error_set(-STOA_EFORMAT,
-				 "a segment's header says kind %" PRIu32 ", flags %" PRIx32 ", huge %" PRIu32,
+				 "a segment's header says kind %" PRIu32 ", flags 0x%" PRIx32 ", huge %" PRIu32,
 				 header->kind, header->flags, header->huge);
 	if (header->reserve == 0 || header->reserve > STOA_RESERVE_MAX || header->reserve % OS_PAGE)
 		return error_set(-STOA_EFORMAT, "a segment's header says a reserve of %" PRIu64, header->reserve);

@@ -61,9 +61,15 @@ int stoa_segment_prefetch(struct stoa_segment *segment, uint64_t offset, uint64_
 	uint64_t committed;
 	int rc;
 
-	if (!segment || !ret_prefetch || offset % OS_PAGE || length == 0)
-		return error_set(-STOA_EINVAL,
-				 "a prefetch needs a segment, a page-aligned offset, a length and a place");
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (!ret_prefetch)
+		return error_set(-STOA_EINVAL, "no place for the prefetch was given");
+	if (offset % OS_PAGE)
+		return error_set(-STOA_EINVAL, "offset %" PRIu64 " is not that of a page of %u bytes", offset,
+				 (unsigned)OS_PAGE);
+	if (length == 0)
+		return error_set(-STOA_EINVAL, "a prefetch of 0 bytes");
 	if (offset > segment->reserve || length > segment->reserve - offset)
 		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " lie outside the reserve of %" PRIu64,
 				 length, offset, segment->reserve);
@@ -114,7 +120,7 @@ int stoa_prefetch_wait(struct stoa_prefetch *prefetch, uint64_t deadline)
 	uint64_t seen;
 
 	if (!prefetch)
-		return error_set(-STOA_EINVAL, "no prefetch");
+		return error_set(-STOA_EINVAL, "no prefetch was given");
 	if (!finished(prefetch, &seen) && prefetch->made_in != os_fork_generation())
 		return error_set(-STOA_EINVAL, "the prefetch is the parent's; a forked child has no worker for it");
 	while (!finished(prefetch, &seen)) {

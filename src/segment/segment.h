@@ -58,6 +58,7 @@ struct stoa_segment {
 	bool can_be_cut;                /* STOA_SHRINKABLE, a file, or not sealed by whoever sent it */
 	bool of_other_system;           /* the objects inside are those of another system's threads */
 	_Atomic uint64_t *backed_slots; /* bits: roster pages that this handle has seen backed */
+	struct stoa_segment *next;      /* of this process's handles */
 };
 
 /*
@@ -67,6 +68,12 @@ struct stoa_segment {
 struct segment_header;
 int segment_attach(os_handle memory, const struct segment_header *header, bool writable, struct os_name *name,
 		   struct stoa_segment **ret_segment);
+
+/*
+ * An object may not be as long as `length` bytes of data and what lies before them: -STOA_ELIMIT says so as one number. Put
+ * before it what the number consists of. Returns `rc`, and does nothing to others.
+ */
+int segment_explain_length(int rc, uint64_t data_offset, uint64_t length);
 
 /* Check a range of whole pages in the reserve. -STOA_EINVAL, -STOA_ERANGE. */
 int segment_check_range(const struct stoa_segment *segment, uint64_t offset, uint64_t length);
@@ -80,7 +87,13 @@ static inline uint64_t segment_round_up(uint64_t bytes, uint64_t unit)
 }
 
 /* How the roster lets go when the handle closes. Set once by the roster layer (the segment layer must not call upwards). */
-extern void (*segment_roster_detach)(struct roster *roster);
+extern void (*segment_roster_detach)(struct stoa_segment *segment, struct roster *roster);
+
+/*
+ * The last handle that used the roster lets go: give it to another one of this process on the same memory, so that what is
+ * held there stays held. false: there is none. Called with the roster layer's lock held.
+ */
+bool segment_pass_roster(const struct stoa_segment *from, struct roster *roster);
 
 /*
  * Make sure that roster page `slot` (1..roster_slots) is backed by memory, so that touching it cannot fault. Cheap when

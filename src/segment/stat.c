@@ -32,8 +32,10 @@ int stoa_segment_stat(const struct stoa_segment *segment, struct stoa_segment_st
 	struct os_memory_info info;
 	int rc;
 
-	if (!segment || !ret_stat)
-		return error_set(-STOA_EINVAL, "statistics need a segment and a place");
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (!ret_stat)
+		return error_set(-STOA_EINVAL, "no place for the statistics was given");
 	rc = os_memory_info(segment->memory, &info);
 	if (rc < 0)
 		return rc;
@@ -79,8 +81,10 @@ int stoa_segment_list(uint32_t flags, int (*visit)(const struct stoa_segment_ent
 {
 	struct visitor visitor = {visit, argument};
 
-	if (!visit || flags & ~STOA_GLOBAL)
-		return error_set(-STOA_EINVAL, "listing takes a function, and STOA_GLOBAL or nothing");
+	if (!visit)
+		return error_set(-STOA_EINVAL, "no function to list to was given");
+	if (flags & ~STOA_GLOBAL)
+		return error_refuse("listing", ERROR_SEGMENT_FLAGS, flags & ~STOA_GLOBAL);
 	return os_name_list(flags ? OS_NAME_GLOBAL : 0, visit_entry, &visitor);
 }
 
@@ -90,7 +94,7 @@ int stoa_segment_gc(uint32_t flags, uint32_t *ret_removed)
 	int rc;
 
 	if (flags & ~STOA_GLOBAL)
-		return error_set(-STOA_EINVAL, "cleaning up takes STOA_GLOBAL or nothing");
+		return error_refuse("cleaning up", ERROR_SEGMENT_FLAGS, flags & ~STOA_GLOBAL);
 	rc = os_name_sweep(flags ? OS_NAME_GLOBAL : 0, &removed);
 	if (rc == 0 && ret_removed)
 		*ret_removed = removed;

@@ -41,9 +41,14 @@ int stoa_segment_dup_descriptor(const struct stoa_segment *segment, uint32_t acc
 	os_handle memory = OS_NO_HANDLE;
 	int rc;
 
-	if (!segment || !ret_descriptor || (access != STOA_READ && access != (STOA_READ | STOA_WRITE)))
-		return error_set(-STOA_EINVAL,
-				 "a descriptor needs a segment, a place, and STOA_READ or STOA_READ|STOA_WRITE");
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (!ret_descriptor)
+		return error_set(-STOA_EINVAL, "no place for the descriptor was given");
+	if (access & ~(STOA_READ | STOA_WRITE))
+		return error_refuse("a descriptor", ERROR_ACCESS, access & ~(STOA_READ | STOA_WRITE));
+	if (!(access & STOA_READ))
+		return error_set(-STOA_EINVAL, "a descriptor is for STOA_READ or STOA_READ|STOA_WRITE");
 	if (access & STOA_WRITE && !segment->writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot hand out a writable descriptor");
 	rc = os_memory_duplicate(segment->memory, access & STOA_WRITE, &memory);
@@ -124,10 +129,14 @@ int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, const struct 
 	struct stoa_segment *segment;
 	int rc;
 
-	if (descriptor < 0 || !ret_segment || flags & ~known || reserve > STOA_RESERVE_MAX)
-		return error_set(-STOA_EINVAL,
-				 "a descriptor, a place for the handle, at most 2^40 bytes; flags %" PRIx32,
-				 flags & ~known);
+	if (descriptor < 0)
+		return error_set(-STOA_EINVAL, "%d is not a descriptor", descriptor);
+	if (!ret_segment)
+		return error_set(-STOA_EINVAL, "no place for the handle was given");
+	if (flags & ~known)
+		return error_refuse("taking a descriptor", ERROR_SEGMENT_FLAGS, flags & ~known);
+	if (reserve > STOA_RESERVE_MAX)
+		return error_set(-STOA_EINVAL, "a reserve of %" PRIu64 " bytes is more than 2^40", reserve);
 	rc = take(descriptor, reserve, flags, NULL, &segment);
 	if (rc)
 		return rc;
@@ -191,7 +200,7 @@ static int check_message(const struct message *message)
 		return error_set(-STOA_EVERSION, "a message of version %" PRIu32 ", this library speaks %u",
 				 message->version, MESSAGE_VERSION);
 	if (message->flags & ~MESSAGE_FLAGS || message->unused || message->reserve > STOA_RESERVE_MAX)
-		return error_set(-STOA_EFORMAT, "a message with flags %" PRIx32 " and a reserve of %" PRIu64,
+		return error_set(-STOA_EFORMAT, "a message with flags 0x%" PRIx32 " and a reserve of %" PRIu64,
 				 message->flags, message->reserve);
 	return 0;
 }
@@ -214,7 +223,7 @@ int stoa_segment_receive_with_socket(int socket, struct stoa_segment **ret_segme
 	int rc;
 
 	if (!ret_segment)
-		return error_set(-STOA_EINVAL, "receiving needs a place for the handle");
+		return error_set(-STOA_EINVAL, "no place for the handle was given");
 	rc = os_receive(socket, &message, sizeof(message), &memory, &sender);
 	if (rc < 0)
 		return rc;
@@ -255,8 +264,10 @@ int stoa_segment_inherit(struct stoa_segment *segment, char *token)
 	uint32_t check;
 	int rc;
 
-	if (!segment || !token)
-		return error_set(-STOA_EINVAL, "inheriting needs a segment and room for the token");
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (!token)
+		return error_set(-STOA_EINVAL, "no room for the token was given");
 	use = os_name_handle(segment->name);
 	rc = token_check(segment->memory, &check);
 	if (rc == 0)
@@ -326,8 +337,10 @@ int stoa_segment_adopt(const char *token, struct stoa_segment **ret_segment)
 	struct token parsed = {0};
 	int rc;
 
-	if (!token || !ret_segment)
-		return error_set(-STOA_EINVAL, "adopting needs a token and a place for the handle");
+	if (!token)
+		return error_set(-STOA_EINVAL, "no token was given");
+	if (!ret_segment)
+		return error_set(-STOA_EINVAL, "no place for the handle was given");
 	rc = parse_token(token, &parsed);
 	if (rc == 0)
 		rc = check_inherited(&parsed);

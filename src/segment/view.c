@@ -12,8 +12,10 @@ _Static_assert(OS_READ == STOA_READ && OS_WRITE == STOA_WRITE && OS_EXEC == STOA
 
 static int check_access(const struct stoa_segment *segment, uint32_t access, uint32_t known)
 {
+	if (access & STOA_PRIVATE & ~known)
+		return error_set(-STOA_EINVAL, "STOA_PRIVATE is for views only");
 	if (access & ~known)
-		return error_set(-STOA_EINVAL, "unknown access %" PRIx32, access & ~known);
+		return error_refuse("access to a segment", ERROR_ACCESS, access & ~known);
 	if (access & STOA_WRITE && !(access & STOA_PRIVATE) && !segment->writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot be mapped for writing");
 	if (access & STOA_EXEC && !(segment->flags & STOA_EXECUTABLE))
@@ -26,7 +28,7 @@ int stoa_segment_protect(struct stoa_segment *segment, uint64_t offset, uint64_t
 	int rc;
 
 	if (!segment)
-		return error_set(-STOA_EINVAL, "no segment");
+		return error_set(-STOA_EINVAL, "no segment was given");
 	rc = segment_check_range(segment, offset, length);
 	if (rc == 0)
 		rc = check_access(segment, access, STOA_READ | STOA_WRITE | STOA_EXEC);
@@ -37,8 +39,10 @@ int stoa_view_map(struct stoa_segment *segment, uint64_t offset, uint64_t length
 {
 	int rc;
 
-	if (!segment || !ret_address)
-		return error_set(-STOA_EINVAL, "a view needs a segment and a place for its address");
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (!ret_address)
+		return error_set(-STOA_EINVAL, "no place for the view's address was given");
 	if (length > segment->reserve)
 		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes are more than the reserve of %" PRIu64, length,
 				 segment->reserve);

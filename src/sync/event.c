@@ -25,7 +25,7 @@ int stoa_event_init(struct stoa_segment *segment, struct stoa_event *event, uint
 	if (rc)
 		return rc;
 	if (flags & ~(STOA_SIGNALED | STOA_MANUAL))
-		return error_set(-STOA_EINVAL, "unknown event flags 0x%" PRIx32, flags);
+		return error_refuse("an event", ERROR_SYNC_FLAGS, flags & ~(STOA_SIGNALED | STOA_MANUAL));
 	return object_init(segment, event, flags & STOA_MANUAL ? OBJECT_EVENT_MANUAL : OBJECT_EVENT_AUTO, 1,
 			   signal_with(0, flags & STOA_SIGNALED ? 1 : 0, 0));
 }
@@ -58,11 +58,11 @@ int stoa_semaphore_init(struct stoa_segment *segment, struct stoa_semaphore *sem
 
 	if (rc)
 		return rc;
-	if (!maximum || maximum > STOA_SEMAPHORE_MAX || initial > maximum)
-		return error_set(-STOA_EINVAL,
-				 "a semaphore of %" PRIu32 " of %" PRIu32 ": the maximum is 1 .. %" PRIu32
-				 " and not below the initial count",
-				 initial, maximum, STOA_SEMAPHORE_MAX);
+	if (!maximum || maximum > STOA_SEMAPHORE_MAX)
+		return error_set(-STOA_EINVAL, "a semaphore's maximum is 1 to %" PRIu32 ", not %" PRIu32,
+				 STOA_SEMAPHORE_MAX, maximum);
+	if (initial > maximum)
+		return error_set(-STOA_EINVAL, "initial %" PRIu32 " exceeds maximum %" PRIu32, initial, maximum);
 	return object_init(segment, semaphore, OBJECT_SEMAPHORE, maximum, signal_with(0, initial, 0));
 }
 

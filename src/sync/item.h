@@ -72,6 +72,7 @@ bool item_looks_free(const struct item *item);
 
 /* mutex.c */
 int mutex_try(struct item *item);
+int mutex_check_not_held(const struct item *item); /* by this thread: EDEADLOCK */
 void mutex_release(struct object *mutex, uint64_t self);
 void mutex_give_back(struct item *item);
 

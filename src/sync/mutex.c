@@ -16,6 +16,14 @@
 
 #include <inttypes.h>
 
+int mutex_check_not_held(const struct item *item)
+{
+	if ((load_rlx(item->word) & ~MUTEX_WAITERS) != item->self)
+		return 0;
+	return error_set(-STOA_EDEADLOCK, "this thread already holds the mutex at offset %" PRIu64,
+			 (uint64_t)((unsigned char *)item->word - item->segment->data));
+}
+
 int mutex_try(struct item *item)
 {
 	uint64_t seen = load_rlx(item->word);
@@ -33,8 +41,7 @@ int mutex_try(struct item *item)
 			continue;
 		}
 		if (owner == item->self)
-			return error_set(-STOA_EDEADLOCK, "this thread already holds the mutex at offset %" PRIu64,
-					 (uint64_t)((unsigned char *)item->word - item->segment->data));
+			return mutex_check_not_held(item);
 		alive = roster_look(item->segment, owner, false, &item->holder);
 		if (alive < 0)
 			return alive;
@@ -109,7 +116,7 @@ int stoa_mutex_init(struct stoa_segment *segment, struct stoa_mutex *mutex, uint
 	if (rc)
 		return rc;
 	if (flags & ~STOA_OWNED)
-		return error_set(-STOA_EINVAL, "unknown mutex flags 0x%" PRIx32, flags);
+		return error_refuse("a mutex", ERROR_SYNC_FLAGS, flags & ~STOA_OWNED);
 	if (flags & STOA_OWNED)
 		rc = roster_enrol(segment, &self);
 	return rc ? rc : object_init(segment, mutex, OBJECT_MUTEX, 0, self);

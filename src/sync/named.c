@@ -29,11 +29,13 @@ static int check_options(const struct stoa_sync_options *options)
 	uint32_t all_rights = STOA_RIGHT_WAIT | STOA_RIGHT_SIGNAL;
 
 	if (options->disposition > STOA_CREATE_ONLY)
-		return error_set(-STOA_EINVAL, "unknown disposition %u", (unsigned)options->disposition);
+		return error_set(-STOA_EINVAL, "disposition %u is none of 0, STOA_OPEN_ONLY and STOA_CREATE_ONLY",
+				 (unsigned)options->disposition);
 	if (options->rights & ~all_rights)
-		return error_set(-STOA_EINVAL, "unknown rights 0x%x", (unsigned)options->rights);
+		return error_refuse("a named object's handle", ERROR_RIGHTS, options->rights & ~all_rights);
 	if (options->segment_flags & ~(STOA_PERSISTENT | STOA_GLOBAL))
-		return error_set(-STOA_EINVAL, "a named object takes STOA_PERSISTENT and STOA_GLOBAL only");
+		return error_refuse("a named object", ERROR_SEGMENT_FLAGS,
+				    options->segment_flags & ~(STOA_PERSISTENT | STOA_GLOBAL));
 	return 0;
 }
 
@@ -44,7 +46,8 @@ static int open_object(const char *name, const struct stoa_sync_options *given, 
 	struct stoa_sync_options options = given ? *given : (struct stoa_sync_options){.disposition = 0};
 	struct stoa_segment_options segment_options = {.flags = options.segment_flags, .commit = OS_PAGE};
 	struct stoa_segment *segment;
-	int rc = check_options(&options), outcome;
+	int rc = ret_segment ? check_options(&options) : error_set(-STOA_EINVAL, "no place for the segment's handle"),
+	    outcome;
 
 	if (rc)
 		return rc;
@@ -74,7 +77,10 @@ int stoa_mutex_open(const char *name, const struct stoa_sync_options *options, s
 		    struct stoa_mutex **ret_mutex)
 {
 	void *object;
-	int rc = open_object(name, options, SEGMENT_KIND_MUTEX, OBJECT_MUTEX, fill_mutex, ret_segment, &object);
+	int rc = ret_mutex ? 0 : error_set(-STOA_EINVAL, "no place for the mutex");
+
+	if (rc == 0)
+		rc = open_object(name, options, SEGMENT_KIND_MUTEX, OBJECT_MUTEX, fill_mutex, ret_segment, &object);
 
 	if (rc >= 0)
 		*ret_mutex = object;
@@ -85,7 +91,11 @@ int stoa_event_open(const char *name, const struct stoa_sync_options *options, s
 		    struct stoa_event **ret_event)
 {
 	void *object;
-	int rc = open_object(name, options, SEGMENT_KIND_EVENT, OBJECT_EVENT_AUTO, fill_event, ret_segment, &object);
+	int rc = ret_event ? 0 : error_set(-STOA_EINVAL, "no place for the event");
+
+	if (rc == 0)
+		rc = open_object(name, options, SEGMENT_KIND_EVENT, OBJECT_EVENT_AUTO, fill_event, ret_segment,
+				 &object);
 
 	if (rc >= 0)
 		*ret_event = object;
@@ -96,8 +106,11 @@ int stoa_semaphore_open(const char *name, const struct stoa_sync_options *option
 			struct stoa_semaphore **ret_semaphore)
 {
 	void *object;
-	int rc = open_object(name, options, SEGMENT_KIND_SEMAPHORE, OBJECT_SEMAPHORE, fill_semaphore, ret_segment,
-			     &object);
+	int rc = ret_semaphore ? 0 : error_set(-STOA_EINVAL, "no place for the semaphore");
+
+	if (rc == 0)
+		rc = open_object(name, options, SEGMENT_KIND_SEMAPHORE, OBJECT_SEMAPHORE, fill_semaphore, ret_segment,
+				 &object);
 
 	if (rc >= 0)
 		*ret_semaphore = object;

@@ -11,29 +11,54 @@ static const char *kind_name(uint32_t kind)
 	case OBJECT_EVENT_AUTO:
 	case OBJECT_EVENT_MANUAL: return "an event";
 	case OBJECT_SEMAPHORE: return "a semaphore";
-	default: return "not an initialised object";
+	default: return NULL;
 	}
+}
+
+/* These bytes are not of `kind`, but `found`. */
+static int wrong_kind(uintptr_t offset, uint32_t found, uint32_t kind)
+{
+	const char *wanted = kind == OBJECT_MUTEX ? "mutex" : kind == OBJECT_SEMAPHORE ? "semaphore" : "event";
+
+	if (kind_name(found))
+		return error_set(-STOA_EFORMAT, "the value at offset %" PRIuPTR " is %s, not %s", offset,
+				 kind_name(found), kind_name(kind));
+	return error_set(-STOA_EFORMAT, "no %s was initialised at offset %" PRIuPTR " (stoa_%s_init)", wanted, offset,
+			 wanted);
+}
+
+/* Why a handle has no rights at all. */
+static int no_rights(const struct stoa_segment *segment)
+{
+	if (!segment->roster_slots)
+		return error_set(-STOA_ENOTSUP,
+				 "this segment is raw: mutexes, events and semaphores need one with a header");
+	return error_set(-STOA_ERIGHTS, "this handle is read-only: locking, waiting and signalling write");
 }
 
 int object_check_place(const struct stoa_segment *segment, const void *object, uint32_t right)
 {
 	uintptr_t offset;
 
-	if (!segment || !object)
-		return error_set(-STOA_EINVAL, "no segment or no object was given");
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (!object)
+		return error_set(-STOA_EINVAL, "no object was given");
 	if (segment->of_other_system)
 		return error_set(-STOA_ENOTSUP,
 				 "the segment was made by a program of another operating system: mutexes, events and "
 				 "semaphores work among that system's programs, the memory and atomics for all");
 	if (!segment->rights)
-		return error_set(segment->roster_slots ? -STOA_ERIGHTS : -STOA_ENOTSUP,
-				 "raw and read-only segments cannot hold mutexes, events and semaphores");
+		return no_rights(segment);
 	if ((segment->rights & right) != right)
 		return error_set(-STOA_ERIGHTS, "this handle was opened without the right to %s",
 				 right & STOA_RIGHT_WAIT ? "wait" : "signal");
 	offset = (uintptr_t)object - (uintptr_t)segment->data;
-	if (offset >= segment->reserve || segment->reserve - offset < sizeof(struct object) || offset % 8)
-		return error_set(-STOA_EINVAL, "%p is not an 8-byte aligned place in the segment's data", object);
+	if (offset >= segment->reserve || segment->reserve - offset < sizeof(struct object))
+		return error_set(-STOA_EINVAL, "%p lies outside this segment's data (an object of another handle?)",
+				 object);
+	if (offset % 8)
+		return error_set(-STOA_EINVAL, "offset %" PRIuPTR " is not 8-byte aligned", offset);
 	return 0;
 }
 
@@ -48,8 +73,7 @@ int object_check(const struct stoa_segment *segment, const void *object, uint32_
 	if (found == OBJECT_EVENT_MANUAL)
 		found = OBJECT_EVENT_AUTO;
 	if (found != kind)
-		return error_set(-STOA_EFORMAT, "the value at offset %" PRIuPTR " is %s, not %s",
-				 (uintptr_t)object - (uintptr_t)segment->data, kind_name(found), kind_name(kind));
+		return wrong_kind((uintptr_t)object - (uintptr_t)segment->data, found, kind);
 	return 0;
 }
 

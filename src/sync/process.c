@@ -14,9 +14,12 @@ struct stoa_process {
 
 int stoa_process_open(int64_t id, struct stoa_process **ret_process)
 {
-	struct stoa_process *process = os_allocate(sizeof(*process));
+	struct stoa_process *process;
 	int rc;
 
+	if (!ret_process)
+		return error_set(-STOA_EINVAL, "no place for the process's handle");
+	process = os_allocate(sizeof(*process));
 	if (!process)
 		return -STOA_ENOMEM;
 	rc = os_process_open(id, &process->handle);
@@ -30,7 +33,9 @@ int stoa_process_open(int64_t id, struct stoa_process **ret_process)
 
 int stoa_process_exited(const struct stoa_process *process)
 {
-	return process && os_process_ended(process->handle);
+	if (!process)
+		return error_set(-STOA_EINVAL, "no process was given");
+	return os_process_ended(process->handle);
 }
 
 void stoa_process_close(struct stoa_process *process)

@@ -184,16 +184,16 @@ static int wait_for_all(struct all *all, uint64_t deadline)
 int stoa_wait_all(const struct stoa_waitable *set, size_t count, uint64_t deadline, size_t *ret_index)
 {
 	struct all all = {.count = (unsigned)count};
-	int rc;
+	int rc = wait_check_set(set, count);
 
-	if (!set || !count || count > STOA_WAIT_MAX)
-		return error_set(-STOA_EINVAL, "a wait set has 1 to %d things, not %zu", STOA_WAIT_MAX, count);
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < count; i++) {
 		rc = wait_item(&set[i], false, &all.items[i]);
 		if (!rc && is_claimed(&all.items[i]))
 			rc = roster_enrol(set[i].segment, &all.items[i].self);
 		if (rc)
-			return rc;
+			return error_prefix(rc, "thing %zu of the wait set", i);
 	}
 	rc = put_in_order(&all);
 	if (!rc)

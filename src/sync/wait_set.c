@@ -240,14 +240,19 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 	_Atomic uint64_t *word;
 	int rc;
 
-	if (!thing->object || thing->reserved)
-		return error_set(-STOA_EINVAL, "a waitable has no object, or something reserved that is not 0");
+	if (!thing->object)
+		return error_set(-STOA_EINVAL, "the waitable has no object");
+	if (thing->reserved)
+		return error_set(-STOA_EINVAL, "the waitable's 'reserved' is %" PRIu32 ", not 0", thing->reserved);
 	if (thing->segment && (thing->kind == STOA_WAIT_PROCESS || thing->kind == STOA_WAIT_PREFETCH))
-		return error_set(-STOA_EINVAL, "processes and prefetches lie in no segment");
+		return error_set(-STOA_EINVAL, "processes and prefetches lie in no segment: it must be NULL");
 	switch (thing->kind) {
 	case STOA_WAIT_MUTEX:
 		rc = object_check(thing->segment, thing->object, OBJECT_MUTEX, STOA_RIGHT_WAIT);
-		return rc ? rc : item_init(ret_item, thing->segment, thing->object, ITEM_MUTEX, peek);
+		if (!rc)
+			rc = item_init(ret_item, thing->segment, thing->object, ITEM_MUTEX, peek);
+		/* Before anything is taken: whether it would be found depends on what else is in the set. */
+		return rc || peek ? rc : mutex_check_not_held(ret_item);
 	case STOA_WAIT_EVENT: return signal_item(thing, OBJECT_EVENT_AUTO, peek, ret_item);
 	case STOA_WAIT_SEMAPHORE: return signal_item(thing, OBJECT_SEMAPHORE, peek, ret_item);
 	case STOA_WAIT_PROCESS:
@@ -262,17 +267,27 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 	return 0;
 }
 
+int wait_check_set(const struct stoa_waitable *set, size_t count)
+{
+	if (!set)
+		return error_set(-STOA_EINVAL, "no wait set was given");
+	if (!count || count > STOA_WAIT_MAX)
+		return error_set(-STOA_EINVAL, "a wait set has 1 to %d things, not %zu", STOA_WAIT_MAX, count);
+	return 0;
+}
+
 int stoa_wait_any(const struct stoa_waitable *set, size_t count, uint64_t deadline, size_t *ret_index)
 {
 	struct item items[STOA_WAIT_MAX];
 
-	if (!set || !count || count > STOA_WAIT_MAX)
-		return error_set(-STOA_EINVAL, "a wait set has 1 to %d things, not %zu", STOA_WAIT_MAX, count);
-	for (size_t i = 0; i < count; i++) {
-		int rc = wait_item(&set[i], false, &items[i]);
+	int rc = wait_check_set(set, count);
 
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		rc = wait_item(&set[i], false, &items[i]);
 		if (rc)
-			return rc;
+			return error_prefix(rc, "thing %zu of the wait set", i);
 		for (size_t k = 0; k < i; k++)
 			if (!item_compare(&items[k], &items[i]))
 				return error_set(-STOA_EINVAL, "things %zu and %zu of the wait set are the same", k, i);
@@ -282,6 +297,8 @@ int stoa_wait_any(const struct stoa_waitable *set, size_t count, uint64_t deadli
 
 void stoa_wait_stat(struct stoa_wait_stat *ret_stat)
 {
+	if (!ret_stat)
+		return;
 	*ret_stat = (struct stoa_wait_stat){
 		.sleeps = load_rlx(&counters[COUNTER_SLEEPS]),
 		.wakes = load_rlx(&counters[COUNTER_WAKES]),

@@ -30,6 +30,9 @@ void wait_count_rescue(int woken);
 /* Wait for and take one of the items. 0, STOA_OWNER_DIED, STOA_TIMED_OUT or an error; `ret_index` may be NULL. */
 int wait_for_any(struct item *items, unsigned count, uint64_t deadline, size_t *ret_index);
 
+/* Is there a set, of a possible size? EINVAL. */
+int wait_check_set(const struct stoa_waitable *set, size_t count);
+
 /* Check a public waitable and set up its item. `peek`: it will only be looked at. */
 int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_item);
 

@@ -63,4 +63,11 @@ static inline void check_detail(const char *text)
 		test_fail(__FILE__, __LINE__, "the detail is '%s', without '%s'", stoa_error_detail(), text);
 }
 
+/* The call refused an argument, and says which. */
+static inline void check_refusal(int rc, const char *text)
+{
+	CHECK_RC(rc, -STOA_EINVAL);
+	check_detail(text);
+}
+
 #endif

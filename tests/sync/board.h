@@ -5,6 +5,7 @@
 
 #include <harness/test.h>
 #include <stoa/stoa.h>
+#include <string.h>
 #include <sync/item.h>
 
 #define SECOND UINT64_C(1000000000)
@@ -19,6 +20,14 @@ struct board {
 	uint32_t rounds; /* for the roles */
 	uint64_t plain;  /* guarded by the mutex */
 };
+
+/* The result is `expected`, and the sentence has `text`. */
+#define CHECK_SAYS(call, expected, text)                                                                \
+	do {                                                                                            \
+		CHECK_RC(call, expected);                                                               \
+		if (!strstr(stoa_error_detail(), text))                                                 \
+			test_fail(__FILE__, __LINE__, "'%s', without '%s'", stoa_error_detail(), text); \
+	} while (0)
 
 extern struct stoa_segment *segment;
 extern struct board *board;

@@ -59,28 +59,25 @@ int os_length_allowed(uint64_t length)
 /* Growing past the space that a mounted file system has left is refused before any of it is taken. */
 static int space_allowed(const struct os_extent *extent, uint64_t growth)
 {
-	char texts[2][ERROR_SIZE];
 	struct statfs system;
-	uint64_t room;
 
 	if (SYS(fstatfs, sys_fd(extent->memory), &system) < 0)
 		return sys_failed("asking for free space");
 	/* A memfd's system has no limit and says 0 blocks. */
 	if (system.f_blocks == 0)
 		return 0;
-	room = (uint64_t)system.f_bavail * (uint64_t)system.f_bsize;
-	if (growth <= room)
+	if (growth <= (uint64_t)system.f_bavail * (uint64_t)system.f_bsize)
 		return 0;
-	return error_set(-STOA_ENOMEM, "%s more: the file system under it has only %s left",
-			 error_size(growth, texts[0]), error_size(room, texts[1]));
+	return sys_full(sys_fd(extent->memory), growth);
 }
 
-static int commit_failed(uint64_t at)
+/* At byte `at`, with `end` to be reached. */
+static int commit_failed(int fd, uint64_t at, uint64_t end)
 {
 	switch (errno) {
 	case EPERM: return error_set(-STOA_ERIGHTS, "sealed against growth at %" PRIu64 " bytes", at);
 	case EBADF: return error_set(-STOA_ERIGHTS, "a read-only handle cannot commit");
-	case ENOSPC: return error_set(-STOA_ENOMEM, "no space left in the file system at %" PRIu64 " bytes", at);
+	case ENOSPC: return sys_full(fd, end - at);
 	default: return sys_failed("committing memory at %" PRIu64 " bytes", at);
 	}
 }
@@ -97,7 +94,7 @@ static int append_zeros(int fd, uint64_t end)
 				      missing < sizeof(zeros) ? (size_t)missing : sizeof(zeros)};
 
 		if (SYS(pwritev2, fd, &piece, 1, -1, RWF_APPEND) < 0 && errno != EINTR)
-			return commit_failed(length);
+			return commit_failed(fd, length, end);
 	}
 	return 0;
 }
@@ -115,7 +112,7 @@ static int allocate(int fd, uint64_t offset, uint64_t length)
 		else if (errno == EOPNOTSUPP)
 			return append_zeros(fd, end);
 		else if (errno != EINTR)
-			return commit_failed(offset);
+			return commit_failed(fd, offset, end);
 		else if (piece > OS_PAGE)
 			piece = (piece / 2 + OS_PAGE - 1) & ~(OS_PAGE - 1);
 	}

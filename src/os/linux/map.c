@@ -75,7 +75,7 @@ static int map_failed(uint64_t length)
 			"the map is refused: the handle only reads, a seal forbids it, or its file system forbids execution");
 	if (errno == ENOMEM)
 		return error_set(
-			-STOA_ENOMEM,
+			-STOA_ELIMIT,
 			"no room for a map of %llu bytes: the address space, RLIMIT_AS or vm.max_map_count is used up",
 			(unsigned long long)length);
 	return sys_failed("mapping %llu bytes", (unsigned long long)length);

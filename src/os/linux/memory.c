@@ -85,6 +85,8 @@ int os_memory_write(os_handle memory, uint64_t offset, const void *bytes, size_t
 
 		if (wrote < 0 && errno == EINTR)
 			continue;
+		if (wrote < 0 && errno == ENOSPC)
+			return sys_full(sys_fd(memory), (length + OS_PAGE - 1) / OS_PAGE * OS_PAGE);
 		if (wrote < 0)
 			return sys_failed("writing %zu bytes at %llu", length, (unsigned long long)offset);
 		from += wrote;

@@ -264,7 +264,7 @@ static int clear_place(const struct place *place, bool used)
 		return error_set(-STOA_EEXIST, "the name is taken by a file that is no segment: '%s' has no lock file",
 				 place->object);
 	if (status.st_mode & S_ISVTX)
-		return error_set(-STOA_EEXIST, "it exists and is persistent");
+		return error_set(-STOA_EEXIST, "it exists and is persistent: open it, or remove it (stoa rm)");
 	return remove_entry(place, place->object);
 }
 
@@ -301,7 +301,8 @@ static int publish_in_gate(const struct place *place, int lock, os_handle memory
 		if (!lock_is_busy())
 			return sys_failed("locking '%s'", place->lock);
 		if (SYS(fstatat, place->directory, place->object, &status, AT_SYMLINK_NOFOLLOW) == 0)
-			return error_set(-STOA_EEXIST, "it exists and is in use");
+			return error_set(-STOA_EEXIST,
+					 "it exists and is in use: open it, or remove its name (stoa rm)");
 		rc = remove_entry(place, place->lock);
 		return rc < 0 ? rc : 1;
 	}

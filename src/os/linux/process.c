@@ -57,7 +57,8 @@ int os_process_open(int64_t id, os_handle *ret_process)
 	if (got < 0 && errno == ESRCH)
 		return error_set(-STOA_ENOENT, "there is no process %lld", (long long)id);
 	if (got < 0 && (errno == EMFILE || errno == ENFILE))
-		return error_set(-STOA_ELIMIT, "no descriptor left to watch process %lld", (long long)id);
+		return error_set(-STOA_ELIMIT, "no descriptor left to watch process %lld%s", (long long)id,
+				 sys_advice(errno));
 	if (got < 0 && errno == EPERM)
 		return error_set(-STOA_EACCES, "process %lld may not be watched by this user", (long long)id);
 	if (got < 0)
@@ -160,7 +161,8 @@ static int start_helper(void)
 	}
 	descriptor = SYS(epoll_create1, EPOLL_CLOEXEC);
 	if (descriptor < 0)
-		return error_set(-STOA_ELIMIT, "no descriptor left to watch processes: %s", strerror(errno));
+		return error_set(-STOA_ELIMIT, "no descriptor left to watch processes: %s%s", strerror(errno),
+				 sys_advice(errno));
 	argument = os_allocate(sizeof(*argument));
 	if (!argument) {
 		close(descriptor);
@@ -224,7 +226,8 @@ int os_notifier_create(os_handle *ret_notifier)
 	int descriptor = SYS(eventfd, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 
 	if (descriptor < 0)
-		return error_set(-STOA_ELIMIT, "no descriptor left for a notifier: %s", strerror(errno));
+		return error_set(-STOA_ELIMIT, "no descriptor left for a notifier: %s%s", strerror(errno),
+				 sys_advice(errno));
 	*ret_notifier = descriptor;
 	return 0;
 }

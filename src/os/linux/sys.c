@@ -7,11 +7,13 @@
 
 #include <base/error.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifdef STOA_FAULTS
@@ -101,6 +103,16 @@ int sys_error(int system_error)
 	}
 }
 
+const char *sys_advice(int system_error)
+{
+	switch (system_error) {
+	case EMFILE: return "; close some, or raise the limit (ulimit -n)";
+	case ENFILE: return "; the host's limit is fs.file-max";
+	case ENOSPC: return "; see what is there (stoa ls, df, df -i) and remove some (stoa gc)";
+	default: return "";
+	}
+}
+
 int sys_failed(const char *format, ...)
 {
 	int system_error = errno;
@@ -110,7 +122,39 @@ int sys_failed(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
-	return error_set(sys_error(system_error), "%s: %s", what, strerror_r(system_error, reason, sizeof(reason)));
+	return error_set(sys_error(system_error), "%s: %s%s", what, strerror_r(system_error, reason, sizeof(reason)),
+			 sys_advice(system_error));
+}
+
+/* The directory that an open file was made in. "" where the system does not tell, as for what has none. */
+static void directory_of(int fd, char *path, size_t size)
+{
+	char link[40], *last;
+	ssize_t length;
+
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
+	length = SYS(readlink, link, path, size - 1);
+	path[length > 0 ? length : 0] = 0;
+	last = strrchr(path, '/');
+	if (last)
+		*last = 0;
+}
+
+int sys_full(int fd, uint64_t bytes)
+{
+	char path[256], text[ERROR_SIZE], left[ERROR_SIZE + 8] = "too little";
+	struct statfs system = {0};
+
+	directory_of(fd, path, sizeof(path));
+	if (SYS(fstatfs, fd, &system) == 0 && system.f_files && !system.f_ffree)
+		snprintf(left, sizeof(left), "no inode");
+	else if (system.f_blocks)
+		error_size((uint64_t)system.f_bavail * (uint64_t)system.f_bsize, left);
+	return error_set(-STOA_ENOMEM, "%s more do not fit: the file system of '%s' has %s left%s",
+			 error_size(bytes, text), *path ? path : "this memory", left,
+			 system.f_type == TMPFS_MAGIC
+				 ? "; remove segments (stoa ls, stoa gc, stoa rm), or have it mounted larger"
+				 : "");
 }
 
 const char *sys_user_name(uint32_t user, char *text, size_t size)

@@ -33,6 +33,12 @@ int sys_error(int system_error);
 /* Record "<format>: <errno's text>" and return the stoa error of errno, which stays as it was. */
 int sys_failed(const char *format, ...) CC_PRINTF(1, 2);
 
+/* What to do about an errno value, to be put behind a sentence; "" where there is nothing to say. */
+const char *sys_advice(int system_error);
+
+/* Record that `bytes` more do not fit into the file system of `fd`: which it is, what it has left, what to do. -STOA_ENOMEM. */
+int sys_full(int fd, uint64_t bytes);
+
 /* The user's name, or the number where it has none. `text` has room for `size` bytes. Returns `text`. */
 const char *sys_user_name(uint32_t user, char *text, size_t size);
 

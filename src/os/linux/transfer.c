@@ -26,7 +26,8 @@ static int socket_failed(const char *what)
 {
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return error_set(-STOA_EBUSY, "%s would block, and the socket is non-blocking", what);
-	if (errno == ENOTSOCK || errno == EBADF || errno == EDESTADDRREQ)
+	/* EINVAL: receiving from a stream that was never connected. */
+	if (errno == ENOTSOCK || errno == EBADF || errno == EDESTADDRREQ || errno == ENOTCONN || errno == EINVAL)
 		return error_set(-STOA_EINVAL, "%s needs a connected Unix socket", what);
 	return sys_failed("%s", what);
 }
