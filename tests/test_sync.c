@@ -424,8 +424,11 @@ TEST(named_objects_meet_by_name_with_reduced_rights)
 	role = test_role(by_name, NULL);
 	CHECK_RC(stoa_event_wait(handle, event, STOA_FOREVER), 0);
 	CHECK_EQ(test_join(role), 0);
-	stoa_segment_close(handle);
+	memset(event, 0, sizeof(*event));
 	options.disposition = STOA_OPEN_ONLY;
+	CHECK_SAYS(stoa_event_open(name, &options, &other, &event), -STOA_EFORMAT, "event '");
+	CHECK(strstr(stoa_error_detail(), "no event was initialised at offset 0 (stoa_event_init)"));
+	stoa_segment_close(handle);
 	CHECK_RC(stoa_event_open(name, &options, &handle, &event), -STOA_ENOENT);
 }
 

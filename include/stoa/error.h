@@ -38,7 +38,7 @@ extern "C" {
 #define STOA_EEXIST 4        /* something already has that name */
 #define STOA_EACCES 5        /* the system refuses this user; the detail names the owner */
 #define STOA_ENOMEM 6        /* memory, the file system or a memory limit is full */
-#define STOA_ELIMIT 7        /* another limit: descriptors, file size, mappings, roster slots */
+#define STOA_ELIMIT 7        /* another limit: descriptors, file size, addresses and mappings, roster slots */
 #define STOA_ERANGE 8        /* an offset or length lies outside the reserve */
 #define STOA_EFORMAT 9       /* the bytes are not a stoa object, or were damaged */
 #define STOA_EVERSION 10     /* a stoa object of a layout this library does not speak */
@@ -65,6 +65,7 @@ STOA_API const char *stoa_error_text(int result);
 
 /*
  * The sentence about this thread's latest failure, with names, numbers and what to try; "" before the first.
+ * Control characters and what is no UTF-8 in what it quotes are written as \xNN.
  * It stays valid until the thread's next failing stoa call. Thread-safe; not for signal handlers.
  */
 STOA_API const char *stoa_error_detail(void);

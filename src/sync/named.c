@@ -64,7 +64,11 @@ static int open_object(const char *name, const struct stoa_sync_options *given, 
 	rc = object_check(segment, segment->data, kind, 0);
 	if (rc) {
 		stoa_segment_close(segment);
-		return error_prefix(rc, "'%s'", name);
+		return error_prefix(rc, "%s '%s'",
+				    kind == OBJECT_MUTEX       ? "mutex"
+				    : kind == OBJECT_SEMAPHORE ? "semaphore"
+							       : "event",
+				    name);
 	}
 	if (options.rights)
 		segment->rights &= options.rights;
