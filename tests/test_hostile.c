@@ -8,18 +8,14 @@
  */
 #include <harness/test.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <base/mutant.h>
+#include <kill/system.h>
 #include <os/os.h>
 #include <segment/segment.h>
 #include <stoa/stoa.h>
@@ -39,15 +35,25 @@ struct objects {
 struct board {
 	_Atomic uint32_t held, begun, ready, told, rescued;
 	_Atomic uint64_t turns, writes, errors;
-	_Atomic uint64_t entered[2]; /* when the present call of each of the victim's threads began; 0 outside */
-	_Atomic uint32_t stop;
+	_Atomic uint64_t entered[2];  /* when the present call of each of the victim's threads began; 0 outside */
+	_Atomic uint32_t stop, truce; /* 1: the enemy shall put the header back, and rest; 2: it has */
+	uint64_t seed;
 };
 
 static struct stoa_segment *attacked, *unrelated;
 static struct objects *objects;
 static struct stoa_mutex *refuge; /* in the unrelated segment */
 static struct board *board;
-static uint64_t seed;
+
+static void find_objects(void)
+{
+	objects = stoa_segment_address(attacked);
+}
+
+static void find_refuge(void)
+{
+	refuge = stoa_segment_address(unrelated);
+}
 
 /* ---- the enemy ---- */
 
@@ -55,7 +61,7 @@ struct target {
 	unsigned char *map;
 	size_t length; /* of header, roster and data, without the hole between them */
 	size_t roster_end, data;
-	int memory;
+	unsigned char header[512]; /* as it was */
 };
 
 static uint64_t nasty_value(uint64_t *random, const struct target *target, size_t at)
@@ -108,24 +114,44 @@ static size_t blunt_place(uint64_t *random, const struct target *target)
 	}
 }
 
-static void map_target(struct target *target)
+static void map_target(struct target *target, struct os_extent *extent)
 {
+	void *map;
+	uint64_t done;
+
 	target->roster_end = (size_t)(SLOTS + 1) * OS_PAGE;
 	target->data = (size_t)attacked->data_offset;
 	target->length = target->data + OS_PAGE;
-	target->map = mmap(NULL, target->length, PROT_READ | PROT_WRITE, MAP_SHARED, target->memory, 0);
-	CHECK(target->map != MAP_FAILED);
+	CHECK_RC(os_map(attacked->memory, 0, target->length, OS_READ | OS_WRITE, &map), 0);
+	target->map = map;
+	*extent = (struct os_extent){.memory = attacked->memory, .address = map, .in_memory = true};
+	CHECK_RC(os_commit(extent, 0, target->roster_end, &done), 0);
+	memcpy(target->header, map, sizeof(target->header));
+}
+
+/* So that roles can open the segment: from then on nothing but the fight is. */
+static void keep_truce(const struct target *target)
+{
+	memcpy(target->map, target->header, sizeof(target->header));
+	atomic_store(&board->truce, 2);
+	while (atomic_load(&board->truce) && !atomic_load(&board->stop))
+		sched_yield();
 }
 
 static void attack(void *argument)
 {
-	struct target target = {.memory = *(int *)argument};
-	uint64_t random = seed ^ 0x5eed;
+	struct target target;
+	struct os_extent extent;
+	uint64_t random;
 
-	map_target(&target);
+	board = argument;
+	random = board->seed ^ 0x5eed;
+	map_target(&target, &extent);
 	while (!atomic_load(&board->stop)) {
 		bool sharp = stoa_now() / (ROUND / 4) % 2; /* turn about, several times in each victim's life */
 
+		if (atomic_load(&board->truce))
+			keep_truce(&target);
 		for (unsigned i = 0; i < 2000; i++) {
 			size_t at = (sharp ? sharp_place(&random, &target) : blunt_place(&random, &target)) / 8;
 			volatile uint64_t *words = (uint64_t *)(void *)target.map;
@@ -133,13 +159,12 @@ static void attack(void *argument)
 			words[at] = nasty_value(&random, &target, at);
 		}
 		atomic_fetch_add(&board->writes, 2000);
-		if (test_random(&random) % 64 == 0) /* holes: the pages read as zero again */
-			fallocate(target.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-				  (off_t)target.roster_end);
+		if (test_random(&random) % 64 == 0) /* holes, where there can be: the pages read as zero again */
+			(void)os_discard(&extent, 0, target.roster_end);
 		if (test_random(&random) % 4 == 0)
 			sched_yield();
 	}
-	munmap(target.map, target.length);
+	CHECK_RC(os_unmap(target.map, target.length), 0);
 }
 
 /* ---- the victim ---- */
@@ -205,24 +230,25 @@ static void *short_life(void *argument)
 	return argument;
 }
 
-static void open_and_close(int memory)
+static void open_and_close(void)
 {
 	struct stoa_segment *other;
-	int copy = fcntl(memory, F_DUPFD_CLOEXEC, 0);
+	os_handle memory;
+	int copy;
 
-	CHECK_SYS(copy);
+	CHECK_RC(os_memory_duplicate(attacked->memory, true, &memory), 0);
+	copy = (int)memory;
 	begin();
 	if (stoa_segment_take_descriptor(copy, 0, NULL, &other) == 0)
 		stoa_segment_close(other);
 	else
-		close(copy);
+		os_handle_close(memory);
 	finish(0);
 }
 
 static void victim(void *argument)
 {
-	int memory = *(int *)argument;
-
+	board = argument;
 	CHECK_INT(stoa_mutex_lock(unrelated, refuge, STOA_FOREVER), >=, 0);
 	atomic_store(&board->held, 1);
 	test_await(&board->begun, 1);
@@ -230,7 +256,7 @@ static void victim(void *argument)
 		pthread_t thread;
 
 		one_turn();
-		open_and_close(memory);
+		open_and_close();
 		CHECK_EQ(pthread_create(&thread, NULL, short_life, NULL), 0);
 		one_turn();
 		CHECK_EQ(pthread_join(thread, NULL), 0);
@@ -242,7 +268,7 @@ static void mourner(void *argument)
 {
 	struct stoa_wait_stat stat;
 
-	(void)argument;
+	board = argument;
 	atomic_store(&board->ready, 1);
 	CHECK_RC(stoa_mutex_lock(unrelated, refuge, STOA_FOREVER), STOA_OWNER_DIED);
 	stoa_wait_stat(&stat);
@@ -253,18 +279,19 @@ static void mourner(void *argument)
 
 /* ---- the fight ---- */
 
-static void set_up(int *memory)
+static void set_up(void)
 {
 	const struct stoa_segment_options options = {.commit = sizeof(struct objects), .roster_slots = SLOTS};
 
-	seed = test_seed();
+	board = test_shared(sizeof(*board));
+	board->seed = test_seed();
 	CHECK_RC(stoa_segment_create(NULL, 1 << 20, &options, &attacked), 0);
 	CHECK_RC(stoa_segment_create(NULL, 1 << 16, &(struct stoa_segment_options){.commit = 4096}, &unrelated), 0);
-	CHECK_RC(stoa_segment_dup_descriptor(attacked, STOA_READ | STOA_WRITE, memory), 0);
-	objects = stoa_segment_address(attacked);
-	refuge = stoa_segment_address(unrelated);
+	find_objects();
+	find_refuge();
+	test_share(&attacked, find_objects);
+	test_share(&unrelated, find_refuge);
 	CHECK_RC(stoa_mutex_init(unrelated, refuge, 0), 0);
-	board = test_shared(sizeof(*board));
 }
 
 /* Watches that no call lasts: a hang would else only show as the test's time limit. */
@@ -282,7 +309,7 @@ static void watch_victim(uint64_t until)
 	}
 }
 
-static void fight(int memory)
+static void fight(void)
 {
 	pid_t fighter, waiter;
 
@@ -292,15 +319,18 @@ static void fight(int memory)
 	atomic_store(&board->told, 0);
 	atomic_store(&board->entered[0], 0);
 	atomic_store(&board->entered[1], 0);
-	fighter = test_role(victim, &memory);
+	atomic_store(&board->truce, 1);
+	test_await(&board->truce, 2);
+	fighter = test_role(victim, board);
 	test_await(&board->held, 1);
-	waiter = test_role(mourner, NULL);
+	waiter = test_role(mourner, board);
 	test_await(&board->ready, 1);
 	test_await_sleep(waiter);
+	atomic_store(&board->truce, 0);
 	atomic_store(&board->begun, 1);
 	watch_victim(stoa_deadline_in(ROUND));
-	CHECK_SYS(kill(fighter, SIGKILL));
-	CHECK_EQ(test_join(fighter), -SIGKILL);
+	slay(fighter);
+	CHECK_EQ(test_join(fighter), TEST_KILLED);
 	for (uint64_t end = stoa_deadline_in(SLACK); !atomic_load(&board->told) && stoa_now() < end;)
 		usleep(200);
 	if (!atomic_load(&board->told))
@@ -313,7 +343,7 @@ static void fight(int memory)
 #ifdef STOA_MUTANTS
 unsigned mutants_chosen = MUTANT_BIT(MUTANT_OFFSET_UNCHECKED);
 
-TEST_DEFINE(offset_unchecked, 120, false, "test_join(fighter) == -SIGKILL")
+TEST_DEFINE(offset_unchecked, 120, false, "test_join(fighter) == TEST_KILLED")
 #else
 TEST_TIMEOUT(random_bytes_over_everything, 120)
 #endif
@@ -321,12 +351,11 @@ TEST_TIMEOUT(random_bytes_over_everything, 120)
 	unsigned rounds = test_rounds(12, 1000);
 	uint64_t turns = 0;
 	pid_t enemy;
-	int memory;
 
-	set_up(&memory);
-	enemy = test_role(attack, &memory);
+	set_up();
+	enemy = test_role(attack, board);
 	for (unsigned i = 0; i < rounds; i++) {
-		fight(memory);
+		fight();
 		CHECK_INT(atomic_load(&board->turns), >, turns);
 		turns = atomic_load(&board->turns);
 	}
@@ -334,7 +363,6 @@ TEST_TIMEOUT(random_bytes_over_everything, 120)
 	CHECK_EQ(test_join(enemy), 0);
 	test_figure("%u victims made %" PRIu64 " calls, %" PRIu64 " of them refused, under %" PRIu64 " hostile writes",
 		    rounds, turns, atomic_load(&board->errors), atomic_load(&board->writes));
-	CHECK_SYS(close(memory));
 	stoa_segment_close(attacked);
 	stoa_segment_close(unrelated);
 }

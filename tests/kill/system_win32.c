@@ -5,13 +5,16 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+/* What tests/harness/win32.c gives to what it kills. */
+#define TEST_KILLED_CODE 0x4b494c4cu
+
 const unsigned start_cost = 5;
 
 void slay(pid_t role)
 {
 	HANDLE process = OpenProcess(PROCESS_TERMINATE, FALSE, (DWORD)role);
 
-	CHECK(process && TerminateProcess(process, 1));
+	CHECK(process && TerminateProcess(process, TEST_KILLED_CODE));
 	CloseHandle(process);
 }
 
