@@ -6,7 +6,7 @@
 #include <windows.h>
 
 /* What tests/harness/win32.c gives to what it kills. */
-#define TEST_KILLED_CODE 0x4b494c4cu
+#define KILLED 0x4b494c4cu
 
 const unsigned start_cost = 5;
 
@@ -14,7 +14,7 @@ void slay(pid_t role)
 {
 	HANDLE process = OpenProcess(PROCESS_TERMINATE, FALSE, (DWORD)role);
 
-	CHECK(process && TerminateProcess(process, TEST_KILLED_CODE));
+	CHECK(process && TerminateProcess(process, KILLED));
 	CloseHandle(process);
 }
 

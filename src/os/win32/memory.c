@@ -141,7 +141,7 @@ int memory_look(os_handle handle, struct memory *ret_memory)
 {
 	struct nt_section_info info;
 	const struct nt *nt = nt_functions();
-	struct memory memory = {MEMORY_OTHER};
+	struct memory memory = {.kind = MEMORY_OTHER};
 	HANDLE object = sys_handle(handle);
 	ACCESS_MASK access;
 	DWORD flags;
