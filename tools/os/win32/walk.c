@@ -35,16 +35,22 @@ struct walk {
 
 const char *walk_error_text(int error)
 {
-	static char text[256];
-	DWORD length = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)error, 0,
-				      text, sizeof(text), NULL);
+	static char text[600];
+	wchar_t wide[200];
+	DWORD units = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)error, 0,
+				     wide, sizeof(wide) / sizeof(*wide), NULL);
+	char *told;
 
 	if (error == WALK_LOOP)
 		return "the directory is one of those that it lies in";
-	while (length && ((unsigned char)text[length - 1] <= ' ' || text[length - 1] == '.'))
-		text[--length] = 0;
-	if (!length)
+	while (units && (wide[units - 1] <= L' ' || wide[units - 1] == L'.'))
+		units--;
+	told = wide_to_text(wide, units, NULL);
+	if (units && told)
+		snprintf(text, sizeof(text), "%s", told);
+	else
 		snprintf(text, sizeof(text), "system error %d", error);
+	free(told);
 	return text;
 }
 
