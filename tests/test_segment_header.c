@@ -112,7 +112,7 @@ static void open_it(const struct stoa_segment *source)
 TEST_TIMEOUT(random_headers, 60)
 {
 	uint64_t random = test_seed();
-	unsigned rounds = test_rounds(3000, 100000);
+	unsigned rounds = test_rounds(3000 / open_cost, 100000);
 	struct segment_header header;
 	struct stoa_segment *segment;
 
@@ -155,7 +155,7 @@ static void scribble(void *argument)
 TEST_TIMEOUT(scribbled_over_while_opened_and_used, 60)
 {
 	struct battle *battle = test_shared(sizeof(*battle));
-	unsigned rounds = test_rounds(2000, 50000);
+	unsigned rounds = test_rounds(2000 / open_cost, 50000);
 	pid_t enemy;
 
 	battle->seed = test_seed();

@@ -30,6 +30,9 @@ uint64_t page_table_bytes(void);
 /* Whether the system takes back pages of memory that is shared, for stoa_segment_discard(). */
 extern const bool gives_back;
 
+/* How many times as long as on Linux it takes to open a segment: tests go fewer rounds. */
+extern const unsigned open_cost;
+
 /* Whether anything of a name of this user's is there, also of the dead. */
 bool name_exists(const char *name);
 

@@ -40,6 +40,7 @@ void need_room(uint64_t reserve)
 }
 
 const bool gives_back = true;
+const unsigned open_cost = 1;
 
 uint64_t page_table_bytes(void)
 {

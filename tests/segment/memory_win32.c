@@ -40,6 +40,7 @@ void need_room(uint64_t reserve)
 }
 
 const bool gives_back = false;
+const unsigned open_cost = 10;
 
 uint64_t page_table_bytes(void)
 {

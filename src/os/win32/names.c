@@ -143,7 +143,7 @@ static int publish(const char *name, uint32_t flags, const unsigned char id[MEMO
 	if (!page)
 		rc = sys_failed("writing the record of '%s'", name);
 	else if (in_use(page, flags))
-		rc = error_set(-STOA_EEXIST, "it exists and is in use");
+		rc = error_set(-STOA_EEXIST, "it exists and is in use: open it, or remove its name (stoa rm)");
 	else
 		names_write_record(page, flags, id, bytes, length);
 	if (page)
