@@ -23,6 +23,8 @@ static struct child *children;
 #define SYSTEM_ENDED 0x80000000u
 #define KILLED_STATUS 0xc000013au
 
+#define TRIES 5
+
 void process_guard_standard(void)
 {
 	/* New handles never take the places of the standard ones here. */
@@ -137,9 +139,12 @@ static DWORD start(wchar_t *program, wchar_t *command, struct child *child)
 		SetHandleInformation(input, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
 	if (errors && errors != INVALID_HANDLE_VALUE)
 		SetHandleInformation(errors, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
-	if (!CreateProcessW(program, command, NULL, NULL, TRUE, flags, NULL, NULL, &how, &started)) {
-		error = GetLastError();
-	} else {
+	/* Of a thousand new processes Wine loses about one before it runs anything, and says so with this error. */
+	for (unsigned i = 0; i == 0 || (i < TRIES && error == ERROR_INTERNAL_ERROR); i++)
+		error = CreateProcessW(program, command, NULL, NULL, TRUE, flags, NULL, NULL, &how, &started)
+				? 0
+				: GetLastError();
+	if (!error) {
 		HANDLE job = shared_job();
 
 		if (job)
