@@ -67,9 +67,14 @@ static int run_line(const char *line, HANDLE out, HANDLE err)
 	PROCESS_INFORMATION process;
 	wchar_t *wide = wide_from_text(line, strlen(line));
 	DWORD status = 0;
+	bool done = false;
 
 	CHECK(wide != NULL);
-	CHECK(CreateProcessW(NULL, wide, NULL, NULL, TRUE, 0, NULL, NULL, &how, &process));
+	/* Of a thousand new processes Wine loses about one before it runs anything, and says so. */
+	SetLastError(ERROR_INTERNAL_ERROR);
+	for (unsigned i = 0; i < 5 && !done && GetLastError() == ERROR_INTERNAL_ERROR; i++)
+		done = CreateProcessW(NULL, wide, NULL, NULL, TRUE, 0, NULL, NULL, &how, &process);
+	CHECK(done);
 	free(wide);
 	WaitForSingleObject(process.hProcess, INFINITE);
 	GetExitCodeProcess(process.hProcess, &status);
