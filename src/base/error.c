@@ -4,6 +4,7 @@
  * printable UTF-8 in it is written as \xNN, so that a sentence can go to a terminal. Uses libc only.
  */
 #include <base/error.h>
+#include <base/utf8.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -137,23 +138,13 @@ const char *error_size(uint64_t bytes, char text[ERROR_SIZE])
 	return text;
 }
 
-/* Length of the printable character at `text`; 0 when it is a control character or no UTF-8. */
+/* Length of the printable character at `text`, which ends in 0; 0 when it is a control character or no UTF-8. */
 static size_t printable(const unsigned char *text)
 {
-	static const uint32_t smallest[] = {0, 0x20, 0xa0, 0x800, 0x10000};
-	size_t length = text[0] < 0x80       ? 1
-			: text[0] >> 5 == 6  ? 2
-			: text[0] >> 4 == 14 ? 3
-			: text[0] >> 3 == 30 ? 4
-					     : 0;
-	uint32_t code = length == 1 ? text[0] : text[0] & (0xffu >> (length + 1));
+	uint32_t code;
+	size_t length = utf8_decode(text, SIZE_MAX, &code);
 
-	for (size_t i = 1; i < length; i++) {
-		if (text[i] >> 6 != 2)
-			return 0;
-		code = code << 6 | (text[i] & 0x3f);
-	}
-	return code < smallest[length] || code == 0x7f || code > 0x10ffff || code >> 11 == 0x1b ? 0 : length;
+	return length == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0) ? 0 : length;
 }
 
 static void make_sentence(const char *text)
