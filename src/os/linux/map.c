@@ -5,6 +5,7 @@
 #include <os/linux/sys.h>
 
 #include <base/error.h>
+#include <os/populate.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -138,26 +139,6 @@ int os_protect(void *address, uint64_t length, uint32_t access)
 	if (errno == ENOMEM)
 		return error_set(-STOA_ELIMIT, "too many differently protected parts: vm.max_map_count is reached");
 	return sys_failed("changing access to %llu bytes", (unsigned long long)length);
-}
-
-/* Read through the descriptor: slower, copies, but tells a failing device from a page that does not exist. */
-static int populate_by_reading(os_handle memory, uint64_t offset, uint64_t length)
-{
-	char scratch[4 * OS_PAGE];
-	uint64_t end = offset + length;
-
-	while (offset < end) {
-		size_t want = end - offset < sizeof(scratch) ? (size_t)(end - offset) : sizeof(scratch), got;
-		int rc = os_memory_read(memory, offset, scratch, want, &got);
-
-		if (rc < 0)
-			return rc;
-		if (got == 0)
-			return error_set(-STOA_EIO, "the object was cut to %llu bytes meanwhile",
-					 (unsigned long long)offset);
-		offset += got;
-	}
-	return 0;
 }
 
 int os_populate(os_handle memory, uint64_t offset, void *address, uint64_t length)

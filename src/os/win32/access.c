@@ -4,6 +4,7 @@
 
 #include <base/error.h>
 #include <inttypes.h>
+#include <os/populate.h>
 #include <os/win32/nt.h>
 
 #define REMAP_TRIES 100
@@ -61,25 +62,6 @@ int os_protect(void *address, uint64_t length, uint32_t access)
 	}
 }
 
-/* By reading: an unreadable page is an error then and no exception, and the cache has the pages afterwards. */
-static int populate_file(os_handle memory, uint64_t offset, uint64_t length)
-{
-	char scratch[4 * OS_PAGE];
-	uint64_t end = offset + length;
-
-	while (offset < end) {
-		size_t want = end - offset < sizeof(scratch) ? (size_t)(end - offset) : sizeof(scratch), got;
-		int rc = os_memory_read(memory, offset, scratch, want, &got);
-
-		if (rc < 0)
-			return rc;
-		if (got == 0)
-			return error_set(-STOA_EIO, "the object was cut to %" PRIu64 " bytes meanwhile", offset);
-		offset += got;
-	}
-	return 0;
-}
-
 int os_populate(os_handle memory, uint64_t offset, void *address, uint64_t length)
 {
 	struct {
@@ -93,7 +75,7 @@ int os_populate(os_handle memory, uint64_t offset, void *address, uint64_t lengt
 	if (rc < 0)
 		return rc;
 	if (now.kind == MEMORY_FILE)
-		return populate_file(memory, offset, length);
+		return populate_by_reading(memory, offset, length);
 	if (memory_run(address, length) < length)
 		return error_set(-STOA_EIO, "of %" PRIu64 " bytes at %" PRIu64 " not all are committed", length,
 				 offset);

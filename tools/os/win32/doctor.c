@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What this Windows offers to stoa. Probes by asking and trying on objects of its own; changes nothing. */
 #include "../doctor.h"
+#include "native.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,25 +10,15 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-/* Set a pointer to a function of ntdll; false when there is none. */
-static bool nt(const char *name, void *ret_function)
-{
-	HMODULE module = GetModuleHandleW(L"ntdll.dll");
-	FARPROC found = module ? GetProcAddress(module, name) : NULL;
-
-	memcpy(ret_function, &found, sizeof(found));
-	return found;
-}
-
 static void probe_system(struct doctor_finding *finding)
 {
 	LONG(WINAPI * get_version)(OSVERSIONINFOW * version);
 	const char *(*wine_version)(void);
-	bool wine = nt("wine_get_version", &wine_version);
+	bool wine = native_function("wine_get_version", &wine_version);
 	OSVERSIONINFOW version = {.dwOSVersionInfoSize = sizeof(version)};
 
 	finding->topic = "system";
-	if (nt("RtlGetVersion", &get_version))
+	if (native_function("RtlGetVersion", &get_version))
 		get_version(&version);
 	snprintf(finding->state, sizeof(finding->state), "Windows %lu.%lu, build %lu%s%s", version.dwMajorVersion,
 		 version.dwMinorVersion, version.dwBuildNumber, wine ? ", by Wine " : "", wine ? wine_version() : "");
@@ -87,7 +78,7 @@ static void probe_growing_files(struct doctor_finding *finding)
 	LONG(NTAPI * extend)(HANDLE section, LARGE_INTEGER * size);
 
 	finding->topic = "growing files";
-	if (nt("NtExtendSection", &extend)) {
+	if (native_function("NtExtendSection", &extend)) {
 		snprintf(finding->state, sizeof(finding->state), "NtExtendSection is there");
 		return;
 	}

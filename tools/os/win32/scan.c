@@ -5,6 +5,7 @@
  * users does not exist.
  */
 #include "../scan.h"
+#include "native.h"
 #include "wide.h"
 
 #include <errno.h>
@@ -30,16 +31,6 @@ struct section_information {
 	LARGE_INTEGER size;
 };
 
-/* Set a pointer to a function of ntdll; false when there is none. */
-static bool nt(const char *name, void *ret_function)
-{
-	HMODULE module = GetModuleHandleW(L"ntdll.dll");
-	FARPROC found = module ? GetProcAddress(module, name) : NULL;
-
-	memcpy(ret_function, &found, sizeof(found));
-	return found;
-}
-
 static uint64_t size_of(const wchar_t *name)
 {
 	/* Query access alone would be taken for FILE_MAP_COPY, which is the same number. */
@@ -48,7 +39,7 @@ static uint64_t size_of(const wchar_t *name)
 	struct section_information found;
 	uint64_t size = SCAN_UNKNOWN;
 
-	if (section && nt("NtQuerySection", &query) && query(section, 0, &found, sizeof(found), NULL) >= 0)
+	if (section && native_function("NtQuerySection", &query) && query(section, 0, &found, sizeof(found), NULL) >= 0)
 		size = (uint64_t)found.size.QuadPart;
 	if (section)
 		CloseHandle(section);
@@ -103,7 +94,7 @@ static int scan_directory(struct scan *scan, const wchar_t *path, const wchar_t 
 	int error = 0;
 
 	InitializeObjectAttributes(&attributes, &name, 0, NULL, NULL);
-	if (!nt("NtOpenDirectoryObject", &open) || !nt("NtQueryDirectoryObject", &query) ||
+	if (!native_function("NtOpenDirectoryObject", &open) || !native_function("NtQueryDirectoryObject", &query) ||
 	    open(&directory, DIRECTORY_QUERY, &attributes) < 0) {
 		scan->directories_refused++;
 		return 0;
