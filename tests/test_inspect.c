@@ -3,6 +3,8 @@
 #include <harness/test.h>
 
 #include <os/os.h>
+#include <segment/header.h>
+#include <segment/segment.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -117,6 +119,76 @@ TEST(members_come_and_go)
 	CHECK_EQ(member.thread, 0); /* dead */
 	CHECK_RC(stoa_inspect_check(inspector, count, counts), 0);
 	CHECK_EQ(counts[STOA_DAMAGE], 0);
+	stoa_inspect_close(inspector);
+	stoa_segment_close(segment);
+}
+
+/* ---- another system's threads ---- */
+
+/* Make the header say that it is the other kind of system's, which tells otherwise who lives. */
+static void give_away(struct stoa_segment *segment)
+{
+	struct segment_header header;
+
+	CHECK_RC(header_read(segment->memory, &header), 0);
+	header.may_ignore ^= HEADER_LIVES_BY_NAME;
+	header.check = header_check(&header);
+	CHECK_RC(os_memory_write(segment->memory, 0, &header, sizeof(header)), 0);
+}
+
+static void lock_and_die(void *argument)
+{
+	struct stoa_segment *segment;
+	struct stoa_mutex *mutex;
+
+	(void)argument;
+	CHECK_INT(stoa_mutex_open(test_name("x"), NULL, &segment, &mutex), >=, 0);
+	CHECK_RC(stoa_mutex_lock(segment, mutex, STOA_FOREVER), 0);
+	_exit(0);
+}
+
+static void expect_stranger(void *argument, int severity, const char *sentence)
+{
+	CHECK_EQ(severity, STOA_REMARK);
+	CHECK(strstr(sentence, "cannot be told") != NULL);
+	++*(unsigned *)argument;
+}
+
+/* Their words say what they said when they were last written: who looks from here neither believes nor mends them. */
+TEST(another_systems_threads_are_neither_alive_nor_dead)
+{
+	const uint64_t stranger = UINT64_C(7) << 32 | 4242, place = 2 * OS_PAGE + OS_LIFE_OFFSET;
+	struct stoa_inspector *inspector;
+	struct stoa_inspection is;
+	struct stoa_segment *segment;
+	struct stoa_mutex *mutex;
+	struct stoa_member member;
+	unsigned told = 0;
+	uint64_t word;
+	size_t got;
+
+	CHECK_INT(stoa_mutex_open(test_name("x"), NULL, &segment, &mutex), >=, 0);
+	CHECK_EQ(test_join(test_role(lock_and_die, NULL)), 0);
+	give_away(segment);
+	CHECK_RC(os_memory_write(segment->memory, place, &stranger, sizeof(stranger)), 0);
+	CHECK_RC(stoa_inspect_open(test_name("x"), 0, &inspector), 0);
+	CHECK_RC(stoa_inspect_get(inspector, &is), 0);
+	CHECK_EQ(is.other_system, 1);
+	CHECK_EQ(is.roster_alive, 0);
+	CHECK_EQ(is.reserved, 0);
+	CHECK_RC(stoa_inspect_member(inspector, 2, &member), 0);
+	CHECK_EQ(member.slot, 2);
+	CHECK_EQ(member.generation, 7);
+	CHECK_EQ(member.thread, 4242);
+	CHECK_RC(stoa_inspect_check(inspector, expect_stranger, &told), 0);
+	CHECK_EQ(told, 1); /* and nothing of the mutex's owner */
+	CHECK_RC(os_memory_read(segment->memory, place, &word, sizeof(word), &got), 0);
+	CHECK_EQ(word, stranger);
+	stoa_inspect_close(inspector);
+	give_away(segment); /* ours again */
+	CHECK_RC(stoa_inspect_open(test_name("x"), 0, &inspector), 0);
+	CHECK_RC(stoa_inspect_get(inspector, &is), 0);
+	CHECK_EQ(is.other_system, 0);
 	stoa_inspect_close(inspector);
 	stoa_segment_close(segment);
 }

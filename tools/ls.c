@@ -126,7 +126,7 @@ static void print_json(const struct row *row, const struct scan_object *users)
 	json_known(&json, "reserve", is && !is->header, is ? is->reserve : 0);
 	json_known(&json, "committed", is && !is->header, is ? is->committed : 0);
 	json_known(&json, "resident", is, is ? is->resident : 0);
-	json_known(&json, "roster_alive", is && !is->header, is ? is->roster_alive : 0);
+	json_known(&json, "roster_alive", is && !is->header && !is->other_system, is ? is->roster_alive : 0);
 	json_known(&json, "age", row->age >= 0, row->age >= 0 ? (uint64_t)row->age : 0);
 	if (row->users_known)
 		object_json_users(&json, users);

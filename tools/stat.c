@@ -36,6 +36,13 @@ static void print_members(const struct object *object)
 	struct stoa_member member;
 	char text[SIZE_TEXT];
 
+	if (object->is.other_system) {
+		printf("%-11s %" PRIu32
+		       " slots of another operating system's threads; who of them lives cannot be told "
+		       "here\n",
+		       "roster", object->is.roster_slots);
+		return;
+	}
 	printf("%-11s %" PRIu32 " slots, %" PRIu32 " %s part; with the header %s of length before the data\n", "roster",
 	       object->is.roster_slots, object->is.roster_alive,
 	       object->is.roster_alive == 1 ? "thread takes" : "threads take", size_text(object->is.data_offset, text));
@@ -116,6 +123,7 @@ static void print_json(const struct object *object, const struct scan_object *us
 	json_number(&json, "data_offset", is->data_offset);
 	json_bool(&json, "leftover", is->left != 0);
 	json_number(&json, "roster_slots", is->roster_slots);
+	json_bool(&json, "other_system", is->other_system != 0);
 	object_json_flags(&json, is->flags);
 	json_array_begin(&json, "members");
 	for (uint32_t from = 1; stoa_inspect_member(object->inspector, from, &member) == 0; from = member.slot + 1) {

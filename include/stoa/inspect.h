@@ -47,7 +47,10 @@ struct stoa_inspection {
 	uint64_t data_offset; /* of the data in the object; before it lie the header's page and the roster's */
 	uint64_t identity;    /* random, made at creation */
 	uint32_t roster_slots;
-	uint32_t roster_alive; /* threads now taking part */
+	uint32_t roster_alive; /* threads now taking part; 0 of another system's */
+	uint32_t
+		other_system; /* 1: its threads are those of another operating system: who of them lives cannot be told */
+	uint32_t reserved;    /* 0 */
 };
 
 /* How it is now. EINVAL, ESYSTEM, EIO. */
@@ -60,7 +63,8 @@ STOA_API int stoa_inspect_descriptor(const struct stoa_inspector *inspector);
 struct stoa_member {
 	uint32_t slot;       /* from 1 */
 	uint32_t generation; /* how many threads have had it */
-	uint32_t thread;     /* id of the thread that has it now, as in its own container; 0: it has ended */
+	uint32_t thread;     /* id of the thread that has it now, as in its own container; 0: it has ended. Of another
+				system's: of the last one, as its word says */
 	uint32_t claims;     /* objects that it holds for an unfinished wait for all */
 };
 

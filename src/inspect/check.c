@@ -158,7 +158,7 @@ static int check_slot(struct checking *checking, uint32_t slot)
 	return 0;
 }
 
-/* Who a mutex word or a claim names: 1 alive, 0 dead, -1 no such place (told). */
+/* Who a mutex word or a claim names: 1 alive or not to be told, 0 dead, -1 no such place (told). */
 static int check_holder(struct checking *checking, uint32_t low, const char *what)
 {
 	uint32_t slot = low & (uint32_t)ROSTER_SLOT_MASK;
@@ -166,11 +166,12 @@ static int check_holder(struct checking *checking, uint32_t low, const char *wha
 	uint64_t life = 0;
 
 	if (slot < 1 || slot > checking->inspector->header.roster_slots ||
-	    os_life_read(checking->inspector->memory, (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET, &life) < 0) {
+	    inspect_life(checking->inspector, slot, &life) < 0) {
 		tell(checking, STOA_DAMAGE, "%s: it names roster slot %" PRIu32 ", which does not exist", what, slot);
 		return -1;
 	}
-	return (life & OS_LIFE_ID) != 0 && !(life & OS_LIFE_DIED) && ((life >> 32) & 0xffff) == generation;
+	return checking->inspector->other_system ||
+	       ((life & OS_LIFE_ID) && !(life & OS_LIFE_DIED) && ((life >> 32) & 0xffff) == generation);
 }
 
 static void check_mutex(struct checking *checking, uint64_t word)
@@ -250,6 +251,9 @@ int stoa_inspect_check(const struct stoa_inspector *inspector,
 		return error_set(-STOA_EINVAL, "no function to report to was given");
 	if (inspector->left)
 		tell(&checking, STOA_REMARK, "its users are dead; who makes or opens the name next removes it");
+	if (inspector->other_system)
+		tell(&checking, STOA_REMARK,
+		     "its threads are those of another operating system: who of them lives cannot be told");
 	rc = check_header(&checking);
 	if (rc < 0 || inspector->header_result < 0)
 		return rc < 0 ? rc : checking.damages;

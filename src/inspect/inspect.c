@@ -35,7 +35,8 @@ static int open_inspector(const char *name, uint32_t flags, struct stoa_inspecto
 	inspector->header_result = learn_header(inspector, record, record_length);
 	if (inspector->header_result < 0)
 		memset(&inspector->header, 0, sizeof(inspector->header));
-	else if (!inspector->raw)
+	inspector->other_system = header_of_other_system(&inspector->header);
+	if (inspector->header_result == 0 && !inspector->raw)
 		rc = os_memory_identify(inspector->memory, inspector->header.identity);
 	if (rc < 0)
 		os_handle_close(inspector->memory);
@@ -91,10 +92,13 @@ int stoa_inspect_descriptor(const struct stoa_inspector *inspector)
 	return inspector ? (int)inspector->memory : error_set(-STOA_EINVAL, "no inspector was given");
 }
 
-/* A slot's life word; 0 where no thread ever was. */
-static int read_life(const struct stoa_inspector *inspector, uint32_t slot, uint64_t *ret_life)
+/* What proves that another system's thread lives is not here: its word is all there is. */
+int inspect_life(const struct stoa_inspector *inspector, uint32_t slot, uint64_t *ret_life)
 {
-	return os_life_read(inspector->memory, (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET, ret_life);
+	uint64_t offset = (uint64_t)slot * OS_PAGE + OS_LIFE_OFFSET;
+
+	return inspector->other_system ? inspect_read(inspector, offset, ret_life, sizeof(*ret_life))
+				       : os_life_read(inspector->memory, offset, ret_life);
 }
 
 static int count_claims(const struct stoa_inspector *inspector, uint32_t slot, uint32_t *ret_claims)
@@ -123,7 +127,7 @@ int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_t from, s
 	if (inspector->header_result < 0)
 		return error_set(-STOA_EFORMAT, "its header is damaged, so nothing tells where the roster is");
 	for (member.slot = from ? from : 1; member.slot <= inspector->header.roster_slots; member.slot++) {
-		rc = read_life(inspector, member.slot, &life);
+		rc = inspect_life(inspector, member.slot, &life);
 		if (rc < 0 || life)
 			break;
 	}
@@ -143,9 +147,9 @@ static int count_alive(const struct stoa_inspector *inspector, uint32_t *ret_ali
 {
 	uint32_t alive = 0;
 
-	for (uint32_t slot = 1; slot <= inspector->header.roster_slots; slot++) {
+	for (uint32_t slot = 1; slot <= inspector->header.roster_slots && !inspector->other_system; slot++) {
 		uint64_t life;
-		int rc = read_life(inspector, slot, &life);
+		int rc = inspect_life(inspector, slot, &life);
 
 		if (rc < 0)
 			return rc;
@@ -179,6 +183,7 @@ int stoa_inspect_get(const struct stoa_inspector *inspector, struct stoa_inspect
 	result.object[1] = info.identity[1];
 	result.owner = info.owner;
 	result.left = inspector->left;
+	result.other_system = inspector->other_system;
 	if (inspector->header_result == 0) {
 		result.kind = header->kind;
 		result.flags = header->flags;

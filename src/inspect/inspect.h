@@ -11,8 +11,9 @@ struct stoa_inspector {
 	os_handle memory;
 	struct segment_header header; /* checked when header_result is 0 */
 	int header_result;
-	bool raw;  /* its header is the name's record */
-	bool left; /* by users that are dead */
+	bool raw;          /* its header is the name's record */
+	bool left;         /* by users that are dead */
+	bool other_system; /* who of its threads lives cannot be told here */
 };
 
 /*
@@ -20,5 +21,8 @@ struct stoa_inspector {
  * meanwhile harms nobody.
  */
 int inspect_read(const struct stoa_inspector *inspector, uint64_t offset, void *bytes, size_t length);
+
+/* A slot's life word: 0 where no thread ever was; without an id where its owner is known to be dead. */
+int inspect_life(const struct stoa_inspector *inspector, uint32_t slot, uint64_t *ret_life);
 
 #endif

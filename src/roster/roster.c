@@ -167,8 +167,8 @@ int roster_attach(struct stoa_segment *segment, struct roster **ret_roster)
 		return 0;
 	}
 	if (!segment->roster_slots || segment->of_other_system)
-		return error_set(-STOA_ENOTSUP,
-				 "raw and read-only segments cannot hold mutexes, events and semaphores");
+		return error_set(-STOA_ENOTSUP, "raw segments, and those of another operating system's programs, "
+						"cannot hold mutexes, events and semaphores");
 	rc = segment_back_slot(segment, 1); /* the relay word is there */
 	if (rc)
 		return rc;

@@ -126,8 +126,7 @@ static void copy_header(struct stoa_segment *segment, const struct segment_heade
 	segment->flags = header->flags;
 	segment->huge = header->huge;
 	segment->header_identity = header->flags & STOA_RAW ? 0 : header->identity[0];
-	segment->of_other_system = segment->roster_slots &&
-				   !!(header->may_ignore & HEADER_LIVES_BY_NAME) != os_capabilities()->lives_by_name;
+	segment->of_other_system = header_of_other_system(header);
 }
 
 int segment_attach(os_handle memory, const struct segment_header *header, bool writable, struct os_name *name,

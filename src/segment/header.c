@@ -39,6 +39,12 @@ uint64_t header_check(const struct segment_header *header)
 	return hash(header, offsetof(struct segment_header, check));
 }
 
+bool header_of_other_system(const struct segment_header *header)
+{
+	return header->roster_slots &&
+	       !!(header->may_ignore & HEADER_LIVES_BY_NAME) != os_capabilities()->lives_by_name;
+}
+
 uint64_t header_data_offset(uint32_t roster_slots)
 {
 	uint64_t pages = ((uint64_t)roster_slots + 1) * OS_PAGE;

@@ -76,6 +76,9 @@ _Static_assert(sizeof(struct segment_header) == 96, "layout");
  */
 #define HEADER_LIVES_BY_NAME (UINT64_C(1) << 0)
 
+/* Are the segment's threads those of a system that tells otherwise who lives? */
+bool header_of_other_system(const struct segment_header *header);
+
 /* Where the data begins behind the pages of so many roster slots. */
 uint64_t header_data_offset(uint32_t roster_slots);
 
