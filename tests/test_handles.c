@@ -42,11 +42,37 @@ TEST(a_mutex_stays_held_until_the_last_handle_closes)
 	stoa_segment_close(c);
 }
 
-static void lock_of_the_dead(void *name)
+/* The same without a name: a second handle made of the first one's descriptor. */
+TEST(a_mutex_stays_held_where_a_descriptor_was_taken)
 {
+	struct stoa_segment *a = make(NULL), *b = NULL;
+	int descriptor;
+
+	CHECK_RC(stoa_mutex_lock(a, mutex_of(a), STOA_TRY), 0);
+	CHECK_RC(stoa_segment_dup_descriptor(a, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &b), 0);
+	CHECK_RC(stoa_mutex_lock(b, mutex_of(b), STOA_TRY), -STOA_EDEADLOCK);
+	stoa_segment_close(a);
+	CHECK_RC(stoa_mutex_lock(b, mutex_of(b), STOA_TRY), -STOA_EDEADLOCK);
+	CHECK_RC(stoa_mutex_unlock(b, mutex_of(b)), 0);
+	CHECK_RC(stoa_mutex_lock(b, mutex_of(b), STOA_TRY), 0);
+	CHECK_RC(stoa_mutex_unlock(b, mutex_of(b)), 0);
+	stoa_segment_close(b);
+}
+
+/* A process that has the segment open meanwhile, and is the next one to lock. */
+static void lock_of_the_dead(void *argument)
+{
+	_Atomic uint32_t *step = argument;
 	struct stoa_segment *segment = NULL;
 
-	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
+	test_await(step, 1);
+	CHECK_RC(stoa_segment_open(test_name("abandoned"), NULL, &segment), 0);
+	atomic_store(step, 2);
+	test_await(step, 3);
+	CHECK_RC(stoa_mutex_lock(segment, mutex_of(segment), STOA_TRY), STOA_TIMED_OUT);
+	atomic_store(step, 4);
+	test_await(step, 5);
 	CHECK_RC(stoa_mutex_lock(segment, mutex_of(segment), STOA_TRY), STOA_OWNER_DIED);
 	CHECK_RC(stoa_mutex_unlock(segment, mutex_of(segment)), 0);
 	stoa_segment_close(segment);
@@ -54,41 +80,21 @@ static void lock_of_the_dead(void *name)
 
 TEST(the_last_handle_abandons)
 {
-	const struct stoa_segment_options persistent = {.commit = PAGE, .flags = STOA_PERSISTENT};
+	_Atomic uint32_t *step = test_shared(sizeof(*step));
 	const char *name = test_name("abandoned");
-	struct stoa_segment *a = NULL, *b = NULL;
+	pid_t other = test_role(lock_of_the_dead, (void *)step); /* before there is anything that it could inherit */
+	struct stoa_segment *a = make(name), *b = NULL;
 
-	CHECK_RC(stoa_segment_create(name, MIB, &persistent, &a), 0);
-	CHECK_RC(stoa_mutex_init(a, mutex_of(a), 0), 0);
 	CHECK_RC(stoa_segment_open(name, NULL, &b), 0);
 	CHECK_RC(stoa_mutex_lock(a, mutex_of(a), STOA_TRY), 0);
+	atomic_store(step, 1);
+	test_await(step, 2);
 	stoa_segment_close(a);
+	atomic_store(step, 3);
+	test_await(step, 4);
 	stoa_segment_close(b);
-	CHECK_EQ(test_join(test_role(lock_of_the_dead, (void *)(uintptr_t)name)), 0);
-	CHECK_RC(stoa_segment_unlink(name, 0), 0);
-}
-
-/* Filled under a lock, then made immutable: the roster's own map is no writer in the way. */
-TEST(sealed_after_locking)
-{
-	struct stoa_segment *segment = make(NULL), *other = NULL;
-	int descriptor;
-
-	CHECK_RC(stoa_mutex_lock(segment, mutex_of(segment), STOA_TRY), 0);
-	CHECK_RC(stoa_mutex_unlock(segment, mutex_of(segment)), 0);
-	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE), 0);
-	CHECK_RC(stoa_mutex_lock(segment, mutex_of(segment), STOA_TRY), -STOA_ERIGHTS);
-	stoa_segment_close(segment);
-
-	segment = make(NULL);
-	CHECK_RC(stoa_mutex_lock(segment, mutex_of(segment), STOA_TRY), 0);
-	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &other), 0);
-	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE), -STOA_EBUSY); /* the other handle may write */
-	CHECK_RC(stoa_mutex_unlock(other, mutex_of(other)), 0);             /* and the lock is its now */
-	stoa_segment_close(other);
-	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE), 0);
-	stoa_segment_close(segment);
+	atomic_store(step, 5);
+	CHECK_EQ(test_join(other), 0);
 }
 
 TEST(an_opener_has_what_it_asks_for)
