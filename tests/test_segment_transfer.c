@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments that go from process to process: as descriptors, over sockets, through exec, to the same user and to others; and
- * what an enemy can send.
+ * Segments that go from process to process: as descriptors, over channels, into programs that are started; and what an enemy can
+ * send. Channels are what the system has for it, see segment/channel.h.
  */
-#include <segment/linux.h>
-
-#include <sys/resource.h>
-#include <sys/socket.h>
+#include <segment/channel.h>
+#include <segment/common.h>
 
 static struct stoa_segment *make(uint64_t commit)
 {
@@ -17,604 +15,162 @@ static struct stoa_segment *make(uint64_t commit)
 	return segment;
 }
 
-static int other_end; /* of the socket that a role uses */
-
-static void socket_pair(int type, int *ret_ends)
-{
-	CHECK_SYS(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret_ends));
-	other_end = ret_ends[1];
-}
-
-static struct stoa_segment *receive(uint32_t sender)
+static struct stoa_segment *receive(int end)
 {
 	struct stoa_segment *segment;
 	uint32_t from;
 
-	CHECK_RC(stoa_segment_receive_with_socket(other_end, &segment, &from), 0);
-	CHECK_EQ(from, sender);
-	CHECK_EQ(fcntl((int)segment->memory, F_GETFD), FD_CLOEXEC);
+	CHECK_RC(stoa_segment_receive_with_socket(end, &segment, &from), 0);
+	CHECK_EQ(from, os_user_id());
+	CHECK(!os_handle_inherited(segment->memory));
 	return segment;
 }
 
+static int connect_as(enum channel_kind kind)
+{
+	int end = channel_connect(channel_name(), kind);
+
+	CHECK(end != -1);
+	return end;
+}
+
+/* ---- over channels ---- */
+
 static void add_and_commit(void *argument)
 {
-	struct stoa_segment *segment = receive(geteuid());
+	int end = connect_as((enum channel_kind)(uintptr_t)argument);
+	struct stoa_segment *segment = receive(end);
 
-	(void)argument;
 	CHECK_EQ(stoa_segment_reserve(segment), GIB);
 	CHECK_EQ(bytes_of(segment)[0], 1);
 	CHECK_RC(stoa_segment_commit(segment, 3 * PAGE), 0);
 	bytes_of(segment)[2 * PAGE] = 2;
+	/* And back again, the other way over the same channel. */
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, end), 0);
 	stoa_segment_close(segment);
+	channel_close(end);
 }
 
-static void send_to_a_peer(int type)
+static void send_to_a_peer(enum channel_kind kind)
 {
-	struct stoa_segment *segment = make(PAGE);
-	int ends[2];
+	struct stoa_segment *segment = make(PAGE), *again;
+	int listener = channel_listen(kind), end;
 	pid_t role;
 
-	socket_pair(type, ends);
+	CHECK(listener != -1);
 	bytes_of(segment)[0] = 1;
-	role = test_role(add_and_commit, NULL);
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, ends[0]), 0);
+	role = test_role(add_and_commit, (void *)(uintptr_t)kind);
+	end = channel_accept(listener);
+	CHECK(end != -1);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, end), 0);
+	again = receive(end);
 	CHECK_EQ(test_join(role), 0);
 	CHECK_EQ(bytes_of(segment)[2 * PAGE], 2);
-	close(ends[0]);
-	close(ends[1]);
+	CHECK_EQ(bytes_of(again)[2 * PAGE], 2);
+	bytes_of(again)[0] = 3;
+	CHECK_EQ(bytes_of(segment)[0], 3);
+	channel_close(end);
+	stoa_segment_close(again);
 	stoa_segment_close(segment);
 }
 
-TEST(sent_over_sockets_of_each_type)
+TEST(sent_over_streams_and_packets)
 {
-	send_to_a_peer(SOCK_STREAM);
-	send_to_a_peer(SOCK_SEQPACKET);
-	send_to_a_peer(SOCK_DGRAM);
+	send_to_a_peer(CHANNEL_STREAM);
+	send_to_a_peer(CHANNEL_PACKETS);
+}
+
+/* Two children of one parent, who gives them nothing but the channel's name. The first has ended before the other receives. */
+static void one_sibling(void *argument)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int listener = channel_listen(CHANNEL_PACKETS), end;
+
+	CHECK(listener != -1);
+	atomic_store((_Atomic uint32_t *)argument, 1);
+	end = channel_accept(listener);
+	CHECK(end != -1);
+	memcpy(bytes_of(segment), "from one", 9);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, end), 0);
+	stoa_segment_close(segment);
+	channel_close(end);
+}
+
+static void other_sibling(void *argument)
+{
+	_Atomic uint32_t *step = argument;
+	struct stoa_segment *segment;
+	int end;
+
+	test_await(step, 1);
+	end = connect_as(CHANNEL_PACKETS);
+	atomic_store(step, 2);
+	test_await(step, 3);
+	segment = receive(end);
+	CHECK_STR((const char *)bytes_of(segment), "from one");
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
+	stoa_segment_close(segment);
+	channel_close(end);
+}
+
+TEST(r4_siblings)
+{
+	_Atomic uint32_t *step = test_shared(sizeof(*step));
+	pid_t one, other;
+
+	channel_name(); /* the same for both */
+	one = test_role(one_sibling, (void *)step);
+	other = test_role(other_sibling, (void *)step);
+	test_await(step, 2);
+	CHECK_EQ(test_join(one), 0);
+	atomic_store(step, 3);
+	CHECK_EQ(test_join(other), 0);
 }
 
 static void expect_reader(struct stoa_segment *segment)
 {
 	unsigned char *data = bytes_of(segment);
-
-	CHECK_EQ(data[0], 1);
-	CHECK_EQ(touch(data), SIGSEGV);
-	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), -STOA_ERIGHTS);
-	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_WRITE), -STOA_ERIGHTS);
-	CHECK_EQ(mprotect(data, PAGE, PROT_READ | PROT_WRITE), -1);
-	CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)segment->memory, 4 * MIB) == MAP_FAILED);
-	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
-	CHECK_EQ(pwrite((int)segment->memory, "x", 1, 0), -1);
-}
-
-static int reopen(const struct stoa_segment *segment, int flags)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", (int)segment->memory);
-	return open(path, flags | O_CLOEXEC);
-}
-
-static void be_a_granted_stranger(void *argument)
-{
-	struct stoa_segment *segment;
+	void *view = NULL;
 	int descriptor = -1;
 
-	(void)argument;
-	become_nobody();
-	segment = receive(0);
-	expect_reader(segment);
-	CHECK_EQ(reopen(segment, O_RDWR), -1);
-	CHECK_EQ(errno, EACCES);
+	CHECK_EQ(data[0], 1);
+	CHECK_EQ(touch(data), REFUSED);
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_WRITE), -STOA_ERIGHTS);
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_WRITE, &view), -STOA_ERIGHTS);
 	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), -STOA_ERIGHTS);
-	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_GROW), -STOA_ERIGHTS);
 	CHECK_EQ(descriptor, -1);
-	stoa_segment_close(segment);
-
-	segment = receive(0); /* and one to write */
-	bytes_of(segment)[1] = 9;
-	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
-	bytes_of(segment)[PAGE] = 10;
-	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
-	stoa_segment_close(segment);
+	CHECK_RC(stoa_mutex_lock(segment, (struct stoa_mutex *)(void *)(data + 64), STOA_TRY), -STOA_ERIGHTS);
+	check_no_way_to_write((int)segment->memory, data);
 }
 
-TEST(a_stranger_gets_what_it_was_granted_and_no_more)
+static void only_read(void *argument)
 {
-	struct stoa_segment *segment = make(PAGE);
-	int ends[2];
-	pid_t role;
+	int end = connect_as((enum channel_kind)(uintptr_t)argument);
+	struct stoa_segment *segment = receive(end);
 
-	need_root("another user");
-	socket_pair(SOCK_SEQPACKET, ends);
-	bytes_of(segment)[0] = 1;
-	role = test_role(be_a_granted_stranger, NULL);
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, ends[0]), 0);
-	CHECK_EQ(test_join(role), 0);
-	CHECK_EQ(bytes_of(segment)[1], 9);
-	CHECK_EQ(bytes_of(segment)[PAGE], 10);
-	/* The grant took nothing from the owner. */
-	CHECK_RC(stoa_segment_discard(segment, 0, PAGE), 0);
-	close(ends[0]);
-	close(ends[1]);
-	stoa_segment_close(segment);
-}
-
-/* The same user can reopen a descriptor for writing; against it there is the seal. */
-static void be_a_granted_friend(void *argument)
-{
-	struct stoa_segment *segment = receive(geteuid());
-	int wider = reopen(segment, O_RDWR);
-
-	(void)argument;
 	expect_reader(segment);
-	if (wider >= 0) {
-		CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, wider, 4 * MIB) == MAP_FAILED);
-		CHECK_EQ(pwrite(wider, "x", 1, 0), -1);
-		CHECK_EQ(ftruncate(wider, 0), -1);
-		close(wider);
-	}
 	stoa_segment_close(segment);
+	channel_close(end);
 }
 
-TEST(the_same_user_is_held_by_a_seal)
+TEST(what_is_granted_to_read_cannot_be_written)
 {
 	struct stoa_segment *segment = make(PAGE);
-	int ends[2];
+	int listener = channel_listen(CHANNEL_PACKETS), end;
 	pid_t role;
 
-	socket_pair(SOCK_SEQPACKET, ends);
+	CHECK(listener != -1);
 	bytes_of(segment)[0] = 1;
-	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_FUTURE_WRITE), 0);
-	role = test_role(be_a_granted_friend, NULL);
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	role = test_role(only_read, (void *)CHANNEL_PACKETS);
+	end = channel_accept(listener);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, end), 0);
 	CHECK_EQ(test_join(role), 0);
-	bytes_of(segment)[0] = 2;
-	close(ends[0]);
-	close(ends[1]);
-	stoa_segment_close(segment);
-}
-
-/* ---- what enemies send ---- */
-
-static void send_raw(int socket, const void *bytes, size_t length, const int *fds, unsigned count)
-{
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * 16)];
-	} control = {0};
-	struct iovec piece = {(void *)(uintptr_t)bytes, length};
-	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
-	struct cmsghdr *header;
-
-	if (count) {
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-		header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
-	}
-	CHECK_EQ(sendmsg(socket, &message, 0), length);
-}
-
-struct wire {
-	char magic[8];
-	uint32_t version, flags;
-	uint64_t reserve, unused;
-};
-static const struct wire good = {"STOASND\n", 1, 0, 0, 0};
-
-static void expect_refusal(const struct wire *message, size_t length, const int *fds, unsigned count, int expected)
-{
-	struct stoa_segment *segment = NULL;
-	char padded[64] = {0};
-	int ends[2];
-
-	memcpy(padded, message, sizeof(*message));
-	socket_pair(SOCK_SEQPACKET, ends);
-	send_raw(ends[0], padded, length, fds, count);
-	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &segment, NULL), expected);
-	CHECK(segment == NULL);
-	close(ends[0]);
-	close(ends[1]);
-}
-
-/* The harness sees any descriptor that is not closed. */
-TEST(messages_that_are_not_ours)
-{
-	struct stoa_segment *segment = make(PAGE);
-	int memory = (int)segment->memory, pipes[2], many[16];
-	struct wire bad;
-
-	CHECK_SYS(pipe2(pipes, O_CLOEXEC));
-	for (size_t i = 0; i < CC_COUNT(many); i++)
-		many[i] = memory;
-	expect_refusal(&good, sizeof(good), NULL, 0, -STOA_EFORMAT);
-	expect_refusal(&good, sizeof(good) - 1, &memory, 1, -STOA_EFORMAT);
-	expect_refusal(&good, sizeof(good) + 1, &memory, 1, -STOA_EFORMAT);
-	expect_refusal(&good, 1, &memory, 1, -STOA_EFORMAT);
-	expect_refusal(&good, sizeof(good), many, 2, -STOA_EFORMAT);
-	expect_refusal(&good, sizeof(good), many, 16, -STOA_EFORMAT);
-	expect_refusal(&good, sizeof(good), &pipes[0], 1, -STOA_EKIND);
-	expect_refusal((bad = good, bad.magic[0] = 'X', &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
-	expect_refusal((bad = good, bad.version = 2, &bad), sizeof(bad), &memory, 1, -STOA_EVERSION);
-	expect_refusal((bad = good, bad.flags = 64, &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
-	expect_refusal((bad = good, bad.unused = 1, &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
-	expect_refusal((bad = good, bad.reserve = UINT64_MAX, &bad), sizeof(bad), &memory, 1, -STOA_EFORMAT);
-	expect_refusal((bad = good, bad.flags = STOA_RAW, bad.reserve = 1, &bad), sizeof(bad), &memory, 1,
-		       -STOA_ERANGE);
-	close(pipes[0]);
-	close(pipes[1]);
-	stoa_segment_close(segment);
-}
-
-TEST(streams_that_break_off)
-{
-	struct stoa_segment *segment = make(PAGE), *received = NULL;
-	int memory = (int)segment->memory, ends[2];
-
-	socket_pair(SOCK_STREAM, ends);
-	send_raw(ends[0], &good, 10, &memory, 1);
-	CHECK_EQ(send(ends[0], (const char *)&good + 10, sizeof(good) - 10, 0), sizeof(good) - 10);
-	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), 0); /* in pieces, but whole */
-	stoa_segment_close(received);
-	received = NULL;
-	send_raw(ends[0], &good, 10, &memory, 1);
-	close(ends[0]);
-	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EFORMAT);
-	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_ECLOSED);
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[1]), -STOA_ECLOSED);
-	close(ends[1]);
-	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EINVAL);
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_WRITE, ends[1]), -STOA_EINVAL);
-	CHECK(received == NULL);
-	stoa_segment_close(segment);
-}
-
-TEST(a_socket_that_was_never_connected)
-{
-	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
-	struct stoa_segment *segment = make(PAGE), *received = NULL;
-
-	for (size_t i = 0; i < CC_COUNT(types); i++) {
-		int lonely = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
-
-		CHECK_SYS(lonely);
-		check_refusal(stoa_segment_send_with_socket(segment, STOA_READ, lonely),
-			      "needs a connected Unix socket");
-		check_refusal(stoa_segment_receive_with_socket(lonely, &received, NULL),
-			      "needs a connected Unix socket");
-		close(lonely);
-	}
-	CHECK(received == NULL);
-	stoa_segment_close(segment);
-}
-
-TEST(a_socket_that_would_block)
-{
-	struct stoa_segment *received = NULL;
-	int ends[2];
-
-	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends));
-	CHECK_RC(stoa_segment_receive_with_socket(ends[0], &received, NULL), -STOA_EBUSY);
-	CHECK(received == NULL);
-	close(ends[0]);
-	close(ends[1]);
-}
-
-/* What has come of a message is lost with the error: it must not say "try again". */
-TEST(half_a_message_without_waiting)
-{
-	struct stoa_segment *segment = make(PAGE), *received = NULL;
-	int memory = (int)segment->memory, ends[2];
-
-	CHECK_SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends));
-	send_raw(ends[0], &good, 10, &memory, 1);
-	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EFORMAT);
-	CHECK(received == NULL);
-	close(ends[0]);
-	close(ends[1]);
-	stoa_segment_close(segment);
-}
-
-#ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD 76
-#endif
-
-/* Sockets whose owner wants to know the sender's process bring a second descriptor. */
-TEST(a_process_descriptor_that_comes_along_is_closed)
-{
-	struct stoa_segment *segment = make(PAGE), *received;
-	int ends[2], on = 1;
-
-	socket_pair(SOCK_SEQPACKET, ends);
-	if (setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) != 0)
-		SKIP("no SO_PASSPIDFD: %s", strerror(errno));
-	CHECK_SYS(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
-	received = receive(geteuid());
-	stoa_segment_close(received);
-	stoa_segment_close(segment);
-	close(ends[0]);
-	close(ends[1]);
-}
-
-static void receive_without_descriptors(void *argument)
-{
-	struct rlimit limit = {64, 64};
-	struct stoa_segment *received = NULL;
-
-	(void)argument;
-	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &limit));
-	while (dup(0) >= 0)
-		;
-	CHECK_RC(stoa_segment_receive_with_socket(other_end, &received, NULL), -STOA_ELIMIT);
-	CHECK(received == NULL);
-}
-
-TEST(no_descriptor_left_to_receive_with)
-{
-	struct stoa_segment *segment = make(PAGE);
-	int ends[2];
-
-	socket_pair(SOCK_SEQPACKET, ends);
-	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
-	CHECK_EQ(test_join(test_role(receive_without_descriptors, NULL)), 0);
-	close(ends[0]);
-	close(ends[1]);
-	stoa_segment_close(segment);
-}
-
-static struct sockaddr_storage listener;
-static socklen_t listener_length = sizeof(listener);
-
-static void send_what_can_be_cut(void *argument)
-{
-	struct wire message = good;
-	int fd = memfd_create("enemy", MFD_CLOEXEC), end = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	(void)argument;
-	become_nobody();
-	CHECK_SYS(ftruncate(fd, 4096));
-	message.flags = STOA_RAW;
-	message.reserve = 4096;
-	CHECK_SYS(connect(end, (struct sockaddr *)&listener, listener_length));
-	send_raw(end, &message, sizeof(message), &fd, 1);
-}
-
-/* The peer's user is that of its connect(); what it sent stays readable after its end. */
-TEST(memory_that_a_stranger_could_cut_is_refused)
-{
-	int server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), client;
-	struct sockaddr any = {.sa_family = AF_UNIX};
-	struct stoa_segment *segment = NULL;
-	pid_t role;
-
-	need_root("another user");
-	CHECK_SYS(bind(server, &any, sizeof(sa_family_t)));
-	CHECK_SYS(listen(server, 1));
-	CHECK_SYS(getsockname(server, (struct sockaddr *)&listener, &listener_length));
-	role = test_role(send_what_can_be_cut, NULL);
-	client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
-	CHECK_SYS(client);
-	CHECK_RC(stoa_segment_receive_with_socket(client, &segment, NULL), -STOA_EACCES);
-	check_detail("65534");
-	CHECK(segment == NULL);
-	close(client);
-	close(server);
-	CHECK_EQ(test_join(role), 0);
-}
-
-/* ---- what is not handed to a stranger ---- */
-
-static void be_a_stranger_who_reads(void *argument)
-{
-	const unsigned *count = argument;
-	struct stoa_segment *segment;
-
-	other_end = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	become_nobody();
-	CHECK_SYS(connect(other_end, (struct sockaddr *)&listener, listener_length));
-	for (unsigned i = 0; i < *count; i++) {
-		segment = receive(0);
-		expect_reader(segment);
-		CHECK_EQ(reopen(segment, O_RDWR), -1);
-		CHECK_EQ(errno, EACCES);
-		stoa_segment_close(segment);
-	}
-	segment = receive(0); /* sealed, to be written; nothing else came in between */
-	bytes_of(segment)[1] = 9;
-	CHECK_EQ(ftruncate((int)segment->memory, 0), -1);
-	stoa_segment_close(segment);
-}
-
-static int accept_a_stranger(unsigned *reads, pid_t *ret_role)
-{
-	int server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), client;
-	struct sockaddr any = {.sa_family = AF_UNIX};
-
-	CHECK_SYS(bind(server, &any, sizeof(sa_family_t)));
-	CHECK_SYS(listen(server, 1));
-	CHECK_SYS(getsockname(server, (struct sockaddr *)&listener, &listener_length));
-	*ret_role = test_role(be_a_stranger_who_reads, reads);
-	client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
-	CHECK_SYS(client);
-	close(server);
-	return client;
-}
-
-/* Named, of a file, shrinkable, and foreign memory without a seal: all that a writer could cut. */
-static unsigned make_what_can_be_cut(struct stoa_segment **segments)
-{
-	struct stoa_segment_options options = {.commit = PAGE}, create = {.commit = PAGE, .flags = STOA_FILE_CREATE};
-	int descriptor = memfd_create("stoa-foreign", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	char path[600];
-
-	snprintf(path, sizeof(path), "%s/file", test_dir());
-	CHECK_SYS(fchmod(descriptor, 0600));
-	CHECK_RC(stoa_segment_create(test_name("mine"), GIB, &options, &segments[0]), 0);
-	CHECK_RC(stoa_segment_file(path, GIB, &create, &segments[1]), 0);
-	options.flags = STOA_SHRINKABLE;
-	CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segments[2]), 0);
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, GIB, NULL, &segments[3]), 0);
-	CHECK_RC(stoa_segment_commit(segments[3], PAGE), 0);
-	for (unsigned i = 0; i < 4; i++)
-		bytes_of(segments[i])[0] = 1;
-	return 4;
-}
-
-TEST(what_a_stranger_could_cut_is_sent_to_be_read_only)
-{
-	struct stoa_segment *segments[4], *sealed;
-	unsigned count;
-	pid_t role;
-	int client;
-
-	need_root("another user");
-	count = make_what_can_be_cut(segments);
-	client = accept_a_stranger(&count, &role);
-	for (unsigned i = 0; i < count; i++) {
-		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ | STOA_WRITE, client), -STOA_ERIGHTS);
-		check_detail("65534");
-		check_detail("read-only");
-		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ, client), 0);
-	}
-	sealed = make(PAGE);
-	CHECK_RC(stoa_segment_send_with_socket(sealed, STOA_READ | STOA_WRITE, client), 0);
-	CHECK_EQ(test_join(role), 0);
-	CHECK_EQ(bytes_of(sealed)[1], 9);
-	close(client);
-	stoa_segment_close(sealed);
-	for (unsigned i = 0; i < count; i++)
-		stoa_segment_close(segments[i]);
-}
-
-/* A datagram socket that was connected to an address has nobody's user at its other end. */
-TEST(who_is_not_known_is_a_stranger)
-{
-	int ends[2] = {socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-	struct sockaddr any = {.sa_family = AF_UNIX};
-	struct stoa_segment *segments[4], *received;
-	unsigned count = make_what_can_be_cut(segments);
-
-	CHECK_SYS(bind(ends[0], &any, sizeof(sa_family_t)));
-	CHECK_SYS(getsockname(ends[0], (struct sockaddr *)&listener, &listener_length));
-	CHECK_SYS(connect(ends[1], (struct sockaddr *)&listener, listener_length));
-	for (unsigned i = 0; i < count; i++) {
-		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ | STOA_WRITE, ends[1]), -STOA_ERIGHTS);
-		check_detail("does not tell");
-	}
-	close(ends[0]);
-	close(ends[1]);
-	/* Of a pair it is who made it: ourselves. */
-	socket_pair(SOCK_DGRAM, ends);
-	for (unsigned i = 0; i < count; i++) {
-		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ | STOA_WRITE, ends[0]), 0);
-		received = receive(geteuid());
-		CHECK_EQ(touch(bytes_of(received)), 0);
-		stoa_segment_close(received);
-		stoa_segment_close(segments[i]);
-	}
-	close(ends[0]);
-	close(ends[1]);
-}
-
-/* ---- descriptors ---- */
-
-TEST(descriptors_given_and_taken)
-{
-	const struct stoa_segment_options global = {.flags = STOA_GLOBAL};
-	struct stoa_segment *segment = make(PAGE), *again, *none = NULL;
-	int descriptor, pipes[2];
-
-	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ, &descriptor), 0);
-	CHECK_EQ(fcntl(descriptor, F_GETFD), FD_CLOEXEC);
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
-	bytes_of(segment)[0] = 1;
-	expect_reader(again);
-	stoa_segment_close(again);
-	CHECK_EQ(fcntl(descriptor, F_GETFD), -1);
-
-	check_refusal(stoa_segment_dup_descriptor(segment, STOA_WRITE, &descriptor), "STOA_READ|STOA_WRITE");
-	check_refusal(stoa_segment_dup_descriptor(segment, 0, &descriptor), "STOA_READ|STOA_WRITE");
-	check_refusal(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_EXEC, &descriptor),
-		      "a descriptor does not take STOA_EXEC");
-	check_refusal(stoa_segment_dup_descriptor(NULL, STOA_READ, &descriptor), "no segment");
-	check_refusal(stoa_segment_dup_descriptor(segment, STOA_READ, NULL), "no place for the descriptor");
-	CHECK_SYS(pipe2(pipes, O_CLOEXEC));
-	CHECK_RC(stoa_segment_take_descriptor(pipes[0], 0, NULL, &none), -STOA_EKIND);
-	CHECK_SYS(fcntl(pipes[0], F_GETFD)); /* still ours after the failure */
-	check_refusal(stoa_segment_take_descriptor(-1, 0, NULL, &none), "-1 is not a descriptor");
-	check_refusal(stoa_segment_take_descriptor(pipes[0], 0, NULL, NULL), "no place for the handle");
-	check_refusal(stoa_segment_take_descriptor(pipes[0], 0, &global, &none), "does not take STOA_GLOBAL");
-	check_refusal(stoa_segment_take_descriptor(pipes[0], STOA_RESERVE_MAX + 1, NULL, &none), "more than 2^40");
-	CHECK(none == NULL);
-	close(pipes[0]);
-	close(pipes[1]);
-	stoa_segment_close(segment);
-}
-
-TEST(sealed_memory_is_taken_read_only)
-{
-	struct stoa_segment *segment = make(PAGE), *again;
-	int descriptor;
-
-	bytes_of(segment)[0] = 1;
-	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
-	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE), 0);
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
-	expect_reader(again);
-	stoa_segment_close(again);
-	stoa_segment_close(segment);
-}
-
-TEST(any_memory_object_can_be_taken_raw)
-{
-	int descriptor = memfd_create("stoa-foreign", MFD_CLOEXEC);
-	struct stoa_segment_options raw = {.flags = STOA_RAW};
-	struct stoa_segment *segment, *none = NULL;
-
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &none), -STOA_EINVAL); /* empty, and no reserve */
-	CHECK_EQ(pwrite(descriptor, "hello", 5, 0), 5);
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, 4, NULL, &none), -STOA_ERANGE);
-	CHECK(none == NULL);
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, MIB, &raw, &segment), 0);
-	CHECK_EQ(memcmp(bytes_of(segment), "hello", 5), 0);
-	CHECK_EQ(segment->roster_slots, 0);
+	/* The grant took nothing from the owner. */
 	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
-	bytes_of(segment)[2 * PAGE - 1] = 1;
-	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_GROW), -STOA_ENOTSUP); /* made without seals */
-	stoa_segment_close(segment);
-}
-
-TEST(pools_of_huge_pages_are_another_kind)
-{
-	int descriptor = memfd_create("pool", MFD_CLOEXEC | MFD_HUGETLB);
-	struct stoa_segment *none = NULL;
-
-	if (descriptor < 0)
-		SKIP("no pools of huge pages: %s", strerror(errno));
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, MIB, NULL, &none), -STOA_EKIND);
-	CHECK(none == NULL);
-	close(descriptor);
-}
-
-/* Whoever made it has set no seals, so a commit must look each time. */
-TEST(foreign_memory_may_be_cut_by_whoever_made_it)
-{
-	int descriptor = memfd_create("stoa-foreign", MFD_CLOEXEC), maker = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
-	struct stoa_segment *segment;
-
-	CHECK_RC(stoa_segment_take_descriptor(descriptor, MIB, NULL, &segment), 0);
-	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
-	CHECK_SYS(ftruncate(maker, 0));
-	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
-	CHECK_EQ(stoa_segment_committed(segment), 2 * PAGE);
 	CHECK_EQ(touch(bytes_of(segment) + PAGE), 0);
+	channel_close(end);
 	stoa_segment_close(segment);
-	close(maker);
 }
 
 TEST(raw_segments_travel_with_their_reserve)
@@ -623,59 +179,333 @@ TEST(raw_segments_travel_with_their_reserve)
 	struct stoa_segment *segment, *received;
 	int ends[2];
 
-	socket_pair(SOCK_STREAM, ends);
+	CHECK_SYS(channel_pair(CHANNEL_STREAM, true, ends));
 	CHECK_RC(stoa_segment_create(NULL, 7 * MIB, &raw, &segment), 0);
 	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, ends[0]), 0);
-	received = receive(geteuid());
+	received = receive(ends[1]);
 	CHECK_EQ(stoa_segment_reserve(received), 7 * MIB);
+	CHECK_RC(stoa_segment_commit(received, 7 * MIB), 0);
+	bytes_of(received)[7 * MIB - 1] = 7;
+	CHECK_EQ(bytes_of(segment)[7 * MIB - 1], 7);
 	stoa_segment_close(received);
 	stoa_segment_close(segment);
-	close(ends[0]);
-	close(ends[1]);
+	channel_close(ends[0]);
+	channel_close(ends[1]);
 }
 
-/* ---- through exec ---- */
-
-/* What the program that inherited a segment does, before the harness starts. */
-CC_CONSTRUCTOR static void adopt_if_told(void)
+/* Named segments and files go the same way, and a name's memory without its name. */
+TEST(named_segments_and_files_travel)
 {
-	const char *token = getenv("STOA_TEST_TOKEN");
-	struct stoa_segment *segment, *twice;
+	struct stoa_segment_options options = {.commit = PAGE}, create = {.commit = PAGE, .flags = STOA_FILE_CREATE};
+	struct stoa_segment *segments[2], *received;
+	char path[600];
+	int ends[2];
 
-	if (!token)
-		return;
-	if (stoa_segment_adopt(token, &segment) != 0) {
-		fprintf(stderr, "%s\n", stoa_error_detail());
-		_exit(2);
+	CHECK_SYS(channel_pair(CHANNEL_PACKETS, true, ends));
+	snprintf(path, sizeof(path), "%s/file", test_dir());
+	CHECK_RC(stoa_segment_create(test_name("sent"), GIB, &options, &segments[0]), 0);
+	CHECK_RC(stoa_segment_file(path, PAGE, &create, &segments[1]), 0);
+	for (unsigned i = 0; i < CC_COUNT(segments); i++) {
+		bytes_of(segments[i])[0] = 1;
+		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ, ends[0]), 0);
+		received = receive(ends[1]);
+		CHECK_EQ(touch(bytes_of(received)), REFUSED);
+		stoa_segment_close(received);
+		CHECK_RC(stoa_segment_send_with_socket(segments[i], STOA_READ | STOA_WRITE, ends[0]), 0);
+		stoa_segment_close(segments[i]);
+		received = receive(ends[1]);
+		CHECK_EQ(bytes_of(received)[0], 1);
+		CHECK_EQ(touch(bytes_of(received)), 0);
+		stoa_segment_close(received);
 	}
-	if (bytes_of(segment)[0] != 17 || stoa_segment_adopt(token, &twice) != -STOA_ENOENT)
-		_exit(3);
-	if (fcntl((int)segment->memory, F_GETFD) != FD_CLOEXEC || stoa_segment_commit(segment, 2 * PAGE) != 0)
-		_exit(4);
-	bytes_of(segment)[PAGE] = 18;
-	stoa_segment_close(segment);
-	_exit(0);
+	CHECK(!name_exists(test_name("sent")));
+	channel_close(ends[0]);
+	channel_close(ends[1]);
 }
 
-static void inherit_and_exec(void *argument)
+/* ---- what enemies send ---- */
+
+struct wire {
+	char magic[8];
+	uint32_t version, flags;
+	uint64_t reserve, unused;
+};
+static const struct wire good = {"STOASND\n", 1, 0, 0, 0};
+
+static void expect_refusal(const struct wire *message, size_t length, int descriptor, int expected)
 {
-	char token[STOA_TOKEN_SIZE], setting[sizeof(token) + 32];
-	char *arguments[] = {(char *)"adopter", NULL}, *environment[] = {setting, NULL};
+	struct stoa_segment *segment = NULL;
+	char padded[2 * sizeof(good)] = {0};
+	int ends[2];
 
-	CHECK_RC(stoa_segment_inherit(argument, token), 0);
-	snprintf(setting, sizeof(setting), "STOA_TEST_TOKEN=%s", token);
-	execve("/proc/self/exe", arguments, environment);
-	_exit(9);
+	memcpy(padded, message, sizeof(*message));
+	CHECK_SYS(channel_pair(CHANNEL_PACKETS, true, ends));
+	channel_put(ends[0], padded, length, length, descriptor);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &segment, NULL), expected);
+	CHECK(segment == NULL);
+	/* Whatever it was, it is gone from the channel: the next one is taken. */
+	channel_put(ends[0], &good, sizeof(good), sizeof(good), -1);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &segment, NULL), -STOA_EFORMAT);
+	channel_close(ends[0]);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &segment, NULL), -STOA_ECLOSED);
+	CHECK(segment == NULL);
+	channel_close(ends[1]);
 }
 
-TEST(inherited_over_exec)
+/* The harness sees any descriptor that is not closed. */
+TEST(messages_that_are_not_ours)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int memory = (int)segment->memory, strange = strange_descriptor();
+	struct wire bad;
+
+	expect_refusal(&good, sizeof(good), -1, -STOA_EFORMAT);
+	expect_refusal(&good, sizeof(good), strange, -STOA_EKIND);
+	expect_refusal((bad = good, bad.magic[0] = 'X', &bad), sizeof(bad), memory, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.version = 2, &bad), sizeof(bad), memory, -STOA_EVERSION);
+	expect_refusal((bad = good, bad.flags = 64, &bad), sizeof(bad), memory, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.unused = 1, &bad), sizeof(bad), memory, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.reserve = UINT64_MAX, &bad), sizeof(bad), memory, -STOA_EFORMAT);
+	expect_refusal((bad = good, bad.flags = STOA_RAW, bad.reserve = 1, &bad), sizeof(bad), memory, -STOA_ERANGE);
+	CHECK(is_open(memory) && is_open(strange));
+	channel_close(strange);
+	stoa_segment_close(segment);
+}
+
+/* A packet is the message or none of it. */
+TEST(packets_of_another_length)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int memory = (int)segment->memory;
+
+	expect_refusal(&good, sizeof(good) - 1, memory, -STOA_EFORMAT);
+	expect_refusal(&good, sizeof(good) + 1, memory, -STOA_EFORMAT);
+	expect_refusal(&good, 2 * sizeof(good), memory, -STOA_EFORMAT);
+	expect_refusal(&good, 1, memory, -STOA_EFORMAT);
+	stoa_segment_close(segment);
+}
+
+TEST(streams_that_break_off)
+{
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+	int memory = (int)segment->memory, ends[2];
+
+	CHECK_SYS(channel_pair(CHANNEL_STREAM, true, ends));
+	channel_put(ends[0], &good, 10, sizeof(good), memory);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), 0); /* in pieces, but whole */
+	stoa_segment_close(received);
+	received = NULL;
+	channel_put_half(ends[0], &good, 10, memory);
+	channel_close(ends[0]);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EFORMAT);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_ECLOSED);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[1]), -STOA_ECLOSED);
+	channel_close(ends[1]);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EINVAL);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[1]), -STOA_EINVAL);
+	check_refusal(stoa_segment_send_with_socket(segment, STOA_WRITE, ends[1]), "STOA_READ|STOA_WRITE");
+	CHECK(received == NULL);
+	stoa_segment_close(segment);
+}
+
+TEST(a_channel_that_was_never_connected)
+{
+	static const enum channel_kind kinds[] = {CHANNEL_STREAM, CHANNEL_PACKETS};
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+	int strange = strange_descriptor();
+
+	for (size_t i = 0; i < CC_COUNT(kinds); i++) {
+		int lonely = channel_lonely(kinds[i]);
+
+		CHECK_SYS(lonely);
+		check_refusal(stoa_segment_send_with_socket(segment, STOA_READ, lonely), "needs a connected");
+		check_refusal(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, lonely),
+			      "needs a connected");
+		check_refusal(stoa_segment_receive_with_socket(lonely, &received, NULL), "needs a connected");
+		channel_close(lonely);
+	}
+	check_refusal(stoa_segment_send_with_socket(segment, STOA_READ, strange), "needs a connected");
+	check_refusal(stoa_segment_receive_with_socket(strange, &received, NULL), "needs a connected");
+	channel_close(strange);
+	CHECK(received == NULL);
+	stoa_segment_close(segment);
+}
+
+TEST(a_channel_that_would_block)
+{
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+	int ends[2];
+
+	CHECK_SYS(channel_pair(CHANNEL_PACKETS, false, ends));
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EBUSY);
+	check_detail("would block");
+	CHECK(received == NULL);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	received = receive(ends[1]);
+	stoa_segment_close(received);
+	received = NULL;
+	channel_close(ends[0]);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_ECLOSED);
+	CHECK(received == NULL);
+	channel_close(ends[1]);
+	stoa_segment_close(segment);
+}
+
+/* What has come of a message is lost with the error: it must not say "try again". */
+TEST(half_a_message_without_waiting)
+{
+	struct stoa_segment *segment = make(PAGE), *received = NULL;
+	int ends[2];
+
+	CHECK_SYS(channel_pair(CHANNEL_STREAM, false, ends));
+	channel_put_half(ends[0], &good, 10, (int)segment->memory);
+	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EFORMAT);
+	CHECK(received == NULL);
+	channel_close(ends[0]);
+	channel_close(ends[1]);
+	stoa_segment_close(segment);
+}
+
+/* ---- descriptors ---- */
+
+TEST(descriptors_given_and_taken)
+{
+	const struct stoa_segment_options global = {.flags = STOA_GLOBAL};
+	struct stoa_segment *segment = make(PAGE), *again, *none = NULL;
+	int descriptor, strange = strange_descriptor();
+
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ, &descriptor), 0);
+	CHECK(is_open(descriptor) && !os_handle_inherited(descriptor));
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
+	bytes_of(segment)[0] = 1;
+	expect_reader(again);
+	stoa_segment_close(again);
+	CHECK(!is_open(descriptor));
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
+	CHECK_RC(stoa_segment_commit(again, 2 * PAGE), 0);
+	CHECK_EQ(touch(bytes_of(segment) + PAGE), 0);
+	stoa_segment_close(again);
+
+	check_refusal(stoa_segment_dup_descriptor(segment, STOA_WRITE, &descriptor), "STOA_READ|STOA_WRITE");
+	check_refusal(stoa_segment_dup_descriptor(segment, 0, &descriptor), "STOA_READ|STOA_WRITE");
+	check_refusal(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_EXEC, &descriptor),
+		      "a descriptor does not take STOA_EXEC");
+	check_refusal(stoa_segment_dup_descriptor(NULL, STOA_READ, &descriptor), "no segment");
+	check_refusal(stoa_segment_dup_descriptor(segment, STOA_READ, NULL), "no place for the descriptor");
+	CHECK_RC(stoa_segment_take_descriptor(strange, 0, NULL, &none), -STOA_EKIND);
+	CHECK(is_open(strange)); /* still ours after the failure */
+	check_refusal(stoa_segment_take_descriptor(-1, 0, NULL, &none), "-1 is not a descriptor");
+	check_refusal(stoa_segment_take_descriptor(strange, 0, NULL, NULL), "no place for the handle");
+	check_refusal(stoa_segment_take_descriptor(strange, 0, &global, &none), "does not take STOA_GLOBAL");
+	check_refusal(stoa_segment_take_descriptor(strange, STOA_RESERVE_MAX + 1, NULL, &none), "more than 2^40");
+	CHECK(none == NULL);
+	channel_close(strange);
+	stoa_segment_close(segment);
+}
+
+TEST(a_reader_hands_on_reading)
+{
+	const struct stoa_segment_options reader = {.flags = STOA_READ_ONLY};
+	struct stoa_segment *segment = make(PAGE), *again;
+	int descriptor, next;
+
+	bytes_of(segment)[0] = 1;
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
+	CHECK_RC(stoa_segment_dup_descriptor(again, STOA_READ, &next), 0);
+	stoa_segment_close(again);
+	CHECK_RC(stoa_segment_take_descriptor(next, 0, NULL, &again), 0);
+	expect_reader(again);
+	stoa_segment_close(again);
+	/* Who may write can choose not to, and then hands on reading only. */
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, &reader, &again), 0);
+	CHECK_EQ(touch(bytes_of(again)), REFUSED);
+	CHECK_RC(stoa_segment_dup_descriptor(again, STOA_READ | STOA_WRITE, &next), -STOA_ERIGHTS);
+	stoa_segment_close(again);
+	stoa_segment_close(segment);
+}
+
+/* ---- programs that are started ---- */
+
+/* Inherited with a name: who started us closes the segment and then the marker, so that the name lives by our use alone. */
+static int outlive_the_starter(const char *name, const char *marker)
+{
+	struct stoa_segment *other;
+	int rc;
+
+	while ((rc = stoa_segment_open(marker, NULL, &other)) == 0) {
+		stoa_segment_close(other);
+		test_nap(1);
+	}
+	if (rc != -STOA_ENOENT || stoa_segment_open(name, NULL, &other) != 0)
+		return 5;
+	stoa_segment_close(other);
+	return 0;
+}
+
+static int be_an_heir(const char *token, const char *mode)
+{
+	struct stoa_segment *segment, *twice;
+	int rc = 0;
+
+	if (stoa_segment_adopt(token, &segment) != 0)
+		return 2;
+	if (bytes_of(segment)[0] != 17 || stoa_segment_adopt(token, &twice) != -STOA_ENOENT)
+		return 3;
+	if (os_handle_inherited(segment->memory) || stoa_segment_commit(segment, 2 * PAGE) != 0)
+		return 4;
+	bytes_of(segment)[PAGE] = 18;
+	if (strcmp(mode, "named") == 0)
+		rc = outlive_the_starter((const char *)bytes_of(segment) + 8, (const char *)bytes_of(segment) + 256);
+	stoa_segment_close(segment);
+	return rc;
+}
+
+/* It has nothing of ours but a channel's name. */
+static int be_a_stranger(const char *channel)
+{
+	int end = channel_connect(channel, CHANNEL_PACKETS);
+	struct stoa_segment *segment;
+	uint32_t sender;
+
+	if (end == -1 || stoa_segment_receive_with_socket(end, &segment, &sender) != 0)
+		return 2;
+	if (sender != os_user_id() || strcmp((const char *)bytes_of(segment), "to a stranger") != 0)
+		return 3;
+	if (stoa_segment_commit(segment, 2 * PAGE) != 0)
+		return 4;
+	bytes_of(segment)[PAGE] = 19;
+	stoa_segment_close(segment);
+	channel_close(end);
+	return 0;
+}
+
+/* What the program that was started does, before the harness would. */
+CC_CONSTRUCTOR static void be_what_we_were_told(void)
+{
+	const char *token = getenv("STOA_TEST_TOKEN"), *mode = getenv("STOA_TEST_MODE");
+	const char *channel = getenv("STOA_TEST_CHANNEL");
+	int rc;
+
+	if (!channel && (!token || !mode))
+		return;
+	rc = channel ? be_a_stranger(channel) : be_an_heir(token, mode);
+	if (rc)
+		fprintf(stderr, "step %d: %s\n", rc, stoa_error_detail());
+	fflush(stderr);
+	_Exit(rc);
+}
+
+TEST(r4_a_program_inherits)
 {
 	struct stoa_segment_options raw = {.flags = STOA_RAW, .commit = 1};
 	struct stoa_segment *segment = make(PAGE);
 
 	for (unsigned i = 0; i < 2; i++) {
 		bytes_of(segment)[0] = 17;
-		CHECK_EQ(test_join(test_role(inherit_and_exec, segment)), 0);
+		CHECK_EQ(program_join(program_start(segment, "STOA_TEST_MODE=plain")), 0);
 		CHECK_EQ(bytes_of(segment)[PAGE], 18);
 		stoa_segment_close(segment);
 		if (i == 0)
@@ -683,33 +513,56 @@ TEST(inherited_over_exec)
 	}
 }
 
-static void close_after_child(void *argument)
-{
-	struct stoa_segment *segment;
-	pid_t child;
-
-	CHECK_RC(stoa_segment_create(argument, GIB, NULL, &segment), 0);
-	CHECK_RC(stoa_segment_commit(segment, PAGE), 0);
-	bytes_of(segment)[0] = 17;
-	child = fork();
-	CHECK_SYS(child);
-	if (child == 0)
-		inherit_and_exec(segment);
-	/* Our own use ends here at once; the program that inherits keeps the name, and the last of us removes it. */
-	stoa_segment_close(segment);
-	CHECK_EQ(test_join(child), 0);
-}
-
 TEST(an_inherited_use_keeps_the_name_and_ends_it)
 {
-	struct stoa_segment *none = NULL;
-	char name[128], path[300];
+	struct stoa_segment_options options = {.commit = PAGE};
+	struct stoa_segment *segment, *marker, *none = NULL;
+	char name[128], mark[128];
+	intptr_t program;
 
-	snprintf(name, sizeof(name), "%s", test_name("exec"));
-	CHECK_EQ(test_join(test_role(close_after_child, name)), 0);
-	snprintf(path, sizeof(path), "/dev/shm/stoa.%u/%s.lock", geteuid(), name);
-	CHECK_EQ(access(path, F_OK), -1);
+	snprintf(name, sizeof(name), "%s", test_name("heir"));
+	snprintf(mark, sizeof(mark), "%s", test_name("mark"));
+	CHECK_RC(stoa_segment_create(name, GIB, &options, &segment), 0);
+	bytes_of(segment)[0] = 17;
+	strcpy((char *)bytes_of(segment) + 8, name);
+	strcpy((char *)bytes_of(segment) + 256, mark);
+	CHECK_RC(stoa_segment_create(mark, PAGE, NULL, &marker), 0);
+	program = program_start(segment, "STOA_TEST_MODE=named");
+	/* Our own use ends here at once; the program that inherits keeps the name, and as the last one removes it. */
+	stoa_segment_close(segment);
+	stoa_segment_close(marker);
+	CHECK_EQ(program_join(program), 0);
+	CHECK(!name_exists(name));
 	CHECK_RC(stoa_segment_open(name, NULL, &none), -STOA_ENOENT);
+}
+
+TEST(r4_strangers_over_a_channel)
+{
+	struct stoa_segment *segment = make(PAGE);
+	int listener = channel_listen(CHANNEL_PACKETS), end;
+	char setting[600];
+	intptr_t program;
+
+	CHECK(listener != -1);
+	snprintf(setting, sizeof(setting), "STOA_TEST_CHANNEL=%s", channel_name());
+	program = program_start(NULL, setting);
+	end = channel_accept(listener);
+	CHECK(end != -1);
+	strcpy((char *)bytes_of(segment), "to a stranger");
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, end), 0);
+	CHECK_EQ(program_join(program), 0);
+	CHECK_EQ(bytes_of(segment)[PAGE], 19);
+	channel_close(end);
+	stoa_segment_close(segment);
+}
+
+/* The token, with another number in the place of the descriptor's. */
+static void replace_number(const char *token, int number, char *changed)
+{
+	const char *rest = strchr(token + strlen("stoa1:"), ':');
+
+	CHECK(rest);
+	snprintf(changed, STOA_TOKEN_SIZE, "stoa1:%d%s", number, rest);
 }
 
 TEST(tokens_that_are_not_ours)
@@ -726,9 +579,9 @@ TEST(tokens_that_are_not_ours)
 					    "stoa1:3:-1:40:0:0",
 					    "stoa1:3:-1:0:fffffffffffffff:0",
 					    "stoa1:3:-1:0:0:0xx34567890123456789012345678901234567890123456789012345"};
-	struct stoa_segment *segment = make(PAGE), *none = NULL;
-	char token[STOA_TOKEN_SIZE];
-	int pipes[2];
+	struct stoa_segment *segment = make(PAGE), *other = make(PAGE), *none = NULL;
+	char token[STOA_TOKEN_SIZE], changed[STOA_TOKEN_SIZE];
+	int strange = strange_descriptor();
 
 	for (size_t i = 0; i < CC_COUNT(wrong); i++)
 		CHECK_RC(stoa_segment_adopt(wrong[i], &none), -STOA_EFORMAT);
@@ -737,14 +590,22 @@ TEST(tokens_that_are_not_ours)
 	check_refusal(stoa_segment_inherit(NULL, token), "no segment");
 	check_refusal(stoa_segment_inherit(segment, NULL), "no room for the token");
 	check_refusal(stoa_segment_receive_with_socket(-1, NULL, NULL), "no place for the handle");
-	/* The number is there, but is another thing now; it must stay as it is. */
+	/* A number that is inherited too, but is another thing; it must stay as it is. */
 	CHECK_RC(stoa_segment_inherit(segment, token), 0);
-	CHECK_SYS(pipe2(pipes, O_CLOEXEC));
-	CHECK_SYS(dup2(pipes[0], (int)segment->memory));
+	CHECK_RC(os_handle_inherit(strange), 0);
+	CHECK_RC(os_handle_inherit(other->memory), 0);
+	replace_number(token, strange, changed);
+	CHECK_RC(stoa_segment_adopt(changed, &none), -STOA_ENOENT);
+	replace_number(token, (int)other->memory, changed);
+	CHECK_RC(stoa_segment_adopt(changed, &none), -STOA_ENOENT);
+	CHECK(os_handle_inherited(strange) && os_handle_inherited(other->memory));
+	/* One that is not inherited, and one that is not there. */
+	CHECK_RC(os_handle_keep(segment->memory), 0);
 	CHECK_RC(stoa_segment_adopt(token, &none), -STOA_ENOENT);
-	CHECK_EQ(fcntl((int)segment->memory, F_GETFD), 0);
+	channel_close(strange);
+	replace_number(token, strange, changed);
+	CHECK_RC(stoa_segment_adopt(changed, &none), -STOA_ENOENT);
 	CHECK(none == NULL);
-	close(pipes[0]);
-	close(pipes[1]);
+	stoa_segment_close(other);
 	stoa_segment_close(segment);
 }

@@ -22,6 +22,7 @@ static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 	nt.query_object = (CC_TYPEOF(nt.query_object))find(library, "NtQueryObject");
 	nt.query_section = (CC_TYPEOF(nt.query_section))find(library, "NtQuerySection");
 	nt.query_mutex = (CC_TYPEOF(nt.query_mutex))find(library, "NtQueryMutant");
+	nt.query_file = (CC_TYPEOF(nt.query_file))find(library, "NtQueryInformationFile");
 	nt.create_section = (CC_TYPEOF(nt.create_section))find(library, "NtCreateSection");
 	nt.map_view = (CC_TYPEOF(nt.map_view))find(library, "NtMapViewOfSection");
 	nt.extend_section = (CC_TYPEOF(nt.extend_section))find(library, "NtExtendSection");

@@ -38,6 +38,17 @@ struct nt_mutex_info {
 	BOOLEAN ours, abandoned;
 };
 
+struct nt_io_status {
+	LONG_PTR status;
+	ULONG_PTR information;
+};
+
+struct nt_pipe_info {
+	ULONG type, configuration, instances_most, instances, in_quota, in_available, out_quota, out_available;
+	ULONG state; /* NT_PIPE_* */
+	ULONG end;
+};
+
 struct nt_directory_entry {
 	struct nt_text name, type;
 };
@@ -46,6 +57,10 @@ struct nt_directory_entry {
 #define NT_OBJECT_NAME 1
 #define NT_SECTION_BASIC 0
 #define NT_MUTEX_BASIC 0
+#define NT_FILE_PIPE_LOCAL 24
+#define NT_PIPE_DISCONNECTED 1
+#define NT_PIPE_LISTENING 2
+#define NT_PIPE_CLOSING 4
 #define NT_VIEW_UNMAP 2
 #define NT_DIRECTORY_QUERY 1
 #define NT_DONE(status) ((status) >= 0)
@@ -54,6 +69,8 @@ struct nt {
 	LONG(NTAPI *query_object)(HANDLE object, int what, void *buffer, ULONG room, ULONG *ret_length);
 	LONG(NTAPI *query_section)(HANDLE section, int what, void *buffer, SIZE_T room, SIZE_T *ret_length);
 	LONG(NTAPI *query_mutex)(HANDLE mutex, int what, void *buffer, ULONG room, ULONG *ret_length);
+	LONG(NTAPI *query_file)
+	(HANDLE file, struct nt_io_status *status, void *buffer, ULONG room, int what);
 	LONG(NTAPI *create_section)
 	(HANDLE *ret_section, ACCESS_MASK access, struct nt_object_attributes *attributes, LARGE_INTEGER *size,
 	 ULONG protection, ULONG kind, HANDLE file);

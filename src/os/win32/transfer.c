@@ -13,6 +13,7 @@
 
 #include <base/error.h>
 #include <inttypes.h>
+#include <os/win32/nt.h>
 #include <string.h>
 
 struct message {
@@ -26,51 +27,156 @@ static const uint8_t message_magic[8] = {'S', 'T', 'O', 'A', 'H', 'N', 'D', '\n'
 
 #define CALLER_MAX 512
 
-/* Which process is at the other end. */
+static int not_a_channel(void)
+{
+	return error_set(-STOA_EINVAL, "handing a segment over needs a connected named pipe");
+}
+
+static int closed(void)
+{
+	return error_set(-STOA_ECLOSED, "the other end has closed the pipe");
+}
+
+/* NT_PIPE_*; 0 where a handle does not let us ask, as one that only writes. */
+static ULONG state_of(HANDLE pipe)
+{
+	const struct nt *nt = nt_functions();
+	struct nt_pipe_info info;
+	struct nt_io_status status;
+
+	if (!nt->query_file || !NT_DONE(nt->query_file(pipe, &status, &info, sizeof(info), NT_FILE_PIPE_LOCAL)))
+		return 0;
+	return info.state;
+}
+
+/*
+ * Which process is at the other end. A process at neither end has a handle that another one opened, and what is sent goes to that
+ * one, or counts in it.
+ */
 static int peer_process(HANDLE pipe, DWORD *ret_id)
 {
-	ULONG client, server;
+	DWORD self = GetCurrentProcessId();
+	ULONG client, server, state;
 
-	if (GetFileType(pipe) != FILE_TYPE_PIPE || !GetNamedPipeClientProcessId(pipe, &client) ||
+	if (GetFileType(pipe) != FILE_TYPE_PIPE)
+		return not_a_channel();
+	state = state_of(pipe);
+	if (state == NT_PIPE_DISCONNECTED)
+		return closed();
+	if (state == NT_PIPE_LISTENING || !GetNamedPipeClientProcessId(pipe, &client) ||
 	    !GetNamedPipeServerProcessId(pipe, &server))
-		return error_set(-STOA_EINVAL, "handing a segment over needs a connected named pipe");
-	*ret_id = client == GetCurrentProcessId() ? server : client;
+		return not_a_channel();
+	if (client != self && server != self)
+		return error_set(-STOA_EINVAL,
+				 "this end of the pipe was opened by another process (%lu or %lu): each has to open "
+				 "its own",
+				 client, server);
+	*ret_id = client == self ? server : client;
 	return 0;
 }
 
-/* Reads or writes all of it; pipes may have been opened for overlapped operations or not. */
-static int move(HANDLE pipe, void *bytes, size_t length, bool out, size_t *ret_moved)
+/* Does a read give one message, whole? Else they are a stream. */
+static bool gives_packets(HANDLE pipe)
 {
-	OVERLAPPED operation = {0};
-	DWORD moved = 0, error = ERROR_SUCCESS;
+	DWORD state;
+
+	return GetNamedPipeHandleStateW(pipe, &state, NULL, NULL, NULL, NULL, 0) && state & PIPE_READMODE_MESSAGE;
+}
+
+/* One read or write; pipes may have been opened for overlapped operations or not. Returns a system error. */
+static DWORD move_once(HANDLE pipe, HANDLE event, void *bytes, size_t length, bool out, DWORD *ret_moved)
+{
+	/* The lowest bit: no word of it to a completion port that the pipe belongs to. */
+	OVERLAPPED operation = {.hEvent = (HANDLE)((uintptr_t)event | 1)}; // NOLINT(performance-no-int-to-ptr)
+	DWORD error = ERROR_SUCCESS;
+
+	*ret_moved = 0;
+	if (!(out ? WriteFile(pipe, bytes, (DWORD)length, NULL, &operation)
+		  : ReadFile(pipe, bytes, (DWORD)length, NULL, &operation)))
+		error = GetLastError();
+	if (error != ERROR_SUCCESS && error != ERROR_IO_PENDING && error != ERROR_MORE_DATA)
+		return error;
+	return GetOverlappedResult(pipe, &operation, ret_moved, TRUE) ? error == ERROR_MORE_DATA ? error : ERROR_SUCCESS
+								      : GetLastError();
+}
+
+/* What is left of a packet that is longer than it may be. */
+static void skip_packet(HANDLE pipe, HANDLE event)
+{
+	unsigned char scratch[256];
+	DWORD moved;
+
+	while (move_once(pipe, event, scratch, sizeof(scratch), false, &moved) == ERROR_MORE_DATA)
+		;
+}
+
+static int would_block(const char *what)
+{
+	return error_set(-STOA_EBUSY, "%s a segment would block, and the pipe does not wait (PIPE_NOWAIT)", what);
+}
+
+static int move_failed(DWORD error, const char *what)
+{
+	if (error == ERROR_BROKEN_PIPE || error == ERROR_NO_DATA || error == ERROR_PIPE_NOT_CONNECTED)
+		return closed();
+	if (error == ERROR_PIPE_LISTENING || error == ERROR_BAD_PIPE || error == ERROR_INVALID_HANDLE)
+		return not_a_channel();
+	SetLastError(error);
+	return sys_failed("%s a segment", what);
+}
+
+static int not_ours(size_t got)
+{
+	return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes", got);
+}
+
+/* Read a message of that length. *ret_got: bytes of one that is shorter or longer, and whole; 0 where it is not known to be. */
+static int read_message(HANDLE pipe, HANDLE event, unsigned char *bytes, size_t length, size_t *ret_got)
+{
+	bool packets = gives_packets(pipe);
+	DWORD error = ERROR_SUCCESS, moved;
 	size_t used = 0;
-	int rc = 0;
 
-	operation.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
-	if (!operation.hEvent)
-		return sys_failed("making an event to wait for a pipe");
-	while (used < length && error == ERROR_SUCCESS) {
-		char *at = (char *)bytes + used;
-		DWORD left = (DWORD)(length - used);
+	do {
+		error = move_once(pipe, event, bytes + used, length - used, false, &moved);
+		used += moved;
+	} while (!packets && used < length && (error == ERROR_SUCCESS || error == ERROR_MORE_DATA));
+	*ret_got = packets ? used : 0;
+	if (packets && error == ERROR_MORE_DATA) {
+		skip_packet(pipe, event);
+		return not_ours(used + 1);
+	}
+	if (used == length)
+		return 0;
+	if (error == ERROR_SUCCESS)
+		return not_ours(used);
+	if (error == ERROR_NO_DATA)
+		return used ? not_ours(used) : would_block("receiving");
+	if (used)
+		return error_set(-STOA_EFORMAT, "the other end closed in the middle of a message");
+	return move_failed(error, "receiving");
+}
 
-		if (!(out ? WriteFile(pipe, at, left, NULL, &operation) : ReadFile(pipe, at, left, NULL, &operation)))
-			error = GetLastError();
-		/* A packet that is longer than we wanted leaves the rest to the next read. */
-		if (error == ERROR_IO_PENDING || error == ERROR_MORE_DATA)
-			error = ERROR_SUCCESS;
-		moved = 0;
-		if (error == ERROR_SUCCESS && !GetOverlappedResult(pipe, &operation, &moved, TRUE))
-			error = GetLastError() == ERROR_MORE_DATA ? ERROR_SUCCESS : GetLastError();
+/* *ret_sent: all of it; then what was sent counts, whatever is returned. */
+static int write_message(HANDLE pipe, HANDLE event, unsigned char *bytes, size_t length, bool *ret_sent)
+{
+	DWORD error = ERROR_SUCCESS, moved = 1;
+	size_t used = 0;
+
+	while (used < length && moved && error == ERROR_SUCCESS) {
+		error = move_once(pipe, event, bytes + used, length - used, true, &moved);
 		used += moved;
 	}
-	CloseHandle(operation.hEvent);
-	SetLastError(error);
-	if (error == ERROR_BROKEN_PIPE || error == ERROR_NO_DATA || error == ERROR_PIPE_NOT_CONNECTED)
-		rc = error_set(-STOA_ECLOSED, "the other end has closed the pipe");
-	else if (error != ERROR_SUCCESS)
-		rc = sys_failed("%s a segment", out ? "sending" : "receiving");
-	*ret_moved = used;
-	return rc;
+	*ret_sent = used == length;
+	if (*ret_sent)
+		return 0;
+	return error == ERROR_SUCCESS ? would_block("sending") : move_failed(error, "sending");
+}
+
+static int make_event(HANDLE *ret_event)
+{
+	*ret_event = CreateEventW(NULL, TRUE, FALSE, NULL);
+	return *ret_event ? 0 : sys_failed("making an event to wait for a pipe");
 }
 
 /* Put a copy of the handle into the process. */
@@ -104,22 +210,29 @@ static void take_back(DWORD id, uint64_t number)
 int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed)
 {
 	unsigned char packet[sizeof(struct message) + CALLER_MAX];
+	HANDLE pipe = sys_handle(socket), event;
 	struct message message;
-	size_t sent;
+	bool sent;
 	DWORD id;
-	int rc = length <= CALLER_MAX ? peer_process(sys_handle(socket), &id) : -STOA_EINVAL;
+	int rc = length <= CALLER_MAX ? peer_process(pipe, &id) : not_a_channel();
 
+	if (rc == 0 && state_of(pipe) == NT_PIPE_CLOSING)
+		rc = closed();
 	if (rc == 0)
-		rc = give(id, passed, &message.handle);
+		rc = make_event(&event);
 	if (rc < 0)
 		return rc;
-	memcpy(message.magic, message_magic, sizeof(message_magic));
-	memcpy(packet, &message, sizeof(message));
-	memcpy(packet + sizeof(message), bytes, length);
-	rc = move(sys_handle(socket), packet, sizeof(message) + length, true, &sent);
-	/* Once all is said the number is the receiver's. */
-	if (rc < 0 && sent < sizeof(message) + length)
-		take_back(id, message.handle);
+	rc = give(id, passed, &message.handle);
+	if (rc == 0) {
+		memcpy(message.magic, message_magic, sizeof(message_magic));
+		memcpy(packet, &message, sizeof(message));
+		memcpy(packet + sizeof(message), bytes, length);
+		rc = write_message(pipe, event, packet, sizeof(message) + length, &sent);
+		/* Once all is said the number is the receiver's. */
+		if (!sent)
+			take_back(id, message.handle);
+	}
+	CloseHandle(event);
 	return rc;
 }
 
@@ -165,32 +278,53 @@ static uint32_t sender_of(HANDLE pipe)
 	return user;
 }
 
+/* Is there a handle with the message, from one who could have put it here? */
+static int check_head(HANDLE pipe, const unsigned char *packet, size_t got, uint64_t *ret_handle, uint32_t *ret_sender)
+{
+	struct message message;
+	DWORD flags;
+
+	memcpy(&message, packet, sizeof(message));
+	if (got < sizeof(message) || memcmp(message.magic, message_magic, sizeof(message_magic)) != 0 ||
+	    message.handle > INT32_MAX)
+		return not_ours(got);
+	*ret_sender = sender_of(pipe);
+	if (*ret_sender != os_user_id())
+		return error_set(-STOA_EACCES, "a handle from another user cannot have come with a message");
+	if (!GetHandleInformation(sys_handle((os_handle)message.handle), &flags))
+		return error_set(-STOA_EFORMAT, "a message that is not stoa's: no handle came with it");
+	*ret_handle = message.handle;
+	return 0;
+}
+
 int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender)
 {
-	unsigned char packet[sizeof(struct message) + CALLER_MAX];
-	struct message message;
-	struct memory object;
+	unsigned char packet[sizeof(struct message) + CALLER_MAX] = {0};
+	HANDLE pipe = sys_handle(socket), event;
+	uint64_t handle = 0;
 	uint32_t sender;
 	size_t got = 0;
 	DWORD id;
-	int rc = length <= CALLER_MAX ? peer_process(sys_handle(socket), &id) : -STOA_EINVAL;
+	int rc = length <= CALLER_MAX ? peer_process(pipe, &id) : not_a_channel();
 
 	if (rc == 0)
-		rc = move(sys_handle(socket), packet, sizeof(message) + length, false, &got);
+		rc = make_event(&event);
 	if (rc < 0)
-		return rc == -STOA_ECLOSED && got
-			       ? error_set(-STOA_EFORMAT, "the other end closed in the middle of a message")
-			       : rc;
-	memcpy(&message, packet, sizeof(message));
-	if (memcmp(message.magic, message_magic, sizeof(message_magic)) != 0 || message.handle > INT32_MAX)
-		return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes", got);
-	sender = sender_of(sys_handle(socket));
-	if (sender != os_user_id())
-		return error_set(-STOA_EACCES, "a handle from another user cannot have come with a message");
-	if (memory_look((os_handle)message.handle, &object) < 0)
-		return error_set(-STOA_EFORMAT, "a message that is not stoa's: no handle came with it");
-	memcpy(bytes, packet + sizeof(message), length);
-	*ret_passed = (os_handle)message.handle;
+		return rc;
+	rc = read_message(pipe, event, packet, sizeof(struct message) + length, &got);
+	CloseHandle(event);
+	if (rc == 0)
+		rc = check_head(pipe, packet, sizeof(struct message) + length, &handle, &sender);
+	else if (got && check_head(pipe, packet, got, &handle, &sender) == 0)
+		rc = not_ours(got);
+	if (rc < 0) {
+		if (handle)
+			(void)CloseHandle(sys_handle((os_handle)handle));
+		return rc;
+	}
+	memory_refresh((os_handle)handle, NULL);
+	memcpy(bytes, packet + sizeof(struct message), length);
+	*ret_passed = (os_handle)handle;
 	*ret_sender = sender;
 	return 0;
 }
