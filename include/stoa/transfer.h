@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Handing segments to other processes: over a Unix socket, as a bare descriptor, or through exec. (A forked child needs
- * none of this.) What the receiver may do is decided by the descriptor it gets, and enforced by the kernel.
+ * none of this.) What the receiver may do is decided by the descriptor it gets, and enforced by the kernel. On Windows a
+ * descriptor is a HANDLE, the socket a connected named pipe, and both processes are of one user: see stoa_transfer(3).
  */
 #ifndef STOA_TRANSFER_H
 #define STOA_TRANSFER_H
@@ -35,7 +36,7 @@ STOA_API int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, cons
  * Send the segment over a connected Unix socket (stream or seqpacket), as one message with one descriptor; blocks as the
  * socket does. `socket` is borrowed. To another user (root excepted) only memory sealed against cutting is sent with STOA_WRITE:
  * unnamed segments that are not shrinkable; named ones and files go with STOA_READ, else ERIGHTS. Whose the other end is, the
- * kernel tells (SO_PEERCRED): who connected, or who listened, or who made the pair. EINVAL, ERIGHTS, ECLOSED, ESYSTEM.
+ * kernel tells (SO_PEERCRED): who connected, or who listened, or who made the pair. EINVAL, ERIGHTS, ECLOSED, EBUSY (it does not wait, and would have to), ESYSTEM.
  */
 STOA_API int stoa_segment_send_with_socket(const struct stoa_segment *segment, uint32_t access, int socket);
 

@@ -352,6 +352,18 @@ static int place_anywhere(struct map *map, uint64_t present)
 	return map_failed(map->length);
 }
 
+/* A section never grows: the room behind it would be committed as memory of this process alone. */
+static int check_section(const struct memory *section, uint64_t offset, uint64_t length)
+{
+	uint64_t end = round_up(section->size, OS_PAGE);
+
+	if (offset <= end && length <= end - offset)
+		return 0;
+	return error_set(-STOA_ERANGE,
+			 "%" PRIu64 " bytes at %" PRIu64 ": the section has %" PRIu64 ", and sections do not grow",
+			 length, offset, section->size);
+}
+
 int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, void **ret_address)
 {
 	struct map map = {.offset = offset, .length = round_up(length, OS_PAGE), .memory = memory, .access = access};
@@ -362,6 +374,9 @@ int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, 
 		return rc;
 	if (now.kind == MEMORY_OTHER)
 		return error_set(-STOA_EKIND, "the handle does not refer to memory or a file");
+	rc = now.kind == MEMORY_SECTION ? check_section(&now, offset, map.length) : 0;
+	if (rc < 0)
+		return rc;
 	(void)sys_identity_of(memory, map.place);
 	/* An empty file has no section; the first commit makes it. */
 	if (now.kind == MEMORY_FILE && now.size > 0) {
