@@ -2,7 +2,7 @@
 /*
  * Reading directories on Windows: each is opened by its full path, in the form without a limit on its length, and read in large
  * pieces with all attributes that the system keeps in directories. What leads elsewhere (links, junctions) is shown as a link and never followed:
- * the last part of a path is opened as what it is itself.
+ * the last part of a path is opened as what it is itself. So nothing that is read lies in itself.
  */
 #include "../walk.h"
 #include "wide.h"
@@ -26,6 +26,7 @@ struct walk {
 	struct kept kept[KEPT]; /* a ring; kept[now] is being read */
 	unsigned now;
 	HANDLE directory; /* being read */
+	char listed;      /* the type of the last entry, as listed */
 	bool started;
 	bool filled;
 	size_t at;
@@ -93,16 +94,29 @@ bool walk_takes_name(const char *path)
 	return length == drive_length(path) || is_separator(path[length - 1]);
 }
 
-static bool is_link(DWORD attributes, DWORD tag)
-{
-	return attributes & FILE_ATTRIBUTE_REPARSE_POINT &&
-	       (tag == IO_REPARSE_TAG_SYMLINK || tag == IO_REPARSE_TAG_MOUNT_POINT);
-}
+#define SURROGATE 0x20000000u /* in a tag: stands for something elsewhere */
 
-static char type_of(DWORD attributes, DWORD tag)
+/* Special files as other parts of Windows write them into their tags. */
+static const struct {
+	uint32_t tag;
+	char type;
+} tagged[] = {
+	{0x80000023u, 's'}, /* AF_UNIX */
+	{0x80000024u, 'p'}, /* and these are of the Linux subsystem */
+	{0x80000025u, 'c'},
+	{0x80000026u, 'b'},
+};
+
+/* A tag that is not told could lead anywhere. Those that are not surrogates belong to what fills files in: clouds, containers, compression. */
+char walk_type(uint32_t attributes, uint32_t tag)
 {
-	if (is_link(attributes, tag))
+	bool has_tag = attributes & FILE_ATTRIBUTE_REPARSE_POINT;
+
+	if (has_tag && (!tag || tag & SURROGATE))
 		return 'l';
+	for (size_t i = 0; has_tag && i < sizeof(tagged) / sizeof(*tagged); i++)
+		if (tagged[i].tag == tag)
+			return tagged[i].type;
 	if (attributes & FILE_ATTRIBUTE_DIRECTORY)
 		return 'd';
 	return attributes & FILE_ATTRIBUTE_DEVICE ? 'c' : 'f';
@@ -131,25 +145,23 @@ static uint32_t mode_of(DWORD attributes)
 	return attributes & FILE_ATTRIBUTE_DIRECTORY ? mode | 0111 : mode;
 }
 
-static int look_at(const wchar_t *path, char *ret_type, struct walk_attributes *ret_attributes)
+static HANDLE open_itself(const wchar_t *path, DWORD access, DWORD flags)
 {
-	HANDLE file = CreateFileW(path, FILE_READ_ATTRIBUTES, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-				  NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+	return CreateFileW(path, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+			   FILE_FLAG_BACKUP_SEMANTICS | flags, NULL);
+}
+
+static int look_at_file(HANDLE file, char *ret_type, struct walk_attributes *ret_attributes)
+{
 	BY_HANDLE_FILE_INFORMATION found;
 	FILE_BASIC_INFO times;
 	FILE_ATTRIBUTE_TAG_INFO tag = {0, 0};
-	int error = 0;
 
-	if (file == INVALID_HANDLE_VALUE)
-		return (int)GetLastError();
 	if (!GetFileInformationByHandle(file, &found) ||
 	    !GetFileInformationByHandleEx(file, FileBasicInfo, &times, sizeof(times)))
-		error = (int)GetLastError();
+		return (int)GetLastError();
 	(void)GetFileInformationByHandleEx(file, FileAttributeTagInfo, &tag, sizeof(tag));
-	CloseHandle(file);
-	if (error)
-		return error;
-	*ret_type = type_of(found.dwFileAttributes, tag.ReparseTag);
+	*ret_type = walk_type(found.dwFileAttributes, tag.ReparseTag);
 	*ret_attributes = (struct walk_attributes){
 		.size = (uint64_t)found.nFileSizeHigh << 32 | found.nFileSizeLow,
 		.inode = (uint64_t)found.nFileIndexHigh << 32 | found.nFileIndexLow,
@@ -162,6 +174,23 @@ static int look_at(const wchar_t *path, char *ret_type, struct walk_attributes *
 		.born = time_of(times.CreationTime.QuadPart),
 	};
 	return 0;
+}
+
+static int look_at(const wchar_t *path, char *ret_type, struct walk_attributes *ret_attributes)
+{
+	HANDLE file = open_itself(path, FILE_READ_ATTRIBUTES, FILE_FLAG_OPEN_REPARSE_POINT);
+	int error = 0;
+
+	if (file == INVALID_HANDLE_VALUE)
+		return (int)GetLastError();
+	if (GetFileType(file) == FILE_TYPE_CHAR) { /* NUL, CON: they have no attributes */
+		*ret_type = 'c';
+		*ret_attributes = (struct walk_attributes){.links = 1};
+	} else {
+		error = look_at_file(file, ret_type, ret_attributes);
+	}
+	CloseHandle(file);
+	return error;
 }
 
 int walk_look(const char *path, char *ret_type, struct walk_attributes *ret_attributes)
@@ -244,26 +273,38 @@ bool walk_knows(const struct walk *walk, uint64_t id)
 	return find_kept(walk, id) != NULL;
 }
 
+/* A directory that something fills in as it is read is opened with its help; one that leads elsewhere is not opened. */
+static int open_directory(const wchar_t *path, HANDLE *ret_directory)
+{
+	const DWORD access = FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES;
+	FILE_ATTRIBUTE_TAG_INFO tag = {0, 0};
+	HANDLE directory = open_itself(path, access, FILE_FLAG_OPEN_REPARSE_POINT);
+
+	if (directory == INVALID_HANDLE_VALUE)
+		return (int)GetLastError();
+	/* File systems that do not tell have none. */
+	if (GetFileInformationByHandleEx(directory, FileAttributeTagInfo, &tag, sizeof(tag)) &&
+	    walk_type(tag.FileAttributes, tag.ReparseTag) != 'd') {
+		CloseHandle(directory);
+		return ERROR_DIRECTORY;
+	}
+	if (tag.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) {
+		CloseHandle(directory);
+		directory = open_itself(path, access, 0);
+	}
+	*ret_directory = directory;
+	return directory == INVALID_HANDLE_VALUE ? (int)GetLastError() : 0;
+}
+
 /* The directory at `path`, which is ours now, takes the place of the one that was begun longest ago. */
 static int begin(struct walk *walk, uint64_t id, wchar_t *path)
 {
-	FILE_ATTRIBUTE_TAG_INFO tag = {0, 0};
 	struct kept *kept;
-	int error = 0;
+	int error;
 
 	walk_end(walk);
-	if (!path)
-		return ERROR_NOT_ENOUGH_MEMORY;
-	walk->directory = CreateFileW(path, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES,
-				      FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
-				      FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
-	if (walk->directory == INVALID_HANDLE_VALUE)
-		error = (int)GetLastError();
-	else if (GetFileInformationByHandleEx(walk->directory, FileAttributeTagInfo, &tag, sizeof(tag)) &&
-		 (!(tag.FileAttributes & FILE_ATTRIBUTE_DIRECTORY) || is_link(tag.FileAttributes, tag.ReparseTag)))
-		error = ERROR_DIRECTORY;
+	error = path ? open_directory(path, &walk->directory) : ERROR_NOT_ENOUGH_MEMORY;
 	if (error) {
-		walk_end(walk);
 		free(path);
 		return error;
 	}
@@ -344,7 +385,7 @@ int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more)
 		return ERROR_NOT_ENOUGH_MEMORY;
 	ret_entry->name = walk->name;
 	/* Of a reparse point the record's size of extended attributes is the tag. */
-	ret_entry->type = type_of(record->FileAttributes, record->EaSize);
+	ret_entry->type = walk->listed = walk_type(record->FileAttributes, record->EaSize);
 	*ret_more = true;
 	return 0;
 }
@@ -359,6 +400,9 @@ int walk_attributes(struct walk *walk, const char *name, char *ret_type, struct 
 		path[wcslen(path) - 1] = 0; /* a final backslash would ask for a directory */
 		error = look_at(path, ret_type, ret_attributes);
 	}
+	/* Wine lists links to directories, and opens what they lead to. */
+	if (!error && walk->listed == 'l')
+		*ret_type = 'l';
 	free(path);
 	free(wide);
 	return error;

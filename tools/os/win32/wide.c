@@ -99,31 +99,37 @@ char *wide_to_text(const wchar_t *wide, size_t units, size_t *ret_bytes)
 	return text;
 }
 
+/* What Windows makes of a path: absolute, without "." and "..", and without dots and blanks at the end. */
+static wchar_t *full_path(const wchar_t *path, size_t room_before)
+{
+	DWORD room = GetFullPathNameW(path, 0, NULL, NULL);
+	wchar_t *full = room ? malloc((room + room_before) * sizeof(*full)) : NULL;
+
+	if (full)
+		GetFullPathNameW(path, room, full + room_before, NULL);
+	return full;
+}
+
 wchar_t *wide_path(const char *path)
 {
 	static const wchar_t prefix[] = L"\\\\?\\", network[] = L"\\\\?\\UNC\\";
-	wchar_t *wide = wide_from_text(path, strlen(path)), *full = NULL;
-	DWORD room = wide ? GetFullPathNameW(wide, 0, NULL, NULL) : 0;
+	wchar_t *wide = wide_from_text(path, strlen(path)), *full, *at;
 
-	if (room)
-		full = malloc((room + PREFIX_ROOM) * sizeof(*full));
-	if (full) {
-		bool is_network, is_prefixed;
-		wchar_t *at = full + PREFIX_ROOM;
-
-		room = GetFullPathNameW(wide, room, at, NULL);
-		is_network = at[0] == L'\\' && at[1] == L'\\';
-		is_prefixed = is_network && (at[2] == L'?' || at[2] == L'.');
-		if (is_prefixed)
-			memmove(full, at, (room + 1) * sizeof(*full));
-		else if (is_network) {
-			wcscpy(full, network);
-			memmove(full + wcslen(network), at + 2, (room - 1) * sizeof(*full));
-		} else {
-			wcscpy(full, prefix);
-			memmove(full + wcslen(prefix), at, (room + 1) * sizeof(*full));
-		}
-	}
+	if (!wide || !wcsncmp(wide, prefix, wcslen(prefix)))
+		return wide;
+	full = full_path(wide, PREFIX_ROOM);
 	free(wide);
+	if (!full)
+		return NULL;
+	at = full + PREFIX_ROOM;
+	if (at[0] != L'\\' || at[1] != L'\\')
+		wcscpy(full, prefix);
+	else if (at[2] == L'?' || at[2] == L'.') /* //?/C:/a, or a device */
+		full[0] = 0;
+	else {
+		wcscpy(full, network);
+		at += 2;
+	}
+	memmove(full + wcslen(full), at, (wcslen(at) + 1) * sizeof(*full));
 	return full;
 }
