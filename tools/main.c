@@ -105,6 +105,8 @@ int main(int argc, char **argv)
 
 	if (!console_start(&argc, &argv))
 		return tool_fail("no memory for the arguments");
+	/* The terminal of a server of find is its client's. */
+	console_use(argc < 3 || strcmp(argv[2], "--server") != 0);
 	status = dispatch(argc, argv);
 	progress_end();
 	if ((fflush(stdout) != 0 || ferror(stdout)) && status == TOOL_OK)

@@ -11,10 +11,15 @@
 #include <stdio.h>
 
 /*
- * First of all in main(): streams carry bytes as they are written, a terminal shows UTF-8, and the arguments are UTF-8 where the
- * system keeps them otherwise. False: no memory.
+ * First of all in main(): streams carry bytes as they are written, and the arguments are UTF-8 where the system keeps them otherwise.
+ * False: no memory.
  */
 bool console_start(int *argc, char ***argv);
+/*
+ * Then: a terminal shows UTF-8, and is left as it was, however the process is asked to end. Where it is not ours but that of the process
+ * that started this one, nothing is changed, and requests to end are left to that one, which ends us.
+ */
+void console_use(bool is_ours);
 
 bool console_is_terminal(FILE *stream);
 bool console_knows_escapes(FILE *stream); /* a terminal that obeys escape sequences */

@@ -20,6 +20,12 @@ bool console_start(int *argc, char ***argv)
 	return true;
 }
 
+/* Terminals are used as they are, and signals end a process as they should. */
+void console_use(bool is_ours)
+{
+	(void)is_ours;
+}
+
 bool console_is_terminal(FILE *stream)
 {
 	return isatty(fileno(stream));

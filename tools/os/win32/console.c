@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The standard streams and the console on Windows. The streams carry bytes; a console is told that they are UTF-8, and to obey escape
- * sequences, and gets its former settings back at the end.
+ * sequences, and gets its former settings back at the end, also where a key or the window's end is that end.
  */
 #include "../console.h"
 #include "wide.h"
@@ -18,7 +18,8 @@
 #define ENABLE_VIRTUAL_TERMINAL_PROCESSING 4
 #endif
 #define STREAM_BYTES 65536
-#define LAST_WORDS 5000 /* milliseconds for the end after a window was closed; the system gives no more */
+#define ENDED_BY_REQUEST 0xc000013au /* the status that the system gives for Ctrl-C */
+#define LAST_WORDS 5000              /* milliseconds for the end after a window was closed; the system gives no more */
 
 /* A stream that is a console: what it was like. */
 struct screen {
@@ -30,15 +31,21 @@ struct screen {
 static struct screen screens[2]; /* of the output and the error output */
 static UINT code_page;
 
+/* Twice does no harm. */
 static void restore(void)
 {
-	fflush(stdout);
-	fflush(stderr);
 	for (size_t i = 0; i < sizeof(screens) / sizeof(*screens); i++)
 		if (screens[i].escapes)
 			SetConsoleMode(screens[i].handle, screens[i].mode);
 	if (code_page)
 		SetConsoleOutputCP(code_page);
+}
+
+static void flush_and_restore(void)
+{
+	fflush(stdout);
+	fflush(stderr);
+	restore();
 }
 
 static void learn_screen(struct screen *screen, DWORD which)
@@ -59,13 +66,6 @@ static void start_streams(void)
 	_setmode(2, _O_BINARY);
 	setvbuf(stdout, buffers[0], _IOFBF, STREAM_BYTES);
 	setvbuf(stderr, buffers[1], _IOFBF, STREAM_BYTES);
-	learn_screen(&screens[0], STD_OUTPUT_HANDLE);
-	learn_screen(&screens[1], STD_ERROR_HANDLE);
-	if (screens[0].is_console || screens[1].is_console) {
-		code_page = GetConsoleOutputCP();
-		SetConsoleOutputCP(CP_UTF8);
-	}
-	atexit(restore);
 }
 
 /*
@@ -142,8 +142,58 @@ static bool take_arguments(int *argc, char ***argv)
 
 bool console_start(int *argc, char ***argv)
 {
+	/* Drives without a disk, and crashes, are errors: no window is to ask somebody about them. Our processes inherit that. */
+	SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX);
 	start_streams();
 	return take_arguments(argc, argv);
+}
+
+/* ---- requests to end ---- */
+
+static _Atomic(HANDLE) asked; /* to be set, by who holds */
+
+static bool is_last(DWORD kind)
+{
+	return kind == CTRL_CLOSE_EVENT || kind == CTRL_LOGOFF_EVENT || kind == CTRL_SHUTDOWN_EVENT;
+}
+
+/* As the system would without us, in a thread of its own and with this status, but for the console. Our job ends our processes. */
+static BOOL WINAPI on_request(DWORD kind)
+{
+	HANDLE holder = asked;
+
+	if (!holder) {
+		restore();
+		TerminateProcess(GetCurrentProcess(), ENDED_BY_REQUEST);
+	}
+	SetEvent(holder);
+	/* After the window's end the process lasts as long as this does: until the main thread has done its part. */
+	if (is_last(kind))
+		Sleep(LAST_WORDS);
+	return TRUE;
+}
+
+static BOOL WINAPI on_request_to_parent(DWORD kind)
+{
+	if (is_last(kind))
+		Sleep(LAST_WORDS);
+	return TRUE;
+}
+
+void console_use(bool is_ours)
+{
+	if (!is_ours) {
+		SetConsoleCtrlHandler(on_request_to_parent, TRUE);
+		return;
+	}
+	SetConsoleCtrlHandler(on_request, TRUE);
+	atexit(flush_and_restore);
+	learn_screen(&screens[0], STD_OUTPUT_HANDLE);
+	learn_screen(&screens[1], STD_ERROR_HANDLE);
+	if (screens[0].is_console || screens[1].is_console) {
+		code_page = GetConsoleOutputCP();
+		SetConsoleOutputCP(CP_UTF8);
+	}
 }
 
 static const struct screen *screen_of(FILE *stream)
@@ -196,16 +246,7 @@ int console_character_columns(uint32_t code)
 
 /* ---- holding ---- */
 
-static HANDLE asked, input_ended;
-
-static BOOL WINAPI on_request(DWORD kind)
-{
-	SetEvent(asked);
-	/* After the window's end the process lasts as long as this does: until the main thread has done its part. */
-	if (kind == CTRL_CLOSE_EVENT || kind == CTRL_LOGOFF_EVENT || kind == CTRL_SHUTDOWN_EVENT)
-		Sleep(LAST_WORDS);
-	return TRUE;
-}
+static HANDLE input_ended;
 
 static DWORD WINAPI read_input(void *unused)
 {
@@ -221,15 +262,14 @@ static DWORD WINAPI read_input(void *unused)
 
 int console_hold(void)
 {
-	HANDLE ends[2] = {asked = CreateEventW(NULL, TRUE, FALSE, NULL),
-			  input_ended = CreateEventW(NULL, TRUE, FALSE, NULL)};
+	HANDLE ends[2] = {CreateEventW(NULL, TRUE, FALSE, NULL), input_ended = CreateEventW(NULL, TRUE, FALSE, NULL)};
 	HANDLE reader;
 	DWORD which;
 
-	if (!asked || !input_ended)
+	if (!ends[0] || !ends[1])
 		return 0;
+	asked = ends[0];
 	fflush(stdout); /* who reads it may ask for the end */
-	SetConsoleCtrlHandler(on_request, TRUE);
 	reader = CreateThread(NULL, 0, read_input, NULL, 0, NULL);
 	which = WaitForMultipleObjects(reader ? 2 : 1, ends, FALSE, INFINITE);
 	if (reader)
@@ -237,10 +277,10 @@ int console_hold(void)
 	return which == WAIT_OBJECT_0 ? CTRL_C_EVENT + 1 : 0;
 }
 
-/* With the status that Ctrl-C gives. The thread that reads is in the midst of it, so the C library's exit() is not for us. */
+/* The thread that reads is in the midst of it, so the C library's exit() is not for us. */
 void console_end_as(int number)
 {
 	(void)number;
-	restore();
-	TerminateProcess(GetCurrentProcess(), 0xc000013au);
+	flush_and_restore();
+	TerminateProcess(GetCurrentProcess(), ENDED_BY_REQUEST);
 }

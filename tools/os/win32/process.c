@@ -3,6 +3,7 @@
 #include "../process.h"
 #include "wide.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,7 @@ static wchar_t *command_line(char *const *arguments)
 	return wide;
 }
 
-/* For its end with ours, however that comes. NULL where the system refuses: then the child's own look at its parent must do. */
+/* For their end with ours, however that comes. NULL where the system refuses: then the child's own look at its parent must do. */
 static HANDLE shared_job(void)
 {
 	static HANDLE job;
@@ -120,36 +121,76 @@ static HANDLE shared_job(void)
 	return job;
 }
 
+static HANDLE inheritable(DWORD which)
+{
+	HANDLE standard = GetStdHandle(which);
+
+	if (standard && standard != INVALID_HANDLE_VALUE)
+		SetHandleInformation(standard, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
+	return standard;
+}
+
+/* In a group of its own, whose processes Ctrl-C leaves alone: it is ours. */
+static DWORD create(wchar_t *program, wchar_t *command, STARTUPINFOEXW *how, PROCESS_INFORMATION *ret_started)
+{
+	DWORD flags = CREATE_NEW_PROCESS_GROUP | EXTENDED_STARTUPINFO_PRESENT;
+	DWORD error = 0;
+
+	/* Of a thousand new processes Wine loses about one before it runs anything, and says so with this error. */
+	for (unsigned i = 0; i == 0 || (i < TRIES && error == ERROR_INTERNAL_ERROR); i++)
+		error = CreateProcessW(program, command, NULL, NULL, TRUE, flags, NULL, NULL, &how->StartupInfo,
+				       ret_started)
+				? 0
+				: GetLastError();
+	return error;
+}
+
+/*
+ * The job belongs to what the child is made with: one that joined afterwards could be left behind by a parent that is killed in between. Where
+ * the system does not know that, it joins afterwards, and looks at its parent.
+ */
+static DWORD create_in_job(wchar_t *program, wchar_t *command, STARTUPINFOEXW *how, PROCESS_INFORMATION *ret_started)
+{
+	union {
+		max_align_t alignment;
+		char bytes[256];
+	} room;
+	LPPROC_THREAD_ATTRIBUTE_LIST list = (LPPROC_THREAD_ATTRIBUTE_LIST)(void *)room.bytes;
+	SIZE_T size = sizeof(room);
+	HANDLE job = shared_job();
+	DWORD error;
+
+	if (job && InitializeProcThreadAttributeList(list, 1, 0, &size)) {
+		how->lpAttributeList = list;
+		error = UpdateProcThreadAttribute(list, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST, &job, sizeof(job), NULL,
+						  NULL)
+				? create(program, command, how, ret_started)
+				: GetLastError();
+		DeleteProcThreadAttributeList(list);
+		if (!error)
+			return 0;
+	}
+	how->lpAttributeList = NULL;
+	error = create(program, command, how, ret_started);
+	if (!error && job)
+		AssignProcessToJobObject(job, ret_started->hProcess);
+	return error;
+}
+
 static DWORD start(wchar_t *program, wchar_t *command, struct child *child)
 {
 	SECURITY_ATTRIBUTES inherited = {sizeof(inherited), NULL, TRUE};
 	HANDLE null = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, &inherited,
 				  OPEN_EXISTING, 0, NULL);
-	HANDLE input = GetStdHandle(STD_INPUT_HANDLE), errors = GetStdHandle(STD_ERROR_HANDLE);
-	STARTUPINFOW how = {.cb = sizeof(how),
-			    .dwFlags = STARTF_USESTDHANDLES,
-			    .hStdInput = input,
-			    .hStdOutput = null,
-			    .hStdError = errors};
+	STARTUPINFOEXW how = {.StartupInfo = {.cb = sizeof(how),
+					      .dwFlags = STARTF_USESTDHANDLES,
+					      .hStdInput = inheritable(STD_INPUT_HANDLE),
+					      .hStdOutput = null,
+					      .hStdError = inheritable(STD_ERROR_HANDLE)}};
 	PROCESS_INFORMATION started;
-	DWORD flags = CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP; /* whose processes Ctrl-C leaves alone: it is ours */
-	DWORD error = 0;
+	DWORD error = create_in_job(program, command, &how, &started);
 
-	if (input && input != INVALID_HANDLE_VALUE)
-		SetHandleInformation(input, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
-	if (errors && errors != INVALID_HANDLE_VALUE)
-		SetHandleInformation(errors, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
-	/* Of a thousand new processes Wine loses about one before it runs anything, and says so with this error. */
-	for (unsigned i = 0; i == 0 || (i < TRIES && error == ERROR_INTERNAL_ERROR); i++)
-		error = CreateProcessW(program, command, NULL, NULL, TRUE, flags, NULL, NULL, &how, &started)
-				? 0
-				: GetLastError();
 	if (!error) {
-		HANDLE job = shared_job();
-
-		if (job)
-			AssignProcessToJobObject(job, started.hProcess);
-		ResumeThread(started.hThread);
 		CloseHandle(started.hThread);
 		child->id = started.dwProcessId;
 		child->process = started.hProcess;
