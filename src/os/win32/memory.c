@@ -5,7 +5,7 @@
  *
  * Every section is made under a random name, which the system reports for each handle of it: that is how two handles,
  * in whatever process, are known to be of one object, and how a name's record leads to its object. Only this user may
- * open it.
+ * open it; an unnamed one nobody.
  */
 #include <os/win32/memory.h>
 
@@ -234,7 +234,7 @@ int os_memory_create(uint64_t size, uint32_t flags, os_handle *ret_memory)
 {
 	if (flags & OS_MEMORY_SHRINKABLE)
 		return memory_not_shrinkable();
-	return memory_create(size, flags & OS_MEMORY_EXECUTABLE, false, sys_owner_only(), ret_memory);
+	return memory_create(size, flags & OS_MEMORY_EXECUTABLE, false, sys_handle_only(), ret_memory);
 }
 
 int os_memory_seal(os_handle memory, uint32_t seals)

@@ -32,6 +32,12 @@ SECURITY_ATTRIBUTES *sys_owner_only(void);
 /* The same, and everybody may read. */
 SECURITY_ATTRIBUTES *sys_world_readable(void);
 
+/* For objects that nobody may open again, nor get another handle to than the like of one he has: this user neither. */
+SECURITY_ATTRIBUTES *sys_handle_only(void);
+
+/* Does it belong to this user? Not where the handle does not let us ask. */
+bool sys_is_ours(HANDLE object);
+
 /* The user of a process, as os_user_id() has it; OS_SENDER_UNKNOWN where it cannot be asked. Of a token; of a SID. */
 uint32_t sys_user_of(HANDLE process);
 uint32_t sys_user_of_token(HANDLE token);

@@ -22,7 +22,7 @@ struct user {
 		TOKEN_USER token;
 		unsigned char room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
 	} sid;
-	struct rights owner_only, world_readable;
+	struct rights owner_only, world_readable, handle_only;
 	uint32_t id;
 	bool known;
 };
@@ -38,7 +38,8 @@ uint32_t sys_user_number(PSID sid)
 
 	for (DWORD left = GetLengthSid(sid); left; left--)
 		value = (value ^ *next++) * UINT32_C(0x01000193);
-	return value == OS_SENDER_UNKNOWN ? 0 : value;
+	/* 0 stands for whoever may do everything, which no number can say here. */
+	return value == OS_SENDER_UNKNOWN || value == 0 ? 1 : value;
 }
 
 static bool learn(HANDLE process, TOKEN_USER *token_user, DWORD room)
@@ -54,24 +55,45 @@ static bool learn(HANDLE process, TOKEN_USER *token_user, DWORD room)
 	return done;
 }
 
+/* One who is allowed something. */
+struct grant {
+	PSID to;
+	DWORD access;
+};
+
 /* The user's SID is named as the owner too: an administrator's objects would belong to all administrators otherwise. */
-static bool make_rights(struct rights *rights, PSID owner, PSID reader)
+static bool make_rights(struct rights *rights, PSID owner, struct grant first, struct grant second)
 {
 	ACL *list = (ACL *)(void *)rights->list;
 
 	rights->attributes = (SECURITY_ATTRIBUTES){sizeof(rights->attributes), &rights->descriptor, FALSE};
 	return InitializeAcl(list, sizeof(rights->list), ACL_REVISION) &&
-	       AddAccessAllowedAce(list, ACL_REVISION, GENERIC_ALL, owner) &&
-	       (!reader || AddAccessAllowedAce(list, ACL_REVISION, GENERIC_READ, reader)) &&
+	       AddAccessAllowedAce(list, ACL_REVISION, first.access, first.to) &&
+	       (!second.to || AddAccessAllowedAce(list, ACL_REVISION, second.access, second.to)) &&
 	       InitializeSecurityDescriptor(&rights->descriptor, SECURITY_DESCRIPTOR_REVISION) &&
 	       SetSecurityDescriptorOwner(&rights->descriptor, owner, FALSE) &&
 	       SetSecurityDescriptorDacl(&rights->descriptor, TRUE, list, FALSE);
 }
 
+/*
+ * The system lets an owner change who may do what, unless the list says what owners may: then that is all. So a handle that only
+ * reads stays one, for this user's own programs too.
+ */
+static bool make_all_rights(PSID owner)
+{
+	unsigned char world[SECURITY_MAX_SID_SIZE], owners[SECURITY_MAX_SID_SIZE];
+	DWORD world_room = sizeof(world), owners_room = sizeof(owners);
+	struct grant none = {NULL, 0}, own = {owner, GENERIC_ALL}, read = {world, GENERIC_READ},
+		     look = {owners, READ_CONTROL};
+
+	return CreateWellKnownSid(WinWorldSid, NULL, world, &world_room) &&
+	       CreateWellKnownSid(WinCreatorOwnerRightsSid, NULL, owners, &owners_room) &&
+	       make_rights(&user.owner_only, owner, own, none) && make_rights(&user.world_readable, owner, own, read) &&
+	       make_rights(&user.handle_only, owner, look, none);
+}
+
 static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 {
-	unsigned char world[SECURITY_MAX_SID_SIZE];
-	DWORD room = sizeof(world);
 	PSID owner;
 
 	(void)self, (void)parameter, (void)context;
@@ -79,8 +101,7 @@ static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 		return TRUE;
 	owner = user.sid.token.User.Sid;
 	user.id = sys_user_number(owner);
-	user.known = CreateWellKnownSid(WinWorldSid, NULL, world, &room) &&
-		     make_rights(&user.owner_only, owner, NULL) && make_rights(&user.world_readable, owner, world);
+	user.known = make_all_rights(owner);
 	return TRUE;
 }
 
@@ -103,10 +124,33 @@ SECURITY_ATTRIBUTES *sys_world_readable(void)
 	return rights_of(&user.world_readable);
 }
 
+SECURITY_ATTRIBUTES *sys_handle_only(void)
+{
+	return rights_of(&user.handle_only);
+}
+
 uint32_t os_user_id(void)
 {
 	InitOnceExecuteOnce(&once, set_up, NULL, NULL);
 	return user.id;
+}
+
+bool sys_is_ours(HANDLE object)
+{
+	union {
+		SECURITY_DESCRIPTOR descriptor;
+		unsigned char bytes[512];
+	} buffer;
+	BOOL by_default;
+	DWORD length;
+	PSID owner;
+
+	InitOnceExecuteOnce(&once, set_up, NULL, NULL);
+	return user.known &&
+	       GetKernelObjectSecurity(object, OWNER_SECURITY_INFORMATION, &buffer.descriptor, sizeof(buffer),
+				       &length) &&
+	       GetSecurityDescriptorOwner(&buffer.descriptor, &owner, &by_default) && owner &&
+	       EqualSid(owner, user.sid.token.User.Sid);
 }
 
 uint32_t sys_user_of_token(HANDLE token)
