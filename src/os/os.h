@@ -214,7 +214,8 @@ int os_memory_create(uint64_t size, uint32_t flags, os_handle *ret_memory);
 
 /*
  * All processes know this memory by the same 128 random bits. Systems that find sleepers, and the living, by name and not by
- * their place in memory make the names of it. To be said before the maps whose words are slept on.
+ * their place in memory make the names of it. To be said before the maps whose words are slept on. -STOA_ENOTSUP: this process
+ * does not see the names that others give such things of this memory, so it finds neither; all else works.
  */
 int os_memory_identify(os_handle memory, const uint64_t identity[2]);
 

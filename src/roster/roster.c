@@ -166,9 +166,9 @@ int roster_attach(struct stoa_segment *segment, struct roster **ret_roster)
 		*ret_roster = roster;
 		return 0;
 	}
-	if (!segment->roster_slots || segment->of_other_system)
-		return error_set(-STOA_ENOTSUP, "raw segments, and those of another operating system's programs, "
-						"cannot hold mutexes, events and semaphores");
+	if (!segment->roster_slots || segment->of_other_system || segment->out_of_sight)
+		return error_set(-STOA_ENOTSUP, "raw segments, and those of another operating system's programs or of "
+						"another session, cannot hold mutexes, events and semaphores");
 	rc = segment_back_slot(segment, 1); /* the relay word is there */
 	if (rc)
 		return rc;

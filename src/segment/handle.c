@@ -129,6 +129,15 @@ static void copy_header(struct stoa_segment *segment, const struct segment_heade
 	segment->of_other_system = header_of_other_system(header);
 }
 
+/* Tell the system what the memory is called. */
+static int identify(struct stoa_segment *segment, const struct segment_header *header)
+{
+	int rc = header->flags & STOA_RAW ? 0 : os_memory_identify(segment->memory, header->identity);
+
+	segment->out_of_sight = rc == -STOA_ENOTSUP;
+	return segment->out_of_sight ? 0 : rc;
+}
+
 int segment_attach(os_handle memory, const struct segment_header *header, bool writable, struct os_name *name,
 		   struct stoa_segment **ret_segment)
 {
@@ -141,14 +150,14 @@ int segment_attach(os_handle memory, const struct segment_header *header, bool w
 	segment->memory = memory;
 	segment->extent.memory = memory;
 	segment->writable = writable;
-	if (writable && segment->roster_slots && !segment->of_other_system)
-		segment->rights = STOA_RIGHT_WAIT | STOA_RIGHT_SIGNAL;
 	if (!writable)
 		segment->flags |= STOA_READ_ONLY;
 	segment->backed_slots = os_allocate((segment->roster_slots / 64 + 1) * sizeof(*segment->backed_slots));
 	rc = segment->backed_slots ? take_info(segment) : -STOA_ENOMEM;
-	if (rc == 0 && !(header->flags & STOA_RAW))
-		rc = os_memory_identify(memory, header->identity);
+	if (rc == 0)
+		rc = identify(segment, header);
+	if (writable && segment->roster_slots && !segment->of_other_system && !segment->out_of_sight)
+		segment->rights = STOA_RIGHT_WAIT | STOA_RIGHT_SIGNAL;
 	if (rc == 0)
 		rc = map_data(segment);
 	if (rc == 0) {

@@ -56,7 +56,8 @@ struct stoa_segment {
 	bool writable;
 	bool is_file;                   /* a user's file: its length is exact, in bytes */
 	bool can_be_cut;                /* STOA_SHRINKABLE, a file, or not sealed by whoever sent it */
-	bool of_other_system;           /* the objects inside are those of another system's threads */
+	bool of_other_system;           /* the objects inside are those of another system's threads, */
+	bool out_of_sight;              /* or of threads whose life and sleep this process cannot know of */
 	_Atomic uint64_t *backed_slots; /* bits: roster pages that this handle has seen backed */
 	struct stoa_segment *next;      /* of this process's handles */
 };

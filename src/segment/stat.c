@@ -15,7 +15,7 @@ static uint32_t count_alive(const struct stoa_segment *segment)
 {
 	uint32_t alive = 0;
 
-	if (segment->of_other_system)
+	if (segment->of_other_system || segment->out_of_sight)
 		return 0;
 	for (uint32_t slot = 1; slot <= segment->roster_slots; slot++) {
 		uint64_t life;

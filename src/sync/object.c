@@ -48,6 +48,11 @@ int object_check_place(const struct stoa_segment *segment, const void *object, u
 		return error_set(-STOA_ENOTSUP,
 				 "the segment was made by a program of another operating system: mutexes, events and "
 				 "semaphores work among that system's programs, the memory and atomics for all");
+	if (segment->out_of_sight)
+		return error_set(
+			-STOA_ENOTSUP,
+			"the segment is of another session, whose threads this one knows nothing of: mutexes, events "
+			"and semaphores work in the session that made it, or in one made with STOA_GLOBAL");
 	if (!segment->rights)
 		return no_rights(segment);
 	if ((segment->rights & right) != right)

@@ -14,7 +14,7 @@
 struct known {
 	os_handle handle;
 	uint64_t object[2];
-	uint64_t identity[2];
+	struct sys_place place; /* identity and space */
 	bool identified;
 	unsigned char *window;
 	uint64_t window_length;
@@ -75,7 +75,7 @@ int memory_identify(os_handle memory, const struct memory *now, const uint64_t i
 	os_lock(&lock);
 	known = enter(memory, now->object, &stale);
 	if (known) {
-		memcpy(known->identity, identity, sizeof(known->identity));
+		known->place = (struct sys_place){.identity = {identity[0], identity[1]}, .space = now->space};
 		known->identified = true;
 	}
 	os_unlock(&lock);
@@ -119,7 +119,7 @@ unsigned char *memory_set_window(os_handle memory, unsigned char *window, uint64
 	return kept;
 }
 
-bool sys_identity_of(os_handle memory, uint64_t identity[2])
+bool sys_identity_of(os_handle memory, struct sys_place *place)
 {
 	struct known *known;
 	bool identified;
@@ -127,8 +127,10 @@ bool sys_identity_of(os_handle memory, uint64_t identity[2])
 	os_lock(&lock);
 	known = find(memory);
 	identified = known && known->identified;
-	if (identified)
-		memcpy(identity, known->identity, sizeof(known->identity));
+	if (identified) {
+		memcpy(place->identity, known->place.identity, sizeof(place->identity));
+		place->space = known->place.space;
+	}
 	os_unlock(&lock);
 	return identified;
 }
@@ -136,12 +138,15 @@ bool sys_identity_of(os_handle memory, uint64_t identity[2])
 int os_memory_identify(os_handle memory, const uint64_t identity[2])
 {
 	struct memory now;
+	struct sys_place place = {{0}, 0, 0};
 	int rc = memory_look(memory, &now);
 
+	if (rc == 0 && now.space == SYS_ELSEWHERE)
+		return error_set(-STOA_ENOTSUP, "the memory is of another session, whose names are not seen here");
 	if (rc == 0)
 		rc = memory_identify(memory, &now, identity);
-	if (rc == 0)
-		map_identified(memory, identity);
+	if (rc == 0 && sys_identity_of(memory, &place))
+		map_identified(memory, &place);
 	return rc;
 }
 

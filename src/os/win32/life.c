@@ -132,7 +132,7 @@ int os_life_read(os_handle memory, uint64_t offset, uint64_t *ret_word)
 		return rc;
 	if (got < sizeof(word))
 		word = 0;
-	if (word & OS_LIFE_ID && sys_identity_of(memory, place.identity) && !owner_lives(&place, word))
+	if (word & OS_LIFE_ID && sys_identity_of(memory, &place) && !owner_lives(&place, word))
 		word = (word & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
 	*ret_word = word;
 	return 0;

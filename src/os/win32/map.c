@@ -76,12 +76,12 @@ bool map_longest(os_handle memory, struct map *ret_map)
 	return found;
 }
 
-void map_identified(os_handle memory, const uint64_t identity[2])
+void map_identified(os_handle memory, const struct sys_place *place)
 {
 	os_lock(&lock);
 	for (size_t i = 0; i < table_used; i++)
 		if (table[i].memory == memory)
-			memcpy(table[i].place, identity, sizeof(table[i].place));
+			table[i].place = *place;
 	os_unlock(&lock);
 }
 
@@ -105,13 +105,18 @@ void map_changed(const struct map *map)
 	os_unlock(&lock);
 }
 
+static bool has_identity(const struct map *map)
+{
+	return map->place.identity[0] | map->place.identity[1];
+}
+
 bool sys_place_of(const volatile void *address, struct sys_place *ret_place)
 {
 	struct map map;
 
-	if (!map_at(address, &map) || !(map.place[0] | map.place[1]) || map.access & OS_PRIVATE)
+	if (!map_at(address, &map) || !has_identity(&map) || map.access & OS_PRIVATE)
 		return false;
-	memcpy(ret_place->identity, map.place, sizeof(map.place));
+	*ret_place = map.place;
 	ret_place->offset = map.offset + (uint64_t)((uintptr_t)address - (uintptr_t)map.address);
 	return true;
 }
@@ -152,13 +157,13 @@ static bool take_out(const void *address, uint64_t length, struct map *ret_map, 
 	os_lock(&lock);
 	map = find(address);
 	found = map && map->address == address && map->length == length;
-	*ret_last = found && (map->place[0] | map->place[1]);
+	*ret_last = found && has_identity(map);
 	if (found) {
 		*ret_map = *map;
 		table_used--;
 		memmove(map, map + 1, (table_used - (size_t)(map - table)) * sizeof(*map));
 		for (size_t i = 0; i < table_used; i++)
-			if (!memcmp(table[i].place, ret_map->place, sizeof(ret_map->place)))
+			if (!memcmp(&table[i].place, &ret_map->place, sizeof(ret_map->place)))
 				*ret_last = false;
 	}
 	if (!table_used) {
@@ -377,7 +382,7 @@ int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, 
 	rc = now.kind == MEMORY_SECTION ? check_section(&now, offset, map.length) : 0;
 	if (rc < 0)
 		return rc;
-	(void)sys_identity_of(memory, map.place);
+	(void)sys_identity_of(memory, &map.place);
 	/* An empty file has no section; the first commit makes it. */
 	if (now.kind == MEMORY_FILE && now.size > 0) {
 		map.section = map_file_section(&map, 0);
@@ -411,6 +416,6 @@ int os_unmap(void *address, uint64_t length)
 	if (map.section)
 		(void)CloseHandle(map.section);
 	if (last)
-		sys_forget_waits(map.place);
+		sys_forget_waits(&map.place);
 	return 0;
 }

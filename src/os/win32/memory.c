@@ -102,6 +102,23 @@ static uint64_t hash(const void *bytes, size_t length)
 	return value;
 }
 
+/* The space that a full name is in. What is in neither this session's nor another's is an app container's own. */
+static enum sys_space space_of(const wchar_t *name)
+{
+	static const wchar_t host[] = L"\\BaseNamedObjects\\", sessions[] = L"\\Sessions\\";
+	DWORD own = 0, session = 0;
+
+	if (wcsncmp(name, host, CC_COUNT(host) - 1) == 0)
+		return SYS_GLOBAL;
+	if (wcsncmp(name, sessions, CC_COUNT(sessions) - 1) != 0)
+		return SYS_LOCAL;
+	for (name += CC_COUNT(sessions) - 1; *name >= L'0' && *name <= L'9'; name++)
+		session = session * 10 + (DWORD)(*name - L'0');
+	if (wcsncmp(name, host, CC_COUNT(host) - 1) != 0 || !ProcessIdToSessionId(GetCurrentProcessId(), &own))
+		return SYS_LOCAL;
+	return session == own ? SYS_LOCAL : SYS_ELSEWHERE;
+}
+
 /*
  * What is the same for all handles of a section: its name. Sections of others may have none; then the handle's own
  * number serves, which programs inherit with it.
@@ -112,6 +129,7 @@ static void name_object(HANDLE section, struct memory *memory)
 	wchar_t name[MAX_PATH];
 	size_t length = full_name(section, name, CC_COUNT(name)), head;
 
+	memory->space = length ? space_of(name) : SYS_LOCAL;
 	if (length && id_of(name, length, id, &head)) {
 		memcpy(memory->object, id, sizeof(memory->object));
 		memory->object[1] ^= hash(name, head * sizeof(wchar_t));
@@ -159,6 +177,7 @@ int memory_look(os_handle handle, struct memory *ret_memory)
 		name_object(object, &memory);
 	} else if (GetFileType(object) == FILE_TYPE_DISK) {
 		memory.of_file = true;
+		memory.space = SYS_GLOBAL; /* files are the host's */
 		memory.executable = access & FILE_EXECUTE;
 		memory.writable = access & FILE_WRITE_DATA;
 		rc = memory_look_at_file(object, &memory);
@@ -305,7 +324,7 @@ int os_memory_info(os_handle memory, struct os_memory_info *ret_info)
 int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
 {
 	HANDLE self = GetCurrentProcess(), copy;
-	uint64_t identity[2];
+	struct sys_place place;
 	struct memory now;
 	DWORD access;
 	int rc = memory_look(memory, &now);
@@ -319,10 +338,10 @@ int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
 			     writable ? DUPLICATE_SAME_ACCESS : 0))
 		return sys_failed("making a second handle%s", writable ? "" : " that only reads");
 	memory_refresh((os_handle)copy, NULL);
-	if (sys_identity_of(memory, identity)) {
+	if (sys_identity_of(memory, &place)) {
 		rc = memory_look((os_handle)copy, &now);
 		if (rc == 0)
-			rc = memory_identify((os_handle)copy, &now, identity);
+			rc = memory_identify((os_handle)copy, &now, place.identity);
 	}
 	if (rc < 0) {
 		CloseHandle(copy);

@@ -29,8 +29,9 @@ struct memory {
 	uint64_t object[2]; /* the same for all handles of one object */
 	uint64_t size;      /* what a section can hold, a file's length */
 	uint64_t spare;     /* bytes of a section behind that, see MEMORY_SPARE */
-	bool of_file;       /* a file, or a section over one */
-	bool executable;    /* may be mapped so */
+	enum sys_space space;
+	bool of_file;    /* a file, or a section over one */
+	bool executable; /* may be mapped so */
 	bool writable;
 };
 
@@ -86,12 +87,12 @@ int memory_file_write(HANDLE file, uint64_t offset, const void *bytes, size_t le
 struct map {
 	unsigned char *address; /* of `offset`; the view begins at the multiple of MEMORY_GRAIN below */
 	uint64_t offset, length;
-	uint64_t mapped;   /* bytes of `length` that the view shows; behind them room that nobody can touch */
-	uint64_t spare;    /* bytes of the view behind that, for nobody */
-	uint64_t place[2]; /* what os_memory_identify() was told, or 0 */
-	os_handle memory;  /* as os_map() was told; OS_NO_HANDLE when it has closed */
-	HANDLE section;    /* files: the view's own; else NULL */
-	uint32_t access;   /* OS_* of os_map() */
+	uint64_t mapped;        /* bytes of `length` that the view shows; behind them room that nobody can touch */
+	uint64_t spare;         /* bytes of the view behind that, for nobody */
+	struct sys_place place; /* identity and space, as os_memory_identify() was told, or 0 */
+	os_handle memory;       /* as os_map() was told; OS_NO_HANDLE when it has closed */
+	HANDLE section;         /* files: the view's own; else NULL */
+	uint32_t access;        /* OS_* of os_map() */
 	bool of_file;
 	bool grows; /* the view follows its section as that is extended */
 };
@@ -100,7 +101,7 @@ struct map {
 bool map_at(const volatile void *address, struct map *ret_map);
 /* The longest map of the handle, and of those the one that was made first. */
 bool map_longest(os_handle memory, struct map *ret_map);
-void map_identified(os_handle memory, const uint64_t identity[2]);
+void map_identified(os_handle memory, const struct sys_place *place);
 void map_forget_handle(os_handle memory);
 /* The map shows more of its file now, or is another one at the same address. */
 void map_changed(const struct map *map);

@@ -97,8 +97,9 @@ void sys_place_name(const char *kind, const struct sys_place *place, uint32_t nu
 {
 	char text[SYS_NAME_ROOM];
 
-	snprintf(text, sizeof(text), "Local\\stoa.%s.%016" PRIx64 "%016" PRIx64 ".%" PRIx64 ".%" PRIx32, kind,
-		 place->identity[0], place->identity[1], place->offset, number);
+	snprintf(text, sizeof(text), "%s\\stoa.%s.%016" PRIx64 "%016" PRIx64 ".%" PRIx64 ".%" PRIx32,
+		 place->space == SYS_GLOBAL ? "Global" : "Local", kind, place->identity[0], place->identity[1],
+		 place->offset, number);
 	for (size_t i = 0; i < SYS_NAME_ROOM; i++) {
 		name[i] = (unsigned char)text[i];
 		if (!text[i])

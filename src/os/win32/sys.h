@@ -48,19 +48,27 @@ static inline HANDLE sys_handle(os_handle handle)
 	return (HANDLE)handle;
 }
 
+/*
+ * Where the names of kernel objects lie: each session has its own, and those of the host are seen in all. What belongs to
+ * a memory object has its name where that one has; memory of another session can be received as a handle, but none of its names
+ * can be reached.
+ */
+enum sys_space { SYS_LOCAL, SYS_GLOBAL, SYS_ELSEWHERE };
+
 /* A place in memory that several processes share. */
 struct sys_place {
 	uint64_t identity[2];
 	uint64_t offset; /* in the memory object */
+	uint64_t space;  /* enum sys_space: without padding, as places are compared byte by byte */
 };
 
 /* Where the address lies; false for memory of this process alone, or memory that has no identity yet. (map.c) */
 bool sys_place_of(const volatile void *address, struct sys_place *ret_place);
 
-/* What os_memory_identify() was told about the handle, or the one it is a duplicate of. (memory.c) */
-bool sys_identity_of(os_handle memory, uint64_t identity[2]);
+/* Identity and space, as os_memory_identify() was told about the handle or the one it is a duplicate of. (handles.c) */
+bool sys_identity_of(os_handle memory, struct sys_place *place);
 
-/* "Local\stoa.<kind>.<identity>.<offset>.<number>" */
+/* "Local\stoa.<kind>.<identity>.<offset>.<number>" or "Global\..." */
 #define SYS_NAME_ROOM 96
 void sys_place_name(const char *kind, const struct sys_place *place, uint32_t number, wchar_t name[SYS_NAME_ROOM]);
 
@@ -68,6 +76,6 @@ void sys_place_name(const char *kind, const struct sys_place *place, uint32_t nu
 HANDLE sys_life_mutex(const struct sys_place *place, uint32_t generation);
 
 /* A word's kernel objects are not needed any more when its memory's last handle here has closed. (wait.c) */
-void sys_forget_waits(const uint64_t identity[2]);
+void sys_forget_waits(const struct sys_place *place);
 
 #endif

@@ -83,14 +83,14 @@ static void event_put(struct named_event *event)
 	ReleaseSRWLockExclusive(&events_lock);
 }
 
-void sys_forget_waits(const uint64_t identity[2])
+void sys_forget_waits(const struct sys_place *place)
 {
 	AcquireSRWLockExclusive(&events_lock);
 	for (unsigned i = 0; i < BUCKETS; i++) {
 		struct named_event **link = &buckets[i], *event;
 
 		while ((event = *link)) {
-			if (event->users || memcmp(event->place.identity, identity, sizeof(event->place.identity))) {
+			if (event->users || memcmp(event->place.identity, place->identity, sizeof(place->identity))) {
 				link = &event->next;
 				continue;
 			}
