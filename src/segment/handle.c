@@ -76,6 +76,9 @@ static int map_data(struct stoa_segment *segment)
 	void *address;
 	int rc = os_map(segment->memory, segment->data_offset, segment->reserve, access, &address);
 
+	/* Where memory cannot grow, more than it holds is an error; a header that says more is wrong. */
+	if (rc == -STOA_ERANGE && !(segment->flags & STOA_RAW))
+		return error_prefix(-STOA_EFORMAT, "a segment's header says more than its memory holds");
 	if (rc < 0)
 		return rc;
 	segment->data = address;
