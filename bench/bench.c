@@ -5,17 +5,17 @@
  */
 #include "bench.h"
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <stoa/stoa.h>
 
+#include "crew.h"
+#include "os/host.h"
+#include "os/rival.h"
+#include "os/walk.h"
 #include "tool.h"
 
 #define PAIRS_FULL 25
@@ -59,9 +59,9 @@ int bench_fail_result(struct bench *bench, const char *what, int result)
 	return bench_fail(bench, "%s: unexpected %s", what, stoa_error_name(result));
 }
 
-int bench_fail_errno(struct bench *bench, const char *what)
+int bench_fail_system(struct bench *bench, const char *what, int error)
 {
-	return bench_fail(bench, "%s: %s", what, strerror(errno));
+	return bench_fail(bench, "%s: %s", what, walk_error_text(error));
 }
 
 unsigned bench_scale(const struct bench *bench, unsigned full, unsigned quick)
@@ -71,43 +71,13 @@ unsigned bench_scale(const struct bench *bench, unsigned full, unsigned quick)
 
 /*
  * A lost wake-up would let a case wait for ever: the cases wait without deadlines, as their baselines do. So every pair has a
- * time limit, and at its end the program says which case it was and stops; its helpers end with it.
+ * time limit, and at its end the program says which case it was and stops; its crew ends with it.
  */
-static const char *watched_name;
-
-static void watch_expired(int number)
-{
-	static const char text[] = "\nstoa: bench: a pair took longer than a minute, the case hangs: ";
-
-	(void)number;
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ||
-	    write(STDERR_FILENO, watched_name, strlen(watched_name)) < 0 || write(STDERR_FILENO, "\n", 1) < 0)
-		_exit(TOOL_FAILED);
-	_exit(TOOL_FAILED);
-}
-
-static void watch_begin(const char *name)
-{
-	struct sigaction action = {.sa_handler = watch_expired};
-
-	watched_name = name;
-	sigaction(SIGALRM, &action, NULL);
-	alarm(PAIR_SECONDS);
-}
-
-static void watch_end(void)
-{
-	struct sigaction action = {.sa_handler = SIG_DFL};
-
-	alarm(0);
-	sigaction(SIGALRM, &action, NULL);
-}
-
 static void show_progress(void *argument, unsigned done, unsigned pairs)
 {
 	const struct bench *bench = argument;
 
-	alarm(PAIR_SECONDS);
+	host_watch(bench->which->name, PAIR_SECONDS);
 	progress_show("[%u/%u] %s: pair %u of %u", bench->place, bench->places, bench->which->name, done, pairs);
 }
 
@@ -143,6 +113,15 @@ static const struct bench_case *case_at(size_t at)
 		}
 	}
 	return NULL;
+}
+
+const struct bench_case *bench_find_case(const char *name)
+{
+	const struct bench_case *entry = NULL;
+
+	for (size_t i = 0; (entry = case_at(i)) != NULL && strcmp(entry->name, name) != 0; i++)
+		continue;
+	return entry;
 }
 
 static const char *case_name(const void *list, size_t i)
@@ -204,7 +183,7 @@ static const char *figure(double value, char text[CELL])
 {
 	int decimals = value >= 1000 ? 0 : value >= 100 ? 1 : value >= 10 ? 2 : 3;
 
-	if (isnan(value))
+	if (!(value >= 0)) /* not a number */
 		snprintf(text, CELL, "-");
 	else
 		snprintf(text, CELL, "%.*f", decimals, value);
@@ -215,7 +194,9 @@ static const char *target_text(const struct bench_case *which, char text[CELL])
 {
 	const struct bench_target *target = &which->target;
 
-	if (target->low > 0 && target->high > 0)
+	if (!rival_has_targets)
+		snprintf(text, CELL, "-");
+	else if (target->low > 0 && target->high > 0)
 		snprintf(text, CELL, "%.2f..%.2f", target->low, target->high);
 	else if (target->absolute)
 		snprintf(text, CELL, "<= %g %s", target->high, which->unit);
@@ -239,7 +220,7 @@ static const char *verdict(struct bench *bench)
 	const struct bench_target *target = &bench->which->target;
 	double value = target->absolute ? series_percentile(&bench->result.samples, 0.5) : bench->result.ratio;
 
-	if (target->low <= 0 && target->high <= 0)
+	if ((target->low <= 0 && target->high <= 0) || !rival_has_targets)
 		return "-";
 	if ((target->low > 0 && value < target->low) || (target->high > 0 && value > target->high))
 		return "no";
@@ -342,13 +323,13 @@ static int print_list(bool as_json)
 	return status;
 }
 
-/* Which library was measured: a static one would flatter every call by its missing PLT. */
+/* Which library was measured: one that is linked in would flatter every call by its missing PLT. */
 static void print_library(unsigned dropped, unsigned pairs)
 {
-	Dl_info library;
+	const char *file = host_library(stoa_version());
 
-	if (dladdr(stoa_version(), &library) && library.dli_fname)
-		printf("\nlibrary %s (%s)", stoa_version(), library.dli_fname);
+	if (file)
+		printf("\nlibrary %s (%s)", stoa_version(), file);
 	printf("\nratio: median over pairs of interleaved blocks; %u of %u pairs dropped, as the machine changed its pace "
 	       "between their baselines\n",
 	       dropped, pairs);
@@ -387,12 +368,12 @@ static int run_all(const struct settings *settings, const struct bench_case *con
 		};
 		int status;
 
-		fflush(stdout); /* so that no forked helper prints it again */
+		fflush(stdout); /* what is known may be read while the next case runs */
 		progress_show("[%u/%u] %s", bench.place, bench.places, bench.which->name);
-		watch_begin(bench.which->name);
+		host_watch(bench.which->name, PAIR_SECONDS);
 		status = bench.which->run(&bench);
-		watch_end();
-		measure_unpin();
+		host_watch(NULL, 0);
+		host_unpin();
 		progress_end();
 		if (table)
 			print_row(table, &bench, status);
@@ -420,7 +401,7 @@ static int parse(struct settings *settings, int argc, char **argv, int *ret_oper
 		{'q', "quick", OPTION_FLAG, &settings->quick, NULL, "short: shows that everything runs, not how fast"},
 		{0, "pairs", OPTION_NUMBER, &settings->pairs, "N", "pairs of blocks per case (25, quick: 3)"},
 		{0, "directory", OPTION_TEXT, &settings->directory, "DIR",
-		 "where file cases put a file ($TMPDIR or /var/tmp)"},
+		 "where file cases put a file (default: for temporary files)"},
 	};
 	const struct usage usage = {
 		.command = "bench",
@@ -443,12 +424,14 @@ static int parse(struct settings *settings, int argc, char **argv, int *ret_oper
 	if (settings->pairs == PAIRS_DEFAULT)
 		settings->pairs = settings->quick ? PAIRS_QUICK : PAIRS_FULL;
 	settings->directory_named = settings->directory != NULL;
-	if (status == TOOL_GO && settings->directory && access(settings->directory, W_OK | X_OK) != 0)
-		return tool_fail("bench: --directory '%s': %s", settings->directory, strerror(errno));
+	if (status == TOOL_GO && settings->directory) {
+		int error = rival_directory_check(settings->directory);
+
+		if (error)
+			return tool_fail("bench: --directory '%s': %s", settings->directory, walk_error_text(error));
+	}
 	if (!settings->directory)
-		settings->directory = getenv("TMPDIR");
-	if (!settings->directory || !settings->directory[0])
-		settings->directory = "/var/tmp";
+		settings->directory = rival_directory();
 	return status;
 }
 
@@ -458,13 +441,19 @@ int command_bench(int argc, char **argv)
 	struct settings settings = {.pairs = PAIRS_DEFAULT};
 	unsigned count;
 	int operands;
-	int status = parse(&settings, argc, argv, &operands);
+	int status;
+
+	if (argc > 1 && strcmp(argv[1], "--member") == 0)
+		return crew_member(argc - 2, argv + 2);
+	if (argc == 3 && strcmp(argv[1], "--rival-search") == 0 && (status = rival_search_run(argv[2])) >= 0)
+		return status;
+	status = parse(&settings, argc, argv, &operands);
 
 	if (status != TOOL_GO)
 		return status;
 	if (settings.list)
 		return print_list(settings.json);
-	measure_cpus(); /* before anything is pinned */
+	host_cpus(); /* before anything is pinned */
 	status = choose(operands, argv + 1, chosen, &count);
 	return status == TOOL_GO ? run_all(&settings, chosen, count) : status;
 }

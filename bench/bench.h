@@ -3,8 +3,8 @@
  * What a benchmark case is. A case names itself, its unit, its baseline and its target in a table at the end of its file, and its
  * run() sets things up, calls bench_pairs() with one block of itself and one of the baseline, and cleans up.
  *
- * Cases use the public headers, libc and base/{cc,atomic}.h. The library is the shared one that users link: the calls
- * measured here cross the same PLT as theirs.
+ * Cases use the public headers, libc and base/{cc,atomic}.h; what a system does otherwise than another lies in os/SYSTEM, behind the
+ * headers in os/. On Linux the library is the shared one that users link: the calls measured here cross the same PLT as theirs.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -27,14 +27,16 @@ struct bench_target {
 	} /* beside others, for orientation */
 
 struct bench;
+struct crew_member;
 struct bench_case {
 	const char *name; /* dotted; a prefix of whole words selects all below it */
 	const char *unit; /* a rate ("GB/s", "M/s") where more is better, else a time where less is */
 	const char *baseline;
 	const char *about;
 	struct bench_target target;
-	int (*run)(struct bench *bench); /* 0, BENCH_SKIPPED, BENCH_FAILED */
-	unsigned variant;                /* what run() of several cases differs in */
+	int (*run)(struct bench *bench);              /* 0, BENCH_SKIPPED, BENCH_FAILED */
+	unsigned variant;                             /* what run() of several cases differs in */
+	int (*serve)(const struct crew_member *self); /* in the processes that crew_start() makes (crew.h) */
 };
 
 /* A case at work. */
@@ -57,9 +59,9 @@ struct bench {
 /* Leave a case early; both return what run() then returns. */
 int bench_skip(struct bench *bench, const char *format, ...) CC_PRINTF(2, 3);
 int bench_fail(struct bench *bench, const char *format, ...) CC_PRINTF(2, 3);
-/* `what` returned the stoa result `result`; or the C library failed and errno says why. */
+/* `what` returned the stoa result `result`; or the system's error number `error`. */
 int bench_fail_result(struct bench *bench, const char *what, int result);
-int bench_fail_errno(struct bench *bench, const char *what);
+int bench_fail_system(struct bench *bench, const char *what, int error);
 
 /* Alternate blocks; the result is in bench->result. A block that fails calls bench_fail() and returns its value. */
 int bench_pairs(struct bench *bench, int (*subject)(void *context, struct series *samples),
@@ -67,6 +69,9 @@ int bench_pairs(struct bench *bench, int (*subject)(void *context, struct series
 
 /* `full`, or `quick` when the run is a short one. */
 unsigned bench_scale(const struct bench *bench, unsigned full, unsigned quick);
+
+/* The case of that very name, or NULL. */
+const struct bench_case *bench_find_case(const char *name);
 
 /* Every file's cases, ended by one without a name. */
 extern const struct bench_case bench_segment_cases[];

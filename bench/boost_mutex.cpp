@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Blocks of the contended-mutex case with Boost.Interprocess, for `stoa bench`: a program of its own, as the bench is C. Uses
 // Boost's headers and POSIX. Arguments: PROCESSES INSIDE OUTSIDE. Each 32-bit number of microseconds that arrives on
-// standard input, a socket, is answered with a double: millions of locks a second over all processes, -1 when counts
+// standard input, a socket as standard output is, is answered with a double: millions of locks a second over all processes, -1 when counts
 // were lost. Ends when the socket closes.
 #include <atomic>
 #include <cstdint>
@@ -155,7 +155,7 @@ int main(int argc, char **argv)
 	std::uint32_t microseconds;
 	while (recv(STDIN_FILENO, &microseconds, sizeof(microseconds), 0) == ssize_t(sizeof(microseconds))) {
 		double rate = block(contest, microseconds);
-		if (send(STDIN_FILENO, &rate, sizeof(rate), MSG_NOSIGNAL) != ssize_t(sizeof(rate)))
+		if (send(STDOUT_FILENO, &rate, sizeof(rate), MSG_NOSIGNAL) != ssize_t(sizeof(rate)))
 			break;
 	}
 	for (unsigned i = 0; i < contest.processes; i++) {

@@ -1,86 +1,64 @@
 /* SPDX-License-Identifier: MIT */
-/* Forked helpers of a case; see crew.h. */
+/* Members of a case, as those who start them see them and as they see themselves; see crew.h. */
 #include "crew.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "measure.h"
+#include <stoa/segment.h>
+#include <stoa/transfer.h>
 
-#define JOB_TIMEOUT_MS 60000
+#include "os/host.h"
+#include "tool.h"
 
-/* The life of a member: until the bench closes its socket or is gone. */
-static void serve(const struct crew *crew, int socket, unsigned member)
+static int start_one(struct crew *crew, struct bench *bench, unsigned cpu, const char *token)
 {
-	unsigned job;
-	int result;
+	char number[16], place[16];
+	const char *const arguments[] = {
+		"stoa", "bench", "--member", bench->which->name, number, place, bench->quick ? "quick" : "full",
+		token,  NULL,
+	};
+	int error;
 
-	while (recv(socket, &job, sizeof(job), 0) == (ssize_t)sizeof(job)) {
-		result = crew->work(crew->context, member, job);
-		if (send(socket, &result, sizeof(result), MSG_NOSIGNAL) != (ssize_t)sizeof(result))
-			break;
-	}
-}
-
-static int start_one(struct crew *crew, unsigned cpu)
-{
-	unsigned member = crew->count;
-	int pair[2];
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -1;
-	pid = fork();
-	if (pid < 0) {
-		close(pair[0]);
-		close(pair[1]);
-		return -1;
-	}
-	if (pid == 0) {
-		/* Ends of the members before, else they would not see the bench go. */
-		for (unsigned i = 0; i < member; i++)
-			close(crew->sockets[i]);
-		close(pair[0]);
-		prctl(PR_SET_PDEATHSIG, SIGKILL); /* also while it waits for something that will not come */
-		measure_pin(cpu);
-		serve(crew, pair[1], member);
-		_exit(0);
-	}
-	close(pair[1]);
-	crew->pids[member] = pid;
-	crew->sockets[member] = pair[0];
+	snprintf(number, sizeof(number), "%u", crew->count);
+	snprintf(place, sizeof(place), "%u", cpu);
+	error = peer_start(&crew->peers[crew->count], NULL, arguments, PEER_READS | PEER_WRITES);
+	if (error)
+		return bench_fail_system(bench, "starting another process", error);
 	crew->count++;
 	return 0;
 }
 
-int crew_start(struct crew *crew, unsigned count, unsigned first_cpu)
+int crew_start(struct crew *crew, struct bench *bench, struct stoa_segment *segment, unsigned count, unsigned first_cpu)
 {
+	char token[STOA_TOKEN_SIZE];
+	int rc = stoa_segment_inherit(segment, token);
+	int status = 0;
+
 	crew->count = 0;
-	if (count > CREW_MAX) {
-		errno = EINVAL;
-		return -1;
-	}
-	for (unsigned i = 0; i < count; i++) {
-		if (start_one(crew, first_cpu + i)) {
-			crew_stop(crew);
-			return -1;
-		}
-	}
-	return 0;
+	if (rc || count > CREW_MAX)
+		return bench_fail_result(bench, "stoa_segment_inherit", rc);
+	for (unsigned i = 0; !status && i < count; i++)
+		status = start_one(crew, bench, first_cpu + i, token);
+	return status;
 }
 
 int crew_begin(struct crew *crew, unsigned job)
 {
-	for (unsigned i = 0; i < crew->count; i++) {
-		if (send(crew->sockets[i], &job, sizeof(job), MSG_NOSIGNAL) != (ssize_t)sizeof(job))
+	for (unsigned i = 0; i < crew->count; i++)
+		if (!peer_write(&crew->peers[i], &job, sizeof(job)))
 			return -1;
-	}
 	return 0;
+}
+
+static bool read_all(struct peer *peer, void *bytes, size_t length)
+{
+	size_t got = 0, more = 1;
+
+	for (; more && got < length; got += more)
+		more = peer_read(peer, (char *)bytes + got, length - got);
+	return got == length;
 }
 
 int crew_end(struct crew *crew)
@@ -88,12 +66,11 @@ int crew_end(struct crew *crew)
 	int failed = 0;
 
 	for (unsigned i = 0; i < crew->count; i++) {
-		struct pollfd answer = {.fd = crew->sockets[i], .events = POLLIN};
 		int result;
 
-		if (poll(&answer, 1, JOB_TIMEOUT_MS) != 1)
+		if (!read_all(&crew->peers[i], &result, sizeof(result)))
 			return -1;
-		if (recv(crew->sockets[i], &result, sizeof(result), 0) != (ssize_t)sizeof(result) || result)
+		if (result)
 			failed = -1;
 	}
 	return failed;
@@ -101,13 +78,43 @@ int crew_end(struct crew *crew)
 
 void crew_stop(struct crew *crew)
 {
-	for (unsigned i = 0; i < crew->count; i++) {
-		close(crew->sockets[i]);
-		kill(crew->pids[i], SIGKILL); /* a member stuck in a job would not look at its socket */
+	for (; crew->count; crew->count--)
+		(void)peer_end(&crew->peers[crew->count - 1], true); /* also one that is stuck in a job */
+}
+
+/* ---- in a member ---- */
+
+int crew_serve(const struct crew_member *self, int (*work)(void *context, unsigned member, unsigned job), void *context)
+{
+	unsigned job;
+
+	while (fread(&job, sizeof(job), 1, stdin) == 1) {
+		int result = work(context, self->number, job);
+
+		if (fwrite(&result, sizeof(result), 1, stdout) != 1 || fflush(stdout))
+			break;
 	}
-	for (unsigned i = 0; i < crew->count; i++) {
-		while (waitpid(crew->pids[i], NULL, 0) < 0 && errno == EINTR)
-			continue;
-	}
-	crew->count = 0;
+	return TOOL_OK;
+}
+
+int crew_member(int count, char **words)
+{
+	struct crew_member self = {.bench.pairs = 1};
+	uint64_t number, cpu;
+	int rc;
+
+	if (count != 5 || !number_parse(words[1], &number) || !number_parse(words[2], &cpu))
+		return tool_misuse("bench: --member is for the bench itself");
+	self.number = (unsigned)number;
+	self.bench.which = bench_find_case(words[0]);
+	self.bench.quick = strcmp(words[3], "quick") == 0;
+	if (!self.bench.which || !self.bench.which->serve)
+		return tool_misuse("bench: --member is for the bench itself");
+	rc = stoa_segment_adopt(words[4], &self.segment);
+	if (rc < 0)
+		return tool_fail_result("bench: a member of the crew", rc);
+	host_pin((unsigned)cpu);
+	rc = self.bench.which->serve(&self);
+	stoa_segment_close(self.segment);
+	return rc;
 }

@@ -1,29 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* A mapped file against read(2) and write(2), the file in the page cache. Uses the public headers and libc. */
+/* A mapped file against reading and writing by the system's calls, the file in its cache. Uses the public headers and libc. */
 #include "bench.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <stoa/segment.h>
+
+#include "os/host.h"
+#include "os/rival.h"
+#include "os/walk.h"
 
 #define MIB ((size_t)1 << 20)
 #define PAGE ((size_t)4096)
 
 struct file {
 	struct bench *bench;
-	char path[4096];
-	int descriptor;
+	struct rival_file rival;
 	size_t length;
 	struct stoa_segment *segment;
 	char *mapped;
 	char *buffer; /* for read and write */
 	uint64_t state;
-	uint64_t sums[2]; /* of the same pages through the map and through pread: must agree */
+	uint64_t sums[2]; /* of the same pages through the map and by the system's call: must agree */
 };
 
 /* What a block of read/write copying moves at a time: fits in the second-level cache, large against a system call. */
@@ -32,18 +30,20 @@ struct file {
 static int write_file(struct file *file)
 {
 	for (size_t at = 0; at < file->length; at += BUFFER) {
+		int error;
+
 		for (size_t page = 0; page < BUFFER; page += PAGE)
 			measure_fill(file->buffer + page, PAGE, (at + page) * UINT64_C(0x9e3779b97f4a7c15));
-		if (pwrite(file->descriptor, file->buffer, BUFFER, (off_t)at) != (ssize_t)BUFFER)
-			return bench_fail(file->bench, "writing %zu MiB to %s: %s", file->length / MIB, file->path,
-					  strerror(errno));
+		error = rival_file_write(&file->rival, file->buffer, BUFFER, at);
+		if (error)
+			return bench_fail_system(file->bench, file->rival.path, error);
 	}
 	return 0;
 }
 
 static int map_file(struct file *file)
 {
-	int rc = stoa_segment_file(file->path, 0, NULL, &file->segment);
+	int rc = stoa_segment_file(file->rival.path, 0, NULL, &file->segment);
 
 	if (rc)
 		return bench_fail_result(file->bench, "stoa_segment_file", rc);
@@ -55,51 +55,53 @@ static int map_file(struct file *file)
 static void file_close(struct file *file)
 {
 	stoa_segment_close(file->segment);
-	if (file->descriptor >= 0)
-		close(file->descriptor);
-	free(file->buffer);
+	rival_file_end(&file->rival);
+	if (file->buffer)
+		rival_memory_free(file->buffer, BUFFER);
 }
 
-/* The file loses its name at once when it is mapped, so nothing is left of it however the bench ends later. */
+/* Where the system can, the file loses its name at once when it is mapped: nothing is left of it then however the bench ends later. */
 static int file_open(struct file *file)
 {
 	struct bench *bench = file->bench;
+	void *buffer;
 	int status;
 
 	file->state = UINT64_C(0x2545f4914f6cdd1d);
 	file->length = bench_scale(bench, 64, 4) * MIB;
-	snprintf(file->path, sizeof(file->path), "%s/stoa-bench-XXXXXX", bench->directory);
-	file->descriptor = mkostemp(file->path, O_CLOEXEC);
-	if (file->descriptor < 0)
+	status = rival_file_make(bench->directory, &file->rival);
+	if (status)
 		return (bench->directory_named ? bench_fail : bench_skip)(bench, "no file in %s (see --directory): %s",
-									  bench->directory, strerror(errno));
-	file->buffer = aligned_alloc(PAGE, BUFFER);
-	status = file->buffer ? write_file(file) : bench_fail(bench, "out of memory");
+									  bench->directory, walk_error_text(status));
+	status = rival_memory_make(BUFFER, &buffer);
+	if (status)
+		return bench_fail_system(bench, "a buffer", status);
+	file->buffer = buffer;
+	status = write_file(file);
 	if (!status)
 		status = map_file(file);
-	unlink(file->path);
+	rival_file_hide(&file->rival);
 	return status;
 }
 
 static int with_file(struct bench *bench, int (*subject)(void *context, struct series *samples),
 		     int (*baseline)(void *context, struct series *samples))
 {
-	struct file file = {.bench = bench, .descriptor = -1};
+	struct file file = {.bench = bench, .rival.handle = -1};
 	int status;
 
-	measure_pin(0);
+	host_pin(0);
 	status = file_open(&file);
 	if (!status)
 		status = bench_pairs(bench, subject, baseline, &file);
 	if (!status && file.sums[0] != file.sums[1])
-		status = bench_fail(bench, "the map and pread disagree about the file's bytes");
+		status = bench_fail(bench, "the map and %s disagree about the file's bytes", rival_read_name);
 	file_close(&file);
 	return status;
 }
 
 /* ---- random reads ---- */
 
-#define READS 500u
 #define READ_SAMPLES 10u
 
 static size_t random_page(const struct file *file, uint64_t *state)
@@ -113,49 +115,52 @@ static size_t random_page(const struct file *file, uint64_t *state)
 static int read_mapped(void *context, struct series *samples)
 {
 	struct file *file = context;
+	unsigned reads = bench_scale(file->bench, 500, 50);
 	uint64_t state = file->state;
 
 	file->sums[0] = 0;
 	for (unsigned k = 0; k < READ_SAMPLES; k++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
-		for (unsigned i = 0; i < READS; i++)
+		for (unsigned i = 0; i < reads; i++)
 			file->sums[0] += measure_sum(file->mapped + random_page(file, &state), PAGE);
-		series_add(samples, (double)(measure_now() - start) / READS);
+		series_add(samples, (double)(host_now() - start) / reads);
 	}
 	return 0;
 }
 
-static int read_pread(void *context, struct series *samples)
+static int read_by_call(void *context, struct series *samples)
 {
 	struct file *file = context;
+	unsigned reads = bench_scale(file->bench, 500, 50);
 	uint64_t state = file->state;
 
 	file->sums[1] = 0;
 	for (unsigned k = 0; k < READ_SAMPLES; k++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
-		for (unsigned i = 0; i < READS; i++) {
-			if (pread(file->descriptor, file->buffer, PAGE, (off_t)random_page(file, &state)) !=
-			    (ssize_t)PAGE)
-				return bench_fail_errno(file->bench, "pread");
+		for (unsigned i = 0; i < reads; i++) {
+			int error = rival_file_read(&file->rival, file->buffer, PAGE, random_page(file, &state));
+
+			if (error)
+				return bench_fail_system(file->bench, rival_read_name, error);
 			file->sums[1] += measure_sum(file->buffer, PAGE);
 		}
-		series_add(samples, (double)(measure_now() - start) / READS);
+		series_add(samples, (double)(host_now() - start) / reads);
 	}
 	return 0;
 }
 
 static int run_random_read(struct bench *bench)
 {
-	return with_file(bench, read_mapped, read_pread);
+	return with_file(bench, read_mapped, read_by_call);
 }
 
 /* ---- copying one half of the file over the other ---- */
 
 static void add_rate(struct series *samples, size_t bytes, uint64_t start)
 {
-	uint64_t taken = measure_now() - start;
+	uint64_t taken = host_now() - start;
 
 	series_add(samples, (double)bytes / (double)(taken ? taken : 1));
 }
@@ -164,7 +169,7 @@ static int copy_mapped(void *context, struct series *samples)
 {
 	struct file *file = context;
 	size_t half = file->length / 2;
-	uint64_t start = measure_now();
+	uint64_t start = host_now();
 
 	memcpy(file->mapped + half, file->mapped, half);
 	cc_compiler_barrier();
@@ -174,16 +179,19 @@ static int copy_mapped(void *context, struct series *samples)
 	return 0;
 }
 
-static int copy_system_calls(void *context, struct series *samples)
+static int copy_by_calls(void *context, struct series *samples)
 {
 	struct file *file = context;
 	size_t half = file->length / 2;
-	uint64_t start = measure_now();
+	uint64_t start = host_now();
 
 	for (size_t at = 0; at < half; at += BUFFER) {
-		if (pread(file->descriptor, file->buffer, BUFFER, (off_t)at) != (ssize_t)BUFFER ||
-		    pwrite(file->descriptor, file->buffer, BUFFER, (off_t)(half + at)) != (ssize_t)BUFFER)
-			return bench_fail_errno(file->bench, "copying by pread and pwrite");
+		int error = rival_file_read(&file->rival, file->buffer, BUFFER, at);
+
+		if (!error)
+			error = rival_file_write(&file->rival, file->buffer, BUFFER, half + at);
+		if (error)
+			return bench_fail_system(file->bench, rival_copy_name, error);
 	}
 	add_rate(samples, half, start);
 	if (memcmp(file->mapped + half, file->mapped, half) != 0)
@@ -193,23 +201,25 @@ static int copy_system_calls(void *context, struct series *samples)
 
 static int run_copy(struct bench *bench)
 {
-	return with_file(bench, copy_mapped, copy_system_calls);
+	return with_file(bench, copy_mapped, copy_by_calls);
 }
 
 const struct bench_case bench_file_cases[] = {
 	{"file.random_read",
 	 "ns",
-	 "pread",
+	 rival_read_name,
 	 "read and add up 4 KiB at random in a mapped file",
 	 {.high = 1.0},
 	 run_random_read,
-	 0},
+	 0,
+	 NULL},
 	{"file.copy",
 	 "GB/s",
-	 "pread and pwrite of 256 KiB",
+	 rival_copy_name,
 	 "memcpy of 32 MiB inside a mapped file",
 	 {.low = 1.0},
 	 run_copy,
-	 0},
+	 0,
+	 NULL},
 	{0},
 };

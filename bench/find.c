@@ -1,65 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* `stoa find` against find(1) over one tree, both as programs with their output thrown away. Uses libc only. */
+/* `stoa find` against the system's own search over one tree, both as programs with their output thrown away. Uses libc only. */
 #include "bench.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+#include "os/host.h"
+#include "os/peer.h"
+#include "os/rival.h"
 
 struct search {
 	struct bench *bench;
-	char self[4096]; /* this program */
-	const char *tree;
+	struct rival_search rival;
 };
 
-/* In the child: `stoa find TREE`, or `find TREE`, into `out`; complaints about unreadable folders are not our subject. */
-static void become(const struct search *search, bool ours, int out)
+/* `stoa find TREE`, or the rival; complaints about unreadable folders are not our subject. */
+static int start(struct search *search, bool ours, unsigned how, struct peer *ret_peer)
 {
-	int null = open("/dev/null", O_WRONLY);
+	const char *const find[] = {"stoa", "find", search->rival.tree, NULL};
+	int error = peer_start(ret_peer, ours ? NULL : search->rival.program, ours ? find : search->rival.arguments,
+			       how | PEER_QUIET);
 
-	if (null < 0 || dup2(out >= 0 ? out : null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
-		_exit(126);
-	if (ours)
-		execl(search->self, "stoa", "find", search->tree, (char *)NULL);
-	else
-		execlp("find", "find", search->tree, (char *)NULL);
-	_exit(127);
+	return error ? bench_fail_system(search->bench, ours ? "stoa find" : search->rival.name, error) : 0;
 }
 
 /* Exit status 1 of both means that some folder could not be read. */
-static int reap(struct search *search, pid_t pid, bool ours)
+static int end(struct search *search, bool ours, struct peer *peer)
 {
-	const char *who = ours ? "stoa find" : "find";
-	int status;
+	const char *who = ours ? "stoa find" : search->rival.name;
+	int status = peer_end(peer, false);
 
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return bench_fail_errno(search->bench, "waitpid");
-	}
-	if (!WIFEXITED(status))
-		return bench_fail(search->bench, "%s was killed by signal %d", who, WTERMSIG(status));
-	if (WEXITSTATUS(status) > 1)
-		return bench_fail(search->bench, "%s ended with status %d", who, WEXITSTATUS(status));
-	return 0;
+	if (status < 0)
+		return bench_fail(search->bench, "%s was killed", who);
+	return status > 1 ? bench_fail(search->bench, "%s ended with status %d", who, status) : 0;
 }
 
 static int run_program(struct search *search, bool ours, struct series *samples)
 {
-	uint64_t start = measure_now();
-	pid_t pid = fork();
-	int status;
+	uint64_t begin = host_now();
+	struct peer peer;
+	int status = start(search, ours, 0, &peer);
 
-	if (pid < 0)
-		return bench_fail_errno(search->bench, "fork");
-	if (pid == 0)
-		become(search, ours, -1);
-	status = reap(search, pid, ours);
 	if (!status)
-		series_add(samples, (double)(measure_now() - start) * 1e-6);
+		status = end(search, ours, &peer);
+	if (!status)
+		series_add(samples, (double)(host_now() - begin) * 1e-6);
 	return status;
 }
 
@@ -72,26 +57,19 @@ struct digest {
 static int digest_program(struct search *search, bool ours, struct digest *ret_digest)
 {
 	static unsigned char buffer[65536];
-	int pipe_ends[2];
-	ssize_t length;
-	pid_t pid;
+	struct peer peer;
+	size_t length;
+	int status = start(search, ours, PEER_WRITES, &peer);
 
 	memset(ret_digest, 0, sizeof(*ret_digest));
-	if (pipe2(pipe_ends, O_CLOEXEC))
-		return bench_fail_errno(search->bench, "pipe");
-	pid = fork();
-	if (pid < 0)
-		return bench_fail_errno(search->bench, "fork");
-	if (pid == 0)
-		become(search, ours, pipe_ends[1]);
-	close(pipe_ends[1]);
-	while ((length = read(pipe_ends[0], buffer, sizeof(buffer))) > 0 || (length < 0 && errno == EINTR)) {
-		for (ssize_t i = 0; i < length; i++)
+	if (status)
+		return status;
+	while ((length = peer_read(&peer, buffer, sizeof(buffer))) > 0) {
+		for (size_t i = 0; i < length; i++)
 			ret_digest->sum += (uint64_t)buffer[i] * buffer[i];
-		ret_digest->bytes += length > 0 ? (uint64_t)length : 0;
+		ret_digest->bytes += length;
 	}
-	close(pipe_ends[0]);
-	return reap(search, pid, ours);
+	return end(search, ours, &peer);
 }
 
 /* A search that prints something else may well be faster. A tree that changes meanwhile gets a second chance, and a third. */
@@ -110,8 +88,8 @@ static int check_same(struct search *search)
 	if (status)
 		return status;
 	return bench_fail(search->bench,
-			  "stoa find and find print different things: %" PRIu64 " against %" PRIu64 " bytes",
-			  ours.bytes, theirs.bytes);
+			  "stoa find and %s print different things: %" PRIu64 " against %" PRIu64 " bytes",
+			  search->rival.name, ours.bytes, theirs.bytes);
 }
 
 static int search_subject(void *context, struct series *samples)
@@ -126,21 +104,18 @@ static int search_baseline(void *context, struct series *samples)
 
 static int run_find(struct bench *bench)
 {
-	struct search search = {.bench = bench, .tree = bench->quick ? "/usr/include" : "/usr"};
-	ssize_t length = readlink("/proc/self/exe", search.self, sizeof(search.self) - 1);
+	struct search search = {.bench = bench};
 	int status;
 
-	if (length <= 0)
-		return bench_skip(bench, "this program cannot find itself: no /proc");
-	search.self[length] = 0;
-	bench->baseline = bench->quick ? "find /usr/include" : "find /usr";
-	if (system("command -v find >/dev/null 2>&1") != 0)
-		return bench_skip(bench, "no find on the PATH");
+	rival_search_choose(bench->quick, &search.rival);
+	if (search.rival.missing)
+		return bench_skip(bench, "%s", search.rival.missing);
+	bench->baseline = search.rival.name;
 	status = check_same(&search);
 	return status ? status : bench_pairs(bench, search_subject, search_baseline, &search);
 }
 
 const struct bench_case bench_find_cases[] = {
-	{"find.usr", "ms", "find /usr", "stoa find /usr, everything in the cache", {.high = 1.0}, run_find, 0},
+	{rival_search_case, "ms", rival_search_name, rival_search_about, {.high = 1.0}, run_find, 0, NULL},
 	{0},
 };

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Interleaved blocks, medians, pinning and payloads; see measure.h. Linux and libc only. */
+/* Interleaved blocks, medians and payloads; see measure.h. Uses libc and the clock only. */
 #include "measure.h"
 
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <base/cc.h>
+
+#include "os/host.h"
 
 void series_add(struct series *series, double value)
 {
@@ -159,64 +159,12 @@ int measure_run(const struct measure_plan *plan, struct measure_result *ret_resu
 	return rc;
 }
 
-uint64_t measure_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 void measure_spin(uint64_t nanoseconds)
 {
-	uint64_t end = measure_now() + nanoseconds;
+	uint64_t end = host_now() + nanoseconds;
 
-	while (measure_now() < end)
+	while (host_now() < end)
 		cc_pause();
-}
-
-/* The mask at the first call. Children inherit it with the rest of the memory. */
-static const cpu_set_t *allowed(void)
-{
-	static cpu_set_t set;
-	static bool known;
-
-	if (!known) {
-		CPU_ZERO(&set);
-		if (sched_getaffinity(0, sizeof(set), &set) || !CPU_COUNT(&set))
-			CPU_SET(0, &set);
-		known = true;
-	}
-	return &set;
-}
-
-unsigned measure_cpus(void)
-{
-	return (unsigned)CPU_COUNT(allowed());
-}
-
-void measure_pin(unsigned place)
-{
-	const cpu_set_t *set = allowed();
-	cpu_set_t one;
-
-	place %= measure_cpus();
-	CPU_ZERO(&one);
-	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, set))
-			continue;
-		if (place-- == 0) {
-			CPU_SET(cpu, &one);
-			break;
-		}
-	}
-	/* A refusal (a mask that changed meanwhile) leaves the process where it was: noisier, still correct. */
-	(void)sched_setaffinity(0, sizeof(one), &one);
-}
-
-void measure_unpin(void)
-{
-	(void)sched_setaffinity(0, sizeof(cpu_set_t), allowed());
 }
 
 void measure_fill(void *bytes, size_t length, uint64_t value)

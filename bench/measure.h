@@ -51,13 +51,7 @@ struct measure_plan {
 /* Run the plan. 0, what a block returned, or -1 when memory ran out. The result is to be freed in any case. */
 int measure_run(const struct measure_plan *plan, struct measure_result *ret_result);
 
-uint64_t measure_now(void);              /* monotonic nanoseconds */
 void measure_spin(uint64_t nanoseconds); /* stay busy that long */
-
-/* CPUs that this process may run on, counted at the first call; pin to the `place`-th of them, modulo; unpin to all. */
-unsigned measure_cpus(void);
-void measure_pin(unsigned place);
-void measure_unpin(void);
 
 /* Write and read every byte of a payload. The read's result goes to a place that the compiler must believe in. */
 void measure_fill(void *bytes, size_t length, uint64_t value);

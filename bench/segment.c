@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commit against fallocate(2), and shared memory against private memory. Page sizes are made equal on both sides: the library
+ * Commit against what the system has for it, and shared memory against private memory. Page sizes are made equal on both sides: the library
  * is told never to use huge pages, private memory is advised the same.
  */
 #include "bench.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <stoa/segment.h>
+
+#include "os/host.h"
+#include "os/rival.h"
 
 #define MIB ((size_t)1 << 20)
 #define PAGE ((size_t)4096)
@@ -32,31 +32,33 @@ static int commit_steps(struct commit *commit, struct stoa_segment *segment, dou
 	uint64_t start;
 
 	for (size_t done = 0; done < calls; done += batch) {
-		start = measure_now();
+		start = host_now();
 		for (size_t i = done; i < done + batch; i++) {
 			int rc = stoa_segment_commit(segment, (i + 1) * commit->step);
 
 			if (rc)
 				return bench_fail_result(commit->bench, "stoa_segment_commit", rc);
 		}
-		series_add(samples, (double)(measure_now() - start) / (double)batch * scale);
+		series_add(samples, (double)(host_now() - start) / (double)batch * scale);
 	}
 	return 0;
 }
 
-static int fallocate_steps(struct commit *commit, int memory, double scale, struct series *samples)
+static int rival_steps(struct commit *commit, struct rival_reserve *reserve, double scale, struct series *samples)
 {
 	size_t calls = commit->length / commit->step;
 	size_t batch = calls < 256 ? calls : 256;
 	uint64_t start;
 
 	for (size_t done = 0; done < calls; done += batch) {
-		start = measure_now();
+		start = host_now();
 		for (size_t i = done; i < done + batch; i++) {
-			if (fallocate(memory, 0, (off_t)(i * commit->step), (off_t)commit->step))
-				return bench_fail_errno(commit->bench, "fallocate");
+			int error = rival_reserve_commit(reserve, i * commit->step, commit->step);
+
+			if (error)
+				return bench_fail_system(commit->bench, commit->bench->which->baseline, error);
 		}
-		series_add(samples, (double)(measure_now() - start) / (double)batch * scale);
+		series_add(samples, (double)(host_now() - start) / (double)batch * scale);
 	}
 	return 0;
 }
@@ -98,12 +100,13 @@ static int commit_baseline(void *context, struct series *samples)
 	int status = 0;
 
 	for (unsigned i = 0; !status && i < commit->repeat; i++) {
-		int memory = memfd_create("stoa-bench", MFD_CLOEXEC);
+		struct rival_reserve reserve;
+		int error = rival_reserve_make(commit->length, &reserve);
 
-		if (memory < 0)
-			return bench_fail_errno(commit->bench, "memfd_create");
-		status = fallocate_steps(commit, memory, step_scale(commit), samples);
-		close(memory);
+		if (error)
+			return bench_fail_system(commit->bench, "reserving memory", error);
+		status = rival_steps(commit, &reserve, step_scale(commit), samples);
+		rival_reserve_free(&reserve);
 	}
 	return status;
 }
@@ -119,7 +122,7 @@ static int run_commit(struct bench *bench)
 
 	if (commit.step > commit.length)
 		commit.step = commit.length;
-	measure_pin(0);
+	host_pin(0);
 	return bench_pairs(bench, commit_subject, commit_baseline, &commit);
 }
 
@@ -132,7 +135,7 @@ static int run_commit_page(struct bench *bench)
 		.repeat = 1,
 	};
 
-	measure_pin(0);
+	host_pin(0);
 	return bench_pairs(bench, commit_subject, commit_baseline, &commit);
 }
 
@@ -153,11 +156,11 @@ static int again_subject(void *context, struct series *samples)
 	int rc = 0;
 
 	for (unsigned k = 0; k < AGAIN_SAMPLES; k++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
 		for (unsigned i = 0; i < AGAIN_CALLS; i++)
 			rc |= stoa_segment_commit(again->segment, again->length);
-		series_add(samples, (double)(measure_now() - start) / AGAIN_CALLS);
+		series_add(samples, (double)(host_now() - start) / AGAIN_CALLS);
 	}
 	return rc ? bench_fail(again->bench, "a commit of committed memory failed") : 0;
 }
@@ -175,11 +178,11 @@ static int again_baseline(void *context, struct series *samples)
 	int rc = 0;
 
 	for (unsigned k = 0; k < AGAIN_SAMPLES; k++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
 		for (unsigned i = 0; i < AGAIN_CALLS; i++)
 			rc |= call(again->segment, again->length);
-		series_add(samples, (double)(measure_now() - start) / AGAIN_CALLS);
+		series_add(samples, (double)(host_now() - start) / AGAIN_CALLS);
 	}
 	return rc ? bench_fail(again->bench, "the empty call failed") : 0;
 }
@@ -192,7 +195,7 @@ static int run_commit_again(struct bench *bench)
 
 	if (status)
 		return status;
-	measure_pin(0);
+	host_pin(0);
 	rc = stoa_segment_commit(again.segment, again.length);
 	status = rc ? bench_fail_result(bench, "stoa_segment_commit", rc)
 		    : bench_pairs(bench, again_subject, again_baseline, &again);
@@ -216,13 +219,13 @@ static int commit_and_touch(struct commit *commit, uint32_t huge, struct series 
 
 	if (status)
 		return status;
-	start = measure_now();
+	start = host_now();
 	rc = stoa_segment_commit(segment, commit->length);
 	if (!rc) {
 		bytes = stoa_segment_address(segment);
 		for (size_t at = 0; at < commit->length; at += PAGE)
 			bytes[at] = 1;
-		series_add(samples, (double)(measure_now() - start) * 1e-3);
+		series_add(samples, (double)(host_now() - start) * 1e-3);
 	}
 	stoa_segment_close(segment);
 	return rc ? bench_fail_result(commit->bench, "stoa_segment_commit", rc) : 0;
@@ -250,7 +253,7 @@ static int run_commit_huge(struct bench *bench)
 	if (rc)
 		return bench_fail_result(bench, "stoa_segment_create", rc);
 	stoa_segment_close(segment);
-	measure_pin(0);
+	host_pin(0);
 	return bench_pairs(bench, huge_subject, huge_baseline, &commit);
 }
 
@@ -277,20 +280,19 @@ static void memory_free(struct memory *memory)
 {
 	stoa_segment_close(memory->segment);
 	if (memory->private)
-		munmap(memory->private, memory->length);
+		rival_memory_free(memory->private, memory->length);
 	memory->segment = NULL;
 	memory->private = NULL;
 }
 
 static int make_private(struct memory *memory)
 {
-	void *bytes = mmap(NULL, memory->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *bytes;
+	int error = rival_memory_make(memory->length, &bytes);
 
-	if (bytes == MAP_FAILED)
-		return bench_fail_errno(memory->bench, "mmap");
+	if (error)
+		return bench_fail_system(memory->bench, "private memory", error);
 	memory->private = bytes;
-	/* Without huge pages in the kernel the advice fails, and is not needed. */
-	(void)madvise(bytes, memory->length, MADV_NOHUGEPAGE);
 	memset(bytes, 1, memory->length);
 	return 0;
 }
@@ -344,7 +346,7 @@ static int memory_baseline(void *context, struct series *samples)
 
 static void add_rate(struct series *samples, size_t bytes, uint64_t start)
 {
-	uint64_t taken = measure_now() - start;
+	uint64_t taken = host_now() - start;
 
 	series_add(samples, (double)bytes / (double)(taken ? taken : 1)); /* bytes per ns is GB/s */
 }
@@ -353,7 +355,7 @@ static int pass_read(struct memory *memory, char *bytes, struct series *samples)
 {
 	measure_use(measure_sum(bytes, memory->length)); /* page tables and caches as after a use */
 	for (unsigned i = 0; i < MEMORY_PASSES; i++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
 		measure_use(measure_sum(bytes, memory->length));
 		add_rate(samples, memory->length, start);
@@ -365,7 +367,7 @@ static int pass_write(struct memory *memory, char *bytes, struct series *samples
 {
 	measure_fill(bytes, memory->length, memory->turn++);
 	for (unsigned i = 0; i < MEMORY_PASSES; i++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
 		measure_fill(bytes, memory->length, memory->turn++);
 		add_rate(samples, memory->length, start);
@@ -379,7 +381,7 @@ static int pass_copy(struct memory *memory, char *bytes, struct series *samples)
 
 	memcpy(bytes + half, bytes, half);
 	for (unsigned i = 0; i < MEMORY_PASSES; i++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
 		memcpy(bytes + half, bytes, half);
 		cc_compiler_barrier();
@@ -440,10 +442,10 @@ static int pass_latency(struct memory *memory, char *bytes, struct series *sampl
 		next_random(&state);
 	at = follow(bytes, state % (memory->length / LINE) * LINE, steps);
 	for (unsigned i = 0; i < MEMORY_PASSES; i++) {
-		uint64_t start = measure_now();
+		uint64_t start = host_now();
 
 		at = follow(bytes, at, steps);
-		series_add(samples, (double)(measure_now() - start) / steps);
+		series_add(samples, (double)(host_now() - start) / steps);
 	}
 	measure_use(at);
 	return 0;
@@ -466,7 +468,7 @@ static int run_memory(struct bench *bench)
 	};
 	int status;
 
-	measure_pin(0);
+	host_pin(0);
 	status = bench_pairs(bench, memory_subject, memory_baseline, &memory);
 	memory_free(&memory);
 	return status;
@@ -478,35 +480,38 @@ static int run_memory(struct bench *bench)
 	}
 
 const struct bench_case bench_segment_cases[] = {
-	{"segment.commit", "us", "one fallocate", "commit 64 MiB in one call", {.high = 1.05}, run_commit, 0},
+	{"segment.commit", "us", rival_commit_name, "commit 64 MiB in one call", {.high = 1.05}, run_commit, 0, NULL},
 	{"segment.commit_page",
 	 "ns",
-	 "fallocate of a page",
+	 rival_commit_page_name,
 	 "commit one page more, 4096 times",
 	 {.high = 1.3},
 	 run_commit_page,
-	 0},
+	 0,
+	 NULL},
 	{"segment.commit_again",
 	 "ns",
 	 "an empty call",
 	 "commit what is committed",
 	 {.high = 5, .absolute = true},
 	 run_commit_again,
-	 0},
+	 0,
+	 NULL},
 	{"segment.commit_huge",
 	 "us",
 	 "the same with 4 KiB pages",
 	 "commit and touch 64 MiB in 2 MiB pages",
 	 {.high = 1.0 / 8},
 	 run_commit_huge,
-	 0},
+	 0,
+	 NULL},
 	{"segment.bandwidth.read", "GB/s", "private memory", "read 64 MiB of shared memory", SAME_AS_PRIVATE,
-	 run_memory, MEMORY_READ},
+	 run_memory, MEMORY_READ, NULL},
 	{"segment.bandwidth.write", "GB/s", "private memory", "write 64 MiB of shared memory", SAME_AS_PRIVATE,
-	 run_memory, MEMORY_WRITE},
+	 run_memory, MEMORY_WRITE, NULL},
 	{"segment.bandwidth.copy", "GB/s", "private memory", "memcpy of 32 MiB in shared memory", SAME_AS_PRIVATE,
-	 run_memory, MEMORY_COPY},
+	 run_memory, MEMORY_COPY, NULL},
 	{"segment.latency", "ns", "private memory", "follow pointers at random through 64 MiB", SAME_AS_PRIVATE,
-	 run_memory, MEMORY_LATENCY},
+	 run_memory, MEMORY_LATENCY, NULL},
 	{0},
 };

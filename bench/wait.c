@@ -1,27 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Round trips between two processes through events and wait sets, against the kernel's own futexes and against a bare cache line.
+ * Round trips between two processes through events and wait sets, against the system's own (futexes, kernel events) and against a bare cache
+ * line.
  * Both ways carry 64 bytes, written before and read after, in memory of the same segment.
  *
  * The one hard idea: "blocking" has three meanings that must not be mixed. As it comes: both run on CPUs of their own and an
- * event may be caught while still spinning, which a bare futex never does. Asleep: each side waits until the other surely
+ * event may be caught while still spinning, which the system's own never is. Asleep: each side waits until the other surely
  * sleeps before it signals, so the time is signal to running again, twice. One CPU: nobody can run meanwhile.
  */
 #include "bench.h"
 
-#include <errno.h>
-#include <linux/futex.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <base/atomic.h>
 #include <stoa/sync.h>
 #include <stoa/wait.h>
 
 #include "crew.h"
+#include "os/host.h"
+#include "os/rival.h"
 
 #define PAYLOAD 64
 #define EIGHT 8
@@ -34,13 +31,12 @@ struct way {
 		struct stoa_event event;
 		char pad[64 - sizeof(struct stoa_event)];
 	} events[EIGHT];
-	struct {
-		_Atomic uint32_t word;
-		char pad[60];
-	} words[EIGHT];
+	struct rival_signal signals[EIGHT];
+	_Atomic uint32_t line;
+	char pad0[60];
 	char payload[PAYLOAD];
 	uint64_t sent; /* asleep: when the signal was given */
-	char pad[56];
+	char pad1[56];
 };
 
 struct arena {
@@ -98,76 +94,51 @@ static int any_take(struct trip *trip, struct way *way, uint32_t turn)
 	return rc || place == turn % EIGHT ? rc : WRONG;
 }
 
-static int futex_give_at(struct way *way, unsigned place, uint32_t turn)
-{
-	/* R1: publishes the payload; pairs with A1 in futex_take(), waitv_take() and line_take() */
-	store_rel(&way->words[place].word, turn);
-	return syscall(SYS_futex, &way->words[place].word, FUTEX_WAKE, 1, NULL, NULL, 0) < 0;
-}
-
-static int futex_give(struct trip *trip, struct way *way, uint32_t turn)
+static int rival_give(struct trip *trip, struct way *way, uint32_t turn)
 {
 	(void)trip;
-	return futex_give_at(way, 0, turn);
+	return rival_signal_give(&way->signals[0], turn);
 }
 
-static int futex_take(struct trip *trip, struct way *way, uint32_t turn)
+static int rival_take(struct trip *trip, struct way *way, uint32_t turn)
 {
-	uint32_t found;
-
 	(void)trip;
-	/* A1: the payload is there; pairs with R1 in futex_give_at() */
-	while ((found = load_acq(&way->words[0].word)) != turn)
-		syscall(SYS_futex, &way->words[0].word, FUTEX_WAIT, found, NULL, NULL, 0);
-	return 0;
+	return rival_signal_take(&way->signals[0], turn);
 }
 
-static int waitv_give(struct trip *trip, struct way *way, uint32_t turn)
+static int rival_give_any(struct trip *trip, struct way *way, uint32_t turn)
 {
 	(void)trip;
-	return futex_give_at(way, turn % EIGHT, turn);
+	return rival_signal_give(&way->signals[turn % EIGHT], turn);
 }
 
-static int waitv_take(struct trip *trip, struct way *way, uint32_t turn)
+static int rival_take_any(struct trip *trip, struct way *way, uint32_t turn)
 {
-	struct futex_waitv list[EIGHT];
-	unsigned place = turn % EIGHT;
-
 	(void)trip;
-	memset(list, 0, sizeof(list));
-	for (;;) {
-		for (unsigned i = 0; i < EIGHT; i++) {
-			list[i].uaddr = (uint64_t)(uintptr_t)&way->words[i].word;
-			list[i].flags = FUTEX_32;
-			list[i].val = load_acq(&way->words[i].word); /* A1: as in futex_take(); pairs with R1 */
-		}
-		if (list[place].val == turn)
-			return 0;
-		syscall(SYS_futex_waitv, list, EIGHT, 0, NULL, CLOCK_MONOTONIC);
-	}
+	return rival_signal_take_any(way->signals, EIGHT, turn % EIGHT, turn);
 }
 
 static int line_give(struct trip *trip, struct way *way, uint32_t turn)
 {
 	(void)trip;
-	/* R2: publishes the payload without a system call; pairs with A2 in line_take() */
-	store_rel(&way->words[0].word, turn);
+	/* R1: publishes the payload without a system call; pairs with A1 in line_take() */
+	store_rel(&way->line, turn);
 	return 0;
 }
 
 static int line_take(struct trip *trip, struct way *way, uint32_t turn)
 {
 	(void)trip;
-	/* A2: the payload is there; pairs with R2 in line_give() */
-	while (load_acq(&way->words[0].word) != turn)
+	/* A1: the payload is there; pairs with R1 in line_give() */
+	while (load_acq(&way->line) != turn)
 		;
 	return 0;
 }
 
 static const struct signal_kind event_kind = {event_give, event_take};
 static const struct signal_kind any_kind = {any_give, any_take};
-static const struct signal_kind futex_kind = {futex_give, futex_take};
-static const struct signal_kind waitv_kind = {waitv_give, waitv_take};
+static const struct signal_kind rival_kind = {rival_give, rival_take};
+static const struct signal_kind rival_any_kind = {rival_give_any, rival_take_any};
 static const struct signal_kind line_kind = {line_give, line_take};
 
 /* ---- going there and back ---- */
@@ -215,10 +186,10 @@ static int there_and_back_asleep(struct trip *trip, const struct signal_kind *ki
 	int rc;
 
 	measure_spin(NAP);
-	arena->ways[0].sent = measure_now();
+	arena->ways[0].sent = host_now();
 	rc = there_and_back(trip, kind);
 	if (!rc)
-		*ret_time = (double)(arena->one_way + (measure_now() - arena->ways[1].sent));
+		*ret_time = (double)(arena->one_way + (host_now() - arena->ways[1].sent));
 	return rc;
 }
 
@@ -230,9 +201,9 @@ static int answer_asleep(struct trip *trip, const struct signal_kind *kind)
 
 	if (rc)
 		return rc;
-	arena->one_way = measure_now() - arena->ways[0].sent;
+	arena->one_way = host_now() - arena->ways[0].sent;
 	measure_spin(NAP);
-	arena->ways[1].sent = measure_now();
+	arena->ways[1].sent = host_now();
 	return send_payload(trip, kind, &arena->ways[1], turn);
 }
 
@@ -251,7 +222,7 @@ static int partner(void *context, unsigned member, unsigned job)
 
 static int sample(struct trip *trip, const struct signal_kind *kind, struct series *samples)
 {
-	uint64_t start = measure_now();
+	uint64_t start = host_now();
 	double time = 0;
 	int rc = 0;
 
@@ -260,7 +231,7 @@ static int sample(struct trip *trip, const struct signal_kind *kind, struct seri
 	} else {
 		for (unsigned i = 0; !rc && i < trip->batch; i++)
 			rc = there_and_back(trip, kind);
-		time = (double)(measure_now() - start) / trip->batch;
+		time = (double)(host_now() - start) / trip->batch;
 	}
 	series_add(samples, time);
 	return rc;
@@ -306,12 +277,15 @@ static int trip_open(struct trip *trip)
 	if (rc)
 		return bench_fail_result(bench, "stoa_segment_commit", rc);
 	trip->arena = stoa_segment_address(trip->segment);
-	for (unsigned i = 0; i < EIGHT; i++) {
-		rc = stoa_event_init(trip->segment, &trip->arena->ways[0].events[i].event, 0);
-		if (!rc)
-			rc = stoa_event_init(trip->segment, &trip->arena->ways[1].events[i].event, 0);
+	for (unsigned i = 0; i < 2 * EIGHT; i++) {
+		struct way *way = &trip->arena->ways[i / EIGHT];
+
+		rc = stoa_event_init(trip->segment, &way->events[i % EIGHT].event, 0);
 		if (rc)
 			return bench_fail_result(bench, "stoa_event_init", rc);
+		rc = rival_signal_make(&way->signals[i % EIGHT]);
+		if (rc)
+			return bench_fail_system(bench, bench->baseline, rc);
 	}
 	return 0;
 }
@@ -337,46 +311,86 @@ static void choose_lengths(struct trip *trip, unsigned how)
 		trip->trips = bench_scale(trip->bench, 500, 50);
 }
 
+/* What follows from the case's variant, in both processes. */
+static void choose(struct trip *trip)
+{
+	unsigned how = trip->bench->which->variant & HOW_MASK;
+	bool any = trip->bench->which->variant & ANY_OF_EIGHT;
+
+	trip->subject = any ? &any_kind : &event_kind;
+	trip->baseline = any ? &rival_any_kind : how == SPINNING ? &line_kind : &rival_kind;
+	choose_lengths(trip, how);
+}
+
+static int trip_serve(const struct crew_member *self)
+{
+	struct bench bench = self->bench;
+	struct trip trip = {
+		.bench = &bench,
+		.segment = self->segment,
+		.arena = stoa_segment_address(self->segment),
+	};
+
+	choose(&trip);
+	return crew_serve(self, partner, &trip);
+}
+
+static void trip_close(struct trip *trip)
+{
+	for (unsigned i = 0; trip->arena && i < EIGHT; i++) {
+		rival_signal_end(&trip->arena->ways[0].signals[i]);
+		rival_signal_end(&trip->arena->ways[1].signals[i]);
+	}
+	stoa_segment_close(trip->segment);
+}
+
 static int run_trip(struct bench *bench)
 {
 	unsigned how = bench->which->variant & HOW_MASK;
-	bool any = bench->which->variant & ANY_OF_EIGHT;
-	struct trip trip = {
-		.bench = bench,
-		.subject = any ? &any_kind : &event_kind,
-		.baseline = any               ? &waitv_kind
-			    : how == SPINNING ? &line_kind
-					      : &futex_kind,
-	};
+	const char *missing = bench->which->variant & ANY_OF_EIGHT ? rival_any_missing() : NULL;
+	struct trip trip = {.bench = bench};
 	int status;
 
-	if (measure_cpus() < 2 && how != ONE_CPU)
+	if (host_cpus() < 2 && how != ONE_CPU)
 		return bench_skip(bench, "one CPU only; sync.event_rtt.one_cpu runs");
-	if (any && syscall(SYS_futex_waitv, NULL, 0, 0, NULL, 0) < 0 && errno == ENOSYS)
-		return bench_skip(bench, "this kernel has no futex_waitv (since Linux 5.16)");
-	trip.crew.work = partner;
-	trip.crew.context = &trip;
-	choose_lengths(&trip, how);
+	if (missing)
+		return bench_skip(bench, "%s", missing);
+	choose(&trip);
 	status = trip_open(&trip);
-	measure_pin(0);
-	if (!status && crew_start(&trip.crew, 1, how == ONE_CPU ? 0 : 1))
-		status = bench_fail_errno(bench, "starting the other process");
+	host_pin(0);
+	if (!status)
+		status = crew_start(&trip.crew, bench, trip.segment, 1, how == ONE_CPU ? 0 : 1);
 	if (!status)
 		status = bench_pairs(bench, trip_subject, trip_baseline, &trip);
 	crew_stop(&trip.crew);
-	stoa_segment_close(trip.segment);
+	trip_close(&trip);
 	return status;
 }
 
 const struct bench_case bench_wait_cases[] = {
-	{"sync.event_rtt", "ns", "futex", "events there and back, two CPUs", {.high = 1.05}, run_trip, AS_IT_COMES},
-	{"sync.event_rtt.asleep", "ns", "futex", "the same, each wakes a sleeper", {.high = 1.05}, run_trip, ASLEEP},
-	{"sync.event_rtt.one_cpu", "ns", "futex", "the same, both on one CPU", NO_TARGET, run_trip, ONE_CPU},
+	{"sync.event_rtt",
+	 "ns",
+	 rival_signal_name,
+	 "events there and back, two CPUs",
+	 {.high = 1.05},
+	 run_trip,
+	 AS_IT_COMES,
+	 trip_serve},
+	{"sync.event_rtt.asleep",
+	 "ns",
+	 rival_signal_name,
+	 "the same, each wakes a sleeper",
+	 {.high = 1.05},
+	 run_trip,
+	 ASLEEP,
+	 trip_serve},
+	{"sync.event_rtt.one_cpu", "ns", rival_signal_name, "the same, both on one CPU", NO_TARGET, run_trip, ONE_CPU,
+	 trip_serve},
 	{"sync.event_rtt.spin", "ns", "a bare cache line", "events beside what the CPUs can do", NO_TARGET, run_trip,
-	 SPINNING},
-	{"sync.wait_any8", "ns", "futex_waitv", "one of 8 events there, one of 8 back", NO_TARGET, run_trip,
-	 ANY_OF_EIGHT},
-	{"sync.wait_any8.asleep", "ns", "futex_waitv", "the same, each wakes a sleeper", NO_TARGET, run_trip,
-	 ANY_OF_EIGHT | ASLEEP},
+	 SPINNING, trip_serve},
+	{"sync.wait_any8", "ns", rival_any_name, "one of 8 events there, one of 8 back", NO_TARGET, run_trip,
+	 ANY_OF_EIGHT, trip_serve},
+	{"sync.wait_any8.asleep", "ns", rival_any_name, "the same, each wakes a sleeper", NO_TARGET, run_trip,
+	 ANY_OF_EIGHT | ASLEEP, trip_serve},
 	{0},
 };

@@ -327,6 +327,7 @@ int os_length_allowed(uint64_t length);
 
 /* Tell the map what pages to use. -STOA_ENOTSUP: wanted, and the system has none to offer. */
 bool os_huge_offered(const char **ret_setting); /* the system's setting, for messages */
+int os_huge_refused(void);                      /* -STOA_ENOTSUP, with what is lacking in the sentence */
 void os_huge_apply(void *address, uint64_t length, uint32_t huge);
 
 /* ---- names ---- */

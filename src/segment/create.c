@@ -58,10 +58,7 @@ static int check_options(const char *name, uint64_t reserve, const struct stoa_s
 		return error_set(-STOA_ERANGE, "committing %s is beyond the reserve of %s",
 				 error_size(options->commit, texts[0]), error_size(reserve, texts[1]));
 	if (options->huge == STOA_HUGE_REQUIRE && !os_huge_offered(&setting))
-		return error_set(
-			-STOA_ENOTSUP,
-			"no huge pages for shared memory: transparent_hugepage/shmem_enabled is '%s', needed is 'advise'",
-			setting);
+		return os_huge_refused();
 	return check_flags(name, options->flags);
 }
 

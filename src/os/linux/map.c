@@ -180,6 +180,17 @@ bool os_huge_offered(const char **ret_setting)
 	return false;
 }
 
+int os_huge_refused(void)
+{
+	const char *setting;
+
+	(void)os_huge_offered(&setting);
+	return error_set(
+		-STOA_ENOTSUP,
+		"no huge pages for shared memory: transparent_hugepage/shmem_enabled is '%s', needed is 'advise'",
+		setting);
+}
+
 void os_huge_apply(void *address, uint64_t length, uint32_t huge)
 {
 	/* Advice: where it cannot be followed small pages serve as well. */

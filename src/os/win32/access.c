@@ -89,8 +89,13 @@ int os_populate(os_handle memory, uint64_t offset, void *address, uint64_t lengt
 
 bool os_huge_offered(const char **ret_setting)
 {
-	*ret_setting = "not offered by Windows for memory that is committed later";
+	*ret_setting = "none";
 	return false;
+}
+
+int os_huge_refused(void)
+{
+	return error_set(-STOA_ENOTSUP, "no huge pages: Windows has none for memory that is committed bit by bit");
 }
 
 void os_huge_apply(void *address, uint64_t length, uint32_t huge)

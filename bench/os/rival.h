@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plain means of this system, which the library is measured against. Implemented once per system under bench/os/<system>/.
+ * Functions return 0 or the system's error number, positive, for bench_fail_system(). What several processes use lies in memory
+ * that they share, and may hold a handle that each of them has inherited under the same number.
+ */
+#ifndef BENCH_OS_RIVAL_H
+#define BENCH_OS_RIVAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <base/atomic.h>
+
+/* The targets in the cases' tables were set for this system and what it has as baselines. */
+extern const bool rival_has_targets;
+
+/* ---- memory ---- */
+
+/* Private memory of small pages, usable and zero. */
+int rival_memory_make(size_t length, void **ret_bytes);
+void rival_memory_free(void *bytes, size_t length);
+
+/* Memory that is reserved and then committed part by part. */
+struct rival_reserve {
+	intptr_t handle;
+	char *address;
+	size_t length;
+};
+extern const char rival_commit_name[]; /* names are what the cases' tables say behind "baseline" */
+extern const char rival_commit_page_name[];
+int rival_reserve_make(size_t length, struct rival_reserve *ret_reserve);
+int rival_reserve_commit(struct rival_reserve *reserve, size_t offset, size_t length);
+void rival_reserve_free(struct rival_reserve *reserve);
+
+/* ---- files ---- */
+
+struct rival_file {
+	intptr_t handle; /* -1: none */
+	char path[4096]; /* UTF-8 */
+};
+extern const char rival_read_name[];
+extern const char rival_copy_name[];
+/* Where files go when nobody says; and whether they could go to a place. */
+const char *rival_directory(void);
+int rival_directory_check(const char *directory);
+int rival_file_make(const char *directory, struct rival_file *ret_file);
+int rival_file_read(struct rival_file *file, void *bytes, size_t length, uint64_t offset);
+int rival_file_write(struct rival_file *file, const void *bytes, size_t length, uint64_t offset);
+/* Nobody opens it any more: it loses its name, where a system lets go of names of open files. */
+void rival_file_hide(struct rival_file *file);
+/* The file is gone afterwards. */
+void rival_file_end(struct rival_file *file);
+
+/* ---- locks ---- */
+
+/* A robust one is of several processes, and tells who died with it; a plain one may be of threads of one process. */
+struct rival_lock {
+	bool robust;
+	char pad[63];
+	union {
+		intptr_t handle;
+		char room[64];
+	} body;
+};
+extern const char rival_lock_name[];
+extern const char rival_robust_lock_name[];
+int rival_lock_make(struct rival_lock *lock, bool robust);
+void rival_lock_end(struct rival_lock *lock);
+/*
+ * So many times: take it, count, spin `inside` turns of an empty loop, give it back, spin `outside` turns. Here and not one by one, as
+ * a call of ours around each would be measured too.
+ */
+int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside);
+
+/* The helper with Boost.Interprocess (boost_mutex.cpp); false, and why there is none. */
+bool rival_boost_path(char *path, size_t size, const char **ret_missing);
+
+/* ---- signals ---- */
+
+struct rival_signal {
+	_Atomic uint32_t word;
+	uint32_t pad0;
+	intptr_t handle;
+	char pad1[48];
+};
+extern const char rival_signal_name[];
+extern const char rival_any_name[];
+const char *rival_any_missing(void); /* why one cannot wait for one of several; NULL: one can */
+int rival_signal_make(struct rival_signal *signal);
+void rival_signal_end(struct rival_signal *signal);
+/* Signal number `turn`, from 1 on, is given and taken once, by one process each. What was written before is there after. */
+int rival_signal_give(struct rival_signal *signal, uint32_t turn);
+int rival_signal_take(struct rival_signal *signal, uint32_t turn);
+/* Sleep on all `count`; the one that comes must be at `place`. */
+int rival_signal_take_any(struct rival_signal *signals, unsigned count, unsigned place, uint32_t turn);
+
+/* ---- searching a directory tree ---- */
+
+extern const char rival_search_case[];
+extern const char rival_search_about[];
+extern const char rival_search_name[];
+struct rival_search {
+	const char *tree;    /* what is searched */
+	const char *name;    /* what does it */
+	const char *program; /* as peer_start() wants them */
+	const char *arguments[5];
+	const char *missing; /* why there is no such program; NULL: there is one */
+};
+void rival_search_choose(bool quick, struct rival_search *ret_search);
+/* What this program does for `stoa bench --rival-search TREE`, where the system has no program of its own: the exit status, -1: it has. */
+int rival_search_run(const char *tree);
+
+#endif
