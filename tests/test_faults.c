@@ -199,7 +199,7 @@ static const struct {
 	{"getrandom", EINTR},  {"timerfd", EMFILE},   {"socket", EMFILE},
 	{"poll", EINTR},       {"epoll", EMFILE},     {"rename", EIO},
 	{"epoll_wait", EINTR}, {"readdir", EIO},      {"wait_one", EINTR},
-	{"wait_many", EINTR},  {"poll", EAGAIN},
+	{"wait_many", EINTR},  {"poll", EAGAIN},      {"open_nameless", EOPNOTSUPP},
 };
 
 static void try_error(struct attempt *attempt, int error, struct coverage *coverage)

@@ -400,8 +400,16 @@ int os_name_sweep(uint32_t flags, uint32_t *ret_removed);
 
 /* ---- files ---- */
 
-/* Open a user's file; `create` makes it, mode 0600, when it is not there. */
-int os_file_open(const char *path, bool writable, bool create, os_handle *ret_memory);
+int os_file_open(const char *path, bool writable, os_handle *ret_memory);
+
+/*
+ * Make a user's file, mode 0600, that nobody finds under its path before os_file_publish(): -STOA_EEXIST, from either, when
+ * something is there. A system that has no files without a name makes it with one. Who does not come as far calls os_file_unmake()
+ * instead of os_handle_close(): then nothing is left, unless others already use what they found.
+ */
+int os_file_prepare(const char *path, os_handle *ret_memory);
+int os_file_publish(os_handle memory, const char *path);
+void os_file_unmake(os_handle memory, const char *path);
 
 /* ---- transfer ---- */
 

@@ -40,32 +40,80 @@ static int attach_file(os_handle file, uint64_t reserve, uint32_t flags, struct 
 	return rc;
 }
 
-static int open_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
-		     struct stoa_segment **ret_segment)
+/* The same, with what the options want committed. On failure `file` is still the caller's. */
+static int attach_and_commit(os_handle file, uint64_t reserve, const struct stoa_segment_options *options,
+			     struct stoa_segment **ret_segment)
 {
-	uint32_t flags = options ? options->flags : 0;
 	struct stoa_segment *segment;
-	os_handle file = OS_NO_HANDLE;
-	bool create = flags & STOA_FILE_CREATE;
-	int rc = os_file_open(path, !(flags & STOA_READ_ONLY), create && reserve, &file);
+	int rc = attach_file(file, reserve, options ? options->flags : 0, &segment);
 
-	if (rc == -STOA_ENOENT && create)
-		return error_set(-STOA_EINVAL, "'%s' is to be made: say how far it may grow", path);
 	if (rc < 0)
 		return rc;
-	rc = attach_file(file, reserve, flags, &segment);
-	if (rc < 0) {
-		os_handle_close(file);
-		return error_prefix(rc, "'%s'", path);
-	}
 	if (options && options->commit)
 		rc = stoa_segment_commit(segment, options->commit);
 	if (rc < 0) {
+		segment->memory = OS_NO_HANDLE;
 		stoa_segment_close(segment);
-		return error_prefix(rc, "'%s'", path);
+		return rc;
 	}
 	*ret_segment = segment;
 	return 0;
+}
+
+static int open_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
+		     struct stoa_segment **ret_segment)
+{
+	os_handle file = OS_NO_HANDLE;
+	int rc = os_file_open(path, !(options && options->flags & STOA_READ_ONLY), &file);
+
+	if (rc < 0)
+		return rc;
+	rc = attach_and_commit(file, reserve, options, ret_segment);
+	if (rc == 0)
+		return 0;
+	os_handle_close(file);
+	return error_prefix(rc, "'%s'", path);
+}
+
+/* It gets its name last, so that a failure leaves none. */
+static int make_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
+		     struct stoa_segment **ret_segment)
+{
+	struct stoa_segment *segment = NULL;
+	os_handle file = OS_NO_HANDLE;
+	int rc;
+
+	if (!reserve)
+		return error_set(-STOA_EINVAL, "'%s' is to be made: say how far it may grow", path);
+	rc = os_file_prepare(path, &file);
+	if (rc < 0)
+		return rc;
+	rc = attach_and_commit(file, reserve, options, &segment);
+	rc = rc < 0 ? error_prefix(rc, "'%s'", path) : os_file_publish(file, path);
+	if (rc == 0) {
+		*ret_segment = segment;
+		return 0;
+	}
+	if (segment)
+		segment->memory = OS_NO_HANDLE;
+	stoa_segment_close(segment);
+	os_file_unmake(file, path);
+	return rc;
+}
+
+static int open_or_make_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
+			     struct stoa_segment **ret_segment)
+{
+	bool create = options && options->flags & STOA_FILE_CREATE;
+	int rc;
+
+	/* Others may make it, and remove it, in between. */
+	do {
+		rc = open_file(path, reserve, options, ret_segment);
+		if (rc == -STOA_ENOENT && create)
+			rc = make_file(path, reserve, options, ret_segment);
+	} while (rc == -STOA_EEXIST && create);
+	return rc;
 }
 
 int stoa_segment_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
@@ -89,7 +137,7 @@ int stoa_segment_file(const char *path, uint64_t reserve, const struct stoa_segm
 		return error_set(-STOA_EINVAL, "a read-only handle cannot create the file");
 	if (flags & STOA_READ_ONLY && options->commit)
 		return error_set(-STOA_EINVAL, "a read-only handle cannot commit");
-	return open_file(path, reserve, options, ret_segment);
+	return open_or_make_file(path, reserve, options, ret_segment);
 }
 
 int stoa_segment_flush(struct stoa_segment *segment, uint64_t offset, uint64_t length, uint32_t flags)

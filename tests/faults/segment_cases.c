@@ -104,6 +104,36 @@ static int open_file(struct run *run)
 	return stoa_segment_file(run->path, RESERVE, NULL, &run->ret.segment);
 }
 
+static const char *new_path(const struct run *run)
+{
+	static char path[600];
+
+	snprintf(path, sizeof(path), "%s.new", run->path);
+	return path;
+}
+
+static int make_file(struct run *run)
+{
+	return stoa_segment_file(new_path(run), RESERVE,
+				 &(struct stoa_segment_options){.commit = 8192, .flags = STOA_FILE_CREATE},
+				 &run->ret.segment);
+}
+
+/* Made whole, or not at all. */
+static void remove_file(struct run *run, int result)
+{
+	struct stat status;
+
+	if (result < 0) {
+		CHECK_EQ(access(new_path(run), F_OK), -1);
+		return;
+	}
+	CHECK_SYS(stat(new_path(run), &status));
+	CHECK_EQ(status.st_size, 8192);
+	stoa_segment_close(run->ret.segment);
+	CHECK_SYS(unlink(new_path(run)));
+}
+
 static void make_named(struct run *run)
 {
 	CHECK_RC(create_named(run), 0);
@@ -567,6 +597,7 @@ const struct fault_case segment_cases[] = {
 	{"stoa_segment_create_or_open", BOTH_ERRORS, NULL, create_or_open_new, close_ret},
 	{"stoa_segment_create_or_open", BOTH_ERRORS, NULL, create_or_open_old, close_ret},
 	{"stoa_segment_file", CREATE_ERRORS " ENOENT EKIND ERANGE", NULL, open_file, close_ret},
+	{"stoa_segment_file", CREATE_ERRORS " ENOENT EKIND ERANGE", NULL, make_file, remove_file},
 	{"stoa_segment_close", "", make_named, close_named, NULL},
 	{"stoa_segment_unlink", "ENAME ENOENT EACCES", make_persistent, unlink_named, unlink_again},
 	{"stoa_segment_unlink", "ENAME ENOENT EACCES", make_global, unlink_global, close_fresh},

@@ -144,13 +144,28 @@ bool is_open(int descriptor)
 	return GetHandleInformation((HANDLE)(intptr_t)descriptor, &flags);
 }
 
+static void check_file_is_read_only(HANDLE file, void *data)
+{
+	DWORD wrote, before;
+
+	CHECK(!WriteFile(file, "x", 1, &wrote, NULL) && GetLastError() == ERROR_ACCESS_DENIED);
+	CHECK(!SetEndOfFile(file));
+	CHECK(!CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, NULL) && GetLastError() == ERROR_ACCESS_DENIED);
+	CHECK(!VirtualProtect(data, 4096, PAGE_READWRITE, &before));
+}
+
 void check_no_way_to_write(int memory, void *data)
 {
 	static const DWORD accesses[] = {FILE_MAP_WRITE, FILE_MAP_ALL_ACCESS, FILE_MAP_WRITE | FILE_MAP_EXECUTE};
 	HANDLE section = (HANDLE)(intptr_t)memory;
 	DWORD before;
-	void *view = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 4096);
+	void *view;
 
+	if (GetFileType(section) == FILE_TYPE_DISK) {
+		check_file_is_read_only(section, data);
+		return;
+	}
+	view = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 4096);
 	CHECK(view != NULL);
 	CHECK(!VirtualProtect(view, 4096, PAGE_READWRITE, &before));
 	CHECK(UnmapViewOfFile(view));

@@ -30,6 +30,12 @@ uint64_t page_table_bytes(void);
 /* Whether the system takes back pages of memory that is shared, for stoa_segment_discard(). */
 extern const bool gives_back;
 
+/* Whether the system lets a file grow while it is mapped, tried without stoa. */
+bool files_grow(void);
+
+/* What can be opened by a path, and is no file. */
+extern const char *const device_path;
+
 /* How many times as long as on Linux it takes to open a segment: tests go fewer rounds. */
 extern const unsigned open_cost;
 

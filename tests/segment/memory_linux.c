@@ -41,6 +41,12 @@ void need_room(uint64_t reserve)
 
 const bool gives_back = true;
 const unsigned open_cost = 1;
+const char *const device_path = "/dev/null";
+
+bool files_grow(void)
+{
+	return true;
+}
 
 uint64_t page_table_bytes(void)
 {

@@ -41,6 +41,54 @@ void need_room(uint64_t reserve)
 
 const bool gives_back = false;
 const unsigned open_cost = 10;
+const char *const device_path = "NUL";
+
+#define VIEW_UNMAP 2
+#define DONE(status) ((status) >= 0)
+typedef LONG(NTAPI map_view)(HANDLE section, HANDLE process, void **address, ULONG_PTR zero_bits, SIZE_T commit,
+			     LARGE_INTEGER *offset, SIZE_T *length, int inherit, ULONG kind, ULONG protection);
+typedef LONG(NTAPI extend_section)(HANDLE section, LARGE_INTEGER *size);
+typedef void function(void);
+
+/* A view longer than its section, of which the section is then extended. */
+static bool section_grows(HANDLE section)
+{
+	HMODULE library = GetModuleHandleA("ntdll.dll");
+	map_view *map = (map_view *)(function *)GetProcAddress(library, "NtMapViewOfSection");
+	extend_section *extend = (extend_section *)(function *)GetProcAddress(library, "NtExtendSection");
+	LARGE_INTEGER size = {.QuadPart = 65536};
+	SIZE_T length = 131072;
+	void *view = NULL;
+	bool grows;
+
+	if (!map || !extend ||
+	    !DONE(map(section, GetCurrentProcess(), &view, 0, 0, NULL, &length, VIEW_UNMAP, MEM_RESERVE,
+		      PAGE_READWRITE)))
+		return false;
+	grows = DONE(extend(section, &size));
+	if (grows)
+		((volatile char *)view)[65535] = 1;
+	UnmapViewOfFile(view);
+	return grows;
+}
+
+bool files_grow(void)
+{
+	char directory[MAX_PATH - 14], path[MAX_PATH];
+	HANDLE file, section;
+	bool grows;
+
+	GetTempPathA(sizeof(directory), directory);
+	GetTempFileNameA(directory, "gro", 0, path);
+	file = CreateFileA(path, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
+			   FILE_ATTRIBUTE_TEMPORARY | FILE_FLAG_DELETE_ON_CLOSE, NULL);
+	section = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 4096, NULL);
+	CHECK(section);
+	grows = section_grows(section);
+	CloseHandle(section);
+	CloseHandle(file);
+	return grows;
+}
 
 uint64_t page_table_bytes(void)
 {

@@ -17,7 +17,7 @@
 int both_open(const char *path, struct stoa_segment **ret_segment)
 {
 	os_handle file = OS_NO_HANDLE;
-	int rc = os_file_open(path, true, false, &file);
+	int rc = os_file_open(path, true, &file);
 
 	if (rc == 0)
 		rc = stoa_segment_take_descriptor((int)file, 0, NULL, ret_segment);
@@ -36,11 +36,13 @@ int both_make(const char *path, struct stoa_segment **ret_segment)
 	header.data_offset = header_data_offset(header.roster_slots);
 	rc = header_seal(&header);
 	if (rc == 0)
-		rc = os_file_open(path, true, true, &file);
+		rc = os_file_prepare(path, &file);
 	if (rc == 0)
 		rc = os_memory_write(file, 0, &header, sizeof(header));
 	if (rc == 0)
 		rc = os_memory_write(file, header.data_offset, nothing, sizeof(nothing));
+	if (rc == 0)
+		rc = os_file_publish(file, path);
 	os_handle_close(file);
 	return rc == 0 ? both_open(path, ret_segment) : rc;
 }

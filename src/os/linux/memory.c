@@ -10,8 +10,10 @@
 
 #include <base/error.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -235,11 +237,10 @@ int os_handle_keep(os_handle handle)
 		       : 0;
 }
 
-int os_file_open(const char *path, bool writable, bool create, os_handle *ret_memory)
+int os_file_open(const char *path, bool writable, os_handle *ret_memory)
 {
 	/* O_NONBLOCK: a pipe or device in the place must not hold us up; it means nothing to a regular file. */
-	int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (create ? O_CREAT : 0);
-	int fd = SYS(open, path, flags, 0600);
+	int fd = SYS(open, path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat status;
 	char owner[64];
 
@@ -254,4 +255,64 @@ int os_file_open(const char *path, bool writable, bool create, os_handle *ret_me
 		return sys_failed("opening '%s'", path);
 	*ret_memory = fd;
 	return 0;
+}
+
+static int open_nameless(const char *directory)
+{
+	return open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+/* In the directory that the path's last part is of. */
+static int make_nameless(const char *path)
+{
+	char directory[PATH_MAX] = ".";
+	const char *end = strrchr(path, '/');
+
+	/* "/" itself keeps its slash. */
+	if (end && (size_t)(end - path) < sizeof(directory) - 1)
+		snprintf(directory, sizeof(directory), "%.*s", end == path ? 1 : (int)(end - path), path);
+	return SYS(open_nameless, directory);
+}
+
+int os_file_prepare(const char *path, os_handle *ret_memory)
+{
+	struct stat status;
+	int fd;
+
+	/* Nothing could be opened there, and a file cannot be made in its place. */
+	if (SYS(lstat, path, &status) == 0 && S_ISLNK(status.st_mode))
+		return error_set(-STOA_ENOENT, "'%s' is a link that leads nowhere", path);
+	fd = make_nameless(path);
+	/* File systems that have no such files. */
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+		fd = SYS(open, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return sys_failed("making '%s'", path);
+	*ret_memory = fd;
+	return 0;
+}
+
+int os_file_publish(os_handle memory, const char *path)
+{
+	struct stat status;
+	char from[48];
+
+	if (SYS(fstat, sys_fd(memory), &status) < 0)
+		return sys_failed("making '%s'", path);
+	if (status.st_nlink)
+		return 0;
+	/* Not /proc/self: that is the main thread, which may have ended. */
+	snprintf(from, sizeof(from), "/proc/thread-self/fd/%d", sys_fd(memory));
+	return SYS(linkat, AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? sys_failed("making '%s'", path) : 0;
+}
+
+/* Where it had its name from the start others may have opened it: what they have written stays. */
+void os_file_unmake(os_handle memory, const char *path)
+{
+	struct stat made, found;
+
+	if (SYS(fstat, sys_fd(memory), &made) == 0 && made.st_nlink && made.st_size == 0 &&
+	    SYS(lstat, path, &found) == 0 && made.st_dev == found.st_dev && made.st_ino == found.st_ino)
+		(void)SYS(unlink, path);
+	os_handle_close(memory);
 }

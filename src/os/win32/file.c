@@ -105,11 +105,10 @@ static int open_failed(const char *path, const wchar_t *wide, bool writable)
 	return sys_failed("opening '%s'%s", path, writable ? " for writing" : "");
 }
 
-static int open_wide(const char *path, const wchar_t *wide, bool writable, bool create, os_handle *ret_memory)
+static int open_wide(const char *path, const wchar_t *wide, bool writable, DWORD how, os_handle *ret_memory)
 {
 	DWORD access = FILE_GENERIC_READ | (writable ? (DWORD)FILE_GENERIC_WRITE : 0);
-	DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-	      how = create ? OPEN_ALWAYS : OPEN_EXISTING;
+	DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 	SECURITY_ATTRIBUTES *rights = sys_owner_only();
 	HANDLE file;
 
@@ -126,7 +125,7 @@ static int open_wide(const char *path, const wchar_t *wide, bool writable, bool 
 	return 0;
 }
 
-int os_file_open(const char *path, bool writable, bool create, os_handle *ret_memory)
+static int open_path(const char *path, bool writable, DWORD how, os_handle *ret_memory)
 {
 	wchar_t *wide = os_allocate((size_t)2 * PATH_ROOM * sizeof(*wide));
 	int rc;
@@ -135,7 +134,52 @@ int os_file_open(const char *path, bool writable, bool create, os_handle *ret_me
 		return -STOA_ENOMEM;
 	rc = wide_path(path, wide, wide + PATH_ROOM);
 	if (rc == 0)
-		rc = open_wide(path, wide, writable, create, ret_memory);
+		rc = open_wide(path, wide, writable, how, ret_memory);
 	os_free(wide);
 	return rc;
+}
+
+int os_file_open(const char *path, bool writable, os_handle *ret_memory)
+{
+	return open_path(path, writable, OPEN_EXISTING, ret_memory);
+}
+
+/* Windows has no files without a name; but it tells whether others have one open. */
+int os_file_prepare(const char *path, os_handle *ret_memory)
+{
+	return open_path(path, true, CREATE_NEW, ret_memory);
+}
+
+int os_file_publish(os_handle memory, const char *path)
+{
+	(void)memory, (void)path;
+	return 0;
+}
+
+/* Opened by nobody else, as this is refused then, it is removed if it is the one that was made and still empty. */
+static void remove_unused(const wchar_t *wide, const struct memory *made)
+{
+	FILE_DISPOSITION_INFO gone = {TRUE};
+	struct memory found = {.kind = MEMORY_OTHER};
+	HANDLE file = CreateFileW(wide, DELETE | FILE_READ_ATTRIBUTES, 0, NULL, OPEN_EXISTING,
+				  FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+
+	if (file == INVALID_HANDLE_VALUE)
+		return;
+	if (memory_look_at_file(file, &found) == 0 && found.kind == MEMORY_FILE && found.size == 0 &&
+	    memcmp(found.object, made->object, sizeof(found.object)) == 0)
+		(void)SetFileInformationByHandle(file, FileDispositionInfo, &gone, sizeof(gone));
+	CloseHandle(file);
+}
+
+void os_file_unmake(os_handle memory, const char *path)
+{
+	wchar_t *wide = os_allocate((size_t)2 * PATH_ROOM * sizeof(*wide));
+	struct memory made;
+	bool known = memory_look(memory, &made) == 0;
+
+	os_handle_close(memory);
+	if (wide && known && wide_path(path, wide, wide + PATH_ROOM) == 0)
+		remove_unused(wide, &made);
+	os_free(wide);
 }
