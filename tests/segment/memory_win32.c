@@ -2,8 +2,7 @@
 /* What is behind memory on Windows: as the system tells it, as Wine lets programs touch what is not committed. */
 #include <segment/common.h>
 
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
+#include <os/win32/nt.h>
 
 int probe_byte(volatile unsigned char *byte, bool write)
 {
@@ -43,29 +42,20 @@ const bool gives_back = false;
 const unsigned open_cost = 10;
 const char *const device_path = "NUL";
 
-#define VIEW_UNMAP 2
-#define DONE(status) ((status) >= 0)
-typedef LONG(NTAPI map_view)(HANDLE section, HANDLE process, void **address, ULONG_PTR zero_bits, SIZE_T commit,
-			     LARGE_INTEGER *offset, SIZE_T *length, int inherit, ULONG kind, ULONG protection);
-typedef LONG(NTAPI extend_section)(HANDLE section, LARGE_INTEGER *size);
-typedef void function(void);
-
 /* A view longer than its section, of which the section is then extended. */
 static bool section_grows(HANDLE section)
 {
-	HMODULE library = GetModuleHandleA("ntdll.dll");
-	map_view *map = (map_view *)(function *)GetProcAddress(library, "NtMapViewOfSection");
-	extend_section *extend = (extend_section *)(function *)GetProcAddress(library, "NtExtendSection");
+	const struct nt *nt = nt_functions();
 	LARGE_INTEGER size = {.QuadPart = 65536};
 	SIZE_T length = 131072;
 	void *view = NULL;
 	bool grows;
 
-	if (!map || !extend ||
-	    !DONE(map(section, GetCurrentProcess(), &view, 0, 0, NULL, &length, VIEW_UNMAP, MEM_RESERVE,
-		      PAGE_READWRITE)))
+	if (!nt->map_view || !nt->extend_section ||
+	    !NT_DONE(nt->map_view(section, GetCurrentProcess(), &view, 0, 0, NULL, &length, NT_VIEW_UNMAP, MEM_RESERVE,
+				  PAGE_READWRITE)))
 		return false;
-	grows = DONE(extend(section, &size));
+	grows = NT_DONE(nt->extend_section(section, &size));
 	if (grows)
 		((volatile char *)view)[65535] = 1;
 	UnmapViewOfFile(view);
