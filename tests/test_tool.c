@@ -159,6 +159,52 @@ TEST(safe_text)
 	CHECK_STR(text_safe_string("0123456", buffer, 8), "0123456");
 }
 
+/* What the other tests judge by. */
+TEST(json_is_told_from_what_is_none)
+{
+	static const char *const good[] = {
+		"{}",
+		"{\"a\":[{},[],\"\",-0.5e+7,0,true,false,null,{\"b\":1}]}",
+		"{\"\":\"\\u001b\\n\\\"\\\\\xc3\xbc\xf0\x9f\x98\x80\"}",
+	};
+	static const char *const bad[] = {
+		"",
+		"[]",
+		"1",
+		"{",
+		"{}}",
+		"{}{}",
+		"{} ",
+		"{,}",
+		"{\"a\"}",
+		"{\"a\":}",
+		"{\"a\":1,}",
+		"{a:1}",
+		"{\"a\":[1,]}",
+		"{\"a\":[1 2]}",
+		"{\"a\":01}",
+		"{\"a\":1.}",
+		"{\"a\":-}",
+		"{\"a\":1e}",
+		"{\"a\":nan}",
+		"{\"a\":tru}",
+		"{\"a\":\"}",
+		"{\"a\":\"\n\"}",
+		"{\"a\":\"\\x\"}",
+		"{\"a\":\"\\u12g4\"}",
+		"{\"a\":\"\xff\"}",
+		"{\"a\":\"\xc3\"}",
+		"{\"a\":\"\xed\xa0\x80\"}",
+	};
+
+	for (size_t i = 0; i < CC_COUNT(good); i++)
+		if (!json_is_object(good[i], strlen(good[i])))
+			test_fail(__FILE__, __LINE__, "refused: %s", good[i]);
+	for (size_t i = 0; i < CC_COUNT(bad); i++)
+		if (json_is_object(bad[i], strlen(bad[i])))
+			test_fail(__FILE__, __LINE__, "taken: %s", bad[i]);
+}
+
 TEST(json_of_anything)
 {
 	static char text[8192];
@@ -174,7 +220,7 @@ TEST(json_of_anything)
 		bytes[i] = (char)i;
 	json_begin(&json, out);
 	json_bytes(&json, "all", bytes, sizeof(bytes));
-	json_text(&json, "quote\\slash", NULL);
+	json_text(&json, "none", NULL);
 	json_array_begin(&json, "list");
 	json_object_begin(&json, NULL);
 	json_object_end(&json);
@@ -187,6 +233,7 @@ TEST(json_of_anything)
 	rewind(out);
 	CHECK_INT(fread(text, 1, sizeof(text) - 1, out), >, 0);
 	CHECK_EQ(fclose(out), 0);
+	check_json(text);
 	CHECK_HAS(text, "\"all_hex\":\"000102");
 	CHECK_HAS(text, "\"list\":[{},18446744073709551615,-1],\"real\":0.5,\"yes\":true}");
 }

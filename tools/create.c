@@ -144,7 +144,7 @@ int command_create(int argc, char **argv)
 		{'c', "commit", OPTION_TEXT, &creation.commit_text, "SIZE", "memory to commit at once"},
 		{0, "huge", OPTION_TEXT, &creation.huge_text, "WHEN", "2 MiB pages: auto, never, require"},
 		{0, "hold", OPTION_FLAG, &creation.hold, NULL,
-		 "transient: keep it until the input ends (Ctrl-D), then it goes"},
+		 "transient: keep it until the input ends (Ctrl-D; on Windows\nCtrl-Z and return), then it goes. Windows has no other"},
 		{0, "global", OPTION_FLAG, &creation.global, NULL, "a name of the host, not of this user"},
 		{0, "world-readable", OPTION_FLAG, &creation.world, NULL, "global, and other users may read it"},
 		{0, "shrinkable", OPTION_FLAG, &creation.shrinkable, NULL, "users may cut it"},

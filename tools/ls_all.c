@@ -46,13 +46,15 @@ static void print_size(struct table *table, uint64_t bytes)
 {
 	char text[SIZE_TEXT];
 
-	table_cell(table, bytes == SCAN_UNKNOWN ? "?" : size_text(bytes, text), COLOUR_OFF);
+	table_cell(table, bytes == SCAN_UNKNOWN ? "-" : size_text(bytes, text), COLOUR_OFF);
 }
 
 /* The users, or what the kernel counts where they are hidden from us. */
-static void users_text(const struct scan_object *object, char *buffer, size_t size)
+static void users_text(const struct scan *scan, const struct scan_object *object, char *buffer, size_t size)
 {
-	if (object->user_count == 0 && object->attached > 0)
+	if (!object_users_known(scan))
+		snprintf(buffer, size, "-");
+	else if (object->user_count == 0 && object->attached > 0)
 		snprintf(buffer, size, "%" PRIu64 " maps, of processes hidden from us", object->attached);
 	else
 		object_users(object, buffer, size);
@@ -64,7 +66,7 @@ static void print_row(struct table *table, const struct scan *scan, const struct
 	char owner[OBJECT_OWNER_TEXT];
 	const char *state = state_name(scan, object);
 
-	users_text(object, users, sizeof(users));
+	users_text(scan, object, users, sizeof(users));
 	table_cell(table, kind_name(object), COLOUR_OFF);
 	print_size(table, object->size);
 	print_size(table, object->resident);
@@ -74,37 +76,41 @@ static void print_row(struct table *table, const struct scan *scan, const struct
 	table_cell(table, users, COLOUR_OFF);
 }
 
-static void json_size(struct json *json, const char *key, uint64_t bytes)
+static void json_known(struct json *json, const char *key, bool known, uint64_t number)
 {
-	if (bytes == SCAN_UNKNOWN)
-		json_null(json, key);
+	if (known)
+		json_number(json, key, number);
 	else
-		json_number(json, key, bytes);
+		json_null(json, key);
 }
 
 static void print_json(const struct scan *scan, const struct scan_object *object)
 {
 	struct json json;
 	int orphaned = scan_orphaned(scan, object);
+	bool users_known = object_users_known(scan);
 
 	json_begin(&json, stdout);
 	json_text(&json, "kind", kind_name(object));
 	json_text(&json, "name", object->name);
-	json_size(&json, "size", object->size);
-	json_size(&json, "resident", object->resident);
-	if (object->owner == UINT32_MAX)
-		json_null(&json, "owner");
-	else
-		json_number(&json, "owner", object->owner);
+	json_known(&json, "size", object->size != SCAN_UNKNOWN, object->size);
+	json_known(&json, "resident", object->resident != SCAN_UNKNOWN, object->resident);
+	json_known(&json, "owner", object->owner != UINT32_MAX, object->owner);
 	json_bool(&json, "deleted", object->deleted);
-	json_bool(&json, "shared", object->shared);
+	if (users_known)
+		json_bool(&json, "shared", object->shared);
+	else
+		json_null(&json, "shared");
 	if (orphaned < 0)
 		json_null(&json, "orphaned");
 	else
 		json_bool(&json, "orphaned", orphaned == 1);
-	json_number(&json, "device", object->device);
-	json_number(&json, "inode", object->inode);
-	object_json_users(&json, object);
+	json_known(&json, "device", object->device || object->inode, object->device);
+	json_known(&json, "inode", object->device || object->inode, object->inode);
+	if (users_known)
+		object_json_users(&json, object);
+	else
+		json_null(&json, "users");
 	json_end(&json);
 }
 

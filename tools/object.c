@@ -69,7 +69,7 @@ void object_json_flags(struct json *json, uint32_t flags)
 const char *object_owner(uint32_t owner, char buffer[OBJECT_OWNER_TEXT])
 {
 	if (owner == UINT32_MAX)
-		return strcpy(buffer, "?");
+		return strcpy(buffer, "-");
 	if (!local_user_name(owner, buffer, OBJECT_OWNER_TEXT))
 		snprintf(buffer, OBJECT_OWNER_TEXT, "%" PRIu32, owner);
 	return buffer;

@@ -25,3 +25,14 @@ void check_has(const char *file, int line, const char *text, const char *part)
 	if (!text || !strstr(text, part))
 		test_fail(file, line, "no '%s' in '%.600s'", part, text ? text : "a line that is not there");
 }
+
+void check_json(const char *text)
+{
+	for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+		size_t length = strcspn(line, "\n");
+
+		if (line[length] != '\n' || !json_is_object(line, length))
+			test_fail(__FILE__, __LINE__, "no JSON: '%.*s'", (int)length, line);
+	}
+	check_json_in_python(text);
+}

@@ -15,8 +15,10 @@ struct run {
 /* Run stoa with the arguments (NULL at the end) and wait for its end. The result is static: the next run overwrites it. */
 const struct run *run_stoa(const char *first, ...);
 
-/* Every line of the output must be a JSON object, by Python's word. */
+/* Every line of the output must be a JSON object, without blanks: also by Python's word, where there is a Python. */
 void check_json(const char *text);
+bool json_is_object(const char *text, size_t length);
+void check_json_in_python(const char *text);
 
 /* The line of the output that has `part` in it, as a string that the next call overwrites, or NULL. */
 const char *line_with(const char *text, const char *part);

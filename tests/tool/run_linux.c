@@ -107,7 +107,7 @@ static const char *find_python(void)
 	return NULL;
 }
 
-void check_json(const char *text)
+void check_json_in_python(const char *text)
 {
 	static const char program[] = "import sys, json\n"
 				      "for line in sys.stdin.buffer:\n"
@@ -118,7 +118,7 @@ void check_json(const char *text)
 	FILE *file;
 
 	if (!find_python()) {
-		test_note("this user cannot run %s: JSON is not checked", STOA_PYTHON);
+		test_note("this user cannot run %s", STOA_PYTHON);
 		return;
 	}
 	snprintf(path, sizeof(path), "%s/json", test_dir());

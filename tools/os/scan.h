@@ -41,7 +41,7 @@ struct scan_object {
 	struct scan_user *users;
 	size_t user_count;
 	uint64_t attached; /* System V: maps, as the kernel counts them */
-	/* Identity on this host: device and inode, or the System V id. */
+	/* Identity on this host: device and inode, or the System V id; 0 and 0 where there is none. */
 	uint64_t device;
 	uint64_t inode;
 };

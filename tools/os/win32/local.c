@@ -1,16 +1,46 @@
 /* SPDX-License-Identifier: MIT */
-/* Local time on Windows. Users have no numbers here, so no number has a name. */
+/* Users and local time on Windows. */
 #include "../local.h"
+#include "wide.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+/* What the library puts in a number's place: FNV-1a of the security identifier. */
+static uint32_t number_of(PSID sid)
+{
+	const unsigned char *next = sid;
+	uint32_t value = UINT32_C(0x811c9dc5);
+
+	for (DWORD left = GetLengthSid(sid); left; left--)
+		value = (value ^ *next++) * UINT32_C(0x01000193);
+	return value;
+}
+
+/* There is no way back from the number: it is ours, or nobody's that we could name. */
 bool local_user_name(uint32_t owner, char *buffer, size_t size)
 {
-	(void)owner, (void)buffer, (void)size;
-	return false;
+	union {
+		TOKEN_USER user;
+		unsigned char bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+	} room;
+	wchar_t name[257];
+	DWORD length = sizeof(room), units = sizeof(name) / sizeof(*name);
+	HANDLE token;
+	char *text = NULL;
+
+	if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
+		return false;
+	if (GetTokenInformation(token, TokenUser, &room, length, &length) && number_of(room.user.User.Sid) == owner &&
+	    GetUserNameW(name, &units) && units > 1)
+		text = wide_to_text(name, units - 1, NULL);
+	CloseHandle(token);
+	if (text)
+		snprintf(buffer, size, "%s", text);
+	free(text);
+	return text;
 }
 
 static int64_t ticks_of(const SYSTEMTIME *time)

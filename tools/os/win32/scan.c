@@ -69,8 +69,6 @@ static int add(struct scan *scan, const wchar_t *space, const UNICODE_STRING *na
 		.size = size_of(full),
 		.resident = SCAN_UNKNOWN,
 		.owner = UINT32_MAX,
-		.shared = true,
-		.inode = scan->count + 1,
 	};
 	free(full);
 	if (!object->name)
