@@ -68,6 +68,72 @@ TEST(unlinking_leaves_the_users_alone)
 	CHECK(!name_exists(name));
 }
 
+/* Non-zero when the name is listed. */
+static int count_named(const struct stoa_segment_entry *entry, void *argument)
+{
+	const char **name = argument;
+
+	return strcmp(entry->name, *name) == 0;
+}
+
+/* Those who still use what had the name do not hold up the next one's, nor does who only looks at it. */
+TEST(users_of_a_removed_name_keep_no_other)
+{
+	const char *name = test_name("r");
+	struct stoa_segment *old = make(name, 0), *young, *segment = NULL;
+	struct stoa_inspector *inspector;
+	int descriptor;
+
+	CHECK_RC(stoa_segment_unlink(name, 0), 0);
+	young = make(name, 0);
+	CHECK_RC(stoa_inspect_open(name, 0, &inspector), 0);
+	CHECK_RC(stoa_segment_dup_descriptor(young, STOA_READ, &descriptor), 0);
+	CHECK_RC(stoa_segment_unlink(name, 0), 0);
+	stoa_segment_close(young);
+	young = make(name, 0);
+	stoa_inspect_close(inspector);
+	CHECK_RC(stoa_inspect_open(name, 0, &inspector), 0);
+	os_handle_close(descriptor);
+	CHECK_RC(stoa_segment_dup_descriptor(young, STOA_READ, &descriptor), 0);
+	stoa_segment_close(young);
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_ENOENT);
+	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_ENOENT);
+	young = make(name, 0);
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
+	stoa_segment_close(segment);
+	stoa_inspect_close(inspector);
+	os_handle_close(descriptor);
+	stoa_segment_close(old);
+	CHECK(name_exists(name));
+	stoa_segment_close(young);
+	CHECK(!name_exists(name));
+}
+
+TEST(a_name_is_removed_and_made_again_and_again)
+{
+	const char *name = test_name("again");
+	struct stoa_segment *all[12], *segment;
+	struct stoa_segment_stat last, found;
+
+	for (size_t i = 0; i < CC_COUNT(all); i++) {
+		all[i] = make(name, 0);
+		CHECK_RC(stoa_segment_create(name, MIB, NULL, &segment), -STOA_EEXIST);
+		CHECK_RC(stoa_segment_open(name, NULL, &segment), 0);
+		CHECK_RC(stoa_segment_stat(all[i], &last), 0);
+		CHECK_RC(stoa_segment_stat(segment, &found), 0);
+		CHECK_EQ(found.identity, last.identity);
+		stoa_segment_close(segment);
+		CHECK_RC(stoa_segment_list(0, count_named, &name), 1);
+		CHECK_RC(stoa_segment_unlink(name, 0), 0);
+		CHECK_RC(stoa_segment_unlink(name, 0), -STOA_ENOENT);
+		CHECK(!name_exists(name));
+	}
+	for (size_t i = 0; i < CC_COUNT(all); i++)
+		stoa_segment_close(all[i]);
+	stoa_segment_close(make(name, 0));
+	CHECK(!name_exists(name));
+}
+
 static void die_with_it(void *argument)
 {
 	_Atomic uint32_t *ready = argument;

@@ -2,6 +2,8 @@
 /* What Windows cannot do is refused by name, and nothing has changed then. */
 #include <segment/common.h>
 
+#include <os/win32/names.h>
+
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
@@ -244,4 +246,147 @@ TEST(memory_of_another_session)
 	stoa_segment_close(segment);
 	CloseHandle(names);
 	CloseHandle(session);
+}
+
+/* ---- names that another user was first with ---- */
+
+static struct stoa_segment *segment_of(const char *name)
+{
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_create(name, MIB, NULL, &segment), 0);
+	return segment;
+}
+
+static int count_none(const struct stoa_segment_entry *entry, void *argument)
+{
+	(void)entry, (void)argument;
+	return 0;
+}
+
+/* As another user makes objects who wants everybody to use them. */
+static SECURITY_ATTRIBUTES *of_a_stranger(void)
+{
+	static SECURITY_DESCRIPTOR descriptor;
+	static SECURITY_ATTRIBUTES attributes = {sizeof(attributes), &descriptor, FALSE};
+	static unsigned char owner[SECURITY_MAX_SID_SIZE];
+	DWORD room = sizeof(owner);
+
+	CHECK(CreateWellKnownSid(WinBuiltinGuestsSid, NULL, owner, &room));
+	CHECK(InitializeSecurityDescriptor(&descriptor, SECURITY_DESCRIPTOR_REVISION));
+	CHECK(SetSecurityDescriptorOwner(&descriptor, owner, FALSE));
+	CHECK(SetSecurityDescriptorDacl(&descriptor, TRUE, NULL, FALSE));
+	return &attributes;
+}
+
+/* Windows lets few give their objects away. */
+static HANDLE stolen(HANDLE object)
+{
+	if (!object)
+		SKIP("no object of another user can be made up here: error %lu", GetLastError());
+	return object;
+}
+
+static HANDLE steal_section(const char *name, DWORD kind, uint64_t size)
+{
+	return stolen(CreateFileMappingA(INVALID_HANDLE_VALUE, of_a_stranger(), PAGE_READWRITE | kind,
+					 (DWORD)(size >> 32), (DWORD)size, name));
+}
+
+static const char *full(const char *space, const char *kind, const char *name)
+{
+	static char texts[4][300];
+	static unsigned next;
+	char *text = texts[next++ % CC_COUNT(texts)];
+
+	snprintf(text, sizeof(texts[0]), "%s\\stoa.%s.%s", space, kind, name);
+	return text;
+}
+
+static void check_stolen(const char *name, int unlinked)
+{
+	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY};
+	struct stoa_segment *segment = NULL;
+
+	CHECK_RC(stoa_segment_create(name, MIB, NULL, &segment), -STOA_EACCES);
+	check_detail("another user");
+	CHECK_RC(stoa_segment_open(name, NULL, &segment), -STOA_EACCES);
+	check_detail("another user");
+	CHECK_RC(stoa_segment_open(name, &reader, &segment), unlinked);
+	CHECK_RC(stoa_segment_create_or_open(name, MIB, NULL, &segment), -STOA_EACCES);
+	CHECK_RC(stoa_segment_unlink(name, 0), -STOA_EACCES);
+	CHECK(segment == NULL);
+}
+
+TEST(a_strangers_gate_is_not_used)
+{
+	const char *name = test_name("gate");
+	HANDLE gate = stolen(CreateMutexA(of_a_stranger(), FALSE, full("Local", "g", name)));
+
+	check_stolen(name, -STOA_ENOENT);
+	CloseHandle(gate);
+	stoa_segment_close(segment_of(name));
+}
+
+/* It leads to a segment of ours even: its owner could lead our programs elsewhere at any time. */
+TEST(a_strangers_record_is_not_believed)
+{
+	const char *name = test_name("record");
+	struct stoa_segment *segment = segment_of(test_name("good"));
+	HANDLE record = steal_section(full("Local", "n", name), SEC_COMMIT, PAGE);
+	struct names_page *page = names_map_record(record, FILE_MAP_WRITE);
+	unsigned char id[MEMORY_ID_BYTES];
+
+	CHECK(page);
+	CHECK(memory_id(segment->memory, id));
+	names_write_record(page, 0, id, NULL, 0);
+	check_stolen(name, -STOA_EACCES);
+	CHECK_EQ(page->id[0], id[0]);
+	UnmapViewOfFile(page);
+	CloseHandle(record);
+	stoa_segment_close(segment);
+	stoa_segment_close(segment_of(name));
+}
+
+TEST(a_strangers_object_is_not_opened)
+{
+	static const unsigned char id[MEMORY_ID_BYTES] = {0x5a};
+	const char *name = test_name("object");
+	HANDLE object = steal_section(full("Local", "o", "5a000000000000000000000000000000"), SEC_RESERVE, 8 * MIB);
+	struct stoa_segment *segment = segment_of(name);
+	HANDLE record = (HANDLE)os_name_handle(segment->name);
+	struct names_page *page = names_map_record(record, FILE_MAP_WRITE);
+
+	CHECK(page);
+	names_write_record(page, 0, id, NULL, 0);
+	check_stolen(name, -STOA_EACCES);
+	UnmapViewOfFile(page);
+	stoa_segment_close(segment);
+	CloseHandle(object);
+}
+
+/* What everybody may read can be made by anybody: with nothing behind it, or with a file that goes. */
+static void check_unreadable(const char *name, HANDLE record)
+{
+	struct stoa_segment_options options = {.flags = STOA_GLOBAL | STOA_READ_ONLY};
+	struct stoa_segment *segment = NULL;
+
+	CHECK_RC(stoa_segment_open(name, &options, &segment), -STOA_EFORMAT);
+	CHECK_RC(stoa_segment_list(STOA_GLOBAL, count_none, NULL), 0);
+	CloseHandle(record);
+}
+
+TEST(records_that_cannot_be_touched)
+{
+	const char *name = test_name("empty"), *path = full("Global", "n", name);
+	char file[300];
+	HANDLE handle;
+
+	check_unreadable(name, steal_section(path, SEC_RESERVE, PAGE));
+	snprintf(file, sizeof(file), "%s\\record", test_dir());
+	handle = CreateFileA(file, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_FLAG_DELETE_ON_CLOSE, NULL);
+	CHECK(handle != INVALID_HANDLE_VALUE);
+	check_unreadable(name,
+			 stolen(CreateFileMappingA(handle, of_a_stranger(), PAGE_READWRITE, 0, (DWORD)PAGE, path)));
+	CloseHandle(handle);
 }

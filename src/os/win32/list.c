@@ -98,7 +98,7 @@ static bool describe(const wchar_t *escaped, uint32_t space, char text[NAMES_TEX
 	wcscpy(wide, space & OS_NAME_GLOBAL ? L"Global\\" NAMES_RECORD_PREFIX : L"Local\\" NAMES_RECORD_PREFIX);
 	wcscat(wide, escaped);
 	*ret_entry = (struct os_name_entry){text, space & OS_NAME_GLOBAL, OS_SENDER_UNKNOWN, true};
-	record = names_open_record(wide);
+	record = names_open_record(wide, 0);
 	/* Another user's: that it is there is all that can be told. */
 	if (!record)
 		return GetLastError() == ERROR_ACCESS_DENIED;

@@ -3,10 +3,11 @@
  * Names: making, opening and removing them. See names.h for what there is of each.
  *
  * A record that is live while its object is gone has no users, only somebody who looks at it or who used it before it
- * was removed: the next maker takes it over.
+ * was removed: the next maker takes it over, unless one of the name's other records is free.
  *
- * Where users of a removed name are left and the new owner of the name is gone, the name is taken as long as anybody
- * holds the new object, by whatever way: the record alone cannot tell.
+ * Where users of as many removed names are left as a name has records, the next owner shares one with them. Then, and
+ * only then, the name stays taken for as long as anybody holds its object, even if that one is no user: the record, which
+ * others keep there, cannot tell.
  */
 #include <os/win32/names.h>
 
@@ -27,11 +28,17 @@ struct os_name {
 
 /* ---- the gate ---- */
 
+static int of_another_user(void)
+{
+	return error_set(-STOA_EACCES,
+			 "it belongs to another user, or to a program whose rights are beyond this one's");
+}
+
 static int squatted(const char *name)
 {
 	switch (GetLastError()) {
 	case ERROR_INVALID_HANDLE: return error_set(-STOA_EFORMAT, "a kernel object of another kind has that name");
-	case ERROR_ACCESS_DENIED: return error_set(-STOA_EACCES, "it belongs to another user");
+	case ERROR_ACCESS_DENIED: return of_another_user();
 	default: return sys_failed("opening '%s'", name);
 	}
 }
@@ -48,6 +55,11 @@ static int enter_gate(const char *name, uint32_t flags, HANDLE *ret_gate)
 	gate = CreateMutexW(rights, FALSE, wide);
 	if (!gate)
 		return squatted(name);
+	/* Who owns it can let us wait, or let two of us in at once. */
+	if (!sys_is_ours(gate)) {
+		CloseHandle(gate);
+		return of_another_user();
+	}
 	switch (WaitForSingleObject(gate, PAUSE_MAX)) {
 	case WAIT_OBJECT_0:
 	case WAIT_ABANDONED: *ret_gate = gate; return 0; /* a dead holder leaves a whole record */
@@ -96,63 +108,158 @@ int os_name_prepare(const char *name, uint32_t flags, uint64_t size, os_handle *
 	return rc;
 }
 
-static int publish_failed(const char *name, uint32_t flags)
+static int publish_failed(const char *name, uint32_t flags, const wchar_t *wide)
 {
 	HANDLE record;
-	wchar_t wide[NAMES_ROOM];
 
-	if (GetLastError() != ERROR_ACCESS_DENIED || !(flags & OS_NAME_GLOBAL) ||
-	    names_wide(NAMES_RECORD_PREFIX, name, flags, wide) < 0)
+	if (GetLastError() != ERROR_ACCESS_DENIED || !(flags & OS_NAME_GLOBAL))
 		return squatted(name);
-	record = names_open_record(wide);
+	record = names_open_record(wide, 0);
 	if (record)
 		CloseHandle(record);
 	if (record || GetLastError() == ERROR_ACCESS_DENIED)
-		return error_set(-STOA_EACCES, "it belongs to another user");
+		return of_another_user();
 	return error_set(-STOA_EACCES, "a global name needs the right SeCreateGlobalPrivilege, which services and "
 				       "administrators have");
 }
 
-/* Does the record lead to an object that somebody has? */
-static bool in_use(struct names_page *page, uint32_t flags)
+/* May what others may have made be used for what the flags say? What is another user's can be read, by its global name. */
+static int check_owner(HANDLE section, uint32_t flags)
 {
-	struct names_record found;
-	HANDLE object = names_read_page(page, &found) ? names_open_object(&found, flags, MEMORY_READ_ACCESS) : NULL;
+	const uint32_t reading = OS_NAME_GLOBAL | OS_NAME_READ_ONLY;
 
-	if (object)
+	return (flags & reading) == reading || sys_is_ours(section) ? 0 : of_another_user();
+}
+
+/* One of the name's records, opened. -STOA_ENOENT: there is none of that number. */
+static int open_record(const char *name, uint32_t flags, unsigned number, DWORD access, HANDLE *ret_record)
+{
+	wchar_t wide[NAMES_ROOM];
+	int rc = names_wide_record(name, flags, number, wide);
+	HANDLE record;
+
+	if (rc < 0)
+		return rc;
+	record = names_open_record(wide, access);
+	if (!record)
+		return GetLastError() == ERROR_FILE_NOT_FOUND ? -STOA_ENOENT : squatted(name);
+	rc = check_owner(record, flags);
+	if (rc < 0)
+		CloseHandle(record);
+	else
+		*ret_record = record;
+	return rc;
+}
+
+/* The object that the record leads to. -STOA_ENOENT: to none that somebody has. */
+static int open_object(const char *name, uint32_t flags, HANDLE record, DWORD access, struct names_record *ret_found,
+		       HANDLE *ret_object)
+{
+	HANDLE object = NULL;
+	int rc;
+
+	SetLastError(ERROR_FILE_NOT_FOUND);
+	if (names_read_record(record, ret_found))
+		object = names_open_object(ret_found, flags, access);
+	if (!object)
+		return GetLastError() == ERROR_FILE_NOT_FOUND ? -STOA_ENOENT : squatted(name);
+	rc = check_owner(object, flags);
+	if (rc == 0 && !names_of_memory(object))
+		rc = error_set(-STOA_EFORMAT, "a file's section has that name, no memory");
+	if (rc < 0)
 		CloseHandle(object);
-	return object != NULL;
+	else
+		*ret_object = object;
+	return rc;
+}
+
+/* How to open a record and the object that it leads to. */
+struct wanted {
+	DWORD record, object; /* access, beyond reading */
+};
+
+/* The name's record in use, and its object. -STOA_ENOENT, without a sentence: none is. */
+static int find_in_use(const char *name, uint32_t flags, struct wanted wanted, struct names_record *ret_found,
+		       HANDLE *ret_record, HANDLE *ret_object)
+{
+	int rc = -STOA_ENOENT;
+
+	for (unsigned number = 0; rc == -STOA_ENOENT && number < NAMES_RECORDS; number++) {
+		rc = open_record(name, flags, number, wanted.record, ret_record);
+		if (rc < 0)
+			continue;
+		rc = open_object(name, flags, *ret_record, MEMORY_READ_ACCESS | wanted.object, ret_found, ret_object);
+		if (rc < 0)
+			CloseHandle(*ret_record);
+	}
+	return rc;
+}
+
+/* The record for a new owner: one that nobody has, or any if each has left users. Under the gate; the name is not in use. */
+static int choose_record(const char *name, uint32_t flags, wchar_t wide[NAMES_ROOM])
+{
+	for (unsigned number = 0; number < NAMES_RECORDS; number++) {
+		HANDLE record;
+		int rc = open_record(name, flags, number, 0, &record);
+
+		if (rc == -STOA_ENOENT)
+			return names_wide_record(name, flags, number, wide);
+		if (rc < 0)
+			return rc;
+		CloseHandle(record);
+	}
+	return names_wide_record(name, flags, 0, wide);
+}
+
+/* Under the gate. */
+static int make_record(const char *name, uint32_t flags, const wchar_t *wide, HANDLE *ret_record,
+		       struct names_page **ret_page)
+{
+	SECURITY_ATTRIBUTES *rights = rights_of(flags);
+	HANDLE record;
+	int rc;
+
+	if (!rights)
+		return -STOA_ESYSTEM;
+	record = CreateFileMappingW(INVALID_HANDLE_VALUE, rights, PAGE_READWRITE, 0, (DWORD)OS_PAGE, wide);
+	if (!record)
+		return publish_failed(name, flags, wide);
+	/* Another user may have made it meanwhile. */
+	rc = check_owner(record, flags);
+	*ret_page = rc == 0 ? names_map_record(record, FILE_MAP_WRITE) : NULL;
+	if (rc == 0 && !*ret_page)
+		rc = sys_failed("writing the record of '%s'", name);
+	if (rc < 0)
+		CloseHandle(record);
+	else
+		*ret_record = record;
+	return rc;
 }
 
 /* Under the gate. */
 static int publish(const char *name, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES], const void *bytes,
 		   size_t length, HANDLE *ret_record)
 {
-	SECURITY_ATTRIBUTES *rights = rights_of(flags);
-	struct names_page *page;
+	struct names_record found;
+	struct names_page *page = NULL;
 	wchar_t wide[NAMES_ROOM];
-	HANDLE record;
-	int rc = rights ? names_wide(NAMES_RECORD_PREFIX, name, flags, wide) : -STOA_ESYSTEM;
+	HANDLE record, object;
+	int rc = find_in_use(name, flags & OS_NAME_GLOBAL, (struct wanted){0, 0}, &found, &record, &object);
 
+	if (rc == 0) {
+		CloseHandle(record);
+		CloseHandle(object);
+		return error_set(-STOA_EEXIST, "it exists and is in use: open it, or remove its name (stoa rm)");
+	}
+	if (rc == -STOA_ENOENT)
+		rc = choose_record(name, flags & OS_NAME_GLOBAL, wide);
+	if (rc == 0)
+		rc = make_record(name, flags & ~OS_NAME_READ_ONLY, wide, ret_record, &page);
 	if (rc < 0)
 		return rc;
-	record = CreateFileMappingW(INVALID_HANDLE_VALUE, rights, PAGE_READWRITE, 0, (DWORD)OS_PAGE, wide);
-	if (!record)
-		return publish_failed(name, flags);
-	page = names_map_record(record, FILE_MAP_WRITE);
-	if (!page)
-		rc = sys_failed("writing the record of '%s'", name);
-	else if (in_use(page, flags))
-		rc = error_set(-STOA_EEXIST, "it exists and is in use: open it, or remove its name (stoa rm)");
-	else
-		names_write_record(page, flags, id, bytes, length);
-	if (page)
-		(void)UnmapViewOfFile(page);
-	if (rc == 0)
-		*ret_record = record;
-	else
-		CloseHandle(record);
-	return rc;
+	names_write_record(page, flags, id, bytes, length);
+	(void)UnmapViewOfFile(page);
+	return 0;
 }
 
 int os_name_publish(os_handle memory, const char *name, uint32_t flags, const void *record, size_t record_length,
@@ -188,53 +295,27 @@ static int no_such_name(void)
 	return error_set(-STOA_ENOENT, "nothing has that name");
 }
 
-static int open_both(const char *name, uint32_t flags, HANDLE *ret_record, HANDLE *ret_object,
-		     struct names_record *ret_found)
-{
-	DWORD access = flags & OS_NAME_READ_ONLY ? MEMORY_READ_ACCESS : MEMORY_WRITE_ACCESS;
-	wchar_t wide[NAMES_ROOM];
-	HANDLE record, object = NULL;
-	int rc = names_wide(NAMES_RECORD_PREFIX, name, flags, wide);
-
-	if (rc < 0)
-		return rc;
-	record = names_open_record(wide);
-	if (!record)
-		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name() : squatted(name);
-	if (!names_read_record(record, ret_found))
-		SetLastError(ERROR_FILE_NOT_FOUND);
-	else
-		object = names_open_object(ret_found, flags, access);
-	if (object) {
-		*ret_record = record;
-		*ret_object = object;
-		return 0;
-	}
-	rc = GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name() : squatted(name);
-	CloseHandle(record);
-	return rc;
-}
-
 /* *ret_own: it is this user's. */
 static int open_named(const char *name, uint32_t flags, HANDLE *ret_record, os_handle *ret_memory, void *bytes,
 		      size_t *ret_length, bool *ret_own)
 {
+	struct wanted wanted = {0, flags & OS_NAME_READ_ONLY ? 0 : MEMORY_WRITE_ACCESS};
 	struct names_record found;
 	HANDLE object = NULL, gate = NULL;
 	int rc = enter_gate(name, flags, &gate);
 
 	/* Another user's gate is closed to us; what everybody may read is read without. */
 	if (rc == 0 || (rc == -STOA_EACCES && flags & OS_NAME_READ_ONLY))
-		rc = open_both(name, flags, ret_record, &object, &found);
+		rc = find_in_use(name, flags, wanted, &found, ret_record, &object);
 	if (gate)
 		leave_gate(gate);
 	if (rc < 0)
-		return rc;
+		return rc == -STOA_ENOENT ? no_such_name() : rc;
 	memory_refresh((os_handle)object, NULL);
 	memcpy(bytes, found.bytes, found.length);
 	*ret_memory = (os_handle)object;
 	*ret_length = found.length;
-	*ret_own = gate != NULL;
+	*ret_own = gate && sys_is_ours(*ret_record);
 	return 0;
 }
 
@@ -284,26 +365,23 @@ void os_name_close(struct os_name *name)
 /* Under the gate. */
 static int unlink_name(const char *name, uint32_t flags)
 {
-	struct names_page *page = NULL;
-	wchar_t wide[NAMES_ROOM];
-	HANDLE record;
-	int rc = names_wide(NAMES_RECORD_PREFIX, name, flags, wide);
+	struct names_page *page;
+	struct names_record found;
+	HANDLE record, object;
+	int rc = find_in_use(name, flags & OS_NAME_GLOBAL, (struct wanted){SECTION_MAP_WRITE, 0}, &found, &record,
+			     &object);
 
 	if (rc < 0)
-		return rc;
-	record = OpenFileMappingW(MEMORY_READ_ACCESS | SECTION_MAP_WRITE, FALSE, wide);
-	if (!record)
-		return GetLastError() == ERROR_FILE_NOT_FOUND ? no_such_name() : squatted(name);
+		return rc == -STOA_ENOENT ? no_such_name() : rc;
 	page = names_map_record(record, FILE_MAP_WRITE);
-	if (!page)
-		rc = sys_failed("removing '%s'", name);
-	else if (!in_use(page, flags))
-		rc = no_such_name();
-	else
+	if (page) {
 		store_rlx(&page->state, NAMES_GONE);
-	if (page)
 		(void)UnmapViewOfFile(page);
+	} else {
+		rc = sys_failed("removing '%s'", name);
+	}
 	CloseHandle(record);
+	CloseHandle(object);
 	return rc;
 }
 

@@ -8,6 +8,7 @@
 
 #include <base/atomic.h>
 #include <base/error.h>
+#include <os/win32/nt.h>
 #include <string.h>
 
 #define RECORD_VERSION 1u
@@ -39,13 +40,36 @@ int names_wide(const wchar_t *prefix, const char *name, uint32_t flags, wchar_t 
 	return 0;
 }
 
+int names_wide_record(const char *name, uint32_t flags, unsigned number, wchar_t wide[NAMES_ROOM])
+{
+	int rc = names_wide(NAMES_RECORD_PREFIX, name, flags, wide);
+	size_t at;
+
+	if (rc < 0 || !number)
+		return rc;
+	at = wcslen(wide);
+	if (at + 2 >= NAMES_ROOM)
+		return error_set(-STOA_ENAME, "the name is longer than names of kernel objects may be (%d)",
+				 NAMES_ROOM - 3);
+	wide[at] = L'%';
+	wide[at + 1] = (wchar_t)(L'0' + number);
+	wide[at + 2] = 0;
+	return 0;
+}
+
+/* The number of a record at the end of its name: not an escape, as these have two digits. */
+static bool is_number(const char *text)
+{
+	return text[0] == '%' && text[1] > '0' && text[1] < (char)('0' + NAMES_RECORDS) && !text[2];
+}
+
 const char *names_text(const wchar_t *escaped, char text[NAMES_TEXT_ROOM])
 {
 	char *to = text;
 
 	if (WideCharToMultiByte(CP_UTF8, 0, escaped, -1, text, NAMES_TEXT_ROOM, NULL, NULL) <= 0)
 		return NULL;
-	for (const char *from = text; *from; to++) {
+	for (const char *from = text; *from && !is_number(from); to++) {
 		bool percent = strncmp(from, "%25", 3) == 0, backslash = strncmp(from, "%5C", 3) == 0;
 
 		*to = percent ? '%' : backslash ? '\\' : *from;
@@ -55,9 +79,9 @@ const char *names_text(const wchar_t *escaped, char text[NAMES_TEXT_ROOM])
 	return *text ? text : NULL;
 }
 
-HANDLE names_open_record(const wchar_t *wide)
+HANDLE names_open_record(const wchar_t *wide, DWORD access)
 {
-	return OpenFileMappingW(MEMORY_READ_ACCESS, FALSE, wide);
+	return OpenFileMappingW(MEMORY_READ_ACCESS | access, FALSE, wide);
 }
 
 void names_write_record(struct names_page *page, uint32_t flags, const unsigned char id[MEMORY_ID_BYTES],
@@ -90,9 +114,26 @@ bool names_read_page(struct names_page *page, struct names_record *ret_record)
 	return true;
 }
 
+bool names_of_memory(HANDLE section)
+{
+	struct nt_section_info info;
+	const struct nt *nt = nt_functions();
+
+	return nt->query_section && NT_DONE(nt->query_section(section, NT_SECTION_BASIC, &info, sizeof(info), NULL)) &&
+	       !(info.attributes & (SEC_FILE | SEC_IMAGE));
+}
+
 struct names_page *names_map_record(HANDLE record, DWORD access)
 {
-	return MapViewOfFile(record, access, 0, 0, sizeof(struct names_page));
+	struct names_page *page = MapViewOfFile(record, access, 0, 0, sizeof(struct names_page));
+
+	/* Whoever made it may have committed nothing. */
+	if (!page ||
+	    (memory_run((const unsigned char *)page, sizeof(*page)) == sizeof(*page) && names_of_memory(record)))
+		return page;
+	(void)UnmapViewOfFile(page);
+	SetLastError(ERROR_INVALID_HANDLE);
+	return NULL;
 }
 
 bool names_read_record(HANDLE record, struct names_record *ret_record)
