@@ -159,14 +159,12 @@ void check_no_way_to_write(int memory, void *data)
 	static const DWORD accesses[] = {FILE_MAP_WRITE, FILE_MAP_ALL_ACCESS, FILE_MAP_WRITE | FILE_MAP_EXECUTE};
 	HANDLE section = (HANDLE)(intptr_t)memory;
 	DWORD before;
-	void *view;
+	void *view = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 4096);
 
-	if (GetFileType(section) == FILE_TYPE_DISK) {
+	if (!view) {
 		check_file_is_read_only(section, data);
 		return;
 	}
-	view = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 4096);
-	CHECK(view != NULL);
 	CHECK(!VirtualProtect(view, 4096, PAGE_READWRITE, &before));
 	CHECK(UnmapViewOfFile(view));
 	for (size_t i = 0; i < CC_COUNT(accesses); i++) {

@@ -243,7 +243,7 @@ HANDLE map_file_section(const struct map *map, uint64_t length)
 	/* Private maps write to copies: the file needs only be read. */
 	uint32_t access = map->access & OS_PRIVATE ? map->access & ~OS_WRITE : map->access;
 
-	return CreateFileMappingW(sys_handle(map->memory), NULL, map_protection(access | OS_READ, false),
+	return CreateFileMappingW(sys_handle(map->memory), sys_owner_only(), map_protection(access | OS_READ, false),
 				  (DWORD)(length >> 32), (DWORD)length, NULL);
 }
 

@@ -207,9 +207,9 @@ uint32_t memory_owner(HANDLE handle)
 
 /* ---- making and sharing ---- */
 
-static int create_failed(uint64_t size)
+static int create_failed(uint64_t size, bool global)
 {
-	if (GetLastError() == ERROR_ACCESS_DENIED)
+	if (GetLastError() == ERROR_ACCESS_DENIED && global)
 		return error_set(-STOA_EACCES,
 				 "a global object needs the right SeCreateGlobalPrivilege, which services and "
 				 "administrators have; names of the user's own need nothing");
@@ -238,7 +238,7 @@ int memory_create(uint64_t size, bool executable, bool global, SECURITY_ATTRIBUT
 		section = CreateFileMappingW(INVALID_HANDLE_VALUE, rights, protection, (DWORD)(size >> 32), (DWORD)size,
 					     NULL);
 	if (!section)
-		return create_failed(size);
+		return create_failed(size, global);
 	memory_refresh((os_handle)section, NULL);
 	*ret_memory = (os_handle)section;
 	return 0;

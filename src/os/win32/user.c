@@ -61,7 +61,10 @@ struct grant {
 	DWORD access;
 };
 
-/* The user's SID is named as the owner too: an administrator's objects would belong to all administrators otherwise. */
+/*
+ * The user's SID is named as the owner too: an administrator's objects would belong to all administrators otherwise. Protected: else
+ * a file would have what its folder hands down besides.
+ */
 static bool make_rights(struct rights *rights, PSID owner, struct grant first, struct grant second)
 {
 	ACL *list = (ACL *)(void *)rights->list;
@@ -72,7 +75,8 @@ static bool make_rights(struct rights *rights, PSID owner, struct grant first, s
 	       (!second.to || AddAccessAllowedAce(list, ACL_REVISION, second.access, second.to)) &&
 	       InitializeSecurityDescriptor(&rights->descriptor, SECURITY_DESCRIPTOR_REVISION) &&
 	       SetSecurityDescriptorOwner(&rights->descriptor, owner, FALSE) &&
-	       SetSecurityDescriptorDacl(&rights->descriptor, TRUE, list, FALSE);
+	       SetSecurityDescriptorDacl(&rights->descriptor, TRUE, list, FALSE) &&
+	       SetSecurityDescriptorControl(&rights->descriptor, SE_DACL_PROTECTED, SE_DACL_PROTECTED);
 }
 
 /*
