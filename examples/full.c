@@ -2,6 +2,7 @@
 /*
  * Full memory is an error of the call that asked for it. In a /dev/shm of 2 MiB, as containers have them, plain code is killed by
  * SIGBUS when it touches what it was promised; a commit that cannot be kept is refused instead, in every process.
+ * Linux only: Windows counts memory when it is committed, and kills nobody.
  */
 #include <fcntl.h>
 #include <sched.h>

@@ -5,12 +5,13 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <stoa/stoa.h>
 
+#include "child.h"
+
 #define GIB (UINT64_C(1) << 30)
+#define LAST ((1 << 20) - 1) /* the last byte of what the child commits */
 
 static void check(int result, const char *what)
 {
@@ -30,36 +31,43 @@ static void show(const struct stoa_segment *segment, const char *when)
 	       (unsigned long long)(stat.resident >> 10));
 }
 
-int main(void)
+/* Another process, which knows the segment by a token only. */
+static int grow(const char *token)
 {
 	struct stoa_segment *segment;
-	unsigned char *data;
-	int result, status, byte;
-	pid_t child;
 
+	check(stoa_segment_adopt(token, &segment), "adopt");
+	check(stoa_segment_commit(segment, LAST + 1), "commit in the child");
+	((unsigned char *)stoa_segment_address(segment))[LAST] = 42;
+	stoa_segment_close(segment);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct stoa_segment *segment;
+	struct child child;
+	char token[STOA_TOKEN_SIZE];
+	unsigned char *data;
+	int result, byte;
+
+	if (argc > 1)
+		return grow(argv[1]);
 	check(stoa_segment_create(NULL, 64 * GIB, NULL, &segment), "create");
 	data = stoa_segment_address(segment);
 	show(segment, "created:");
 	check(stoa_segment_commit(segment, 4096), "commit");
 	show(segment, "parent committed one page:");
 
-	child = fork();
-	if (child == 0) {
-		check(stoa_segment_commit(segment, 1 << 20), "commit in the child");
-		data[(1 << 20) - 1] = 42; /* the last byte of what is now committed */
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) < 0 || status) {
-		fprintf(stderr, "grow: the child failed\n");
-		return 1;
-	}
+	check(stoa_segment_inherit(segment, token), "inherit");
+	if (child_start(&child, token) || child_wait(&child) != 0)
+		return fprintf(stderr, "grow: the child failed\n") != 0;
 	show(segment, "child committed 1 MiB:");
-	byte = data[(1 << 20) - 1];
+	byte = data[LAST];
 	printf("the parent reads the child's byte:  %d, at the address it always had\n", byte);
 
-	check(stoa_segment_commit(segment, 8192), "commit less"); /* nothing to do: takes nanoseconds */
-	check(stoa_segment_discard(segment, 4096, (1 << 20) - 4096), "discard");
-	show(segment, "all but a page given back:");
+	result = stoa_segment_discard(segment, 4096, LAST - 4095); /* Windows cannot */
+	show(segment, result < 0 ? stoa_error_name(result) : "all but a page given back:");
 
 	result = stoa_segment_commit(segment, 65 * GIB);
 	printf("committing 65 of 64 GiB:            %s (%s)\n", stoa_error_name(result), stoa_error_detail());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * R4, handing memory over: by fork, by a descriptor over a socket (read-only, enforced by the kernel), and by a name that the
- * producer leaves behind and the consumer removes.
+ * producer leaves behind and the consumer removes. Linux only: Windows has none of the three; grow.c and named.c show what it has.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * R4, memory made from an unlinked temporary file: it has no name, lies on a disk instead of in memory alone, grows like any other
- * segment, and is gone with the last process that has it, however that ends.
+ * segment, and is gone with the last process that has it, however that ends. Linux only: on Windows an open file keeps its name.
  */
 #include <fcntl.h>
 #include <stdio.h>

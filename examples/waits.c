@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * R3, waiting for several things that are shared by name: for any of them, work or the death of who gives it; and for all of them, in
- * one step or not at all.
- */
-#include <signal.h>
+/* R3, waiting for things shared by name: for any of them, work or the death of who gives it; and for all, in one step or not at all. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <stoa/stoa.h>
+
+#include "child.h"
 
 #define SECOND UINT64_C(1000000000)
 
 static struct stoa_waitable work = {.kind = STOA_WAIT_SEMAPHORE}, ready = {.kind = STOA_WAIT_EVENT};
-static char name[2][64];
 
 static int check(int result, const char *what)
 {
@@ -25,45 +21,48 @@ static int check(int result, const char *what)
 }
 
 /* As every process does it: whoever comes first makes them. */
-static void open_by_name(void)
+static void open_by_name(const char *name)
 {
 	struct stoa_semaphore *semaphore;
 	struct stoa_event *event;
+	char event_name[80];
 
-	check(stoa_semaphore_open(name[0], NULL, &work.segment, &semaphore), "open the semaphore");
-	check(stoa_event_open(name[1], NULL, &ready.segment, &event), "open the event");
+	snprintf(event_name, sizeof(event_name), "%s-event", name);
+	check(stoa_semaphore_open(name, NULL, &work.segment, &semaphore), "open the semaphore");
+	check(stoa_event_open(event_name, NULL, &ready.segment, &event), "open the event");
 	work.object = semaphore;
 	ready.object = event;
 }
 
-/* Gives three pieces of work, and is killed before it could say that this was all. */
-static void giver(void)
+/* Gives three pieces of work, and ends as a crash would, before it could say that this was all. */
+static void giver(const char *name)
 {
-	open_by_name();
+	open_by_name(name);
 	check(stoa_semaphore_post(work.segment, work.object, 3), "post");
-	kill(getpid(), SIGKILL);
+	_Exit(1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct stoa_waitable set[2];
 	struct stoa_process *process;
 	int pieces = 0, some, all, rest;
+	struct child child;
+	char name[64];
 	size_t which;
-	pid_t child;
 
-	snprintf(name[0], sizeof(name[0]), "waits-%ld", (long)getpid());
-	snprintf(name[1], sizeof(name[1]), "waits-%ld-event", (long)getpid());
-	open_by_name();
-	child = fork();
-	if (child == 0)
-		giver();
-	check(stoa_process_open(child, &process), "the child");
+	if (argc > 1)
+		giver(argv[1]);
+	snprintf(name, sizeof(name), "waits-%llu", (unsigned long long)stoa_now());
+	open_by_name(name);
+	if (child_start(&child, name))
+		return 1;
+	check(stoa_process_open(child.id, &process), "the child");
 	set[0] = work;
 	set[1] = (struct stoa_waitable){.object = process, .kind = STOA_WAIT_PROCESS};
 	while (check(stoa_wait_any(set, 2, STOA_FOREVER, &which), "wait for any") == 0 && which == 0)
 		pieces++; /* of several that are there the first is taken: work before the end */
-	printf("any: %d pieces of work, then the end of process %ld, which could not tell\n", pieces, (long)child);
+	printf("any: %d pieces of work, then the end of the child, which could not tell\n", pieces);
 
 	set[1] = ready;
 	check(stoa_semaphore_post(work.segment, work.object, 1), "post");
