@@ -26,10 +26,10 @@ TEST_DEFINE(death_not_told, 120, false, "guarded->torn")
 	KILL_EACH(ROLE("lock holder", hold, 3, false, AT_WORK));
 }
 
-TEST_DEFINE(life_not_linked, 120, false, "worker")
+TEST_DEFINE(life_not_linked, 120, false, "stands still")
 {
 	mutants_chosen = MUTANT_BIT(MUTANT_UNLINKED);
-	KILL_EACH(ROLE("enroller", enrol, 3, false, AT_WORK));
+	KILL_EACH(ROLE("lock holder", hold, 3, false, AT_WORK));
 }
 #else
 static void set(unsigned number)

@@ -34,6 +34,14 @@ static void semaphore_waiter(void *argument)
 
 /* ---- one round ---- */
 
+static unsigned kills;
+
+static void kill_one(pid_t role)
+{
+	slay(role);
+	kills++;
+}
+
 struct crowd {
 	pid_t roles[WAITERS];
 	unsigned killed;
@@ -54,7 +62,7 @@ static void gather(struct crowd *crowd, void (*body)(void *argument), const char
 static void kill_first(struct crowd *crowd, unsigned count)
 {
 	for (; crowd->killed < count; crowd->killed++)
-		slay(crowd->roles[crowd->killed]);
+		kill_one(crowd->roles[crowd->killed]);
 }
 
 static void idle(uint64_t nanoseconds)
@@ -97,7 +105,7 @@ static void owner_and_first_waiters(unsigned rounds, unsigned dying)
 		gather(&crowd, waiter, "waiter");
 		if (order == 0)
 			kill_first(&crowd, dying);
-		slay(role);
+		kill_one(role);
 		if (order == 2)
 			idle(test_random(&random) % 100000);
 		kill_first(&crowd, dying);

@@ -11,7 +11,7 @@ enum mutant {
 	MUTANT_DEAD_OWNERS_LIVE,    /* who is dead is taken for alive */
 	MUTANT_NO_WAITERS_FLAG,     /* sleepers do not tell the owner's life word that they are there */
 	MUTANT_NO_PENDING_AT_ENROL, /* between naming a thread in its life word and linking it, nothing covers the word */
-	MUTANT_UNLINKED,            /* life words are not put into the robust list */
+	MUTANT_UNLINKED, /* life words are not put into the robust list; nobody asks for the mutexes that stand for them */
 	MUTANT_NO_WAKE_COVER,       /* setters and sleepers may take a wake-up to the grave */
 	MUTANT_NO_RELAY_SLEEP,      /* sleepers do not sleep on the relay word */
 	MUTANT_NO_GENERATION_SLEEP, /* sleepers tell a slot's owners by their thread ids only */

@@ -25,4 +25,7 @@ void system_child(int count, char **arguments);
  */
 void system_run(const struct test *test, unsigned seconds, FILE **ret_output);
 
+/* Windows: the exit code of what test_kill() or its like has ended. */
+#define HARNESS_KILLED 0x4b494c4cu
+
 #endif

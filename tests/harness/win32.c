@@ -22,7 +22,6 @@
 #include <tlhelp32.h>
 
 #define TOKEN_ROOM 128
-#define KILLED 0x4b494c4cu /* the exit code of what test_kill() has ended */
 
 /* A segment that roles get a handle of. */
 struct share {
@@ -494,7 +493,7 @@ pid_t test_role_start(const char *name, void (*body)(void *argument), void *argu
 static int meaning(DWORD code)
 {
 	switch (code) {
-	case KILLED: return TEST_KILLED;
+	case HARNESS_KILLED: return TEST_KILLED;
 	case STATUS_ACCESS_VIOLATION:
 	case STATUS_IN_PAGE_ERROR: return -SIGSEGV;
 	default: return (int)code;
@@ -516,7 +515,7 @@ int test_join(pid_t pid)
 
 void test_kill(pid_t pid)
 {
-	CHECK(TerminateProcess(find_role((DWORD)pid)->process, KILLED));
+	CHECK(TerminateProcess(find_role((DWORD)pid)->process, HARNESS_KILLED));
 	test_join(pid);
 }
 

@@ -20,6 +20,7 @@ struct board {
 		_Atomic uint32_t phase;
 	} states[WORKERS];
 	_Atomic uint64_t repairs;
+	unsigned mutants; /* for the workers, where they are no forks */
 	struct worker workers[WORKERS];
 };
 
@@ -98,6 +99,9 @@ static void work(void *argument)
 	const struct worker *worker = argument;
 
 	board = worker->board;
+#ifdef STOA_MUTANTS
+	mutants_chosen = board->mutants;
+#endif
 	for (;;) {
 		worker->role.turn(worker->number);
 		atomic_fetch_add(&board->states[worker->number].beats, 1);
@@ -148,6 +152,9 @@ static void set_up(uint32_t flags)
 	CHECK_RC(stoa_semaphore_init(segment, &guarded->semaphore, 0, 1000), 0);
 	guarded->sum = sum_of_values();
 	board = test_shared(sizeof(*board));
+#ifdef STOA_MUTANTS
+	board->mutants = mutants_chosen;
+#endif
 }
 
 static void start(struct worker *worker)
@@ -175,9 +182,10 @@ static struct worker *strike(const struct role *role, unsigned first, uint64_t *
 static void report(const struct role *role, uint64_t *times, unsigned kills)
 {
 	qsort(times, kills, sizeof(*times), by_size);
-	test_note("%s: %u kills, %u recovered; recovery p50 %" PRIu64 " us, p99 %" PRIu64 " us, worst %" PRIu64 " us",
-		  role->name, kills, kills, times[kills / 2] / 1000, times[kills - 1 - kills / 100] / 1000,
-		  times[kills - 1] / 1000);
+	test_figure("%s: %u kills by %s, %u recovered; recovery p50 %" PRIu64 " us, p99 %" PRIu64 " us, worst %" PRIu64
+		    " us",
+		    role->name, kills, killer_name(), kills, times[kills / 2] / 1000,
+		    times[kills - 1 - kills / 100] / 1000, times[kills - 1] / 1000);
 }
 
 /* The first worker of each role goes to `firsts`. */

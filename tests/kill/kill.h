@@ -18,7 +18,7 @@
 #define KILLS 1000
 #else
 #define PATIENCE (UINT64_C(30) * 1000000000)
-#define KILLS test_rounds(50 / start_cost, 1000)
+#define KILLS test_rounds(kills_each, 1000)
 #endif
 
 /* In the segment's data. */

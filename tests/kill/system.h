@@ -11,7 +11,13 @@ void slay(pid_t role);
 /* This thread, where the system lets it. */
 void run_on(unsigned cpu);
 
+/* What kills: for the reports. */
+const char *killer_name(void);
+
 /* How much longer than on Linux a process takes to start, roughly: so many rounds fewer where time is short. */
 extern const unsigned start_cost;
+
+/* Of each role. Windows has two killers, see by_linux_win32.c. */
+extern const unsigned kills_each;
 
 #endif

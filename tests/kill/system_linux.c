@@ -6,6 +6,12 @@
 #include <signal.h>
 
 const unsigned start_cost = 1;
+const unsigned kills_each = 50;
+
+const char *killer_name(void)
+{
+	return "SIGKILL";
+}
 
 void slay(pid_t role)
 {

@@ -2,19 +2,19 @@
 /* See system.h. */
 #include <kill/system.h>
 
+#include <harness/harness.h>
+
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-/* What tests/harness/win32.c gives to what it kills. */
-#define KILLED 0x4b494c4cu
-
 const unsigned start_cost = 5;
+const unsigned kills_each = 25;
 
 void slay(pid_t role)
 {
-	HANDLE process = OpenProcess(PROCESS_TERMINATE, FALSE, (DWORD)role);
+	HANDLE process = OpenProcess(PROCESS_TERMINATE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)role);
 
-	CHECK(process && TerminateProcess(process, KILLED));
+	CHECK(process && TerminateProcess(process, HARNESS_KILLED));
 	CloseHandle(process);
 }
 
