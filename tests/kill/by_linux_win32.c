@@ -21,11 +21,11 @@
 
 static HANDLE killer; /* the pipe to it; NULL: there is none */
 static DWORD killed[64];
-typedef BOOL WINAPI create_function(const char *program, char *line, SECURITY_ATTRIBUTES *process,
-				    SECURITY_ATTRIBUTES *thread, BOOL inherit, DWORD flags, void *environment,
-				    const char *directory, STARTUPINFOA *how, PROCESS_INFORMATION *ret_process);
+typedef BOOL WINAPI create_function(LPCSTR program, LPSTR line, LPSECURITY_ATTRIBUTES process,
+				    LPSECURITY_ATTRIBUTES thread, BOOL inherit, DWORD flags, LPVOID environment,
+				    LPCSTR directory, LPSTARTUPINFOA how, LPPROCESS_INFORMATION ret_process);
 typedef BOOL WINAPI terminate_function(HANDLE process, UINT code);
-typedef BOOL WINAPI exit_code_function(HANDLE process, DWORD *ret_code);
+typedef BOOL WINAPI exit_code_function(HANDLE process, LPDWORD ret_code);
 static create_function *create_process;
 static terminate_function *terminate_process;
 static exit_code_function *get_exit_code;
