@@ -449,7 +449,7 @@ TEST(leaving_and_retiring_mark_it_too)
 	check_dead(1, 0);
 	life = enter();
 	CHECK_EQ(atomic_load(life_word) >> 32, 2);
-	os_life_retire(life);
+	os_life_retire(life, NULL);
 	check_dead(2, 0);
 	os_life_leave(life, NULL);
 	check_dead(2, 0);

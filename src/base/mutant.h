@@ -14,6 +14,7 @@ enum mutant {
 	MUTANT_UNLINKED, /* life words are not put into the robust list; nobody asks for the mutexes that stand for them */
 	MUTANT_NO_WAKE_COVER,       /* setters and sleepers may take a wake-up to the grave */
 	MUTANT_NO_RELAY_SLEEP,      /* sleepers do not sleep on the relay word */
+	MUTANT_NO_RECHECK,          /* nobody looks again where no relay covers deaths */
 	MUTANT_NO_GENERATION_SLEEP, /* sleepers tell a slot's owners by their thread ids only */
 	MUTANT_WAKE_ONE,            /* one sleeper is woken where all should look again */
 	MUTANT_DEATH_NOT_TOLD,      /* a dead owner's lock is handed on as if it had been unlocked */

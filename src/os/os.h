@@ -153,9 +153,10 @@ void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay);
 
 /*
  * Let go of the memory object on behalf of another thread of this process, which owns `life`: its life word there is marked
- * dead and its sleepers are woken; the private half stays until its thread calls os_life_leave().
+ * dead and its sleepers are woken, where that cannot be otherwise on `relay`, which they sleep on too; the private half stays until
+ * its thread calls os_life_leave().
  */
-void os_life_retire(struct os_life *life);
+void os_life_retire(struct os_life *life, const _Atomic uint32_t *relay);
 
 /* ---- the end of other processes, and descriptors to poll ---- */
 

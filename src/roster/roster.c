@@ -266,7 +266,7 @@ static void detach(struct stoa_segment *segment, struct roster *roster)
 
 		roster->members = member->next;
 		member->roster = NULL;
-		os_life_retire(member->life);
+		os_life_retire(member->life, roster_relay(roster));
 		store_rlx(&member->life->identity, 0);
 		store_rlx(&abandoned, load_rlx(&abandoned) + 1);
 	}

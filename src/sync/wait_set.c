@@ -148,7 +148,7 @@ int wait_sleep(struct wait_frame *frame, struct item *items, unsigned count, con
 	}
 	if (!arm(&sleep, items, count, extra))
 		return OS_WAIT_CHANGED;
-	if (sleep.spans || !os_capabilities()->relays_wakes) {
+	if ((sleep.spans || !os_capabilities()->relays_wakes) && !MUTANT(NO_RECHECK)) {
 		uint64_t soon = os_now() + RECHECK_NANOSECONDS;
 
 		until = soon < deadline ? soon : deadline;

@@ -190,10 +190,11 @@ void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay)
  * The owner's node stays in its list; the shared page in front of it becomes a private one. Its word is 0 there, which the
  * kernel passes over at the owner's death.
  */
-void os_life_retire(struct os_life *life)
+void os_life_retire(struct os_life *life, const _Atomic uint32_t *relay)
 {
 	unsigned char *page = (unsigned char *)life - OS_PAGE;
 
+	(void)relay;
 	if (mark_dead(life->word, (uint32_t)(load_rlx(life->word) & OS_LIFE_ID)))
 		os_wake(os_low_half(life->word));
 	/* Where memory is counted strictly it may fail; then the page stays, but its thread looks at it no more. */

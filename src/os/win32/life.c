@@ -74,18 +74,16 @@ void os_life_unmap(struct os_life *life)
 	os_free(membership);
 }
 
-/* Mark the word dead if it is still `seen`, and wake who sleeps on it. */
-static void mark_dead(_Atomic uint64_t *word, uint64_t seen)
+/* Mark the word dead if it is still `seen`. true: somebody may sleep on it, in a wait for the owner's mutex. */
+static bool mark_dead(_Atomic uint64_t *word, uint64_t seen)
 {
 	uint64_t dead = (seen & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
 
 	/* L3: all its owner wrote is visible to who sees it dead; pairs with L2 in os_life_look() */
-	if (seen & OS_LIFE_ID && cas_seq(word, &seen, dead) && seen & OS_LIFE_WAITERS)
-		os_wake(os_low_half(word));
+	return seen & OS_LIFE_ID && cas_seq(word, &seen, dead) && seen & OS_LIFE_WAITERS;
 }
 
-/* Held by the calling thread, who would get it a second time? Its id in the word does not tell: ids are used again. */
-static bool is_ours(HANDLE mutex)
+bool sys_life_is_ours(HANDLE mutex)
 {
 	struct nt_mutex_info info;
 
@@ -105,7 +103,7 @@ static bool owner_lives(const struct sys_place *place, uint64_t word)
 	/* A mutex that we may not open is somebody's who lives. */
 	if (!mutex)
 		return GetLastError() != ERROR_FILE_NOT_FOUND;
-	if ((uint32_t)(word & OS_LIFE_ID) != os_thread_id() || !is_ours(mutex)) {
+	if ((uint32_t)(word & OS_LIFE_ID) != os_thread_id() || !sys_life_is_ours(mutex)) {
 		got = WaitForSingleObject(mutex, 0);
 		if (got == WAIT_OBJECT_0 || got == WAIT_ABANDONED)
 			ReleaseMutex(mutex);
@@ -121,7 +119,7 @@ uint64_t os_life_look(_Atomic uint64_t *word)
 
 	if (!(seen & OS_LIFE_ID) || !sys_place_of((const void *)word, &place) || owner_lives(&place, seen))
 		return seen;
-	mark_dead(word, seen);
+	(void)mark_dead(word, seen);
 	return load_seq(word); /* L4: pairs with L1 in os_life_enter(), L3 in mark_dead() */
 }
 
@@ -184,7 +182,7 @@ void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay)
 
 	(void)relay;
 	if (membership->page)
-		mark_dead(life->word, own_word(membership));
+		(void)mark_dead(life->word, own_word(membership));
 	if (membership->mutex) {
 		ReleaseMutex(membership->mutex);
 		CloseHandle(membership->mutex);
@@ -192,12 +190,13 @@ void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay)
 	os_life_unmap(life);
 }
 
-/* The mutex stays its thread's until that one comes by or ends; sleepers learn of the mark when they next look again. */
-void os_life_retire(struct os_life *life)
+/* The mutex stays its thread's until that one comes by or ends, and nobody else can give it up: sleepers are told otherwise. */
+void os_life_retire(struct os_life *life, const _Atomic uint32_t *relay)
 {
 	struct membership *membership = membership_of(life);
 
-	mark_dead(life->word, own_word(membership));
+	if (mark_dead(life->word, own_word(membership)))
+		os_wake(relay);
 	(void)os_unmap(membership->page, OS_PAGE);
 	membership->page = NULL;
 }

@@ -75,6 +75,9 @@ void sys_place_name(const char *kind, const struct sys_place *place, uint32_t nu
 /* The mutex that the owner of the life word at `place` holds; NULL: no such owner has it. To be closed. (life.c) */
 HANDLE sys_life_mutex(const struct sys_place *place, uint32_t generation);
 
+/* Does the calling thread hold it, who would get it a second time? Its id in the word does not tell: ids are used again. */
+bool sys_life_is_ours(HANDLE mutex);
+
 /* A word's kernel objects are not needed any more when its memory's last handle here has closed. (wait.c) */
 void sys_forget_waits(const struct sys_place *place);
 

@@ -188,10 +188,14 @@ static void add_owner(struct wait *wait, const struct os_wait_word *word, const 
 	HANDLE owner =
 		sys_life_mutex(place, load_rlx(os_high_half((const _Atomic uint64_t *)(const void *)word->word)));
 
-	if (owner)
+	if (!owner && GetLastError() == ERROR_FILE_NOT_FOUND)
+		wait->changed = true;
+	else if (!owner)
+		wait->uncovered = true; /* it lives, for all we may know */
+	else if ((word->value & OS_LIFE_ID) != os_thread_id() || !sys_life_is_ours(owner))
 		add(wait, owner, number, NULL);
 	else
-		wait->changed = true;
+		CloseHandle(owner); /* our own end is nothing that we could sleep for: we would get the mutex at once */
 }
 
 static void add_word(struct wait *wait, const struct os_wait_word *word, unsigned number)
