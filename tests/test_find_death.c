@@ -317,6 +317,57 @@ TEST_TIMEOUT(servers_leave_a_stuck_client_and_come_back, 60)
 	}
 }
 
+/* It cannot be told from a slow one but by asking the system, and may hold a lock that all need. */
+TEST_TIMEOUT(stopped_servers_are_replaced, 60)
+{
+	uint64_t random = test_seed();
+	struct stuck stuck;
+	struct text want;
+
+	make_middling_tree(&random);
+	want = wanted(tree_path());
+	start_stuck("3", "2s", &stuck);
+	for (unsigned i = 0; i < stuck.count; i++)
+		CHECK_SYS(kill(stuck.servers[i], SIGSTOP));
+	finish_stuck(&stuck, want);
+	CHECK_HAS(read_file(file_path("a.err")).bytes, "was stopped for more than 1s, so it is killed");
+}
+
+/* One of them, at any moment of its work: how many were replaced. */
+static unsigned stop_one(struct text want, uint64_t time, uint64_t *random)
+{
+	pid_t servers[8];
+	pid_t client = STOA_FIND("a", tree_path(), "-0", "--jobs", "4", "--patience", "200ms");
+	unsigned count;
+	int status;
+
+	sleep_for(test_random(random) % time);
+	count = servers_of(client, servers, 8);
+	if (count)
+		kill(servers[test_random(random) % count], SIGSTOP);
+	status = await_end(client);
+	if (status != 0)
+		test_fail(__FILE__, __LINE__, "status %d: %.800s", status, read_file(file_path("a.err")).bytes);
+	check_same("after a stop", sorted(read_file(file_path("a.out")), 0), copy_of(want));
+	return count_words(read_file(file_path("a.err")).bytes, "was stopped");
+}
+
+TEST_TIMEOUT(a_server_stopped_at_any_time_loses_nothing, 120)
+{
+	uint64_t random = test_seed();
+	unsigned replaced = 0;
+	unsigned left = test_rounds(20, 400);
+	struct text want;
+	uint64_t time;
+
+	make_middling_tree(&random);
+	want = wanted(tree_path());
+	time = typical_time();
+	for (; left > 0 || replaced<3; left -= left> 0)
+		replaced += stop_one(want, time, &random);
+	test_note("%u servers replaced", replaced);
+}
+
 /* More at a time than the client would start one after the other without any progress. */
 TEST_TIMEOUT(many_servers_killed_at_once_are_replaced, 60)
 {

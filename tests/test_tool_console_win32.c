@@ -18,6 +18,7 @@
 
 #define BY_REQUEST 0xc000013a
 #define SERVERS 3
+#define PIPE 4096 /* bytes that a pipe takes unread */
 
 struct tool {
 	HANDLE process, output, input; /* our ends of its pipes */
@@ -48,7 +49,7 @@ static struct tool start(const char *arguments, DWORD flags)
 	struct tool tool;
 	HANDLE input, output;
 
-	CHECK(CreatePipe(&input, &tool.input, &inherited, 0) && CreatePipe(&tool.output, &output, &inherited, 0));
+	CHECK(CreatePipe(&input, &tool.input, &inherited, PIPE) && CreatePipe(&tool.output, &output, &inherited, PIPE));
 	CHECK(SetHandleInformation(tool.input, HANDLE_FLAG_INHERIT, 0));
 	CHECK(SetHandleInformation(tool.output, HANDLE_FLAG_INHERIT, 0));
 	CHECK(launch(arguments, flags | CREATE_NO_WINDOW, input, output, &started));
@@ -122,14 +123,33 @@ static bool find_servers(DWORD client, HANDLE ret_servers[SERVERS])
 	return count == SERVERS;
 }
 
-/* A search that gets nowhere, as nobody reads its output, with servers that would stay for an hour. */
-static struct tool start_search(HANDLE ret_servers[SERVERS])
+/* More entries than the servers have room for until their client prints some, which nobody reads. */
+static void make_tree(void)
+{
+	char path[MAX_PATH], name[151];
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	for (unsigned i = 0; i < 30; i++) {
+		snprintf(path, sizeof(path), "%s\\%u", test_dir(), i);
+		CHECK(CreateDirectoryA(path, NULL));
+		for (unsigned k = 0; k < 100; k++) {
+			HANDLE file;
+
+			snprintf(path, sizeof(path), "%s\\%u\\%02u%s", test_dir(), i, k, name);
+			file = CreateFileA(path, GENERIC_WRITE, 0, NULL, CREATE_NEW, 0, NULL);
+			CHECK(file != INVALID_HANDLE_VALUE);
+			CloseHandle(file);
+		}
+	}
+}
+
+static struct tool start_search(const char *patience, HANDLE ret_servers[SERVERS])
 {
 	struct tool tool;
-	char windows[MAX_PATH], line[MAX_PATH + 60];
+	char line[MAX_PATH + 60];
 
-	CHECK_INT(GetWindowsDirectoryA(windows, sizeof(windows)), >, 0);
-	snprintf(line, sizeof(line), "find \"%s\" --jobs %d --patience 1h", windows, SERVERS);
+	snprintf(line, sizeof(line), "find \"%s\" --jobs %d --patience %s", test_dir(), SERVERS, patience);
 	tool = start(line, 0);
 	while (!find_servers(tool.id, ret_servers))
 		test_nap(20);
@@ -147,9 +167,10 @@ static void await_servers(HANDLE servers[SERVERS])
 
 TEST_TIMEOUT(a_search_ends_with_all_its_servers_when_asked_to, 120)
 {
+	make_tree();
 	for (size_t i = 0; i < CC_COUNT(requests); i++) {
 		HANDLE servers[SERVERS] = {NULL};
-		struct tool tool = start_search(servers);
+		struct tool tool = start_search("1h", servers);
 		char byte;
 		DWORD got;
 
@@ -160,20 +181,58 @@ TEST_TIMEOUT(a_search_ends_with_all_its_servers_when_asked_to, 120)
 	}
 }
 
-/* They cannot look for their client then. */
-TEST_TIMEOUT(stopped_servers_end_with_their_client, 60)
+static void stop(HANDLE servers[SERVERS])
 {
 	LONG(NTAPI * suspend)(HANDLE process);
 	FARPROC found = GetProcAddress(GetModuleHandleA("ntdll.dll"), "NtSuspendProcess");
-	HANDLE servers[SERVERS] = {NULL};
-	struct tool tool = start_search(servers);
 
 	CHECK(found != NULL);
 	memcpy(&suspend, &found, sizeof(suspend));
 	for (unsigned i = 0; i < SERVERS; i++)
 		CHECK(suspend(servers[i]) >= 0);
+}
+
+/* They cannot look for their client then. */
+TEST_TIMEOUT(stopped_servers_end_with_their_client, 60)
+{
+	HANDLE servers[SERVERS] = {NULL};
+	struct tool tool;
+
+	make_tree();
+	tool = start_search("1h", servers);
+	stop(servers);
 	CHECK(TerminateProcess(tool.process, 77));
 	CHECK_EQ(finish(&tool), 77);
+	await_servers(servers);
+}
+
+static uint64_t read_all(const struct tool *tool)
+{
+	static char bytes[1 << 16];
+	uint64_t total = 0;
+	DWORD got;
+
+	while (ReadFile(tool->output, bytes, sizeof(bytes), &got, NULL) && got)
+		total += got;
+	return total;
+}
+
+/* The entries have the same length in any order. */
+TEST_TIMEOUT(stopped_servers_are_replaced, 60)
+{
+	HANDLE servers[SERVERS] = {NULL};
+	struct tool tool;
+	uint64_t total;
+
+	make_tree();
+	tool = start_search("1h", servers);
+	total = read_all(&tool);
+	CHECK_EQ(finish(&tool), 0);
+	await_servers(servers);
+	tool = start_search("2s", servers);
+	stop(servers);
+	CHECK_EQ(read_all(&tool), total);
+	CHECK_EQ(finish(&tool), 0);
 	await_servers(servers);
 }
 

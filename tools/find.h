@@ -19,7 +19,8 @@
  * are kept apart for each directory: `spread` (its sub-directories are in the table, in one step: see find_table.c) and
  * `acknowledged` (the client has received the last of its entries). The client prints a directory only when it has all of it.
  * When a server has died, the client first takes the batches that were handed over, and then queues again what that server
- * had claimed and the client has not acknowledged; who redoes a directory that was spread does not spread it again.
+ * had claimed and the client has not acknowledged; who redoes a directory that was spread does not spread it again. A server that
+ * is stopped counts as nothing until the client kills it.
  *
  * Everything shared is read and written under a mutex: find_shared.mutex for the table, find_slot.mutex for the two buffers.
  */

@@ -29,6 +29,8 @@ struct peer {
 	bool ended; /* seen, and its id may be another's now */
 	uint32_t number;
 	struct stoa_process *process;
+	uint64_t stopped;   /* since when somebody has had it stopped; 0: runs, when last looked at */
+	bool ended_by_us;   /* because of that */
 	unsigned next;      /* buffer to read next */
 	bool goodbye;       /* the empty batch has come */
 	uint64_t directory; /* `pending` is of */
@@ -48,6 +50,7 @@ struct client {
 	struct find_text directory; /* path of the one being printed, with the '/' */
 	struct find_text prefix;    /* DIR with a '/' */
 	uint64_t beaten;            /* when the beat was last moved */
+	uint64_t looked;            /* and when servers that are stopped were last looked for */
 	uint64_t flushed;
 	uint64_t progress;  /* `acknowledged` when a server last died */
 	unsigned fruitless; /* deaths since then that count */
@@ -56,10 +59,47 @@ struct client {
 	uint64_t killed_at; /* when a server was killed as the user asked; 0: not yet */
 };
 
+/* How often to look after servers. */
+static uint64_t period(const struct client *client)
+{
+	return client->options->patience / 4;
+}
+
+/*
+ * A server that somebody has stopped keeps its directories and perhaps a lock. After half the patience, before others lose theirs with that
+ * lock, it is killed: whoever takes over its work must know that it will not wake up and go on.
+ */
+static void end_the_stopped(struct client *client)
+{
+	uint64_t now = stoa_now();
+
+	if (now - client->looked < period(client))
+		return;
+	client->looked = now;
+	for (unsigned i = 0; i < client->options->jobs; i++) {
+		struct peer *peer = &client->peers[i];
+
+		if (!peer->id || peer->ended || !process_stopped(peer->id)) {
+			peer->stopped = 0;
+		} else if (!peer->stopped) {
+			peer->stopped = now;
+		} else if (now - peer->stopped >= client->options->patience / 2) {
+			peer->ended_by_us = true;
+			process_kill(peer->id);
+		}
+	}
+}
+
+/* In slices, as the owner may be stopped. */
 static int lock(struct client *client, struct stoa_mutex *mutex)
 {
-	int result = stoa_mutex_lock(client->area.segment, mutex, STOA_FOREVER);
+	int result;
 
+	do {
+		result = stoa_mutex_lock(client->area.segment, mutex, stoa_deadline_in(period(client)));
+		if (result == STOA_TIMED_OUT)
+			end_the_stopped(client);
+	} while (result == STOA_TIMED_OUT);
 	if (result < 0) {
 		tool_fail_result("find: lock", result);
 		return result;
@@ -273,6 +313,8 @@ static int start_server(struct client *client, unsigned i)
 	}
 	client->report.started++;
 	peer->ended = false;
+	peer->ended_by_us = false;
+	peer->stopped = 0;
 	peer->number = number;
 	peer->next = 0;
 	peer->goodbye = false;
@@ -304,12 +346,18 @@ static int wake_all(struct client *client)
 static void describe_end(struct client *client, const struct process_end *end, const struct peer *peer,
 			 const struct find_requeued *requeued)
 {
+	char patience[DURATION_TEXT];
+
 	progress_end();
 	if (client->killed_at && !client->report.noticed)
 		client->report.noticed = stoa_now() - client->killed_at;
 	client->report.killed++;
 	client->report.last_killed = peer->id;
-	if (end->killed)
+	if (peer->ended_by_us)
+		tool_warn("find: server process %" PRId64 " was stopped for more than %s, so it is killed; %" PRIu64
+			  " directories are done again",
+			  peer->id, duration_text(client->options->patience / 2, patience), requeued->directories);
+	else if (end->killed)
 		tool_warn("find: server process %" PRId64 " was ended %s; %" PRIu64 " directories are done again",
 			  peer->id, process_killed_text(end->code), requeued->directories);
 	else
@@ -478,7 +526,6 @@ static int take_from_all(struct client *client, unsigned *ret_taken)
 /* Until every directory in the table is acknowledged. */
 static int search(struct client *client)
 {
-	uint64_t period = client->options->patience / 4;
 	uint64_t soon;
 	unsigned running;
 	unsigned taken;
@@ -486,16 +533,17 @@ static int search(struct client *client)
 
 	while (result >= 0 && client->acknowledged < client->total) {
 		result = take_from_all(client, &taken);
+		end_the_stopped(client);
 		if (result == 0)
 			result = bury_the_dead(client, &running);
-		if (result == 0 && (taken || stoa_now() - client->beaten > period))
+		if (result == 0 && (taken || stoa_now() - client->beaten > period(client)))
 			result = look_at_table(client);
 		if (find_output_failed(client->output))
 			return -STOA_EIO;
 		if (result < 0 || taken || client->acknowledged >= client->total)
 			continue;
 		soon = flush_sometimes(client);
-		result = wait_for_news(client, stoa_deadline_in(soon && soon < period ? soon : period));
+		result = wait_for_news(client, stoa_deadline_in(soon && soon < period(client) ? soon : period(client)));
 	}
 	return result < 0 ? result : 0;
 }
@@ -550,12 +598,15 @@ static int dismiss(struct client *client)
 	int result = tell_all(client, false);
 
 	while (result == 0) {
+		uint64_t soon = stoa_deadline_in(period(client));
+
 		result = take_from_all(client, &taken);
+		end_the_stopped(client);
 		if (result == 0)
 			result = bury_the_dead(client, &running);
 		if (result < 0 || running == 0 || stoa_now() >= deadline)
 			break;
-		result = wait_for_news(client, deadline);
+		result = wait_for_news(client, soon < deadline ? soon : deadline);
 		result = result < 0 ? result : 0;
 	}
 	return result;

@@ -116,7 +116,7 @@ int find_options_parse(int argc, char **argv, struct find_options *ret_options)
 		{'j', "jobs", OPTION_NUMBER, &raw.jobs, "N", "server processes, 1 to 64; default one per core"},
 		{0, "stats", OPTION_FLAG, &options.stats, NULL, "sum up on the error output how it was done"},
 		{0, "patience", OPTION_DURATION, &options.patience, "TIME",
-		 "servers leave when the client is stuck this long; default 5s.\nOthers take over when it goes on"},
+		 "servers leave when the client is stuck this long; default 5s.\nOthers take over when it goes on; a server that somebody stops\nis killed after half of it, and replaced"},
 		{0, "kill-server-at", OPTION_NUMBER, &options.kill_after, "N",
 		 "a demonstration: kill a server after N entries;\nnothing gets lost"},
 	};

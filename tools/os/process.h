@@ -27,7 +27,9 @@ struct process_end {
 int process_ended(int64_t id, struct process_end *ret_end);
 /* Wait until it has. */
 void process_join(int64_t id, struct process_end *ret_end);
-void process_kill(int64_t id);
+/* Somebody has stopped this child: it does nothing until somebody lets it go on. Where the system does not tell, false. */
+bool process_stopped(int64_t id);
+void process_kill(int64_t id); /* also one that is stopped */
 /* "by a signal (Killed)": how a killed process's `code` reads behind "was ended". */
 const char *process_killed_text(int code);
 

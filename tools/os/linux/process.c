@@ -96,6 +96,14 @@ void process_join(int64_t id, struct process_end *ret_end)
 	take_end(id, 0, ret_end);
 }
 
+/* Not by a debugger: whose child it is then. */
+bool process_stopped(int64_t id)
+{
+	siginfo_t found = {.si_pid = 0};
+
+	return waitid(P_PID, (id_t)id, &found, WSTOPPED | WNOHANG | WNOWAIT) == 0 && found.si_pid != 0;
+}
+
 void process_kill(int64_t id)
 {
 	kill((pid_t)id, SIGKILL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Starting and watching copies of this program on Windows. Children die with us: they are in a job that ends with its handle. */
 #include "../process.h"
+#include "native.h"
 #include "wide.h"
 
 #include <stddef.h>
@@ -17,6 +18,7 @@ struct child {
 	struct child *next;
 	int64_t id;
 	HANDLE process;
+	HANDLE thread; /* its first, which does its work */
 };
 static struct child *children;
 
@@ -191,9 +193,9 @@ static DWORD start(wchar_t *program, wchar_t *command, struct child *child)
 	DWORD error = create_in_job(program, command, &how, &started);
 
 	if (!error) {
-		CloseHandle(started.hThread);
 		child->id = started.dwProcessId;
 		child->process = started.hProcess;
+		child->thread = started.hThread;
 	}
 	if (null != INVALID_HANDLE_VALUE)
 		CloseHandle(null);
@@ -236,6 +238,7 @@ static int take_end(int64_t id, DWORD time, struct process_end *ret_end)
 			return 0;
 		GetExitCodeProcess(child->process, &status);
 		CloseHandle(child->process);
+		CloseHandle(child->thread);
 		*link = child->next;
 		free(child);
 	}
@@ -254,11 +257,33 @@ void process_join(int64_t id, struct process_end *ret_end)
 	take_end(id, INFINITE, ret_end);
 }
 
+static const struct child *find_child(int64_t id)
+{
+	const struct child *child = children;
+
+	while (child && child->id != id)
+		child = child->next;
+	return child;
+}
+
+#define THREAD_SUSPEND_COUNT 35 /* ThreadSuspendCount, Windows 8.1 */
+
+bool process_stopped(int64_t id)
+{
+	LONG(NTAPI * query)(HANDLE thread, int what, void *buffer, ULONG room, ULONG *length);
+	const struct child *child = find_child(id);
+	ULONG count = 0;
+
+	return child && native_function("NtQueryInformationThread", &query) &&
+	       query(child->thread, THREAD_SUSPEND_COUNT, &count, sizeof(count), NULL) >= 0 && count > 0;
+}
+
 void process_kill(int64_t id)
 {
-	for (struct child *child = children; child; child = child->next)
-		if (child->id == id)
-			TerminateProcess(child->process, KILLED_STATUS);
+	const struct child *child = find_child(id);
+
+	if (child)
+		TerminateProcess(child->process, KILLED_STATUS);
 }
 
 const char *process_killed_text(int code)
