@@ -480,3 +480,26 @@ TEST(a_global_name_needs_a_right)
 {
 	CHECK_EQ(test_join(test_role(make_a_global_name, NULL)), 0);
 }
+
+/* An object of another kind has the name: it is there for who makes, and none of ours for who opens. */
+TEST(a_name_that_another_kind_of_object_has)
+{
+	struct stoa_segment *segment = NULL;
+	HANDLE squatter;
+	char path[300];
+
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "Local\\stoa.%c.%s", i ? 'g' : 'n', test_name("squat"));
+		squatter = CreateEventA(NULL, FALSE, FALSE, path);
+		CHECK(squatter);
+		CHECK_RC(stoa_segment_create(test_name("squat"), MIB, NULL, &segment), -STOA_EEXIST);
+		check_detail("another kind");
+		CHECK_RC(stoa_segment_open(test_name("squat"), NULL, &segment), -STOA_EFORMAT);
+		CHECK_RC(stoa_segment_create_or_open(test_name("squat"), MIB, NULL, &segment), -STOA_EFORMAT);
+		CHECK_RC(stoa_segment_unlink(test_name("squat"), 0), -STOA_EFORMAT);
+		CHECK(segment == NULL);
+		CloseHandle(squatter);
+	}
+	CHECK_RC(stoa_segment_create(test_name("squat"), MIB, NULL, &segment), 0);
+	stoa_segment_close(segment);
+}

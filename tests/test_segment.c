@@ -174,6 +174,25 @@ TEST(views_are_checked)
 }
 
 #if defined(__x86_64__)
+/* The kernel's to refuse; the sentence is the system's. */
+TEST(seals_of_what_has_a_name)
+{
+	struct stoa_segment_options options = {.commit = PAGE};
+	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_segment_create(test_name("sealed"), MIB, &options, &segment), 0);
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_WRITE), -STOA_ENOTSUP);
+	check_detail("seals");
+	CHECK_EQ(touch(bytes_of(segment)), 0); /* nothing has changed */
+	check_refusal(stoa_segment_seal(segment, 0x100), "sealing does not take 0x100");
+	stoa_segment_close(segment);
+	/* An unnamed one cannot be cut on any system; saying so again is no error. */
+	segment = make(MIB, PAGE, 0);
+	CHECK_RC(stoa_segment_seal(segment, STOA_SEAL_SHRINK), 0);
+	CHECK_RC(stoa_segment_commit(segment, 2 * PAGE), 0);
+	stoa_segment_close(segment);
+}
+
 TEST(executable_views)
 {
 	static const unsigned char return_42[] = {0xb8, 42, 0, 0, 0, 0xc3};

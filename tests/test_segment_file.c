@@ -202,6 +202,22 @@ TEST(opened_to_read_only)
 	stoa_segment_close(writer);
 }
 
+/* The addresses run out, and no memory: a limit. */
+TEST(a_map_that_no_address_space_holds)
+{
+	char *path = path_of("large");
+	os_handle file;
+	void *address;
+
+	write_file(path, "twelve bytes", 12);
+	CHECK_RC(os_file_open(path, true, &file), 0);
+	CHECK_RC(os_map(file, 0, UINT64_C(1) << 47, OS_READ | OS_WRITE, &address), -STOA_ELIMIT);
+	check_detail("no room for a map of 140737488355328 bytes");
+	CHECK_RC(os_map(file, 0, PAGE, OS_READ | OS_WRITE, &address), 0);
+	CHECK_RC(os_unmap(address, PAGE), 0);
+	os_handle_close(file);
+}
+
 TEST(nothing_is_left_of_a_file_that_could_not_be_committed)
 {
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE, .commit = 2 * PAGE};

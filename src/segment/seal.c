@@ -44,7 +44,7 @@ int stoa_segment_seal(struct stoa_segment *segment, uint32_t seals)
 	if (rc < 0)
 		return rc;
 	if (!info.takes_seals)
-		return error_set(-STOA_ENOTSUP, "files and named segments take no seals, only unnamed segments do");
+		return os_memory_seal(segment->memory, seals);
 	if (!info.writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot seal");
 	if (seals & STOA_SEAL_WRITE)

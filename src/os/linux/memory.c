@@ -127,6 +127,14 @@ static const struct {
 	{OS_SEAL_WRITE, F_SEAL_WRITE},
 };
 
+/* Files of a disk know no seals; those of tmpfs are sealed against them. */
+static bool takes_seals(int fd)
+{
+	int seals = SYS(fcntl, fd, F_GET_SEALS);
+
+	return seals >= 0 && !(seals & F_SEAL_SEAL);
+}
+
 int os_memory_seal(os_handle memory, uint32_t seals)
 {
 	int wanted = 0;
@@ -136,13 +144,13 @@ int os_memory_seal(os_handle memory, uint32_t seals)
 			wanted |= seal_table[i].linux_seal;
 	if (SYS(fcntl, sys_fd(memory), F_ADD_SEALS, wanted) == 0)
 		return 0;
-	if (errno == EINVAL)
-		return error_set(-STOA_ENOTSUP, "files and named segments take no seals, only unnamed ones do");
 	if (errno == EBUSY)
 		return error_set(-STOA_EBUSY, "a writable map of the memory exists, so it cannot become immutable");
+	if ((errno == EINVAL || errno == EPERM) && !takes_seals(sys_fd(memory)))
+		return error_set(-STOA_ENOTSUP,
+				 "files, named segments and memory that was made without seals take none");
 	if (errno == EPERM)
-		return error_set(-STOA_ERIGHTS,
-				 "no seal can be added: the handle only reads, or the memory was made without seals");
+		return error_set(-STOA_ERIGHTS, "no seal can be added: the handle only reads");
 	return sys_failed("sealing");
 }
 

@@ -16,6 +16,7 @@
 #include <os/win32/nt.h>
 
 #define STEP (UINT64_C(16) << 20)
+#define FLUSH_TRIES 100
 #define LOOK_FROM (UINT64_C(2) << 20) /* smaller requests are taken or refused as a whole by the system */
 
 /* One file's growth at a time in this process. */
@@ -220,6 +221,19 @@ int os_cut(const struct os_extent *extent, uint64_t length)
 	return error_set(-STOA_ENOTSUP, "Windows cuts nothing that is mapped (to %" PRIu64 " bytes)", length);
 }
 
+/* While the system itself is writing the same pages it refuses. */
+static bool flush_view(const unsigned char *address, uint64_t length)
+{
+	for (unsigned tries = 0; tries < FLUSH_TRIES; tries++) {
+		if (FlushViewOfFile(address, (SIZE_T)length))
+			return true;
+		if (GetLastError() != ERROR_LOCK_VIOLATION)
+			return false;
+		Sleep(1);
+	}
+	return false;
+}
+
 int os_flush(const struct os_extent *extent, uint64_t from, uint64_t to, bool durable)
 {
 	struct map map;
@@ -234,7 +248,7 @@ int os_flush(const struct os_extent *extent, uint64_t from, uint64_t to, bool du
 		end = map.mapped;
 	if (to > end)
 		to = end;
-	if (from < to && !FlushViewOfFile(extent->address + from, (SIZE_T)(to - from)))
+	if (from < to && !flush_view(extent->address + from, to - from))
 		return sys_failed("flushing %" PRIu64 " bytes", to - from);
 	if (durable && !FlushFileBuffers(sys_handle(extent->memory)))
 		return sys_failed("flushing the file to its disk");

@@ -336,10 +336,13 @@ int map_failed(uint64_t length)
 
 	if (error == ERROR_ACCESS_DENIED)
 		return error_set(-STOA_ERIGHTS, "the map is refused: the handle only reads, or may not be executed");
-	if (error == ERROR_NOT_ENOUGH_MEMORY || error == ERROR_INVALID_ADDRESS || error == ERROR_COMMITMENT_LIMIT)
+	if (error == ERROR_NOT_ENOUGH_MEMORY || error == ERROR_INVALID_ADDRESS)
+		return error_set(-STOA_ELIMIT, "no room for a map of %" PRIu64 " bytes: the address space is used up",
+				 length);
+	if (error == ERROR_COMMITMENT_LIMIT)
 		return error_set(-STOA_ENOMEM,
-				 "no room for a map of %" PRIu64
-				 " bytes: the address space, the paging file or a job's limit is used up",
+				 "no memory for a map of %" PRIu64
+				 " bytes: the paging file or a job's limit is used up",
 				 length);
 	return sys_failed("mapping %" PRIu64 " bytes", length);
 }

@@ -282,7 +282,7 @@ int os_name_publish(os_handle memory, const char *name, uint32_t flags, const vo
 	}
 	if (rc < 0) {
 		os_free(use);
-		return rc;
+		return rc == -STOA_EFORMAT ? -STOA_EEXIST : rc; /* what is there, no name of ours, is there */
 	}
 	*ret_name = use;
 	return 0;
