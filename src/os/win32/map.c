@@ -238,13 +238,35 @@ DWORD map_protection(uint32_t access, bool copies)
 	return access & OS_READ ? PAGE_READONLY : PAGE_NOACCESS;
 }
 
+/* What CreateFileMapping() asks for, and the right to extend the section, which that does not. */
+static ACCESS_MASK section_access(uint32_t access)
+{
+	return STANDARD_RIGHTS_REQUIRED | SECTION_QUERY | SECTION_EXTEND_SIZE | SECTION_MAP_READ |
+	       (access & OS_WRITE ? SECTION_MAP_WRITE : 0) |
+	       (access & OS_EXEC ? SECTION_MAP_EXECUTE | SECTION_MAP_EXECUTE_EXPLICIT : 0);
+}
+
 HANDLE map_file_section(const struct map *map, uint64_t length)
 {
 	/* Private maps write to copies: the file needs only be read. */
 	uint32_t access = map->access & OS_PRIVATE ? map->access & ~OS_WRITE : map->access;
+	SECURITY_ATTRIBUTES *rights = sys_owner_only();
+	struct nt_object_attributes attributes = {.length = sizeof(attributes)};
+	LARGE_INTEGER size = {.QuadPart = (LONGLONG)length};
+	HANDLE section = NULL;
+	LONG status;
 
-	return CreateFileMappingW(sys_handle(map->memory), sys_owner_only(), map_protection(access | OS_READ, false),
-				  (DWORD)(length >> 32), (DWORD)length, NULL);
+	if (!nt_functions()->create_section)
+		return CreateFileMappingW(sys_handle(map->memory), rights, map_protection(access | OS_READ, false),
+					  (DWORD)(length >> 32), (DWORD)length, NULL);
+	attributes.descriptor = rights ? rights->lpSecurityDescriptor : NULL;
+	status = nt_functions()->create_section(&section, section_access(access), &attributes, length ? &size : NULL,
+						map_protection(access | OS_READ, false), SEC_COMMIT,
+						sys_handle(map->memory));
+	if (NT_DONE(status))
+		return section;
+	nt_set_error(status);
+	return NULL;
 }
 
 /* A view of a file that is as long as the map and shows more as the file grows; NULL where the system has none. */
