@@ -78,6 +78,28 @@ TEST(misuse_is_told_and_harmless)
 	CHECK_EQ(strchr(run->err, '\033'), NULL);
 }
 
+/* Each finding by its level, all of them counted at the end; --quiet leaves out what is well. */
+TEST(doctor_counts_what_it_finds)
+{
+	static const char *const levels[] = {"\"level\":\"ok\"", "\"level\":\"warn\"", "\"level\":\"off\""};
+	unsigned found[3] = {0};
+	unsigned told[3];
+	const struct run *run = run_stoa("doctor", "--json", NULL);
+
+	CHECK_EQ(run->status, 0);
+	CHECK_STR(run->err, "");
+	check_json(run->out);
+	for (size_t i = 0; i < CC_COUNT(levels); i++)
+		for (const char *at = run->out; (at = strstr(at, levels[i])) != NULL; at++)
+			found[i]++;
+	CHECK_INT(found[0], >=, 2);
+	run = run_stoa("doctor", NULL);
+	CHECK_EQ(sscanf(line_with(run->out, " ok, "), "%u ok, %u warn, %u off", &told[0], &told[1], &told[2]), 3);
+	for (size_t i = 0; i < CC_COUNT(levels); i++)
+		CHECK_EQ(told[i], found[i]);
+	CHECK_LACKS(run_stoa("doctor", "-q", "--json", NULL)->out, levels[0]);
+}
+
 TEST(version_is_told)
 {
 	const struct run *run = run_stoa("--version", NULL);

@@ -255,15 +255,10 @@ TEST(doctor_looks_at_dev_shm)
 TEST(doctor_examines)
 {
 	const struct run *run = run_stoa("doctor", NULL);
-	unsigned ok;
-	unsigned warn;
-	unsigned off;
 
 	CHECK_EQ(run->status, 0);
 	CHECK_HAS(run->out, "kernel");
 	CHECK_HAS(run->out, "/dev/shm");
-	CHECK_EQ(sscanf(line_with(run->out, " ok, "), "%u ok, %u warn, %u off", &ok, &warn, &off), 3);
-	CHECK_INT(ok, >, 0);
 	run = run_stoa("doctor", "--json", NULL);
 	CHECK_EQ(run->status, 0);
 	check_json(run->out);

@@ -4,12 +4,15 @@
 
 #include "../tools/os/walk.h"
 #include "../tools/os/win32/wide.h"
+#include "tool/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <wchar.h>
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
+
+#include <stoa/stoa.h>
 
 static void check_path(const char *path, const wchar_t *expected)
 {
@@ -237,4 +240,70 @@ TEST(times_and_sizes_are_whole)
 		CHECK_EQ(attributes.size, size.QuadPart);
 	}
 	CloseHandle(file);
+}
+
+/* ---- doctor ---- */
+
+static const char *doctor_on(const char *topic)
+{
+	char part[100];
+
+	snprintf(part, sizeof(part), "\"topic\":\"%s\"", topic);
+	return line_with(run_stoa("doctor", "--json", NULL)->out, part);
+}
+
+/* What it says of growing is what happens here, and it leaves no file. */
+TEST(doctor_says_whether_files_grow)
+{
+	struct stoa_segment_options options = {.flags = STOA_FILE_CREATE, .commit = 65536};
+	struct stoa_segment *segment;
+	char path[MAX_PATH + 16];
+	int result;
+
+	snprintf(path, sizeof(path), "%s\\temporary", test_dir());
+	CHECK(CreateDirectoryA(path, NULL) && SetEnvironmentVariableA("TMP", path));
+	CHECK_HAS(doctor_on("growing files"), "a mapped file ");
+	CHECK(RemoveDirectoryA(path)); /* which is refused when anything is in it */
+	CHECK(SetEnvironmentVariableA("TMP", test_dir()));
+	snprintf(path, sizeof(path), "%s\\file", test_dir());
+	CHECK_RC(stoa_segment_file(path, 1 << 20, &options, &segment), 0);
+	result = stoa_segment_commit(segment, 1 << 20);
+	stoa_segment_close(segment);
+	if (result == 0) {
+		CHECK_HAS(doctor_on("growing files"), "\"level\":\"ok\"");
+	} else {
+		CHECK_RC(result, -STOA_ENOTSUP);
+		CHECK_HAS(doctor_on("growing files"), "\"level\":\"off\",\"state\":\"a mapped file keeps its length\"");
+	}
+	CHECK(DeleteFileA(path));
+	CHECK(SetEnvironmentVariableA("TMP", "C:\\no\\such\\place"));
+	CHECK_HAS(doctor_on("growing files"), "\"level\":\"warn\",\"state\":\"could not be tried: ");
+}
+
+TEST(doctor_sees_the_limit_of_a_job)
+{
+	JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {.BasicLimitInformation.LimitFlags =
+							       JOB_OBJECT_LIMIT_PROCESS_MEMORY,
+						       .ProcessMemoryLimit = (SIZE_T)3 << 30};
+	JOBOBJECT_EXTENDED_LIMIT_INFORMATION told = {.ProcessMemoryLimit = 0};
+	HANDLE job = CreateJobObjectA(NULL, NULL);
+
+	CHECK(job && AssignProcessToJobObject(job, GetCurrentProcess()));
+	CHECK_HAS(doctor_on("job"), "\"level\":\"ok\",\"state\":\"it sets no limit to memory\"");
+	CHECK(SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof(limits)));
+	CHECK(QueryInformationJobObject(NULL, JobObjectExtendedLimitInformation, &told, sizeof(told), NULL));
+	if (told.ProcessMemoryLimit != limits.ProcessMemoryLimit)
+		SKIP("this system keeps no limits of jobs");
+	CHECK_HAS(doctor_on("job"), "\"level\":\"warn\",\"state\":\"this process can commit no more than 3072 MiB\"");
+	CloseHandle(job);
+}
+
+TEST(doctor_tells_what_there_is)
+{
+	CHECK_HAS(doctor_on("system"), "Windows ");
+	if (GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version"))
+		CHECK_HAS(doctor_on("system"), "as played by Wine ");
+	CHECK_HAS(doctor_on("commit limit"), " MiB can still be committed");
+	CHECK_HAS(doctor_on("global names"), "\"state\":\"can");
+	CHECK_HAS(doctor_on("deaths"), "the end of a thread wakes others");
 }
