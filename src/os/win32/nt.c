@@ -33,9 +33,13 @@ static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 	return TRUE;
 }
 
+/* Looking for what is not there sets an error, which would hide one that a caller is about to tell. */
 const struct nt *nt_functions(void)
 {
+	DWORD error = GetLastError();
+
 	InitOnceExecuteOnce(&once, set_up, NULL, NULL);
+	SetLastError(error);
 	return &nt;
 }
 
