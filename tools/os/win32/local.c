@@ -30,6 +30,7 @@ bool local_user_name(uint32_t owner, char *buffer, size_t size)
 	DWORD length = sizeof(room), units = sizeof(name) / sizeof(*name);
 	HANDLE token;
 	char *text = NULL;
+	bool known;
 
 	if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
 		return false;
@@ -39,8 +40,9 @@ bool local_user_name(uint32_t owner, char *buffer, size_t size)
 	CloseHandle(token);
 	if (text)
 		snprintf(buffer, size, "%s", text);
+	known = text != NULL;
 	free(text);
-	return text;
+	return known;
 }
 
 static int64_t ticks_of(const SYSTEMTIME *time)
