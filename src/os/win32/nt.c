@@ -17,6 +17,7 @@ static function *find(const wchar_t *library, const char *name)
 static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 {
 	static const wchar_t library[] = L"ntdll.dll";
+	DWORD before = GetLastError(); /* a caller's, which what lacks here must not replace */
 
 	(void)self, (void)parameter, (void)context;
 	nt.query_object = (CC_TYPEOF(nt.query_object))find(library, "NtQueryObject");
@@ -30,6 +31,7 @@ static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 	nt.query_directory = (CC_TYPEOF(nt.query_directory))find(library, "NtQueryDirectoryObject");
 	nt.error_of = (CC_TYPEOF(nt.error_of))find(library, "RtlNtStatusToDosError");
 	nt.prefetch = (CC_TYPEOF(nt.prefetch))find(L"kernel32.dll", "PrefetchVirtualMemory");
+	SetLastError(before);
 	return TRUE;
 }
 
