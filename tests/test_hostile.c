@@ -236,7 +236,7 @@ static void open_and_close(void)
 	os_handle memory;
 	int copy;
 
-	CHECK_RC(os_memory_duplicate(attacked->memory, true, &memory), 0);
+	CHECK_RC(os_memory_duplicate(attacked->memory, OS_READ | OS_WRITE, &memory), 0);
 	copy = (int)memory;
 	begin();
 	if (stoa_segment_take_descriptor(copy, 0, NULL, &other) == 0)

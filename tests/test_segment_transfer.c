@@ -193,6 +193,39 @@ TEST(raw_segments_travel_with_their_reserve)
 	channel_close(ends[1]);
 }
 
+/* Who may only read may still run what is there, if the segment was made for it. */
+TEST(what_can_be_run_can_be_run_elsewhere)
+{
+	struct stoa_segment_options executable = {.flags = STOA_EXECUTABLE, .commit = PAGE};
+	static const unsigned char return_42[] = {0xb8, 42, 0, 0, 0, 0xc3};
+	struct stoa_segment *segment, *received;
+	int (*function)(void);
+	void *address = NULL;
+	int ends[2];
+
+	CHECK_SYS(channel_pair(CHANNEL_STREAM, true, ends));
+	CHECK_RC(stoa_segment_create(NULL, MIB, &executable, &segment), 0);
+	memcpy(bytes_of(segment), return_42, sizeof(return_42));
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	received = receive(ends[1]);
+	CHECK_RC(stoa_view_map(received, 0, PAGE, STOA_READ | STOA_WRITE | STOA_EXEC, &address), -STOA_ERIGHTS);
+	CHECK_RC(stoa_view_map(received, 0, PAGE, STOA_READ | STOA_EXEC, &address), 0);
+	memcpy(&function, &address, sizeof(function));
+	CHECK_EQ(function(), 42);
+	CHECK_RC(stoa_view_unmap(address, PAGE), 0);
+	check_no_way_to_write((int)received->memory, bytes_of(received));
+	stoa_segment_close(received);
+	stoa_segment_close(segment);
+	segment = make(PAGE);
+	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
+	received = receive(ends[1]);
+	CHECK_RC(stoa_view_map(received, 0, PAGE, STOA_READ | STOA_EXEC, &address), -STOA_ERIGHTS);
+	stoa_segment_close(received);
+	stoa_segment_close(segment);
+	channel_close(ends[0]);
+	channel_close(ends[1]);
+}
+
 /* Named segments and files go the same way, and a name's memory without its name. */
 TEST(named_segments_and_files_travel)
 {

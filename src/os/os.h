@@ -257,10 +257,10 @@ uint32_t os_memory_seals(os_handle memory);
 uint64_t os_memory_length(os_handle memory);
 
 /*
- * A second handle to the same object. A read-only one of an unnamed object cannot be turned into a writable one by another
- * user; the system enforces that.
+ * A second handle to the same object, with OS_WRITE or without, and with OS_EXEC if this one may be mapped so (a system may not
+ * tell that apart). A read-only one of an unnamed object cannot be turned into a writable one by another user; the system enforces that.
  */
-int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory);
+int os_memory_duplicate(os_handle memory, uint32_t access, os_handle *ret_memory);
 
 /*
  * Let new programs that this process turns into (exec) keep the handle, under the same number. There it is "inherited" until

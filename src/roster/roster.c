@@ -136,7 +136,7 @@ static int map_roster(struct stoa_segment *segment, struct roster **ret_roster)
 
 	if (!roster)
 		return -STOA_ENOMEM;
-	rc = os_memory_duplicate(segment->memory, true, &roster->memory);
+	rc = os_memory_duplicate(segment->memory, OS_READ | OS_WRITE, &roster->memory);
 	if (rc)
 		goto out;
 	rc = os_map(roster->memory, OS_PAGE, segment->roster_slots * OS_PAGE, OS_READ | OS_WRITE, &pages);

@@ -51,7 +51,7 @@ int stoa_segment_dup_descriptor(const struct stoa_segment *segment, uint32_t acc
 		return error_set(-STOA_EINVAL, "a descriptor is for STOA_READ or STOA_READ|STOA_WRITE");
 	if (access & STOA_WRITE && !segment->writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot hand out a writable descriptor");
-	rc = os_memory_duplicate(segment->memory, access & STOA_WRITE, &memory);
+	rc = os_memory_duplicate(segment->memory, access | (segment->flags & STOA_EXECUTABLE ? OS_EXEC : 0), &memory);
 	if (rc == 0)
 		*ret_descriptor = (int)memory;
 	return rc;

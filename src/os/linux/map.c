@@ -111,7 +111,7 @@ int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, 
 int os_map_read_only(os_handle memory, uint64_t offset, void *address, uint64_t length)
 {
 	os_handle reader = OS_NO_HANDLE;
-	int rc = os_memory_duplicate(memory, false, &reader);
+	int rc = os_memory_duplicate(memory, OS_READ, &reader);
 
 	if (rc < 0)
 		return rc;

@@ -207,8 +207,9 @@ uint64_t os_memory_length(os_handle memory)
 	return SYS(fstat, sys_fd(memory), &status) < 0 ? 0 : (uint64_t)status.st_size;
 }
 
-int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
+int os_memory_duplicate(os_handle memory, uint32_t access, os_handle *ret_memory)
 {
+	bool writable = access & OS_WRITE;
 	int mode = SYS(fcntl, sys_fd(memory), F_GETFL), fd;
 	char path[40];
 

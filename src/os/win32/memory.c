@@ -321,20 +321,28 @@ int os_memory_info(os_handle memory, struct os_memory_info *ret_info)
 	return 0;
 }
 
-int os_memory_duplicate(os_handle memory, bool writable, os_handle *ret_memory)
+/* What a handle that only reads is opened with. */
+static DWORD reading(const struct memory *memory, bool execute)
+{
+	execute = execute && memory->executable;
+	if (memory->kind == MEMORY_SECTION)
+		return MEMORY_READ_ACCESS | (execute ? SECTION_MAP_EXECUTE : 0);
+	return FILE_GENERIC_READ | (execute ? FILE_EXECUTE : 0);
+}
+
+int os_memory_duplicate(os_handle memory, uint32_t access, os_handle *ret_memory)
 {
 	HANDLE self = GetCurrentProcess(), copy;
+	bool writable = access & OS_WRITE;
 	struct sys_place place;
 	struct memory now;
-	DWORD access;
 	int rc = memory_look(memory, &now);
 
 	if (rc < 0)
 		return rc;
 	if (writable && !now.writable)
 		return error_set(-STOA_ERIGHTS, "a read-only handle cannot make a writable one");
-	access = now.kind == MEMORY_SECTION ? (DWORD)MEMORY_READ_ACCESS : (DWORD)FILE_GENERIC_READ;
-	if (!DuplicateHandle(self, sys_handle(memory), self, &copy, access, FALSE,
+	if (!DuplicateHandle(self, sys_handle(memory), self, &copy, reading(&now, access & OS_EXEC), FALSE,
 			     writable ? DUPLICATE_SAME_ACCESS : 0))
 		return sys_failed("making a second handle%s", writable ? "" : " that only reads");
 	memory_refresh((os_handle)copy, NULL);
