@@ -139,6 +139,45 @@ TEST(nothing_is_left_of_a_file_on_a_full_file_system)
 	CHECK_SYS(umount2(path, MNT_DETACH));
 }
 
+static void make_until_killed(void *path)
+{
+	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE, .commit = 3 * PAGE};
+	struct stoa_segment *segment;
+
+	for (;;) {
+		CHECK_RC(stoa_segment_file(path, GIB, &create, &segment), 0);
+		stoa_segment_close(segment);
+		CHECK_SYS(unlink(path));
+	}
+}
+
+/* Whoever looks, and whenever its maker is killed: it is there as it was to be, or it is not. */
+TEST_TIMEOUT(nobody_sees_half_a_file, 60)
+{
+	unsigned rounds = test_rounds(30, 1000), seen = 0;
+	uint64_t random = test_seed();
+	char *path = path_of("whole");
+	struct stat status;
+
+	for (unsigned i = 0; i < rounds || !seen; i++) {
+		unsigned looks = 200 + (unsigned)(test_random(&random) % 2000);
+		pid_t role = test_role(make_until_killed, path);
+
+		while (looks--) {
+			if (stat(path, &status) != 0)
+				continue;
+			CHECK_EQ(status.st_size, 3 * PAGE);
+			seen++;
+		}
+		test_kill(role);
+		if (stat(path, &status) == 0)
+			CHECK_EQ(status.st_size, 3 * PAGE);
+		(void)unlink(path);
+		CHECK_SYS(rmdir(test_dir())); /* nothing else lies there */
+		test_dir();
+	}
+}
+
 /* Where a file has its name from the start: only what is still as it was made is taken away. */
 TEST(files_that_have_their_name_at_once)
 {

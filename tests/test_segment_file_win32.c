@@ -110,6 +110,8 @@ TEST(a_file_with_the_attribute_to_be_read_only)
 	}
 	CHECK_RC(stoa_segment_file(path, 0, NULL, &segment), -STOA_EACCES);
 	check_detail(path);
+	check_detail("belongs to");
+	check_detail("may not open it for writing");
 	CHECK(segment == NULL);
 }
 

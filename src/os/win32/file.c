@@ -95,12 +95,46 @@ static int wide_path(const char *path, wchar_t *wide, wchar_t *scratch)
 	return 0;
 }
 
+/* "DOMAIN\user" of a file that may be looked at at least. */
+static bool owner_name(const wchar_t *wide, char *text, size_t room)
+{
+	union {
+		SECURITY_DESCRIPTOR descriptor;
+		unsigned char bytes[512];
+	} buffer;
+	const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+	HANDLE file = CreateFileW(wide, READ_CONTROL, share, NULL, OPEN_EXISTING, 0, NULL);
+	wchar_t user[128], domain[128], full[260];
+	DWORD length, user_room = CC_COUNT(user), domain_room = CC_COUNT(domain);
+	SID_NAME_USE use;
+	BOOL by_default;
+	PSID owner;
+	bool done;
+
+	if (file == INVALID_HANDLE_VALUE)
+		return false;
+	done = GetKernelObjectSecurity(file, OWNER_SECURITY_INFORMATION, &buffer.descriptor, sizeof(buffer), &length) &&
+	       GetSecurityDescriptorOwner(&buffer.descriptor, &owner, &by_default) && owner &&
+	       LookupAccountSidW(NULL, owner, user, &user_room, domain, &domain_room, &use);
+	CloseHandle(file);
+	if (!done)
+		return false;
+	wcscpy(full, domain);
+	wcscat(full, *domain ? L"\\" : L"");
+	wcscat(full, user);
+	return WideCharToMultiByte(CP_UTF8, 0, full, -1, text, (int)room, NULL, NULL) > 0;
+}
+
 static int open_failed(const char *path, const wchar_t *wide, bool writable)
 {
 	DWORD error = GetLastError(), attributes = GetFileAttributesW(wide);
+	char owner[600];
 
 	if (attributes != INVALID_FILE_ATTRIBUTES && attributes & FILE_ATTRIBUTE_DIRECTORY)
 		return error_set(-STOA_EKIND, "'%s' is a directory", path);
+	if (error == ERROR_ACCESS_DENIED && owner_name(wide, owner, sizeof(owner)))
+		return error_set(-STOA_EACCES, "'%s' belongs to %s and this user may not open it%s", path, owner,
+				 writable ? " for writing" : "");
 	SetLastError(error);
 	return sys_failed("opening '%s'%s", path, writable ? " for writing" : "");
 }
