@@ -10,15 +10,27 @@ struct os_process_watch {
 	void *argument;
 };
 
+static int no_process(int64_t id)
+{
+	return error_set(-STOA_ENOENT, "there is no process %lld", (long long)id);
+}
+
 int os_process_open(int64_t id, os_handle *ret_process)
 {
 	HANDLE process;
 
 	if (id <= 0 || id > UINT32_MAX)
 		return error_set(-STOA_EINVAL, "%lld is not a process id", (long long)id);
-	process = OpenProcess(SYNCHRONIZE, FALSE, (DWORD)id);
+	process = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)id);
 	if (!process && GetLastError() == ERROR_INVALID_PARAMETER)
-		return error_set(-STOA_ENOENT, "there is no process %lld", (long long)id);
+		return no_process(id);
+	/* Windows takes the three numbers behind a process's for that process too. */
+	if (process && GetProcessId(process) != (DWORD)id) {
+		CloseHandle(process);
+		return no_process(id);
+	}
+	if (!process && id % 4 == 0)
+		process = OpenProcess(SYNCHRONIZE, FALSE, (DWORD)id);
 	if (!process && GetLastError() == ERROR_ACCESS_DENIED)
 		return error_set(-STOA_EACCES, "process %lld may not be watched by this user", (long long)id);
 	if (!process)

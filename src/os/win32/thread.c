@@ -17,6 +17,8 @@ struct start {
 
 static DWORD exit_slot = FLS_OUT_OF_INDEXES;
 static void (*exit_hook)(void *value);
+static BOOLEAN(NTAPI *process_ends)(void);
+static CC_THREAD void *exit_value;
 
 static DWORD WINAPI run(void *argument)
 {
@@ -40,6 +42,15 @@ static void name_thread(HANDLE thread, const char *name)
 		(void)set_description(thread, wide);
 }
 
+/* The system calls us back, at the end of threads and in threads of our own: a DLL must not be unloaded before. */
+static void stay_loaded(void)
+{
+	HMODULE self;
+
+	(void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+				 (const wchar_t *)(const void *)&exit_slot, &self);
+}
+
 int os_thread_start(const char *name, void (*body)(void *argument), void *argument)
 {
 	struct start *start = os_allocate(sizeof(*start));
@@ -48,6 +59,7 @@ int os_thread_start(const char *name, void (*body)(void *argument), void *argume
 	if (!start)
 		return -STOA_ENOMEM;
 	*start = (struct start){body, argument};
+	stay_loaded();
 	thread = CreateThread(NULL, 0, run, start, 0, NULL);
 	if (!thread) {
 		os_free(start);
@@ -59,22 +71,41 @@ int os_thread_start(const char *name, void (*body)(void *argument), void *argume
 	return 0;
 }
 
-static void WINAPI call_exit_hook(void *value)
+/*
+ * The system's fiber-local values tell of threads that end, before it takes the loader's lock: so other locks may be waited for here.
+ * They tell too much, and the kernel gives up what an ended thread held anyhow, so what follows is left alone:
+ * - a process that ends: its other threads were ended wherever they were, with locks that nobody will give back;
+ * - a fiber that is deleted, by whichever thread: the thread that ran it goes on, and may hold what it locked there. So a thread
+ *   that is a fiber when it is to be noted is not, and the memory for its memberships stays until the process ends.
+ */
+static void WINAPI call_exit_hook(void *thread)
 {
-	if (value)
-		exit_hook(value);
+	void *value = exit_value;
+
+	if ((process_ends && process_ends()) || (uintptr_t)thread != GetCurrentThreadId() || IsThreadAFiber() || !value)
+		return;
+	exit_value = NULL;
+	exit_hook(value);
 }
 
 int os_thread_exit_hook(void (*leave)(void *value))
 {
+	HMODULE native = GetModuleHandleW(L"ntdll.dll");
+	FARPROC found = native ? GetProcAddress(native, "RtlDllShutdownInProgress") : NULL;
+
+	memcpy(&process_ends, &found, sizeof(found));
 	exit_hook = leave;
+	stay_loaded();
 	exit_slot = FlsAlloc(call_exit_hook);
 	return exit_slot == FLS_OUT_OF_INDEXES ? error_set(-STOA_ELIMIT, "no fiber-local slot left") : 0;
 }
 
 int os_thread_exit_value(void *value)
 {
-	return FlsSetValue(exit_slot, value) ? 0 : error_set(-STOA_ENOMEM, "no memory for a thread-specific value");
+	exit_value = value;
+	if (IsThreadAFiber() || FlsSetValue(exit_slot, (void *)(uintptr_t)GetCurrentThreadId()))
+		return 0;
+	return error_set(-STOA_ENOMEM, "no memory for a thread-specific value");
 }
 
 /* As on Linux, over the system's own wait on an address, which serves the threads of one process. */
