@@ -31,6 +31,7 @@ static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 	nt.query_directory = (CC_TYPEOF(nt.query_directory))find(library, "NtQueryDirectoryObject");
 	nt.error_of = (CC_TYPEOF(nt.error_of))find(library, "RtlNtStatusToDosError");
 	nt.prefetch = (CC_TYPEOF(nt.prefetch))find(L"kernel32.dll", "PrefetchVirtualMemory");
+	nt.client_computer = (CC_TYPEOF(nt.client_computer))find(L"kernel32.dll", "GetNamedPipeClientComputerNameW");
 	SetLastError(before);
 	return TRUE;
 }

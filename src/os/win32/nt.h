@@ -84,6 +84,7 @@ struct nt {
 	 ULONG *ret_length);
 	ULONG(NTAPI *error_of)(LONG status);
 	BOOL(WINAPI *prefetch)(HANDLE process, ULONG_PTR count, void *ranges, ULONG flags);
+	BOOL(WINAPI *client_computer)(HANDLE pipe, wchar_t *name, ULONG room);
 };
 
 const struct nt *nt_functions(void);

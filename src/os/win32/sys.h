@@ -35,13 +35,25 @@ SECURITY_ATTRIBUTES *sys_world_readable(void);
 /* For objects that nobody may open again, nor get another handle to than the like of one he has: this user neither. */
 SECURITY_ATTRIBUTES *sys_handle_only(void);
 
-/* Does it belong to this user? Not where the handle does not let us ask. */
-bool sys_is_ours(HANDLE object);
+/* Whose an object is: unknown where the handle does not let us ask. Programs run as administrator make things of theirs. */
+enum sys_owner { SYS_OWNER_UNKNOWN, SYS_OWNER_WE, SYS_OWNER_ADMINISTRATORS, SYS_OWNER_OTHER };
+enum sys_owner sys_owner_of(HANDLE object);
+
+static inline bool sys_is_ours(HANDLE object)
+{
+	return sys_owner_of(object) == SYS_OWNER_WE;
+}
 
 /* The user of a process, as os_user_id() has it; OS_SENDER_UNKNOWN where it cannot be asked. Of a token; of a SID. */
 uint32_t sys_user_of(HANDLE process);
 uint32_t sys_user_of_token(HANDLE token);
 uint32_t sys_user_number(PSID sid);
+
+/*
+ * Milliseconds to sleep at a time with a deadline. The clock goes on while the machine sleeps; the system's timeouts do not, and
+ * would end that much too late.
+ */
+#define SYS_SLEEP_MAX 1000u
 
 static inline HANDLE sys_handle(os_handle handle)
 {

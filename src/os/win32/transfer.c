@@ -49,6 +49,17 @@ static ULONG state_of(HANDLE pipe)
 	return info.state;
 }
 
+/* Clients of other machines have numbers that mean nothing here. False on systems without such. */
+static bool is_remote(HANDLE pipe)
+{
+	const struct nt *nt = nt_functions();
+	wchar_t computer[256];
+	DWORD flags;
+
+	return nt->client_computer && GetNamedPipeInfo(pipe, &flags, NULL, NULL, NULL) && flags & PIPE_SERVER_END &&
+	       (nt->client_computer(pipe, computer, sizeof(computer)) || GetLastError() != ERROR_PIPE_LOCAL);
+}
+
 /*
  * Which process is at the other end. A process at neither end has a handle that another one opened, and what is sent goes to that
  * one, or counts in it.
@@ -66,6 +77,8 @@ static int peer_process(HANDLE pipe, DWORD *ret_id)
 	if (state == NT_PIPE_LISTENING || !GetNamedPipeClientProcessId(pipe, &client) ||
 	    !GetNamedPipeServerProcessId(pipe, &server))
 		return not_a_channel();
+	if (is_remote(pipe))
+		return error_set(-STOA_EINVAL, "the other end of the pipe is on another machine");
 	if (client != self && server != self)
 		return error_set(-STOA_EINVAL,
 				 "this end of the pipe was opened by another process (%lu or %lu): each has to open "
@@ -252,20 +265,33 @@ int os_socket_peer(os_handle socket, uint32_t *ret_user)
 }
 
 /*
- * Who sent what was received, even when that process has ended: the system noted the client when it connected, and a
- * pipe belongs to the user who made it.
+ * Who sent what was received. A process's number does not tell, as it is another one's when that process has ended; but the
+ * system has noted the client's user, and a pipe belongs to the user who made it. One of the administrators' may be any of
+ * their programs': they may do everything anyhow, and the process says which user it is; as it does where a pipe's owner cannot
+ * be asked for.
  */
+static uint32_t server_user(HANDLE pipe)
+{
+	enum sys_owner owner = sys_owner_of(pipe);
+	uint32_t user = OS_SENDER_UNKNOWN;
+
+	if (owner == SYS_OWNER_WE)
+		return os_user_id();
+	if (owner != SYS_OWNER_OTHER)
+		(void)os_socket_peer((os_handle)pipe, &user);
+	return user;
+}
+
 static uint32_t sender_of(HANDLE pipe)
 {
 	uint32_t user = OS_SENDER_UNKNOWN;
 	DWORD flags = 0;
 	HANDLE token;
 
-	if (os_socket_peer((os_handle)pipe, &user) < 0 || user != OS_SENDER_UNKNOWN ||
-	    !GetNamedPipeInfo(pipe, &flags, NULL, NULL, NULL))
+	if (!GetNamedPipeInfo(pipe, &flags, NULL, NULL, NULL))
 		return user;
 	if (!(flags & PIPE_SERVER_END))
-		return memory_owner(pipe);
+		return server_user(pipe);
 	if (!ImpersonateNamedPipeClient(pipe))
 		return user;
 	if (OpenThreadToken(GetCurrentThread(), TOKEN_QUERY, TRUE, &token)) {

@@ -139,22 +139,35 @@ uint32_t os_user_id(void)
 	return user.id;
 }
 
-bool sys_is_ours(HANDLE object)
-{
+/* The owner of an object, and room for it. */
+struct owner {
 	union {
 		SECURITY_DESCRIPTOR descriptor;
 		unsigned char bytes[512];
 	} buffer;
+	PSID sid;
+};
+
+static bool ask_owner(HANDLE object, struct owner *owner)
+{
 	BOOL by_default;
 	DWORD length;
-	PSID owner;
+
+	return GetKernelObjectSecurity(object, OWNER_SECURITY_INFORMATION, &owner->buffer.descriptor,
+				       sizeof(owner->buffer), &length) &&
+	       GetSecurityDescriptorOwner(&owner->buffer.descriptor, &owner->sid, &by_default) && owner->sid;
+}
+
+enum sys_owner sys_owner_of(HANDLE object)
+{
+	struct owner owner;
 
 	InitOnceExecuteOnce(&once, set_up, NULL, NULL);
-	return user.known &&
-	       GetKernelObjectSecurity(object, OWNER_SECURITY_INFORMATION, &buffer.descriptor, sizeof(buffer),
-				       &length) &&
-	       GetSecurityDescriptorOwner(&buffer.descriptor, &owner, &by_default) && owner &&
-	       EqualSid(owner, user.sid.token.User.Sid);
+	if (!user.known || !ask_owner(object, &owner))
+		return SYS_OWNER_UNKNOWN;
+	if (EqualSid(owner.sid, user.sid.token.User.Sid))
+		return SYS_OWNER_WE;
+	return IsWellKnownSid(owner.sid, WinBuiltinAdministratorsSid) ? SYS_OWNER_ADMINISTRATORS : SYS_OWNER_OTHER;
 }
 
 uint32_t sys_user_of_token(HANDLE token)
