@@ -127,7 +127,7 @@ static DWORD time_until(uint64_t deadline)
 {
 	uint64_t now = os_now(), left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
 
-	return deadline == UINT64_MAX ? INFINITE : left > INT32_MAX ? INT32_MAX : (DWORD)left;
+	return deadline == UINT64_MAX ? INFINITE : left > SYS_SLEEP_MAX ? SYS_SLEEP_MAX : (DWORD)left;
 }
 
 int os_kernel_wait(const os_handle *objects, unsigned count, uint64_t deadline, unsigned *ret_index)

@@ -277,7 +277,7 @@ static unsigned char *growing_view(const struct map *map, HANDLE section, unsign
 	SIZE_T length = (SIZE_T)(lead_of(map) + map->length);
 	void *address = base;
 
-	if (!nt->map_view || !nt->extend_section || map->access & OS_PRIVATE)
+	if (!nt->map_view || !nt->extend_section || map->access & OS_PRIVATE || !(map->access & OS_WRITE))
 		return NULL;
 	if (!NT_DONE(nt->map_view(section, GetCurrentProcess(), &address, 0, 0, &offset, &length, NT_VIEW_UNMAP,
 				  MEM_RESERVE, map_protection(map->access | OS_READ, false))))

@@ -260,7 +260,7 @@ static DWORD time_until(const struct wait *wait, uint64_t deadline)
 
 	if (wait->uncovered && left > LOOK_AGAIN_MILLISECONDS)
 		return LOOK_AGAIN_MILLISECONDS;
-	return left > INT32_MAX ? deadline == UINT64_MAX ? INFINITE : INT32_MAX : (DWORD)left;
+	return deadline == UINT64_MAX ? INFINITE : left > SYS_SLEEP_MAX ? SYS_SLEEP_MAX : (DWORD)left;
 }
 
 /* The number of the word that was woken. */
