@@ -127,6 +127,47 @@ TEST(r4_siblings)
 	CHECK_EQ(test_join(other), 0);
 }
 
+static void connect_and_end(void *argument)
+{
+	(void)argument;
+	channel_close(connect_as(CHANNEL_PACKETS));
+}
+
+static void connect_and_be_killed(void *argument)
+{
+	connect_as(CHANNEL_PACKETS);
+	atomic_store((_Atomic uint32_t *)argument, 1);
+	test_pause();
+}
+
+/* Whoever has closed, ended or was killed takes nothing, and nothing stays with it. */
+TEST(nobody_is_there_any_more)
+{
+	struct stoa_segment *segment = make(PAGE), *none = NULL;
+	_Atomic uint32_t *ready = test_shared(sizeof(*ready));
+
+	for (unsigned i = 0; i < 2; i++) {
+		int listener = channel_listen(CHANNEL_PACKETS), end;
+		pid_t role;
+
+		CHECK(listener != -1);
+		role = i ? test_role(connect_and_be_killed, (void *)ready) : test_role(connect_and_end, NULL);
+		end = channel_accept(listener);
+		CHECK(end != -1);
+		if (i) {
+			test_await(ready, 1);
+			test_kill(role);
+		} else {
+			CHECK_EQ(test_join(role), 0);
+		}
+		CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, end), -STOA_ECLOSED);
+		CHECK_RC(stoa_segment_receive_with_socket(end, &none, NULL), -STOA_ECLOSED);
+		CHECK(none == NULL);
+		channel_close(end);
+	}
+	stoa_segment_close(segment);
+}
+
 static void expect_reader(struct stoa_segment *segment)
 {
 	unsigned char *data = bytes_of(segment);

@@ -81,8 +81,8 @@ STOA_API int stoa_segment_create_or_open(const char *name, uint64_t reserve, con
 /*
  * Map the user's file `path`, raw: its bytes are the data. `reserve` is how far it may grow (0: its present size). The
  * committed length is the file's size; commit extends the file. A link as last component is followed only if it leads to
- * a regular file of a user we may access. A file that is made (STOA_FILE_CREATE) gets its name last: a failure leaves none. Errors as create, and ENOENT, EKIND (not a regular file), ERANGE (reserve below
- * the file's size), EIO.
+ * a regular file of a user we may access. A file that is made (STOA_FILE_CREATE) gets its name last: a failure leaves none.
+ * Errors as create, and ENOENT, EKIND (not a regular file), ERANGE (reserve below the file's size), EIO.
  */
 STOA_API int stoa_segment_file(const char *path, uint64_t reserve, const struct stoa_segment_options *options,
 			       struct stoa_segment **ret_segment);

@@ -36,7 +36,8 @@ STOA_API int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, cons
  * Send the segment over a connected Unix socket (stream or seqpacket), as one message with one descriptor; blocks as the
  * socket does. `socket` is borrowed. To another user (root excepted) only memory sealed against cutting is sent with STOA_WRITE:
  * unnamed segments that are not shrinkable; named ones and files go with STOA_READ, else ERIGHTS. Whose the other end is, the
- * kernel tells (SO_PEERCRED): who connected, or who listened, or who made the pair. EINVAL, ERIGHTS, ECLOSED, EBUSY (it does not wait, and would have to), ESYSTEM.
+ * kernel tells (SO_PEERCRED): who connected, or who listened, or who made the pair. EINVAL, ERIGHTS, ECLOSED, EBUSY (it does
+ * not wait, and would have to), EACCES (Windows: another user's process), ESYSTEM.
  */
 STOA_API int stoa_segment_send_with_socket(const struct stoa_segment *segment, uint32_t access, int socket);
 

@@ -165,6 +165,8 @@ static int extend(struct map *map, uint64_t length)
 	if (!map->grows || end > map->offset + map->length)
 		return cannot_grow();
 	status = nt_functions()->extend_section(map->section, &size);
+	if (status == NT_NOT_IMPLEMENTED)
+		return cannot_grow();
 	if (!NT_DONE(status)) {
 		nt_set_error(status);
 		return grow_failed(length);

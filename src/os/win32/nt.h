@@ -63,6 +63,7 @@ struct nt_directory_entry {
 #define NT_PIPE_CLOSING 4
 #define NT_VIEW_UNMAP 2
 #define NT_DIRECTORY_QUERY 1
+#define NT_NOT_IMPLEMENTED ((LONG)0xc0000002)
 #define NT_DONE(status) ((status) >= 0)
 
 struct nt {

@@ -192,21 +192,27 @@ static int make_event(HANDLE *ret_event)
 	return *ret_event ? 0 : sys_failed("making an event to wait for a pipe");
 }
 
-/* Put a copy of the handle into the process. */
+/* Put a copy of the handle into the process; of another user it would not take it, and could not give it back. */
 static int give(DWORD id, os_handle passed, uint64_t *ret_number)
 {
-	HANDLE process = OpenProcess(PROCESS_DUP_HANDLE, FALSE, id), copy;
-	BOOL done;
+	HANDLE process = OpenProcess(PROCESS_DUP_HANDLE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, id), copy;
+	bool ours = process && sys_user_of(process) == os_user_id();
+	int rc = 0;
 
-	if (!process)
-		return sys_failed("handing a segment to process %lu", id);
-	done = DuplicateHandle(GetCurrentProcess(), sys_handle(passed), process, &copy, 0, FALSE,
-			       DUPLICATE_SAME_ACCESS);
-	CloseHandle(process);
-	if (!done)
-		return sys_failed("handing a segment to process %lu", id);
-	*ret_number = (uint64_t)(uintptr_t)copy;
-	return 0;
+	if (process ? !ours : GetLastError() == ERROR_ACCESS_DENIED)
+		rc = error_set(
+			-STOA_EACCES,
+			"process %lu at the other end is another user's, or has rights beyond this one's: handles "
+			"do not go there",
+			id);
+	else if (!process || !DuplicateHandle(GetCurrentProcess(), sys_handle(passed), process, &copy, 0, FALSE,
+					      DUPLICATE_SAME_ACCESS))
+		rc = sys_failed("handing a segment to process %lu", id);
+	if (process)
+		CloseHandle(process);
+	if (rc == 0)
+		*ret_number = (uint64_t)(uintptr_t)copy;
+	return rc;
 }
 
 /* Take back what nobody will hear of. */
