@@ -42,6 +42,9 @@ extern const unsigned open_cost;
 /* Whether anything of a name of this user's is there, also of the dead. */
 bool name_exists(const char *name);
 
+/* For this user. */
+void make_folder(const char *path);
+
 /* A map as large as a reserve of that many bytes takes, asked for without stoa: the system may refuse it. */
 void need_room(uint64_t reserve);
 

@@ -72,3 +72,8 @@ bool name_exists(const char *name)
 	}
 	return found;
 }
+
+void make_folder(const char *path)
+{
+	CHECK_SYS(mkdir(path, 0700));
+}

@@ -97,3 +97,8 @@ bool name_exists(const char *name)
 		os_handle_close(memory);
 	return rc != -STOA_ENOENT;
 }
+
+void make_folder(const char *path)
+{
+	CHECK(CreateDirectoryA(path, NULL));
+}
