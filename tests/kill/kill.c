@@ -139,6 +139,25 @@ static void find_guarded(void)
 	guarded = stoa_segment_address(segment);
 }
 
+/* No use of a dead process keeps anything. */
+static void end_all(void)
+{
+	uint64_t end = stoa_deadline_in(PATIENCE);
+	unsigned used;
+
+	note_objects(guarded);
+	used = count_objects();
+	for (unsigned i = 0; i < WORKERS; i++)
+		test_kill(board->workers[i].process);
+	stoa_segment_close(segment);
+	segment = NULL;
+	while (count_objects() && stoa_now() < end)
+		usleep(1000);
+	if (count_objects())
+		test_fail(__FILE__, __LINE__, "of %u objects %u are left", used, count_objects());
+	test_note("%u objects of the system were in use, none is left", used);
+}
+
 static void set_up(uint32_t flags)
 {
 	const struct stoa_segment_options options = {
@@ -223,12 +242,9 @@ void kill_each(uint32_t flags, const struct role *roles, unsigned count)
 			start(victim);
 		CHECK_EQ(atomic_load(&guarded->torn), 0);
 	}
-	for (unsigned i = 0; i < WORKERS; i++)
-		test_kill(board->workers[i].process);
+	end_all();
 	for (unsigned i = 0; i < count; i++)
 		report(&roles[i], &times[i * kills], kills);
 	test_note("%" PRIu64 " abandoned locks repaired", atomic_load(&board->repairs));
 	free(times);
-	stoa_segment_close(segment);
-	segment = NULL;
 }

@@ -14,6 +14,13 @@ void run_on(unsigned cpu);
 /* What kills: for the reports. */
 const char *killer_name(void);
 
+/*
+ * What the system keeps beside files for the memory at the address, and under names of this test: how many objects, with nobody left
+ * who uses them. The memory is noted while it is there; only of one segment at a time.
+ */
+void note_objects(const volatile void *address);
+unsigned count_objects(void);
+
 /* How much longer than on Linux a process takes to start, roughly: so many rounds fewer where time is short. */
 extern const unsigned start_cost;
 

@@ -3,9 +3,9 @@
 #include <kill/system.h>
 
 #include <harness/harness.h>
-
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
+#include <os/win32/sys.h>
+#include <stdio.h>
+#include <windows/objects_each.h>
 
 const unsigned start_cost = 5;
 const unsigned kills_each = 25;
@@ -21,4 +21,29 @@ void slay(pid_t role)
 void run_on(unsigned cpu)
 {
 	SetThreadAffinityMask(GetCurrentThread(), (DWORD_PTR)1 << cpu);
+}
+
+static wchar_t noted[SYS_NAME_ROOM], mark[64]; /* parts of names */
+
+void note_objects(const volatile void *address)
+{
+	struct sys_place place;
+
+	CHECK(sys_place_of(address, &place));
+	swprintf(noted, SYS_NAME_ROOM, L".%016llx%016llx.", place.identity[0], place.identity[1]);
+	swprintf(mark, CC_COUNT(mark), L".%hs", test_name(""));
+}
+
+static void count_noted(const wchar_t *kind, const wchar_t *name, void *argument)
+{
+	(void)kind;
+	*(unsigned *)argument += wcsstr(name, noted) || wcsstr(name, mark);
+}
+
+unsigned count_objects(void)
+{
+	unsigned count = 0;
+
+	objects_each(count_noted, &count);
+	return count;
 }

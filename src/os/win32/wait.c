@@ -11,7 +11,8 @@
  * Whoever resets looks at the word afterwards: if it had been changed for others to wake, it sets the event for them again. If it
  * is equal, the word is again one that others sleep behind with its waiters flag set, and whoever changes it next sets the
  * event. A sleeper that dies between reset and set, and a waker between change and set, cost others a wake-up: there is no
- * os_wake_cover() here, and waits look again every quarter of a second.
+ * os_wake_cover() here, and waits look again every quarter of a second. tests/test_death_win32.c dies at each of these places, and without
+ * that look it finds the sleepers.
  *
  * A name that nobody has open does not exist: a waker who finds none has nobody to wake, as sleepers open it before they
  * compare the word.
