@@ -537,6 +537,23 @@ static int be_an_heir(const char *token, const char *mode)
 	return rc;
 }
 
+/* What only read before does so in the new program. */
+static int be_an_heir_who_reads(const char *token)
+{
+	struct stoa_segment *segment;
+	int descriptor, rc = 0;
+
+	if (stoa_segment_adopt(token, &segment) != 0)
+		return 2;
+	if (bytes_of(segment)[0] != 17)
+		return 3;
+	if (stoa_segment_commit(segment, 2 * PAGE) != -STOA_ERIGHTS ||
+	    stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor) != -STOA_ERIGHTS)
+		rc = 4;
+	stoa_segment_close(segment);
+	return rc;
+}
+
 /* It has nothing of ours but a channel's name. */
 static int be_a_stranger(const char *channel)
 {
@@ -565,7 +582,9 @@ CC_CONSTRUCTOR static void be_what_we_were_told(void)
 
 	if (!channel && (!token || !mode))
 		return;
-	rc = channel ? be_a_stranger(channel) : be_an_heir(token, mode);
+	rc = channel                       ? be_a_stranger(channel)
+	     : strcmp(mode, "reader") == 0 ? be_an_heir_who_reads(token)
+					   : be_an_heir(token, mode);
 	if (rc)
 		fprintf(stderr, "step %d: %s\n", rc, stoa_error_detail());
 	fflush(stderr);
@@ -585,6 +604,25 @@ TEST(r4_a_program_inherits)
 		if (i == 0)
 			CHECK_RC(stoa_segment_create(NULL, MIB, &raw, &segment), 0);
 	}
+}
+
+TEST(a_program_inherits_to_read)
+{
+	const struct stoa_segment_options reader = {.flags = STOA_READ_ONLY};
+	struct stoa_segment *segment = make(PAGE), *again;
+	int descriptor;
+
+	bytes_of(segment)[0] = 17;
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, NULL, &again), 0);
+	CHECK_EQ(program_join(program_start(again, "STOA_TEST_MODE=reader")), 0);
+	stoa_segment_close(again);
+	/* Also where the handle could write, and the segment may not. */
+	CHECK_RC(stoa_segment_dup_descriptor(segment, STOA_READ | STOA_WRITE, &descriptor), 0);
+	CHECK_RC(stoa_segment_take_descriptor(descriptor, 0, &reader, &again), 0);
+	CHECK_EQ(program_join(program_start(again, "STOA_TEST_MODE=reader")), 0);
+	stoa_segment_close(again);
+	stoa_segment_close(segment);
 }
 
 TEST(an_inherited_use_keeps_the_name_and_ends_it)
