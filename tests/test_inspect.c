@@ -332,6 +332,33 @@ TEST(capabilities_are_tried)
 	CHECK_RC(stoa_inspect_capabilities(&again), 0);
 	CHECK_EQ(found.life_words, 1); /* nothing of roster and sync works without */
 	CHECK_EQ(found.waits_on_many, again.waits_on_many);
-	CHECK_EQ(found.unused, 0);
 	CHECK_INT(found.relays_wakes, <=, 1);
+}
+
+/* Programs that trim memory ask beforehand: what is refused is refused whole. */
+TEST(memory_is_given_back_where_the_capability_says_so)
+{
+	struct stoa_segment_options options = {.commit = 8192}, shrinkable = {.commit = 8192, .flags = STOA_SHRINKABLE};
+	struct stoa_capabilities found;
+	struct stoa_segment *segment;
+	unsigned char *bytes;
+	int rc;
+
+	CHECK_RC(stoa_inspect_capabilities(&found), 0);
+	CHECK_RC(stoa_segment_create(NULL, 1 << 20, &options, &segment), 0);
+	bytes = stoa_segment_address(segment);
+	memset(bytes, 7, 8192);
+	CHECK_RC(stoa_segment_discard(segment, 4096, 4096), found.gives_back ? 0 : -STOA_ENOTSUP);
+	CHECK_RC(stoa_segment_recommit(segment, 4096, 4096), 0);
+	CHECK_EQ(bytes[4095], 7);
+	CHECK_EQ(bytes[4096], found.gives_back ? 0 : 7);
+	CHECK_EQ(stoa_segment_committed(segment), 8192);
+	stoa_segment_close(segment);
+	rc = stoa_segment_create(NULL, 1 << 20, &shrinkable, &segment);
+	CHECK_EQ(rc, found.gives_back ? 0 : -STOA_ENOTSUP);
+	if (rc < 0)
+		return;
+	CHECK_RC(stoa_segment_shrink(segment, 4096), 0);
+	CHECK_EQ(stoa_segment_committed(segment), 4096);
+	stoa_segment_close(segment);
 }

@@ -35,7 +35,11 @@ TEST(nothing_that_can_be_cut)
 TEST(memory_is_not_given_back)
 {
 	struct stoa_segment_options options = {.commit = 4 * PAGE};
+	struct stoa_capabilities found;
 	struct stoa_segment *segment;
+
+	CHECK_RC(stoa_inspect_capabilities(&found), 0);
+	CHECK_EQ(found.gives_back, 0);
 
 	CHECK_RC(stoa_segment_create(NULL, GIB, &options, &segment), 0);
 	memset(bytes_of(segment), 7, 4 * PAGE);

@@ -93,7 +93,7 @@ struct stoa_capabilities {
 	uint32_t huge_on_request; /* shared memory uses huge pages when asked */
 	uint32_t populate;        /* pages can be brought in with errors returned */
 	uint32_t read_only_maps;  /* immutable memory can be mapped shared by readers */
-	uint32_t unused;          /* 0 */
+	uint32_t gives_back;      /* committed memory can be given back: discard, shrink */
 };
 STOA_API int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities);
 

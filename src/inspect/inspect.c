@@ -213,6 +213,7 @@ int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities)
 		.huge_on_request = memory->huge_on_request,
 		.populate = memory->populate,
 		.read_only_maps = memory->read_only_maps,
+		.gives_back = memory->gives_back,
 	};
 	return 0;
 }

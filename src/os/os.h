@@ -466,6 +466,7 @@ struct os_memory_capabilities {
 	bool populate;        /* os_populate() without copying */
 	bool read_only_maps;  /* read-only shared maps of OS_SEAL_WRITE objects */
 	bool huge_on_request; /* shared memory uses huge pages when asked */
+	bool gives_back;      /* os_discard(), os_cut() */
 };
 const struct os_memory_capabilities *os_memory_capabilities(void);
 

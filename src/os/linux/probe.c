@@ -55,6 +55,8 @@ static void probe(struct os_memory_capabilities *found)
 	found->noexec_seal = seals >= 0 && seals & F_SEAL_EXEC;
 	if (os_memory_set_length(memory, OS_PAGE) == 0) {
 		found->populate = can_populate(sys_fd(memory));
+		found->gives_back = SYS(fallocate, sys_fd(memory), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+					(off_t)OS_PAGE) == 0;
 		found->read_only_maps = can_map_immutable(sys_fd(memory));
 	}
 	os_handle_close(memory);

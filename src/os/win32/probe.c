@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the memory functions have: Windows has no seals and no huge pages for memory that is committed later. */
+/* What the memory functions have: no seals, no huge pages for memory that is committed later, nothing that takes pages back. */
 #include <os/win32/nt.h>
 
 const struct os_memory_capabilities *os_memory_capabilities(void)
