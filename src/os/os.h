@@ -18,30 +18,32 @@ typedef intptr_t os_handle;
 
 /* ---- clock, threads, randomness ---- */
 
-uint64_t os_now(void);       /* monotonic nanoseconds */
-uint32_t os_thread_id(void); /* as the kernel writes it into life words; a system call */
-uint32_t os_user_id(void);
+/* Nanoseconds that never go back, the same for all processes. Whether they count while the machine sleeps differs. */
+uint64_t os_now(void);
+uint32_t os_thread_id(void); /* as life words have it, at most OS_LIFE_ID; may be a system call */
+uint32_t os_user_id(void);   /* a number that stands for the user; 0 where one user may do everything */
 void os_yield(void);
 unsigned os_cpu_count(void); /* running in this machine */
 int os_random(void *bytes, size_t length);
 
-/* Run `body(argument)` in a detached thread with all signals blocked, named `name` (at most 15 bytes). */
+/* Run `body(argument)` in a detached thread, which takes no signals of the program's, named `name` (at most 15 bytes). */
 int os_thread_start(const char *name, void (*body)(void *argument), void *argument);
 
 /*
  * os_thread_exit_hook(): once per process, name what to call when a thread ends. It is called for each thread whose
- * os_thread_exit_value() is not NULL, with that value.
+ * os_thread_exit_value() is not NULL, with that value; in that thread, and not where the whole process ends. It serves to let go
+ * early and to free memory: nothing may depend on it, as threads are killed, too.
  */
 int os_thread_exit_hook(void (*leave)(void *value));
 int os_thread_exit_value(void *value);
 
 /*
- * A lock of this process alone, for slow paths; zero is unlocked. Its holder cannot be cancelled (pthread_cancel), so that it
- * is never left locked.
+ * A lock of this process alone, for slow paths; zero is unlocked. Its holder is not ended by what can wait (cancellation of a
+ * thread), so that it is never left locked while the process goes on.
  */
 struct os_lock {
 	_Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody may sleep */
-	int held_off;          /* the holder's cancellation state before */
+	int held_off;          /* the system half's */
 };
 void os_lock(struct os_lock *lock);
 void os_unlock(struct os_lock *lock);
@@ -83,7 +85,8 @@ int os_wait(const struct os_wait_word *words, unsigned count, uint64_t deadline)
 void os_wake(const _Atomic uint32_t *word);
 
 /*
- * Should this thread die, from now until os_wake_uncover(), the system wakes one sleeper on `word`, whose value must be 0. A
+ * With os_capabilities()->relays_wakes; else nothing is done. Should this thread die, from now until os_wake_uncover(), the
+ * system wakes one sleeper on `word`, whose value must be 0. A
  * setter covers the time between its store and its os_wake() with it; a sleeper passes on a wake that it would take to its
  * grave. One word per thread at a time: returns what was covered before, to be given back to os_wake_uncover(). No
  * system call.
@@ -94,7 +97,7 @@ void os_wake(const _Atomic uint32_t *word);
 const void *os_wake_cover(const _Atomic uint32_t *word);
 void os_wake_uncover(const void *before);
 
-/* The futex half of a 64-bit word, and the other. Little-endian. */
+/* The half of a 64-bit word that is slept on, and the other. Little-endian. */
 static inline const _Atomic uint32_t *os_low_half(const _Atomic uint64_t *word)
 {
 	return (const _Atomic uint32_t *)(const void *)word;
@@ -111,22 +114,23 @@ static inline const _Atomic uint32_t *os_high_half(const _Atomic uint64_t *word)
  * The shared part of a life page, at the page's end. `life` holds the owner's thread id, 0 when dead, and two flags;
  * `generation` counts owners. Both change together, in one 64-bit compare-and-swap.
  */
-#define OS_LIFE_OFFSET 4072 /* in the page; what follows a life word lies in the next, private page */
+#define OS_LIFE_OFFSET \
+	4072 /* in the page, so that what a system keeps behind a life word is in the next, private page */
 #define OS_LIFE_ID UINT32_C(0x3fffffff)
 #define OS_LIFE_DIED UINT32_C(0x40000000)
 #define OS_LIFE_WAITERS UINT32_C(0x80000000)
 
 /* The private half: in this process only, zero in a forked child. */
 struct os_life {
-	uint64_t links[2];         /* the system's list of what this thread must mark at its end */
+	uint64_t links[2];         /* the system half's: where a system marks the words itself, its list of them */
 	_Atomic uint64_t *word;    /* the life word: generation << 32 | life */
 	_Atomic uint64_t identity; /* roster: what this thread writes into lock words; 0: not a member */
 	_Atomic uint64_t nobody;   /* always 0: the word that names no owner, for one that has to be let go of */
 };
 
 /*
- * Map the page at `offset` of `memory` with its private half behind it. The mapping stays until os_life_leave(). Nothing is
- * claimed yet.
+ * Map the page at `offset` of `memory`, and make a private half. The mapping stays until os_life_leave(). Nothing is
+ * claimed yet. -STOA_ENOTSUP: the memory has no identity.
  */
 int os_life_map(os_handle memory, uint64_t offset, struct os_life **ret_life);
 void os_life_unmap(struct os_life *life);
@@ -140,8 +144,8 @@ int os_life_read(os_handle memory, uint64_t offset, uint64_t *ret_word);
 
 /*
  * Try to become the owner of a mapped life word that was seen as `seen` (dead): the word becomes {generation + 1, this
- * thread | its waiters flag}, and from the same instant the system marks it OS_LIFE_DIED and wakes a sleeper when this
- * thread ends, however it ends. true when done, and *ret_word is the new value; wake sleepers if it has OS_LIFE_WAITERS.
+ * thread | its waiters flag}, and from the same instant the end of this thread, however it ends, shows to all
+ * (os_life_look()) and wakes a sleeper on the word. true when done, and *ret_word is the new value; wake sleepers if it has OS_LIFE_WAITERS.
  */
 bool os_life_enter(struct os_life *life, uint64_t seen, uint64_t *ret_word);
 
@@ -174,7 +178,7 @@ int os_process_watch(os_handle process, void (*ended)(void *argument), void *arg
 		     struct os_process_watch **ret_watch);
 void os_process_unwatch(struct os_process_watch *watch);
 
-/* A handle that poll(2) or its like reports readable after raise and until clear. Closed with os_handle_close(). */
+/* A handle that the system's wait for several (poll, WaitForMultipleObjects) finds ready after raise, until clear. Closed with os_handle_close(). */
 int os_notifier_create(os_handle *ret_notifier);
 void os_notifier_raise(os_handle notifier);
 void os_notifier_clear(os_handle notifier);
@@ -185,7 +189,7 @@ struct os_capabilities {
 	bool relays_wakes;  /* os_wake_cover() works, for sleepers of os_wait() too */
 	bool waits_on_many; /* os_wait() sleeps on several words at once */
 	bool life_words;    /* os_life_* work */
-	bool lives_by_name; /* what proves a life word is a kernel object with a name; else the kernel marks the word */
+	bool lives_by_name; /* what proves a life word is a kernel object with a name; else the system marks the word itself */
 };
 const struct os_capabilities *os_capabilities(void);
 
@@ -263,8 +267,8 @@ uint64_t os_memory_length(os_handle memory);
 int os_memory_duplicate(os_handle memory, uint32_t access, os_handle *ret_memory);
 
 /*
- * Let new programs that this process turns into (exec) keep the handle, under the same number. There it is "inherited" until
- * os_handle_keep() makes it private again.
+ * Let programs that this process turns into, or starts and lets inherit, have the handle under the same number. There it is
+ * "inherited" until os_handle_keep() makes it private again.
  */
 int os_handle_inherit(os_handle handle);
 bool os_handle_inherited(os_handle handle);
@@ -279,7 +283,8 @@ int os_handle_keep(os_handle handle);
 
 /*
  * Map [offset, offset + length) of the object, present or not; offset in whole pages, the address at offset's remainder
- * modulo OS_HUGE_PAGE when length is at least that. Nothing is allocated. The map is not part of core files.
+ * modulo OS_HUGE_PAGE when length is at least that. Nothing is allocated, but for private maps where the system wants to be sure of
+ * their copies. Where it can be told so the map is not part of dumps of the process.
  */
 int os_map(os_handle memory, uint64_t offset, uint64_t length, uint32_t access, void **ret_address);
 
@@ -314,10 +319,10 @@ struct os_extent {
  */
 int os_commit(const struct os_extent *extent, uint64_t from, uint64_t to, uint64_t *ret_done);
 
-/* Give the pages back; they read as zero. The length stays. -STOA_ERIGHTS where a seal forbids it. */
+/* Give the pages back; they read as zero. The length stays. -STOA_ERIGHTS where a seal forbids it; -STOA_ENOTSUP. */
 int os_discard(const struct os_extent *extent, uint64_t from, uint64_t to);
 
-/* Cut the object's length to `length` bytes of the extent. */
+/* Cut the object's length to `length` bytes of the extent. -STOA_ENOTSUP, -STOA_EBUSY. */
 int os_cut(const struct os_extent *extent, uint64_t length);
 
 /* Start writing [from, to) to the file, or wait until it is on stable storage. */
@@ -334,9 +339,9 @@ void os_huge_apply(void *address, uint64_t length, uint32_t huge);
 /* ---- names ---- */
 
 /*
- * Names lie in two spaces: the user's own, which nobody else can reach, and the host's. A name refers to a memory object
- * and a short record. While it is in use a transient name stays; when its last user lets go or dies, it and its object are
- * gone for whoever looks next.
+ * Names lie in two spaces: the user's own, where what others made is never taken for it, and the host's. The user's own may be that
+ * of a login session. A name refers to a memory object and a short record. While it is in use a transient name stays; when its
+ * last user lets go or dies, it and its object are gone for whoever looks next.
  */
 #define OS_NAME_GLOBAL (1u << 0)
 #define OS_NAME_PERSISTENT (1u << 1)
@@ -404,7 +409,7 @@ int os_name_sweep(uint32_t flags, uint32_t *ret_removed);
 int os_file_open(const char *path, bool writable, os_handle *ret_memory);
 
 /*
- * Make a user's file, mode 0600, that nobody finds under its path before os_file_publish(): -STOA_EEXIST, from either, when
+ * Make a user's file, for this user alone, that nobody finds under its path before os_file_publish(): -STOA_EEXIST, from either, when
  * something is there. A system that has no files without a name makes it with one. Who does not come as far calls os_file_unmake()
  * instead of os_handle_close(): then nothing is left, unless others already use what they found.
  */
@@ -414,14 +419,17 @@ void os_file_unmake(os_handle memory, const char *path);
 
 /* ---- transfer ---- */
 
-/* Send a message with one handle over a connected local socket; receive one, of exactly `length` bytes. */
+/*
+ * Send a message with one handle over what connects two processes here, a local socket or a named pipe; receive one, of exactly
+ * `length` bytes. Where only processes of one user can hand each other handles, another user's message is -STOA_EACCES.
+ */
 int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed);
 int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender);
 #define OS_SENDER_UNKNOWN UINT32_MAX
 
 /*
- * The user at the other end of a connected local socket, as the system noted it when the two were connected; of a pair, who
- * made it. OS_SENDER_UNKNOWN where it does not tell.
+ * The user at the other end, as the system noted it when the two were connected; of a pair, who made it. OS_SENDER_UNKNOWN
+ * where it does not tell.
  */
 int os_socket_peer(os_handle socket, uint32_t *ret_user);
 
