@@ -41,6 +41,41 @@ TEST(the_sections_of_files_can_be_extended)
 	stoa_segment_close(segment);
 }
 
+/* Made longer by a program that knows nothing of segments: the length is seen, and what no map shows is refused, not touched. */
+TEST(a_file_that_others_make_longer)
+{
+	static char bytes[100000];
+	char *path = path_of("longer");
+	struct stoa_segment *segment, *again;
+	struct stoa_prefetch *prefetch;
+	HANDLE other = open_plainly(path, GENERIC_READ | GENERIC_WRITE,
+				    FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, CREATE_NEW);
+	bool grows = files_grow();
+	DWORD wrote;
+
+	memset(bytes, 6, sizeof(bytes));
+	CHECK(WriteFile(other, bytes, 5000, &wrote, NULL));
+	CHECK_RC(stoa_segment_file(path, MIB, NULL, &segment), 0);
+	CHECK(WriteFile(other, bytes, sizeof(bytes) - 5000, &wrote, NULL));
+	CHECK_EQ(stoa_segment_committed(segment), sizeof(bytes));
+	CHECK_RC(stoa_segment_prefetch(segment, 0, 2 * PAGE, &prefetch), 0);
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_FOREVER), 0);
+	stoa_prefetch_close(prefetch);
+	if (!grows) {
+		CHECK_EQ(touch(bytes_of(segment) + 2 * PAGE), ABSENT);
+		CHECK_RC(stoa_segment_prefetch(segment, PAGE, 2 * PAGE, &prefetch), 0);
+		CHECK_RC(stoa_prefetch_wait(prefetch, STOA_FOREVER), -STOA_EIO);
+		stoa_prefetch_close(prefetch);
+	}
+	CHECK_RC(stoa_segment_commit(segment, sizeof(bytes)), grows ? 0 : -STOA_ENOTSUP);
+	CHECK_RC(stoa_segment_flush(segment, 0, MIB, STOA_DURABLE), 0);
+	CHECK_RC(stoa_segment_file(path, 0, NULL, &again), 0);
+	CHECK_EQ(bytes_of(again)[sizeof(bytes) - 1], 6);
+	stoa_segment_close(again);
+	stoa_segment_close(segment);
+	CloseHandle(other);
+}
+
 /* What could not be committed is removed, unless somebody else has it open by then, or it is not what was made. */
 TEST(a_file_that_others_have_open_stays)
 {

@@ -62,6 +62,22 @@ int os_protect(void *address, uint64_t length, uint32_t access)
 	}
 }
 
+/* A file that others have made longer can be read there while a map of it shows nothing: touching that would be fatal. */
+static int check_shown(const unsigned char *address, uint64_t length)
+{
+	struct map map;
+	uint64_t at;
+
+	if (!map_at(address, &map) || !map.of_file || map.grows)
+		return 0;
+	at = (uint64_t)(address - map.address);
+	if (at <= map.mapped && length <= map.mapped - at)
+		return 0;
+	return error_set(-STOA_EIO,
+			 "the file has become longer than this map of it shows, %" PRIu64 " bytes: open it again",
+			 map.mapped);
+}
+
 int os_populate(os_handle memory, uint64_t offset, void *address, uint64_t length)
 {
 	struct {
@@ -74,8 +90,10 @@ int os_populate(os_handle memory, uint64_t offset, void *address, uint64_t lengt
 
 	if (rc < 0)
 		return rc;
-	if (now.kind == MEMORY_FILE)
-		return populate_by_reading(memory, offset, length);
+	if (now.kind == MEMORY_FILE) {
+		rc = check_shown(address, length);
+		return rc < 0 ? rc : populate_by_reading(memory, offset, length);
+	}
 	if (memory_run(address, length) < length)
 		return error_set(-STOA_EIO, "of %" PRIu64 " bytes at %" PRIu64 " not all are committed", length,
 				 offset);
