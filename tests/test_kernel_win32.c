@@ -8,6 +8,8 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include <windows/start.h>
+
 #define SIZE 65536
 #define SECOND UINT64_C(1000000000)
 #define SOON stoa_deadline_in(20 * SECOND)
@@ -42,20 +44,14 @@ static struct stoa_kernel *find(const char *what, uint32_t kind)
 /* The other program, which lies beside this one. */
 static HANDLE start_foreign(const char *what)
 {
-	STARTUPINFOA how = {.cb = sizeof(how)};
 	PROCESS_INFORMATION process;
 	char path[600], line[1000], *name;
-	bool done = false;
 
 	GetModuleFileNameA(NULL, path, sizeof(path) - 20);
 	name = strrchr(path, '\\');
 	strcpy(name ? name + 1 : path, "foreign.exe");
 	snprintf(line, sizeof(line), "\"%s\" %s %s", path, what, test_name("kernel"));
-	/* Of a thousand new processes Wine loses about one before it runs anything, and says so. */
-	SetLastError(ERROR_INTERNAL_ERROR);
-	for (unsigned i = 0; i < 5 && !done && GetLastError() == ERROR_INTERNAL_ERROR; i++)
-		done = CreateProcessA(path, line, NULL, NULL, TRUE, 0, NULL, NULL, &how, &process);
-	CHECK(done);
+	CHECK(start_program(line, true, 0, NULL, &process));
 	CloseHandle(process.hThread);
 	return process.hProcess;
 }

@@ -9,6 +9,8 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include <windows/start.h>
+
 static struct stoa_segment *make(uint64_t commit)
 {
 	struct stoa_segment_options options = {.commit = commit};
@@ -309,27 +311,19 @@ static DWORD run_with_handle(HANDLE handle)
 {
 	STARTUPINFOEXA how = {.StartupInfo.cb = sizeof(how)};
 	PROCESS_INFORMATION process;
-	char program[600];
+	char program[600] = "\"";
 	SIZE_T room = 0;
-	DWORD code = 1;
-	bool done = false;
+	DWORD code;
 
 	InitializeProcThreadAttributeList(NULL, 1, 0, &room);
 	how.lpAttributeList = malloc(room);
 	CHECK(InitializeProcThreadAttributeList(how.lpAttributeList, 1, 0, &room));
 	CHECK(UpdateProcThreadAttribute(how.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, &handle,
 					sizeof(handle), NULL, NULL));
-	GetModuleFileNameA(NULL, program, sizeof(program));
-	/* Of a thousand new processes Wine loses about one before it runs anything, and says so. */
-	SetLastError(ERROR_INTERNAL_ERROR);
-	for (unsigned i = 0; i < 5 && !done && GetLastError() == ERROR_INTERNAL_ERROR; i++)
-		done = CreateProcessA(program, NULL, NULL, NULL, TRUE, EXTENDED_STARTUPINFO_PRESENT, NULL, NULL,
-				      &how.StartupInfo, &process);
-	CHECK(done);
-	WaitForSingleObject(process.hProcess, INFINITE);
-	GetExitCodeProcess(process.hProcess, &code);
-	CloseHandle(process.hProcess);
-	CloseHandle(process.hThread);
+	GetModuleFileNameA(NULL, program + 1, sizeof(program) - 2);
+	strcat(program, "\"");
+	CHECK(start_program(program, true, EXTENDED_STARTUPINFO_PRESENT, &how.StartupInfo, &process));
+	code = finish_program(&process);
 	DeleteProcThreadAttributeList(how.lpAttributeList);
 	free(how.lpAttributeList);
 	return code;

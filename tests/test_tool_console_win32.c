@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
+
+#include <windows/start.h>
 #include <winternl.h>
 
 #include <tlhelp32.h>
@@ -32,14 +34,9 @@ static bool launch(const char *arguments, DWORD flags, HANDLE input, HANDLE outp
 	STARTUPINFOA how = {
 		.cb = sizeof(how), .dwFlags = STARTF_USESTDHANDLES, .hStdInput = input, .hStdOutput = output};
 	char line[1000];
-	bool done = false;
 
-	SetLastError(ERROR_INTERNAL_ERROR);
-	for (unsigned i = 0; i < 5 && !done && GetLastError() == ERROR_INTERNAL_ERROR; i++) {
-		snprintf(line, sizeof(line), "\"%s\" %s", STOA_TOOL, arguments);
-		done = CreateProcessA(NULL, line, NULL, NULL, TRUE, flags, NULL, NULL, &how, ret_started);
-	}
-	return done;
+	snprintf(line, sizeof(line), "\"%s\" %s", STOA_TOOL, arguments);
+	return start_program(line, true, flags, &how, ret_started);
 }
 
 /* On a console of its own, without a window, between two pipes. */

@@ -21,6 +21,8 @@
 
 #include <tlhelp32.h>
 
+#include <windows/start.h>
+
 #define TOKEN_ROOM 128
 
 /* A segment that roles get a handle of. */
@@ -81,16 +83,10 @@ static bool launch(const struct start *start, HANDLE output, PROCESS_INFORMATION
 	STARTUPINFOA how = {
 		.cb = sizeof(how), .dwFlags = STARTF_USESTDHANDLES, .hStdOutput = output, .hStdError = output};
 	char program[1024], line[1200];
-	bool done = false;
 
 	GetModuleFileNameA(NULL, program, sizeof(program));
-	/* Of a thousand new processes Wine loses about one before it runs anything, and says so. */
-	SetLastError(ERROR_INTERNAL_ERROR);
-	for (unsigned i = 0; i < 5 && !done && GetLastError() == ERROR_INTERNAL_ERROR; i++) {
-		snprintf(line, sizeof(line), "\"%s\" --child %p %p", program, (void *)section, (const void *)start);
-		done = CreateProcessA(program, line, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &how, ret_process);
-	}
-	return done;
+	snprintf(line, sizeof(line), "\"%s\" --child %p %p", program, (void *)section, (const void *)start);
+	return start_program(line, true, CREATE_SUSPENDED, &how, ret_process);
 }
 
 /* ---- leaks ---- */
@@ -407,10 +403,8 @@ void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
 		ResumeThread(process.hThread);
 		conclude(process.hProcess, seconds);
 		TerminateJobObject(job, 1);
-		WaitForSingleObject(process.hProcess, INFINITE);
+		finish_program(&process);
 		name_dir(process.dwProcessId);
-		CloseHandle(process.hThread);
-		CloseHandle(process.hProcess);
 		remove_tree(dir);
 	} else {
 		test_conclude(TEST_FAILED, NULL, 0, "no process: error %lu", GetLastError());
@@ -422,15 +416,14 @@ void system_run(const struct test *test, unsigned seconds, FILE **ret_output)
 /* ---- roles ---- */
 
 static struct role {
-	DWORD pid; /* 0: free */
-	HANDLE process, thread;
+	PROCESS_INFORMATION is; /* dwProcessId 0: free */
 	struct start *start;
 } roles[64];
 
 static struct role *find_role(DWORD pid)
 {
 	for (unsigned i = 0; i < CC_COUNT(roles); i++)
-		if (roles[i].pid == pid)
+		if (roles[i].is.dwProcessId == pid)
 			return &roles[i];
 	test_fail(__FILE__, __LINE__, "no role has the number %lu, or there are too many", pid);
 }
@@ -438,7 +431,7 @@ static struct role *find_role(DWORD pid)
 static bool roles_left(void)
 {
 	for (unsigned i = 0; i < CC_COUNT(roles); i++)
-		if (roles[i].pid)
+		if (roles[i].is.dwProcessId)
 			return true;
 	return false;
 }
@@ -455,25 +448,29 @@ void test_share_with(struct stoa_segment **segment, void (*after)(void),
 	shares[i] = (struct share){segment, after, inherit, adopt, ""};
 }
 
-/* Does the address mean the same in a role? Numbers do, and what is in the arena or the program. */
-static bool same_in_roles(const void *argument)
+/* Whether it lies in that program or library; NULL: in this one. */
+static bool in_module(const char *name, uintptr_t address)
 {
-	const char *program = (const char *)GetModuleHandleA(NULL), *address = argument;
-	const IMAGE_NT_HEADERS *headers =
-		(const void *)(program + ((const IMAGE_DOS_HEADER *)(const void *)program)->e_lfanew);
+	const char *module = (const char *)GetModuleHandleA(name);
+	const IMAGE_DOS_HEADER *start = (const void *)module;
+	const IMAGE_NT_HEADERS *headers = (const void *)(module + start->e_lfanew);
 
-	return (uintptr_t)argument < 0x10000 || (address >= (char *)ARENA && address < (char *)ARENA + ARENA_SIZE) ||
-	       (address >= program && address < program + headers->OptionalHeader.SizeOfImage);
+	return address - (uintptr_t)module < headers->OptionalHeader.SizeOfImage;
+}
+
+/* Does the address mean the same in a role? Numbers do, and what is in the arena or the program. */
+static bool same_in_roles(uintptr_t address)
+{
+	return address < 0x10000 || address - (uintptr_t)ARENA < ARENA_SIZE || in_module(NULL, address);
 }
 
 pid_t test_role_start(const char *name, void (*body)(void *argument), void *argument)
 {
 	struct start *start = arena_take(sizeof(*start));
 	struct role *role = find_role(0);
-	PROCESS_INFORMATION process;
 
 	CHECK(start);
-	if (!same_in_roles(argument))
+	if (!same_in_roles((uintptr_t)argument))
 		test_fail(__FILE__, __LINE__, "%s: an argument must be a number, test_shared() or static", name);
 	*start = (struct start){my_start->test, body, argument, {{NULL, NULL, NULL, NULL, ""}}, 0};
 	for (unsigned i = 0; i < CC_COUNT(shares) && shares[i].segment; i++) {
@@ -483,11 +480,11 @@ pid_t test_role_start(const char *name, void (*body)(void *argument), void *argu
 			CHECK_RC(shares[i].inherit(*shares[i].segment, start->shares[i].token), 0);
 	}
 	fflush(NULL);
-	if (!launch(start, GetStdHandle(STD_OUTPUT_HANDLE), &process))
+	if (!launch(start, GetStdHandle(STD_OUTPUT_HANDLE), &role->is))
 		test_fail(__FILE__, __LINE__, "%s: no process: error %lu", name, GetLastError());
-	*role = (struct role){process.dwProcessId, process.hProcess, process.hThread, start};
-	ResumeThread(process.hThread);
-	return (pid_t)role->pid;
+	role->start = start;
+	ResumeThread(role->is.hThread);
+	return (pid_t)role->is.dwProcessId;
 }
 
 static int meaning(DWORD code)
@@ -503,52 +500,42 @@ static int meaning(DWORD code)
 int test_join(pid_t pid)
 {
 	struct role *role = find_role((DWORD)pid);
-	DWORD code = 0;
+	DWORD code = finish_program(&role->is);
 
-	WaitForSingleObject(role->process, INFINITE);
-	GetExitCodeProcess(role->process, &code);
-	CloseHandle(role->process);
-	CloseHandle(role->thread);
-	role->pid = 0;
+	role->is.dwProcessId = 0;
 	return meaning(code);
 }
 
 void test_kill(pid_t pid)
 {
-	CHECK(TerminateProcess(find_role((DWORD)pid)->process, HARNESS_KILLED));
+	CHECK(TerminateProcess(find_role((DWORD)pid)->is.hProcess, HARNESS_KILLED));
 	test_join(pid);
 }
 
-/* Where the thread is in the system; false while it runs code of its own. */
-static bool in_system(HANDLE thread, CONTEXT *ret_context)
+/* A number for the place in the system where the thread is; 0 while it runs code of its own. */
+static uintptr_t place_in_system(HANDLE thread)
 {
-	const char *ntdll = (const char *)GetModuleHandleA("ntdll");
-	const IMAGE_NT_HEADERS *headers =
-		(const void *)(ntdll + ((const IMAGE_DOS_HEADER *)(const void *)ntdll)->e_lfanew);
+	CONTEXT context = {.ContextFlags = CONTEXT_CONTROL};
 	BOOL known;
 
-	ret_context->ContextFlags = CONTEXT_CONTROL;
 	SuspendThread(thread);
-	known = GetThreadContext(thread, ret_context);
+	known = GetThreadContext(thread, &context);
 	ResumeThread(thread);
-	return known && (const char *)ret_context->Rip >= ntdll &&
-	       (const char *)ret_context->Rip < ntdll + headers->OptionalHeader.SizeOfImage;
+	return known && in_module("ntdll", context.Rip) ? context.Rsp ^ context.Rip : 0;
 }
 
 /* Wine does not tell a thread's state. One that is at the same place in the same system call for a while sleeps. */
 void test_await_sleep(pid_t pid)
 {
 	struct role *role = find_role((DWORD)pid);
-	CONTEXT context;
-	DWORD64 before = 0;
+	uintptr_t before = 0, place;
 
 	for (unsigned same = 0; same < 4; test_nap(2)) {
-		if (WaitForSingleObject(role->process, 0) == WAIT_OBJECT_0)
-			test_fail(__FILE__, __LINE__, "process %lu is gone", role->pid);
-		if (!atomic_load(&role->start->started) || !in_system(role->thread, &context))
-			context.Rsp = context.Rip = 0;
-		same = context.Rip && (context.Rsp ^ context.Rip) == before ? same + 1 : 0;
-		before = context.Rsp ^ context.Rip;
+		if (WaitForSingleObject(role->is.hProcess, 0) == WAIT_OBJECT_0)
+			test_fail(__FILE__, __LINE__, "process %lu is gone", role->is.dwProcessId);
+		place = atomic_load(&role->start->started) ? place_in_system(role->is.hThread) : 0;
+		same = place && place == before ? same + 1 : 0;
+		before = place;
 	}
 }
 

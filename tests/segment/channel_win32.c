@@ -6,6 +6,8 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include <windows/start.h>
+
 const char *channel_name(void)
 {
 	static char name[256];
@@ -174,18 +176,6 @@ void check_no_way_to_write(int memory, void *data)
 	CHECK(!VirtualProtect(data, 4096, PAGE_READWRITE, &before));
 }
 
-static bool create(char *line, bool inherits, PROCESS_INFORMATION *ret_process)
-{
-	STARTUPINFOA how = {.cb = sizeof(how)};
-	bool done = false;
-
-	/* Of a thousand new processes Wine loses about one before it runs anything, and says so. */
-	SetLastError(ERROR_INTERNAL_ERROR);
-	for (unsigned i = 0; i < 5 && !done && GetLastError() == ERROR_INTERNAL_ERROR; i++)
-		done = CreateProcessA(NULL, line, NULL, NULL, inherits, 0, NULL, NULL, &how, ret_process);
-	return done;
-}
-
 static void set_environment(const char *setting, bool set)
 {
 	const char *value = strchr(setting, '=');
@@ -209,7 +199,7 @@ intptr_t program_start(struct stoa_segment *segment, const char *setting)
 	set_environment(setting, true);
 	GetModuleFileNameA(NULL, line + 1, sizeof(line) - 2);
 	strcat(line, "\"");
-	CHECK(create(line, segment, &process));
+	CHECK(start_program(line, segment, 0, NULL, &process));
 	set_environment(setting, false);
 	if (segment)
 		set_environment(told, false);
