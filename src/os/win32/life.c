@@ -71,6 +71,8 @@ void os_life_unmap(struct os_life *life)
 
 	if (membership->page)
 		(void)os_unmap(membership->page, OS_PAGE);
+	if (membership->mutex)
+		CloseHandle(membership->mutex);
 	os_free(membership);
 }
 
@@ -183,10 +185,8 @@ void os_life_leave(struct os_life *life, const _Atomic uint32_t *relay)
 	(void)relay;
 	if (membership->page)
 		(void)mark_dead(life->word, own_word(membership));
-	if (membership->mutex) {
+	if (membership->mutex)
 		ReleaseMutex(membership->mutex);
-		CloseHandle(membership->mutex);
-	}
 	os_life_unmap(life);
 }
 
