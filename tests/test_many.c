@@ -204,16 +204,20 @@ TEST_TIMEOUT(a_death_is_told_to_one_and_wakes_all, 60)
 
 /* ---- as many owners as a wait takes: with their lives more than some systems wait for at once ---- */
 
+enum release { HOLD, UNLOCK, END };
+
 static void *own_one(void *number)
 {
 	size_t i = (size_t)(uintptr_t)number;
 
 	CHECK_RC(stoa_mutex_init(segment, &many()->mutexes[i], STOA_OWNED), 0);
 	atomic_fetch_add(&many()->owners, 1);
-	test_await(&many()->release[i], 1);
+	while (atomic_load(&many()->release[i]) == HOLD)
+		test_nap(1);
+	if (atomic_load(&many()->release[i]) == END)
+		return NULL;
 	CHECK_RC(stoa_mutex_unlock(segment, &many()->mutexes[i]), 0);
-	test_await(&many()->release[i], 2);
-	return NULL;
+	test_pause();
 }
 
 static void own_all(void *unused)
@@ -239,7 +243,7 @@ static void wait_for_one(void *unused)
 
 	(void)unused;
 	list_mutexes(set);
-	CHECK_RC(stoa_wait_any(set, STOA_WAIT_MAX, STOA_FOREVER, &index), 0);
+	atomic_store(&board->done, (uint32_t)stoa_wait_any(set, STOA_WAIT_MAX, STOA_FOREVER, &index));
 	board->plain = index;
 }
 
@@ -255,27 +259,37 @@ static void wait_for_all(void *unused)
 
 TEST_TIMEOUT(a_full_set_has_an_owner_for_each, 60)
 {
-	const unsigned which[] = {STOA_WAIT_MAX - 1, 0};
+	const struct {
+		unsigned which;
+		enum release how;
+		int outcome;
+	} cases[] = {
+		{STOA_WAIT_MAX - 1, UNLOCK, 0},
+		{0, UNLOCK, 0},
+		{STOA_WAIT_MAX - 2, END, STOA_OWNER_DIED},
+		{1, END, STOA_OWNER_DIED},
+	};
 	pid_t owners, waiter;
 
 	set_up();
 	owners = test_role(own_all, NULL);
 	test_await(&many()->owners, STOA_WAIT_MAX);
-	for (unsigned i = 0; i < CC_COUNT(which); i++) {
+	for (unsigned i = 0; i < CC_COUNT(cases); i++) {
 		waiter = test_role(wait_for_one, NULL);
 		test_await_sleep(waiter);
-		atomic_store(&many()->release[which[i]], 1);
+		atomic_store(&many()->release[cases[i].which], cases[i].how);
 		CHECK_EQ(test_join(waiter), 0);
-		CHECK_EQ(board->plain, which[i]);
+		CHECK_EQ(board->plain, cases[i].which);
+		CHECK_EQ(atomic_load(&board->done), cases[i].outcome);
 		/* It ended with that one; here it stays, for the next wait. */
-		CHECK_RC(stoa_mutex_lock(segment, &many()->mutexes[which[i]], STOA_TRY), STOA_OWNER_DIED);
+		CHECK_RC(stoa_mutex_lock(segment, &many()->mutexes[cases[i].which], STOA_TRY), STOA_OWNER_DIED);
 	}
 	waiter = test_role(wait_for_all, NULL);
 	test_await_sleep(waiter);
 	for (unsigned i = STOA_WAIT_MAX; i--;)
-		atomic_store(&many()->release[i], 1);
-	for (unsigned i = 0; i < CC_COUNT(which); i++)
-		CHECK_RC(stoa_mutex_unlock(segment, &many()->mutexes[which[i]]), 0);
+		atomic_store(&many()->release[i], UNLOCK);
+	for (unsigned i = 0; i < CC_COUNT(cases); i++)
+		CHECK_RC(stoa_mutex_unlock(segment, &many()->mutexes[cases[i].which]), 0);
 	CHECK_EQ(test_join(waiter), 0);
 	CHECK_EQ(board->plain, 99);
 	test_kill(owners);
