@@ -131,14 +131,24 @@ static void commit(void)
 {
 	unsigned char *bytes = stoa_segment_address(ours);
 
-	REQUIRE(stoa_segment_commit(ours, BOTH_RESERVE) == 0);
-	bytes[BOTH_RESERVE - 1] = 41;
 	pass_turn(4);
-	await_turn(5);
+	check(both_grow(ours, stoa_segment_commit));
+	bytes[BOTH_RESERVE - 1] = 41;
+	pass_turn(5);
+	check(both_follow(theirs));
+	await_turn(6);
 	REQUIRE(bytes[BOTH_RESERVE - 1] == 42);
 	REQUIRE(stoa_segment_committed(theirs) == BOTH_RESERVE);
 	bytes = stoa_segment_address(theirs);
 	REQUIRE(bytes[BOTH_RESERVE - 1] == 43);
+}
+
+static void use_at_once(void)
+{
+	pass_turn(7);
+	check(both_toil(ours));
+	check(both_watch(theirs));
+	await_turn(8);
 }
 
 static void check_raw(void)
@@ -171,8 +181,9 @@ int main(void)
 	count();
 	check(both_check(theirs, 2));
 	commit();
+	use_at_once();
 	check_raw();
-	pass_turn(6);
+	pass_turn(9);
 	REQUIRE(peer_result(0) == 0);
 	clean_up();
 	return 0;

@@ -50,7 +50,8 @@ int both_make(const char *path, struct stoa_segment **ret_segment)
 static void list_sizes(const struct stoa_segment *segment, uint64_t sizes[4])
 {
 	sizes[0] = sizeof(struct segment_header) << 32 | sizeof(struct both);
-	sizes[1] = sizeof(struct object) << 32 | sizeof(struct roster_page);
+	sizes[1] = sizeof(struct object) << 32 | (sizeof(struct roster_page) + offsetof(struct roster_page, claims) +
+						  offsetof(struct roster_page, relay));
 	sizes[2] = (uint64_t)segment->roster_slots << 32 | offsetof(struct roster_page, life);
 	sizes[3] = segment->data_offset ^ segment->reserve << 20;
 }
@@ -152,4 +153,106 @@ void both_count(struct both *both)
 		while (!cas_rlx(&both->swapped, &seen, seen + 1))
 			;
 	}
+}
+
+/* ---- at the same time ---- */
+
+static bool reaches(const _Atomic uint64_t *word, uint64_t value)
+{
+	uint64_t until = stoa_deadline_in(UINT64_C(60000000000));
+
+	while (atomic_load(word) < value) {
+		if (stoa_now() > until)
+			return false;
+		os_yield();
+	}
+	return true;
+}
+
+static unsigned char mark_of(uint64_t length)
+{
+	return (unsigned char)(length / BOTH_STEP * 7 + 1);
+}
+
+const char *both_grow(struct stoa_segment *segment, int (*extend)(struct stoa_segment *segment, uint64_t length))
+{
+	struct both *both = both_of(segment);
+
+	for (uint64_t length = BOTH_COMMIT + BOTH_STEP; length <= BOTH_RESERVE; length += BOTH_STEP) {
+		unsigned char mark = mark_of(length);
+
+		EXPECT(extend(segment, length) == 0);
+		EXPECT(stoa_segment_committed(segment) == length);
+		EXPECT(os_memory_write(segment->memory, segment->data_offset + length - 1, &mark, 1) == 0);
+		atomic_store(&both->grown, length);
+		EXPECT(reaches(&both->followed, length));
+	}
+	return NULL;
+}
+
+const char *both_follow(struct stoa_segment *segment)
+{
+	struct both *both = both_of(segment);
+
+	for (uint64_t length = BOTH_COMMIT + BOTH_STEP; length <= BOTH_RESERVE; length += BOTH_STEP) {
+		unsigned char mark = 0;
+		size_t got;
+
+		EXPECT(reaches(&both->grown, length));
+		EXPECT(stoa_segment_committed(segment) == length);
+		EXPECT(os_memory_read(segment->memory, segment->data_offset + length - 1, &mark, 1, &got) == 0);
+		EXPECT(got == 1 && mark == mark_of(length));
+		atomic_store(&both->followed, length);
+	}
+	return NULL;
+}
+
+const char *both_toil(struct stoa_segment *segment)
+{
+	struct both *both = both_of(segment);
+	struct stoa_waitable all[] = {{segment, &both->event, STOA_WAIT_EVENT, 0},
+				      {segment, &both->semaphore, STOA_WAIT_SEMAPHORE, 0}};
+	uint64_t until = stoa_deadline_in(UINT64_C(60000000000));
+
+	for (uint64_t i = 1; atomic_load(&both->sights) < BOTH_SIGHTS; i++) {
+		EXPECT(stoa_now() < until);
+		store_rlx(&both->twins, (i & UINT32_MAX) << 32 | (i & UINT32_MAX));
+		EXPECT(stoa_mutex_lock(segment, &both->mutex, STOA_TRY) == 0);
+		EXPECT(stoa_event_set(segment, &both->event) == 0);
+		EXPECT(stoa_event_set(segment, &both->manual) == 0);
+		EXPECT(stoa_wait_all(all, 2, STOA_TRY, NULL) == 0);
+		EXPECT(stoa_semaphore_post(segment, &both->semaphore, 1) == 0);
+		EXPECT(stoa_event_reset(segment, &both->manual) == 0);
+		EXPECT(stoa_mutex_unlock(segment, &both->mutex) == 0);
+	}
+	return NULL;
+}
+
+/* As signal words are at any moment; who claims them can only be the maker. */
+static bool may_be(const void *place, uint64_t maximum, uint64_t owner)
+{
+	uint64_t word = word_of(place), count = signal_count(word), claim = word & SIGNAL_CLAIM_MASK;
+
+	return count <= maximum && !!(word & SIGNAL_AVAILABLE) == (count > 0 && !claim) &&
+	       (!claim || claim == (owner & ROSTER_SHORT_MASK)) && !(word & SIGNAL_WAITERS);
+}
+
+const char *both_watch(struct stoa_segment *segment)
+{
+	struct both *both = both_of(segment);
+	uint64_t before = load_rlx(&both->twins), until = stoa_deadline_in(UINT64_C(60000000000));
+
+	while (load_rlx(&both->sights) < BOTH_SIGHTS) {
+		uint64_t twins = load_rlx(&both->twins), mutex = word_of(&both->mutex);
+
+		EXPECT(stoa_now() < until);
+		EXPECT(twins >> 32 == (twins & UINT32_MAX));
+		EXPECT(mutex == 0 || mutex == both->owner);
+		EXPECT(may_be(&both->event, 1, both->owner) && may_be(&both->manual, 1, both->owner));
+		EXPECT(may_be(&both->semaphore, 5, both->owner));
+		if (twins != before)
+			atomic_fetch_add(&both->sights, 1);
+		before = twins;
+	}
+	return NULL;
 }

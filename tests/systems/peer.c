@@ -56,12 +56,20 @@ static void check_commits(const char *path)
 }
 
 /* Where the system does not grow what is mapped, the file itself can be grown. */
+static int extend(struct stoa_segment *segment, uint64_t length)
+{
+	static const unsigned char byte = 0;
+	int rc = stoa_segment_commit(segment, length);
+
+	require(rc == 0 || rc == -STOA_ENOTSUP, "committing in a file");
+	return rc == 0 ? 0 : os_memory_write(segment->memory, segment->data_offset + length - 1, &byte, 1);
+}
+
 static void commit_ours(void)
 {
 	static const unsigned char byte = 43;
-	int rc = stoa_segment_commit(ours, BOTH_RESERVE);
 
-	require(rc == 0 || rc == -STOA_ENOTSUP, "committing in a file");
+	check(both_grow(ours, extend));
 	require(os_memory_write(ours->memory, ours->data_offset + BOTH_RESERVE - 1, &byte, 1) == 0, "growing a file");
 	require(stoa_segment_committed(ours) == BOTH_RESERVE, "our file has grown");
 }
@@ -91,11 +99,17 @@ int main(int count, char **arguments)
 	check(both_change(ours, 2));
 	pass_turn(3);
 	await_turn(4);
+	check(both_follow(theirs));
+	await_turn(5);
 	check_commits(arguments[1]);
 	commit_ours();
 	make_raw(arguments[3]);
-	pass_turn(5);
-	await_turn(6);
+	pass_turn(6);
+	await_turn(7);
+	check(both_watch(theirs));
+	check(both_toil(ours));
+	pass_turn(8);
+	await_turn(9);
 	stoa_segment_close(ours);
 	stoa_segment_close(theirs);
 	return 0;
