@@ -54,6 +54,28 @@ TEST(memory_is_not_given_back)
 	stoa_segment_close(segment);
 }
 
+/* A view has at most the access that it was mapped with; the main map of a segment reads and writes. */
+TEST(no_view_is_given_more_than_it_was_mapped_with)
+{
+	struct stoa_segment_options options = {.commit = PAGE, .flags = STOA_EXECUTABLE};
+	struct stoa_segment *segment;
+	void *view;
+
+	CHECK_RC(stoa_segment_create(NULL, MIB, &options, &segment), 0);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_EXEC), -STOA_ERIGHTS);
+	check_detail("map another view");
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ), 0);
+	CHECK_EQ(touch(bytes_of(segment)), REFUSED);
+	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_WRITE), 0);
+	CHECK_EQ(touch(bytes_of(segment)), 0);
+	CHECK_RC(stoa_view_map(segment, 0, PAGE, STOA_READ | STOA_EXEC, &view), 0);
+	CHECK_RC(os_protect(view, PAGE, OS_READ | OS_WRITE), -STOA_ERIGHTS);
+	CHECK_RC(os_protect(view, PAGE, OS_READ), 0);
+	CHECK_RC(os_protect(view, PAGE, OS_READ | OS_EXEC), 0);
+	CHECK_RC(stoa_view_unmap(view, PAGE), 0);
+	stoa_segment_close(segment);
+}
+
 /* ---- who may do what with a handle ---- */
 
 /* A further handle with that access, from one that reads. */

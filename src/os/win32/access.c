@@ -36,7 +36,12 @@ int os_map_read_only(os_handle memory, uint64_t offset, void *address, uint64_t 
 	return map_failed(length);
 }
 
-/* Pages that are not committed have no access to change. */
+static int more_than_mapped(void)
+{
+	return error_set(-STOA_ERIGHTS, "this map cannot be given more access than it was made with: map another view");
+}
+
+/* Pages that are not committed have no access to change. What the map was not made with is refused here: Wine would allow some. */
 int os_protect(void *address, uint64_t length, uint32_t access)
 {
 	struct map map;
@@ -44,14 +49,13 @@ int os_protect(void *address, uint64_t length, uint32_t access)
 
 	if (!map_at(address, &map))
 		return error_set(-STOA_EINVAL, "%p with %" PRIu64 " bytes is in no view", address, length);
+	if (access & ~map.access & (OS_WRITE | OS_EXEC))
+		return more_than_mapped();
 	if (VirtualProtect(address, (SIZE_T)length, map_protection(access, map.access & OS_PRIVATE), &before))
 		return 0;
 	switch (GetLastError()) {
 	case ERROR_INVALID_PARAMETER:
-	case ERROR_ACCESS_DENIED:
-		return error_set(-STOA_ERIGHTS,
-				 "this map cannot be given more access than it was made with: map another "
-				 "view");
+	case ERROR_ACCESS_DENIED: return more_than_mapped();
 	case ERROR_INVALID_ADDRESS:
 	case ERROR_NOACCESS:
 		return error_set(-STOA_EUNCOMMITTED,

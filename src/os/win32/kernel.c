@@ -94,6 +94,11 @@ int os_kernel_open(const char *name, const struct os_kernel_options *options, os
 	} else {
 		SetLastError(ERROR_SUCCESS);
 		object = create_object(wide, options, rights);
+		/* Another one was first, who grants less than all. */
+		if (!object && options->may_open && GetLastError() == ERROR_ACCESS_DENIED) {
+			object = open_object(wide, options);
+			SetLastError(object ? ERROR_ALREADY_EXISTS : ERROR_ACCESS_DENIED);
+		}
 		rc = created(object, name, options->may_open);
 	}
 	if (rc >= 0)
