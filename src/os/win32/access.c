@@ -41,7 +41,7 @@ static int more_than_mapped(void)
 	return error_set(-STOA_ERIGHTS, "this map cannot be given more access than it was made with: map another view");
 }
 
-/* Pages that are not committed have no access to change. What the map was not made with is refused here: Wine would allow some. */
+/* Pages that are not committed have no access to change. What the map was not made with is refused before the system is asked. */
 int os_protect(void *address, uint64_t length, uint32_t access)
 {
 	struct map map;
