@@ -32,9 +32,9 @@ void object_close(struct object *object)
 
 const char *object_kind(uint32_t kind)
 {
-	static const char *const names[] = {"segment", "mutex", "event", "semaphore"};
+	static const char *const names[] = {"segment", "mutex", "event", "semaphore", "channel"};
 
-	return kind <= STOA_KIND_SEMAPHORE ? names[kind] : "damaged";
+	return kind <= STOA_KIND_CHANNEL ? names[kind] : "damaged";
 }
 
 static const struct {

@@ -30,6 +30,8 @@ extern "C" {
 #define STOA_EXISTED 1    /* create-or-open: the object was there and has been opened */
 #define STOA_OWNER_DIED 2 /* the lock is yours; its last owner died holding it: check what it guards */
 #define STOA_TIMED_OUT 3  /* the deadline passed; nothing was taken */
+#define STOA_CLOSED 4     /* channel: nobody is left on the other side, and nothing to receive */
+#define STOA_OVERRUN 5    /* channel: the message was being overwritten while it was read */
 
 /* Errors. Functions return them negated. */
 #define STOA_EINVAL 1        /* an argument is not usable: null, unaligned, unknown flag */
@@ -44,7 +46,7 @@ extern "C" {
 #define STOA_EVERSION 10     /* a stoa object of a layout this library does not speak */
 #define STOA_EKIND 11        /* the name belongs to another kind of object */
 #define STOA_ERIGHTS 12      /* this handle was opened without the right that the call needs */
-#define STOA_ENOTOWNER 13    /* the caller does not hold the mutex */
+#define STOA_ENOTOWNER 13    /* the caller does not hold the mutex; the channel's end is not, or no longer, its */
 #define STOA_EDEADLOCK 14    /* the caller already holds the mutex */
 #define STOA_EOVERFLOW 15    /* a semaphore would pass its maximum */
 #define STOA_EUNCOMMITTED 16 /* the range is not committed */

@@ -23,6 +23,11 @@ extern "C" {
 #define STOA_WAIT_SEMAPHORE 3 /* struct stoa_semaphore * */
 #define STOA_WAIT_PROCESS 4   /* struct stoa_process *; segment NULL; never consumed */
 #define STOA_WAIT_PREFETCH 5  /* struct stoa_prefetch *; segment NULL; never consumed */
+/* Ends of channels; segment NULL; never consumed: */
+#define STOA_WAIT_RECEIVER 6     /* struct stoa_receiver *: there is something to receive, or to be told */
+#define STOA_WAIT_SENDER 7       /* struct stoa_sender *: there is room for the loan that it was last refused */
+#define STOA_WAIT_NO_SENDERS 8   /* struct stoa_receiver *: there were senders, and the last has left or died */
+#define STOA_WAIT_NO_RECEIVERS 9 /* struct stoa_sender *: there were receivers, and the last has left or died */
 
 struct stoa_waitable {
 	struct stoa_segment *segment;

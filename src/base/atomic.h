@@ -18,12 +18,18 @@
 #define store_rel(p, v) atomic_store_explicit((p), (v), memory_order_release)
 #define store_seq(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
 
+/* Between a store and a later load. */
+#define fence_seq() atomic_thread_fence(memory_order_seq_cst)
+#define fence_acq() atomic_thread_fence(memory_order_acquire)
+#define fence_rel() atomic_thread_fence(memory_order_release)
+
 #define swap_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_release)
 #define swap_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 
 #define add_rlx(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
 #define or_rlx(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define and_rlx(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
 
 /* Compare and swap, strong; *(expected) gets the value found on failure. */

@@ -24,6 +24,8 @@ static const struct {
 	{STOA_EXISTED, "STOA_EXISTED", "it existed and has been opened"},
 	{STOA_OWNER_DIED, "STOA_OWNER_DIED", "the last owner died holding it"},
 	{STOA_TIMED_OUT, "STOA_TIMED_OUT", "the deadline passed"},
+	{STOA_CLOSED, "STOA_CLOSED", "nobody is left on the other side"},
+	{STOA_OVERRUN, "STOA_OVERRUN", "it was overwritten while it was read"},
 	{-STOA_EINVAL, "STOA_EINVAL", "an argument is not usable"},
 	{-STOA_ENAME, "STOA_ENAME", "not a usable name"},
 	{-STOA_ENOENT, "STOA_ENOENT", "nothing has that name"},

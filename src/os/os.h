@@ -56,6 +56,7 @@ int os_fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child
 
 /* How many forks lie between this process and the one that first asked: differs between a process and its children. */
 uint64_t os_fork_generation(void);
+extern _Atomic uint64_t os_forks; /* the same, for fast paths; counted from when it was first asked for */
 
 /* ---- sleeping and waking: words in memory shared between processes ---- */
 
@@ -96,6 +97,17 @@ void os_wake(const _Atomic uint32_t *word);
  */
 const void *os_wake_cover(const _Atomic uint32_t *word);
 void os_wake_uncover(const void *before);
+
+/*
+ * Barriers on others, so that a frequent store followed by a load needs none of its own when a rare one elsewhere can impose it:
+ * - os_barrier_join(): from now on this process's threads are reached by the barriers that any process imposes. false: the system
+ *   cannot do that; each thread must pass barriers of its own.
+ * - os_barrier_can_impose(), and os_barrier_impose(): every thread of the processes that have joined passes a full barrier, as does the
+ *   caller. false: not done.
+ */
+bool os_barrier_join(void);
+bool os_barrier_can_impose(void);
+bool os_barrier_impose(void);
 
 /* The half of a 64-bit word that is slept on, and the other. Little-endian. */
 static inline const _Atomic uint32_t *os_low_half(const _Atomic uint64_t *word)

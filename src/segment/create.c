@@ -152,9 +152,9 @@ static int create(const char *name, uint64_t reserve, const struct stoa_segment_
 
 static const char *kind_name(uint32_t kind)
 {
-	static const char *const names[] = {"a data segment", "a mutex", "an event", "a semaphore"};
+	static const char *const names[] = {"a data segment", "a mutex", "an event", "a semaphore", "a channel"};
 
-	return kind <= SEGMENT_KIND_SEMAPHORE ? names[kind] : "something unknown";
+	return kind <= SEGMENT_KIND_CHANNEL ? names[kind] : "something unknown";
 }
 
 /* Find the header of an opened object: in its record when raw, else in itself. */
@@ -224,7 +224,7 @@ static int open_and_commit(const char *name, const struct stoa_segment_options *
 /* The name in the sentence, unless it says the name already. */
 static int about(int rc, uint32_t kind, const char *name)
 {
-	static const char *const titles[] = {"segment", "mutex", "event", "semaphore"};
+	static const char *const titles[] = {"segment", "mutex", "event", "semaphore", "channel"};
 
 	if (rc < 0 && name)
 		return error_prefix(rc, "%s '%s'", titles[kind], name);

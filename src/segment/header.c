@@ -6,6 +6,7 @@
 #include <segment/header.h>
 
 #include <base/error.h>
+#include <base/hash.h>
 #include <inttypes.h>
 #include <segment/segment.h>
 #include <string.h>
@@ -23,20 +24,9 @@ static const char layout[] =
 #define STAYING_FLAGS \
 	(STOA_RAW | STOA_PERSISTENT | STOA_SHRINKABLE | STOA_GLOBAL | STOA_EXECUTABLE | STOA_WORLD_READABLE)
 
-/* FNV-1a, 64 bits. */
-static uint64_t hash(const void *bytes, size_t length)
-{
-	const uint8_t *next = bytes;
-	uint64_t value = UINT64_C(0xcbf29ce484222325);
-
-	while (length--)
-		value = (value ^ *next++) * UINT64_C(0x100000001b3);
-	return value;
-}
-
 uint64_t header_check(const struct segment_header *header)
 {
-	return hash(header, offsetof(struct segment_header, check));
+	return hash_bytes(header, offsetof(struct segment_header, check));
 }
 
 bool header_of_other_system(const struct segment_header *header)
@@ -59,7 +49,7 @@ int header_seal(struct segment_header *header)
 	if (rc < 0)
 		return rc;
 	memcpy(header->magic, magic, sizeof(magic));
-	header->layout = hash(layout, sizeof(layout));
+	header->layout = hash_bytes(layout, sizeof(layout));
 	header->owner = os_user_id();
 	if (os_capabilities()->lives_by_name)
 		header->may_ignore |= HEADER_LIVES_BY_NAME;
@@ -88,19 +78,19 @@ int header_valid(const struct segment_header *header, bool raw)
 {
 	if (!header_is_ours(header, sizeof(*header)))
 		return error_set(-STOA_EFORMAT, "not a stoa segment: it does not begin with the mark of one");
-	if (header->layout != hash(layout, sizeof(layout)))
+	if (header->layout != hash_bytes(layout, sizeof(layout)))
 		return error_set(-STOA_EVERSION,
 				 "a segment of another layout (%016" PRIx64 ", this library has %016" PRIx64
 				 "): both programs must use the same version of stoa",
-				 header->layout, hash(layout, sizeof(layout)));
+				 header->layout, hash_bytes(layout, sizeof(layout)));
 	if (header->must_know & ~HEADER_KNOWN_FEATURES)
 		return error_set(-STOA_EVERSION,
 				 "a segment with features 0x%" PRIx64 " that this library does not know",
 				 header->must_know & ~HEADER_KNOWN_FEATURES);
 	if (header->check != header_check(header))
 		return error_set(-STOA_EFORMAT, "a segment's header is damaged");
-	if (header->kind > SEGMENT_KIND_SEMAPHORE || header->flags & ~STAYING_FLAGS ||
-	    header->huge > STOA_HUGE_REQUIRE || header->unused)
+	if (header->kind > SEGMENT_KIND_CHANNEL || header->flags & ~STAYING_FLAGS || header->huge > STOA_HUGE_REQUIRE ||
+	    header->unused)
 		return error_set(-STOA_EFORMAT,
 				 "a segment's header says kind %" PRIu32 ", flags 0x%" PRIx32 ", huge %" PRIu32,
 				 header->kind, header->flags, header->huge);

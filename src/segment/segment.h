@@ -26,6 +26,7 @@
 #define SEGMENT_KIND_MUTEX 1u
 #define SEGMENT_KIND_EVENT 2u
 #define SEGMENT_KIND_SEMAPHORE 3u
+#define SEGMENT_KIND_CHANNEL 4u
 
 struct roster;
 

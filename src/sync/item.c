@@ -25,9 +25,17 @@ void item_init_latch(struct item *item, _Atomic uint64_t *word)
 	*item = (struct item){.kind = ITEM_LATCH, .word = word};
 }
 
+int item_init_source(struct item *item, struct stoa_segment *segment, const struct item_source *source, void *owner)
+{
+	*item = (struct item){.kind = ITEM_SOURCE, .segment = segment, .source = source, .owner = owner};
+	return roster_attach(segment, &item->roster);
+}
+
 int item_try(struct item *item)
 {
 	item->has_holder = false;
+	if (item->kind == ITEM_SOURCE)
+		return item->source->ready(item->owner, true) ? 0 : ITEM_BUSY;
 	return item->kind == ITEM_MUTEX ? mutex_try(item) : signal_try(item);
 }
 
@@ -38,7 +46,11 @@ static bool looks_free(const struct item *item, uint64_t word)
 
 bool item_looks_free(const struct item *item)
 {
-	uint64_t word = load_rlx(item->word);
+	uint64_t word;
+
+	if (item->kind == ITEM_SOURCE)
+		return item->source->ready(item->owner, false);
+	word = load_rlx(item->word);
 
 	return looks_free(item, word);
 }
@@ -48,6 +60,10 @@ int item_compare(const struct item *a, const struct item *b)
 	uintptr_t at = (uintptr_t)a->word, bt = (uintptr_t)b->word;
 	int by_segment;
 
+	if (a->kind == ITEM_SOURCE || b->kind == ITEM_SOURCE)
+		return a->owner == b->owner ? (a->source > b->source) - (a->source < b->source)
+					    : ((uintptr_t)a->owner > (uintptr_t)b->owner) -
+						      ((uintptr_t)a->owner < (uintptr_t)b->owner);
 	if (!a->segment != !b->segment)
 		return a->segment ? 1 : -1;
 	if (a->segment) {
@@ -66,6 +82,10 @@ bool item_arm(struct item *item, struct os_wait_word *word)
 {
 	uint64_t flagged = item->seen | MUTEX_WAITERS;
 
+	if (item->kind == ITEM_SOURCE) {
+		item->armed = true;
+		return item->source->arm(item, word);
+	}
 	if (looks_free(item, item->seen))
 		return false;
 	/*
@@ -79,10 +99,12 @@ bool item_arm(struct item *item, struct os_wait_word *word)
 	return !item->has_holder || roster_flag_waiters(&item->holder);
 }
 
-unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *words)
+unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *words, unsigned room)
 {
 	unsigned count = 0;
 
+	if (item->kind == ITEM_SOURCE)
+		return item->source->after_relay(item, words, room);
 	if (item->has_holder) {
 		words[count++] = (struct os_wait_word){os_low_half(item->holder.life), (uint32_t)item->holder.seen,
 						       OS_WORD_LIFE};
@@ -102,6 +124,11 @@ void item_pass_on_death(struct item *item)
 {
 	uint64_t now;
 
+	if (item->armed && item->kind == ITEM_SOURCE) {
+		item->armed = false;
+		item->source->woke(item);
+		return;
+	}
 	if (!item->armed || !item->has_holder)
 		return;
 	now = load_rlx(item->holder.life);
@@ -113,6 +140,7 @@ void item_pass_on_signal(struct item *item)
 {
 	uint64_t wanted = SIGNAL_AVAILABLE | SIGNAL_WAITERS;
 
-	if (item->armed && item->kind != ITEM_MUTEX && (load_rlx(item->word) & wanted) == wanted)
+	if (item->armed && item->kind != ITEM_MUTEX && item->kind != ITEM_SOURCE &&
+	    (load_rlx(item->word) & wanted) == wanted)
 		os_wake(os_low_half(item->word));
 }

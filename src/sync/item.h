@@ -19,6 +19,21 @@ enum item_kind {
 	ITEM_MUTEX,
 	ITEM_SIGNAL, /* automatic event, semaphore: taking counts down */
 	ITEM_LATCH,  /* manual event, ended process, finished prefetch: taking changes nothing */
+	ITEM_SOURCE, /* something of a layer above, which is only looked at */
+};
+
+/* How a layer above tells whether its thing is ready, and what to sleep on until it may be. */
+struct item;
+struct item_source {
+	bool (*ready)(void *owner, bool thorough); /* one look; not thorough while spinning */
+
+	/* Tell those who can make it ready that somebody sleeps, and on what. false: it is ready, or something changed. */
+	bool (*arm)(struct item *item, struct os_wait_word *word);
+
+	/* More words, at most `room`: to be compared after the relay, and not as sure to be slept on. Returns how many. */
+	unsigned (*after_relay)(const struct item *item, struct os_wait_word *words, unsigned room);
+
+	void (*woke)(struct item *item); /* after arm(), whatever it said, and the sleep */
 };
 
 struct item {
@@ -36,6 +51,11 @@ struct item {
 	bool has_holder; /* somebody owns or claims it */
 	struct roster_sight holder;
 
+	/* ITEM_SOURCE */
+	const struct item_source *source;
+	void *owner;
+	uint64_t watched; /* for the source */
+
 	/* from arming: was it slept on? */
 	bool armed;
 };
@@ -43,6 +63,7 @@ struct item {
 /* Set up an item for an object that was checked. Mutexes: enrols the thread, unless `peek`. */
 int item_init(struct item *item, struct stoa_segment *segment, struct object *object, enum item_kind kind, bool peek);
 void item_init_latch(struct item *item, _Atomic uint64_t *word);
+int item_init_source(struct item *item, struct stoa_segment *segment, const struct item_source *source, void *owner);
 
 /* Take it, without waiting. 0, STOA_OWNER_DIED, ITEM_BUSY, or an error. */
 int item_try(struct item *item);
@@ -53,9 +74,9 @@ int item_try(struct item *item);
  */
 #define ITEM_WORDS 3
 bool item_arm(struct item *item, struct os_wait_word *word);
-unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *words);
+unsigned item_arm_after_relay(const struct item *item, struct os_wait_word *words, unsigned room);
 
-/* After a sleep: a dead holder's other sleepers must look again too, and only one of them was woken. */
+/* After item_arm() and perhaps a sleep: a dead holder's other sleepers must look again too, and only one of them was woken. */
 void item_pass_on_death(struct item *item);
 
 /* Before leaving a wait that slept: a signal that is left available was perhaps our wake to pass on. */

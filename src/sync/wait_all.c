@@ -50,7 +50,7 @@ static int put_in_order(struct all *all)
 
 static bool is_claimed(const struct item *item)
 {
-	return item->segment && item->kind != ITEM_MUTEX;
+	return item->segment && item->kind != ITEM_MUTEX && item->kind != ITEM_SOURCE;
 }
 
 static struct roster_page *log_of(const struct item *item)

@@ -86,7 +86,7 @@ struct sleep {
 	unsigned count;
 	unsigned relay;            /* the place of the relay word; `count` when there is none */
 	const struct roster *home; /* of the segment whose relay covers us */
-	bool spans;                /* some item is of another segment */
+	bool spans; /* some item is of another segment, or had not words enough: nobody tells of all its deaths */
 };
 _Static_assert(STOA_WAIT_MAX *ITEM_WORDS + 2 <= OS_WAIT_WORDS_MAX, "every item fits, with a relay and an extra word");
 
@@ -126,9 +126,17 @@ static bool arm(struct sleep *sleep, struct item *items, unsigned count, const s
 
 		sleep->words[sleep->count++] = (struct os_wait_word){relay, load_rlx(relay), OS_WORD_WOKEN};
 	}
-	for (unsigned i = 0; i < count; i++)
-		if (items[i].roster && items[i].roster == sleep->home)
-			sleep->count += item_arm_after_relay(&items[i], sleep->words + sleep->count);
+	for (unsigned i = 0; i < count; i++) {
+		/* Objects need at most two each; what is left is for whoever wants more. */
+		unsigned others = 2 * (count - 1 - i), left = OS_WAIT_WORDS_MAX - sleep->count, used;
+
+		left = left > others ? left - others : 0;
+		if (!items[i].roster || items[i].roster != sleep->home)
+			continue;
+		used = item_arm_after_relay(&items[i], sleep->words + sleep->count, left);
+		sleep->count += used;
+		sleep->spans |= items[i].kind == ITEM_SOURCE && used + 2 > left;
+	}
 	return true;
 }
 
@@ -146,8 +154,11 @@ int wait_sleep(struct wait_frame *frame, struct item *items, unsigned count, con
 		frame->covered_before = os_wake_cover(roster_relay(sleep.home));
 		frame->covering = true;
 	}
-	if (!arm(&sleep, items, count, extra))
+	if (!arm(&sleep, items, count, extra)) {
+		for (unsigned i = 0; i < count; i++)
+			item_pass_on_death(&items[i]);
 		return OS_WAIT_CHANGED;
+	}
 	if ((sleep.spans || !os_capabilities()->relays_wakes) && !MUTANT(NO_RECHECK)) {
 		uint64_t soon = os_now() + RECHECK_NANOSECONDS;
 
@@ -235,6 +246,17 @@ static int signal_item(const struct stoa_waitable *thing, uint32_t kind, bool pe
 			 load_rlx(&object->kind) == OBJECT_EVENT_MANUAL ? ITEM_LATCH : ITEM_SIGNAL, peek);
 }
 
+_Atomic(int (*)(const struct stoa_waitable *thing, struct item *ret_item)) wait_channel_item;
+
+static int channel_item(const struct stoa_waitable *thing, struct item *ret_item)
+{
+	int (*item)(const struct stoa_waitable *thing, struct item *ret_item) = load_rlx(&wait_channel_item);
+
+	if (!item)
+		return error_set(-STOA_EINVAL, "no channel has ends in this process");
+	return item(thing, ret_item);
+}
+
 int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_item)
 {
 	_Atomic uint64_t *word;
@@ -244,8 +266,9 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 		return error_set(-STOA_EINVAL, "the waitable has no object");
 	if (thing->reserved)
 		return error_set(-STOA_EINVAL, "the waitable's 'reserved' is %" PRIu32 ", not 0", thing->reserved);
-	if (thing->segment && (thing->kind == STOA_WAIT_PROCESS || thing->kind == STOA_WAIT_PREFETCH))
-		return error_set(-STOA_EINVAL, "processes and prefetches lie in no segment: it must be NULL");
+	if (thing->segment && thing->kind >= STOA_WAIT_PROCESS)
+		return error_set(-STOA_EINVAL,
+				 "processes, prefetches and ends of channels lie in no segment: it must be NULL");
 	switch (thing->kind) {
 	case STOA_WAIT_MUTEX:
 		rc = object_check(thing->segment, thing->object, OBJECT_MUTEX, STOA_RIGHT_WAIT);
@@ -261,6 +284,10 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 			return rc;
 		break;
 	case STOA_WAIT_PREFETCH: word = segment_prefetch_word(thing->object); break;
+	case STOA_WAIT_RECEIVER:
+	case STOA_WAIT_SENDER:
+	case STOA_WAIT_NO_SENDERS:
+	case STOA_WAIT_NO_RECEIVERS: return channel_item(thing, ret_item);
 	default: return error_set(-STOA_EINVAL, "%" PRIu32 " is not a kind of waitable", thing->kind);
 	}
 	item_init_latch(ret_item, word);

@@ -33,6 +33,9 @@ int wait_for_any(struct item *items, unsigned count, uint64_t deadline, size_t *
 /* Is there a set, of a possible size? EINVAL. */
 int wait_check_set(const struct stoa_waitable *set, size_t count);
 
+/* How the layer above sets up the item of a channel's end. Set once by that layer, before any end exists. */
+extern _Atomic(int (*)(const struct stoa_waitable *thing, struct item *ret_item)) wait_channel_item;
+
 /* Check a public waitable and set up its item. `peek`: it will only be looked at. */
 int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_item);
 

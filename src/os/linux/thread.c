@@ -101,12 +101,12 @@ int os_fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child
 	return 0;
 }
 
-static _Atomic uint64_t forks;
+_Atomic uint64_t os_forks;
 static pthread_once_t forks_counted = PTHREAD_ONCE_INIT;
 
 static void count_fork(void)
 {
-	add_rlx(&forks, 1);
+	add_rlx(&os_forks, 1);
 }
 
 static void count_forks(void)
@@ -118,5 +118,5 @@ static void count_forks(void)
 uint64_t os_fork_generation(void)
 {
 	pthread_once(&forks_counted, count_forks);
-	return load_rlx(&forks);
+	return load_rlx(&os_forks);
 }

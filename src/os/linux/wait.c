@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -102,6 +103,24 @@ void os_wake(const _Atomic uint32_t *word)
 	counters_add(COUNTER_WAKES);
 	/* Fails only at an address that is none; not through SYS(). */
 	syscall(SYS_futex, word, FUTEX_WAKE, MUTANT(WAKE_ONE) ? 1 : INT_MAX, NULL, NULL, 0);
+}
+
+bool os_barrier_join(void)
+{
+	/* Refused by a sandbox, or unknown: the thread passes barriers of its own; not through SYS(). */
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+bool os_barrier_can_impose(void)
+{
+	long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0); /* not through SYS() */
+
+	return commands > 0 && commands & MEMBARRIER_CMD_GLOBAL_EXPEDITED;
+}
+
+bool os_barrier_impose(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0; /* not through SYS() */
 }
 
 /*

@@ -131,6 +131,8 @@ int os_fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child
 	return 0;
 }
 
+_Atomic uint64_t os_forks;
+
 uint64_t os_fork_generation(void)
 {
 	return 0;

@@ -342,3 +342,20 @@ void os_wake(const _Atomic uint32_t *word)
 		event_put(event);
 	}
 }
+
+/* ---- barriers on others: there are none across processes ---- */
+
+bool os_barrier_join(void)
+{
+	return false;
+}
+
+bool os_barrier_can_impose(void)
+{
+	return false;
+}
+
+bool os_barrier_impose(void)
+{
+	return false;
+}
