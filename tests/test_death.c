@@ -88,6 +88,11 @@ TEST_TIMEOUT(signals, 300)
 	prove_all(signal_operations);
 }
 
+TEST_TIMEOUT(channels, 300)
+{
+	prove_all(channel_operations);
+}
+
 TEST_TIMEOUT(segments, 300)
 {
 	prove_all(segment_operations);

@@ -3,6 +3,7 @@
 #ifndef STOA_STOA_H
 #define STOA_STOA_H
 
+#include <stoa/channel.h>
 #include <stoa/error.h>
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>

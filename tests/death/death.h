@@ -12,6 +12,7 @@
 extern const struct step_operation mutex_operations[];
 extern const struct step_operation signal_operations[];
 extern const struct step_operation segment_operations[];
+extern const struct step_operation channel_operations[];
 
 /* The objects of a scene, each on a cache line of its own, at the start of an unnamed segment's data. */
 struct death_objects {

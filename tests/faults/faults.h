@@ -20,6 +20,8 @@ union big_output {
 	struct stoa_inspection inspection;
 	struct stoa_member member;
 	struct stoa_capabilities capabilities;
+	struct stoa_loan loan;
+	struct stoa_message message;
 };
 
 /* One run: what the case uses, and where its outputs go. */
@@ -34,6 +36,11 @@ struct run {
 	struct stoa_segment *fresh; /* unnamed, with the objects; nobody takes part in it yet */
 	struct stoa_process *process;
 	struct stoa_prefetch *prefetch;
+	struct stoa_channel *channel;
+	struct stoa_sender *sender;
+	struct stoa_receiver *receiver;
+	struct stoa_loan loan;
+	struct stoa_message message;
 	char token[STOA_TOKEN_SIZE];
 	int descriptor;
 	union {
@@ -46,6 +53,9 @@ struct run {
 		struct stoa_mutex *mutex;
 		struct stoa_event *event;
 		struct stoa_semaphore *semaphore;
+		struct stoa_channel *channel;
+		struct stoa_sender *sender;
+		struct stoa_receiver *receiver;
 		void *address;
 		int number;
 		uint32_t user;
@@ -70,7 +80,7 @@ struct fault_case {
 	int (*call)(struct run *run);
 	void (*undo)(struct run *run, int result); /* without faults; may be NULL */
 };
-extern const struct fault_case segment_cases[], sync_cases[], wait_cases[];
+extern const struct fault_case segment_cases[], sync_cases[], wait_cases[], channel_cases[];
 
 /* What a process does that has not used the library before: use() sets up what it needs, and takes it down again. */
 struct first_use {

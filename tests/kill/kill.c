@@ -26,6 +26,7 @@ struct board {
 
 struct stoa_segment *segment;
 struct guarded *guarded;
+void (*kill_prepare)(void);
 static struct board *board;
 
 static uint64_t sum_of_values(void)
@@ -171,6 +172,8 @@ static void set_up(uint32_t flags)
 	CHECK_RC(stoa_semaphore_init(segment, &guarded->semaphore, 0, 1000), 0);
 	guarded->sum = sum_of_values();
 	board = test_shared(sizeof(*board));
+	if (kill_prepare)
+		kill_prepare();
 #ifdef STOA_MUTANTS
 	board->mutants = mutants_chosen;
 #endif

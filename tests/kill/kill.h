@@ -44,6 +44,9 @@ struct role {
 extern struct stoa_segment *segment;
 extern struct guarded *guarded;
 
+/* What else a test wants in the segment, before any worker: called in its own process. May be NULL. */
+extern void (*kill_prepare)(void);
+
 /* Each role is the victim KILLS times, in turn with the others, in a segment with these flags. */
 void kill_each(uint32_t flags, const struct role *roles, unsigned count);
 

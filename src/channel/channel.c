@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* Making and opening channels: by name, unnamed, or in a segment of the user's. Uses segment. */
+#include <channel/channel.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+static uint64_t whole_length(const struct channel_plan *plan)
+{
+	return plan->receiving_length + plan->sending_length;
+}
+
+int stoa_channel_size(const struct stoa_channel_options *options, uint64_t *ret_size)
+{
+	struct channel_plan plan;
+	int rc = ret_size ? channel_plan(options, &plan) : error_set(-STOA_EINVAL, "no place for the size was given");
+
+	if (!rc)
+		*ret_size = whole_length(&plan);
+	return rc;
+}
+
+/* ---- the handle ---- */
+
+static int make_handle(struct stoa_segment *segment, unsigned char *at, const struct channel_plan *plan, bool owns,
+		       struct stoa_channel **ret_channel)
+{
+	struct stoa_channel *channel = os_allocate(sizeof(*channel));
+
+	if (!channel)
+		return -STOA_ENOMEM;
+	*channel = (struct stoa_channel){
+		.plan = *plan,
+		.segment = segment,
+		.owns_segment = owns,
+		.receiving = at,
+		.sending = at + plan->receiving_length,
+	};
+	channel->receiving_bells = (void *)(channel->receiving + CHANNEL_BELLS);
+	channel->sending_bells = (void *)(channel->sending + CHANNEL_BELLS);
+	channel->readers = (void *)(channel->receiving + plan->readers);
+	channel->lanes = (void *)(channel->sending + plan->lanes);
+	*ret_channel = channel;
+	return 0;
+}
+
+/* May ends join through this handle? */
+static int check_segment(const struct stoa_segment *segment, uint64_t offset)
+{
+	if (!segment)
+		return error_set(-STOA_EINVAL, "no segment was given");
+	if (segment->of_other_system)
+		return error_set(-STOA_ENOTSUP, "the segment was made by a program of another operating system");
+	if (!segment->roster_slots)
+		return error_set(-STOA_ENOTSUP, "this segment is raw: channels need one with a header");
+	if (!segment->writable)
+		return error_set(-STOA_ERIGHTS, "this handle is read-only: sending and receiving write");
+	if (offset % OS_PAGE)
+		return error_set(-STOA_EINVAL, "offset %" PRIu64 " is not in whole pages", offset);
+	if (offset >= segment->reserve)
+		return error_set(-STOA_ERANGE, "offset %" PRIu64 " is beyond the segment's reserve", offset);
+	return 0;
+}
+
+static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, struct stoa_channel **ret_channel)
+{
+	unsigned char *at = segment->data + offset;
+	struct channel_plan plan, other;
+	struct channel_header header;
+	int rc;
+
+	if (stoa_segment_committed(segment) < offset + OS_PAGE)
+		return error_set(-STOA_EFORMAT, "not a channel: nothing is committed there");
+	memcpy(&header, at, sizeof(header));
+	rc = channel_header_read(&header, &plan);
+	if (rc)
+		return rc;
+	if (whole_length(&plan) > segment->reserve - offset ||
+	    stoa_segment_committed(segment) < offset + whole_length(&plan))
+		return error_set(-STOA_EFORMAT, "a channel of %" PRIu64 " bytes that ends beyond what is committed",
+				 whole_length(&plan));
+	rc = stoa_segment_commit(segment, offset + whole_length(&plan));
+	if (rc)
+		return rc;
+	memcpy(&header, at + plan.receiving_length, sizeof(header));
+	rc = channel_header_read(&header, &other);
+	if (rc)
+		return rc;
+	if (memcmp(&plan.shape, &other.shape, sizeof(plan.shape)))
+		return error_set(-STOA_EFORMAT, "a channel's two parts do not belong together");
+	return make_handle(segment, at, &plan, owns, ret_channel);
+}
+
+/* ---- by name ---- */
+
+static int fill(struct stoa_segment *segment, void *argument)
+{
+	const struct channel_plan *plan = argument;
+	int rc = stoa_segment_commit(segment, whole_length(plan));
+
+	if (rc)
+		return rc;
+	channel_header_write(plan, segment->data);
+	channel_header_write(plan, segment->data + plan->receiving_length);
+	return 0;
+}
+
+static int create(const char *name, const struct stoa_channel_options *options, bool may_open,
+		  struct stoa_channel **ret_channel)
+{
+	struct stoa_segment_options segment_options = {.flags = options ? options->segment_flags : 0};
+	struct stoa_segment *segment;
+	struct channel_plan plan;
+	int rc, outcome;
+
+	if (!ret_channel)
+		return error_set(-STOA_EINVAL, "no place for the channel was given");
+	rc = channel_plan(options, &plan);
+	if (rc)
+		return name ? error_prefix(rc, "channel '%s'", name) : rc;
+	if (segment_options.flags & ~(STOA_PERSISTENT | STOA_GLOBAL))
+		return error_refuse("a channel", ERROR_SEGMENT_FLAGS,
+				    segment_options.flags & ~(STOA_PERSISTENT | STOA_GLOBAL));
+	outcome = segment_create_kind(name, whole_length(&plan), &segment_options, SEGMENT_KIND_CHANNEL, fill, &plan,
+				      may_open, &segment);
+	if (outcome < 0)
+		return outcome;
+	rc = outcome == STOA_EXISTED ? open_at(segment, 0, true, ret_channel)
+				     : make_handle(segment, segment->data, &plan, true, ret_channel);
+	if (rc) {
+		stoa_segment_close(segment);
+		return name ? error_prefix(rc, "channel '%s'", name) : rc;
+	}
+	return outcome;
+}
+
+int stoa_channel_create(const char *name, const struct stoa_channel_options *options, struct stoa_channel **ret_channel)
+{
+	return create(name, options, false, ret_channel);
+}
+
+int stoa_channel_create_or_open(const char *name, const struct stoa_channel_options *options,
+				struct stoa_channel **ret_channel)
+{
+	return create(name, options, true, ret_channel);
+}
+
+int stoa_channel_open(const char *name, uint32_t segment_flags, struct stoa_channel **ret_channel)
+{
+	struct stoa_segment_options options = {.flags = segment_flags};
+	struct stoa_segment *segment;
+	int rc;
+
+	if (!ret_channel)
+		return error_set(-STOA_EINVAL, "no place for the channel was given");
+	if (segment_flags & ~STOA_GLOBAL)
+		return error_refuse("opening a channel", ERROR_SEGMENT_FLAGS, segment_flags & ~STOA_GLOBAL);
+	rc = segment_open_kind(name, &options, SEGMENT_KIND_CHANNEL, &segment);
+	if (rc)
+		return rc;
+	rc = open_at(segment, 0, true, ret_channel);
+	if (rc) {
+		stoa_segment_close(segment);
+		return error_prefix(rc, "channel '%s'", name);
+	}
+	return 0;
+}
+
+/* ---- in a segment ---- */
+
+int stoa_channel_place(struct stoa_segment *segment, uint64_t offset, const struct stoa_channel_options *options,
+		       struct stoa_channel **ret_channel)
+{
+	struct channel_plan plan;
+	int rc = check_segment(segment, offset);
+
+	if (!rc && !ret_channel)
+		rc = error_set(-STOA_EINVAL, "no place for the channel was given");
+	if (!rc)
+		rc = channel_plan(options, &plan);
+	if (rc)
+		return rc;
+	if (options && options->segment_flags)
+		return error_set(-STOA_EINVAL, "segment_flags are for channels by name");
+	if (whole_length(&plan) > segment->reserve - offset)
+		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " go beyond the segment's reserve",
+				 whole_length(&plan), offset);
+	rc = stoa_segment_commit(segment, offset + whole_length(&plan));
+	if (rc)
+		return rc;
+	memset(segment->data + offset, 0, whole_length(&plan)); /* there may have been something else before */
+	channel_header_write(&plan, segment->data + offset);
+	channel_header_write(&plan, segment->data + offset + plan.receiving_length);
+	return make_handle(segment, segment->data + offset, &plan, false, ret_channel);
+}
+
+int stoa_channel_attach(struct stoa_segment *segment, uint64_t offset, struct stoa_channel **ret_channel)
+{
+	int rc = check_segment(segment, offset);
+
+	if (!rc && !ret_channel)
+		rc = error_set(-STOA_EINVAL, "no place for the channel was given");
+	return rc ? rc : open_at(segment, offset, false, ret_channel);
+}
+
+void stoa_channel_close(struct stoa_channel *channel)
+{
+	if (!channel)
+		return;
+	if (channel->owns_segment)
+		stoa_segment_close(channel->segment);
+	os_free(channel);
+}

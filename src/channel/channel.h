@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this folder share: the handle, the ends, and how an end waits. Uses sync and all below it. */
+#ifndef CHANNEL_CHANNEL_H
+#define CHANNEL_CHANNEL_H
+
+#include <base/cc.h>
+#include <base/error.h>
+#include <channel/layout.h>
+#include <roster/roster.h>
+#include <segment/segment.h>
+#include <sync/wait_set.h>
+
+struct stoa_channel {
+	struct channel_plan plan;
+	struct stoa_segment *segment;
+	bool owns_segment;
+	unsigned char *receiving; /* the parts, mapped */
+	unsigned char *sending;
+	struct channel_bells *receiving_bells;
+	struct channel_bells *sending_bells;
+	struct channel_lane *lanes;
+	struct channel_reader *readers;
+	_Atomic uint32_t ends; /* of this process */
+};
+
+static inline _Atomic uint64_t *channel_hold(const struct stoa_channel *channel, uint32_t reader, uint32_t lane)
+{
+	unsigned char *row = channel->receiving + channel->plan.holds + reader * channel->plan.hold_row;
+
+	return (_Atomic uint64_t *)(void *)row + lane;
+}
+
+static inline _Atomic uint64_t *channel_head(const struct stoa_channel *channel, uint32_t lane)
+{
+	struct channel_head *heads = (void *)(channel->receiving + channel->plan.heads);
+
+	return &heads[lane].position;
+}
+
+static inline unsigned char *channel_ring(const struct stoa_channel *channel, uint32_t lane)
+{
+	return channel->sending + channel->plan.rings + lane * channel->plan.shape.ring;
+}
+
+/* A position's place in its ring: whole units, so that no position reaches beyond the ring's end. */
+static inline uint64_t ring_mask(const struct channel_shape *shape)
+{
+	return shape->ring - CHANNEL_RECORD_UNIT;
+}
+
+/* A position as it may be used, of one that somebody else wrote. */
+static inline uint64_t whole_position(uint64_t position)
+{
+	return position & ~(CHANNEL_RECORD_UNIT - 1);
+}
+
+static inline struct channel_record *record_at(unsigned char *ring, uint64_t mask, uint64_t position)
+{
+	return (void *)(ring + (position & mask));
+}
+
+/* From a record's begin to its payload, and to its end. */
+static inline uint64_t record_payload(const struct record_form *form, uint64_t position)
+{
+	uint64_t unit = form->alignment;
+
+	if (CC_LIKELY(!unit))
+		return form->payload;
+	return ((position + form->payload + unit - 1) & ~(unit - 1)) - position;
+}
+
+static inline uint64_t record_size(const struct record_form *form, uint64_t position, uint64_t length)
+{
+	return (record_payload(form, position) + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
+}
+
+/*
+ * The record whose word at `position` is `word`, read once: how long it is with its header. 0: it is none that could be there,
+ * so the memory was overwritten. A word of 0 is not asked about: nothing is published there, whatever the position's tag.
+ */
+static inline uint64_t record_valid(const struct record_form *form, uint64_t position, uint64_t word)
+{
+	uint32_t kind = (uint32_t)word & RECORD_KIND_MASK, length = (uint32_t)word & RECORD_LENGTH_MASK;
+	uint64_t to_end = form->ring - (position & (form->ring - 1)), size = 0;
+
+	if (CC_LIKELY(kind == RECORD_MESSAGE))
+		size = record_size(form, position, length);
+	else if (kind == RECORD_SKIP)
+		size = length * CHANNEL_RECORD_UNIT;
+	else if (kind == RECORD_SKIP_LAP)
+		size = to_end;
+	return size <= to_end && !(position % CHANNEL_RECORD_UNIT) ? size : 0;
+}
+
+/* ---- ends ---- */
+
+/* An end of this process, sender or receiver. */
+struct channel_end {
+	struct stoa_channel *channel;
+	bool is_sender;
+	uint32_t place;   /* lane or reader */
+	uint32_t waiting; /* STOA_BALANCED ... */
+	uint32_t flags;
+	uint64_t identity;
+	uint64_t made_in; /* fork generation: a child has the end, but it is not its own */
+
+	struct channel_bells *own;   /* of its side: it sets its bit in `waiting`, and rings `bells` for the others */
+	struct channel_bells *peers; /* of the other side: its own bell is there */
+	_Atomic uint32_t *sleeps_on; /* its own */
+	bool (*ready)(void *end, bool thorough); /* thoroughly: also whether the dead are in the way */
+	struct os_lock lock;                     /* guards what follows, and this end's bit and `sleeps_on` */
+	uint32_t sleepers;                       /* of this process; two where it is watched through a descriptor */
+
+	bool fences;       /* this process passes barriers of its own */
+	unsigned patience; /* how long it looks before it sleeps */
+	unsigned waits;
+};
+
+/* Become the owner of a free place: ELIMIT when there is none. Places of the dead are free. */
+int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool is_sender);
+void channel_end_leave(struct channel_end *end);
+
+/* May this process use it? */
+static inline bool channel_end_is_parents(const struct channel_end *end)
+{
+	return end->made_in != load_rlx(&os_forks);
+}
+
+/* ENOTOWNER: the caller is a forked child, or the thread that joined has ended. */
+int channel_end_check(const struct channel_end *end);
+
+_Atomic uint64_t *channel_owner(const struct stoa_channel *channel, bool of_sender, uint32_t place);
+
+/* Does the place's owner live? `owner` was read from it, and is not 0. */
+bool channel_lives(const struct stoa_channel *channel, uint64_t owner);
+
+/* Were there ends on the other side, and is none left? */
+bool channel_peers_left(const struct channel_end *end);
+
+/*
+ * Wait until end->ready(), the deadline (STOA_TIMED_OUT), or until the peers have left, if that matters (STOA_CLOSED). Other
+ * results are errors.
+ */
+int channel_end_wait(struct channel_end *end, uint64_t deadline);
+
+/* Has it passed? To be asked where others can go on for ever making it seem that a wait was over. */
+bool channel_too_late(uint64_t deadline);
+
+/* Wake the other side's sleepers that `waiting` names. After what they wait for was stored. */
+void channel_ring_bells(struct channel_end *end, uint64_t waiting);
+
+/*
+ * Who of the other side sleeps? To be asked after what they may wait for was stored. A sleeper sets its bit, then imposes a
+ * barrier on all of us; where either process cannot take part in that, the asker passes one of its own.
+ */
+static inline uint64_t channel_waiting(const struct channel_end *end)
+{
+	if (CC_UNLIKELY(end->fences || load_rlx(&end->peers->fences)))
+		fence_seq(); /* F1: what was stored, before the sleepers' bits; pairs with F2 in source_arm() */
+	else
+		cc_compiler_barrier();
+	return load_acq(&end->peers->waiting); /* A1: the sleepers' `sleeps_on`; pairs with R2 in set_bit() */
+}
+
+#endif

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The receiving end: finding messages in the lanes, taking them, and giving back their room. Uses sync and all below it.
+ *
+ * A receiver's hold on a lane is the lowest position it may still read. Where it is alone, and in a broadcast, that is where the
+ * first unreleased message begins, or the next one will; senders stay behind it. Several receivers of a queue share
+ * a head per lane, which they move past a record by compare-and-swap; each holds a position before it tries to take what is
+ * there, and nothing while it has nothing. Positions never repeat, so there is no ABA.
+ *
+ * A queue's head tells what was taken. What a dead receiver had taken is gone with it: its hold counts for nothing once it is
+ * dead, and its place's next owner begins at the head.
+ */
+#include <channel/channel.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#define UNKNOWN UINT64_MAX /* expected sequence: whatever comes first */
+
+#define RELEASED UINT64_C(1) /* beside the position, in a held message's word */
+
+/* One lane, as this receiver sees it. */
+struct inlet {
+	unsigned char *ring;
+	struct channel_lane *lane;
+	_Atomic uint64_t *hold;
+	_Atomic uint64_t *head;
+	_Atomic uint64_t next; /* where to look; several receivers of a queue look at the head */
+	uint64_t expected;     /* broadcast: sequence of the next message */
+	uint32_t first;        /* of the held ones, modulo STOA_UNRELEASED_MAX */
+	uint32_t count;
+	uint64_t held[STOA_UNRELEASED_MAX]; /* positions */
+};
+
+struct stoa_receiver {
+	struct channel_end end;
+	struct record_form form;
+	struct channel_shape shape;
+	struct channel_reader *reader;
+	uint64_t mask;
+	bool shares; /* a queue's, with others */
+	bool may_be_overtaken;
+	bool may_be_detached;
+	bool detached;
+	uint64_t lag;
+	uint64_t received, bytes, lost; /* as in *reader */
+	uint32_t turn;                  /* the lane to look at first */
+	struct inlet inlets[];
+};
+
+static struct inlet *inlet_of(struct stoa_receiver *receiver, uint32_t lane)
+{
+	return &receiver->inlets[lane];
+}
+
+static struct channel_record *record(const struct stoa_receiver *receiver, const struct inlet *inlet, uint64_t position)
+{
+	return record_at(inlet->ring, receiver->mask, position);
+}
+
+/* ---- looking ---- */
+
+enum look {
+	LOOK_NOTHING,
+	LOOK_MESSAGE,
+	LOOK_SKIP,
+	LOOK_OVERTAKEN,
+	LOOK_TAKEN, /* by another receiver, and perhaps overwritten since */
+	LOOK_DAMAGED,
+};
+
+struct sight {
+	uint64_t position;
+	uint64_t size;
+	uint32_t length;
+	uint64_t sequence;
+	uint64_t time;
+};
+
+/* Was what lies at `position` given up by the sender before now? */
+static bool overrun(const struct inlet *inlet, uint64_t position)
+{
+	fence_acq(); /* F4: what was read there, before the floor; pairs with F3 in raise_floor() */
+	return load_rlx(&inlet->lane->floor) > position;
+}
+
+/* Has another receiver moved the head on? Then what was read at `position` means nothing: it may be a later record's payload. */
+static bool taken_meanwhile(const struct stoa_receiver *receiver, const struct inlet *inlet, uint64_t position)
+{
+	return receiver->shares && load_rlx(inlet->head) != position;
+}
+
+static inline enum look look_at(const struct stoa_receiver *receiver, const struct inlet *inlet, struct sight *sight)
+{
+	uint64_t position = receiver->shares ? load_acq(inlet->head)
+					     : load_rlx(&inlet->next); /* A2: pairs with R2 in claim_record() */
+	const struct channel_record *found = record(receiver, inlet, position);
+	uint64_t word = load_acq(&found->word); /* A1: the record; pairs with R1 in skip_lap(), R2 in publish() */
+	bool there = word >> 32 == record_tag(position);
+
+	sight->position = position;
+	if (there && ((uint32_t)word & RECORD_KIND_MASK) == RECORD_MESSAGE) {
+		sight->sequence = load_rlx(&found->sequence);
+		sight->time = receiver->shape.flags & STOA_TIMES ? load_rlx(&found->time) : 0;
+	}
+	if (CC_UNLIKELY(receiver->may_be_overtaken) && overrun(inlet, position))
+		return LOOK_OVERTAKEN;
+	if (!there || CC_UNLIKELY(!word)) /* 0: one position in 2^32 has its tag */
+		return taken_meanwhile(receiver, inlet, position) ? LOOK_TAKEN : LOOK_NOTHING;
+	sight->size = record_valid(&receiver->form, position, word);
+	if (CC_UNLIKELY(!sight->size))
+		return taken_meanwhile(receiver, inlet, position) ? LOOK_TAKEN : LOOK_DAMAGED;
+	sight->length = (uint32_t)word & RECORD_LENGTH_MASK;
+	return ((uint32_t)word & RECORD_KIND_MASK) == RECORD_MESSAGE ? LOOK_MESSAGE : LOOK_SKIP;
+}
+
+static bool has_something(void *end, bool thorough)
+{
+	struct stoa_receiver *receiver = end;
+
+	(void)thorough;
+	for (uint32_t lane = 0; lane < receiver->shape.senders; lane++) {
+		struct sight sight;
+		const struct inlet *inlet = inlet_of(receiver, lane);
+
+		if (look_at(receiver, inlet, &sight) != LOOK_NOTHING)
+			return true;
+	}
+	return false;
+}
+
+/* ---- taking ---- */
+
+/* Is somebody asleep who may have waited for this? */
+static inline void tell_sender(struct stoa_receiver *receiver, uint32_t lane, uint64_t hold)
+{
+	uint64_t waiting = channel_waiting(&receiver->end) & UINT64_C(1) << lane;
+
+	if (CC_UNLIKELY(waiting) && hold >= load_rlx(&receiver->inlets[lane].lane->wants))
+		channel_ring_bells(&receiver->end, waiting);
+}
+
+static inline void advance_hold(struct stoa_receiver *receiver, uint32_t lane, uint64_t hold)
+{
+	store_rel(inlet_of(receiver, lane)->hold, hold); /* R1: what was read there; pairs with A1 in regard_reader() */
+	tell_sender(receiver, lane, hold);
+}
+
+/*
+ * Several receivers: make the record ours by moving the head past it. The hold comes first, so that no sender finds the head
+ * past the record and nobody who holds it. false: somebody else took it.
+ */
+static bool claim_record(const struct inlet *inlet, const struct sight *sight)
+{
+	uint64_t seen = sight->position;
+
+	if (!inlet->count)
+		store_rlx(inlet->hold, seen);
+	/* R2: the hold; pairs with A2 in lowest_held(), A2 in look_at(), A6 in begin_queue() */
+	return cas_seq(inlet->head, &seen, sight->position + sight->size);
+}
+
+/* Take what was seen, or skip it. false: it is somebody else's now. */
+static inline bool take(struct stoa_receiver *receiver, struct inlet *inlet, const struct sight *sight, bool skip)
+{
+	uint64_t next = sight->position + sight->size;
+
+	if (receiver->shares && !claim_record(inlet, sight))
+		return false;
+	store_rlx(&inlet->next, next);
+	if (!receiver->shares && receiver->shape.kind == STOA_QUEUE)
+		store_rlx(inlet->head, next);
+	if (!skip)
+		inlet->held[(inlet->first + inlet->count++) % STOA_UNRELEASED_MAX] = sight->position;
+	return true;
+}
+
+/* Where the hold belongs. */
+static uint64_t resting_hold(const struct stoa_receiver *receiver, const struct inlet *inlet)
+{
+	if (inlet->count)
+		return inlet->held[inlet->first];
+	return receiver->shares ? HOLD_NONE : load_rlx(&inlet->next);
+}
+
+/* There is nothing to take: hold back no room that was skipped, or that others took. */
+static void let_go(struct stoa_receiver *receiver, uint32_t lane)
+{
+	const struct inlet *inlet = inlet_of(receiver, lane);
+	uint64_t hold = resting_hold(receiver, inlet);
+
+	if (load_rlx(inlet->hold) != hold)
+		advance_hold(receiver, lane, hold);
+}
+
+static uint64_t floor_of(const struct inlet *inlet)
+{
+	/* A3: the records kept, and before it A4: `sent`; pairs with F3 in raise_floor(), R4 in publish_resolved() */
+	return whole_position(load_acq(&inlet->lane->floor));
+}
+
+/* Messages were overwritten before we came to them: go on with the oldest that is kept, or not at all. */
+static void catch_up(struct stoa_receiver *receiver, struct inlet *inlet)
+{
+	uint64_t floor = floor_of(inlet);
+
+	if (receiver->may_be_detached)
+		receiver->detached = true;
+	else if (floor > load_rlx(&inlet->next)) /* a sender that meets a new receiver lowers it again */
+		store_rlx(&inlet->next, floor);
+}
+
+static bool lags_too_much(const struct stoa_receiver *receiver, const struct inlet *inlet, uint64_t sequence)
+{
+	uint64_t sent = load_rlx(&inlet->lane->sent); /* may be behind */
+
+	return receiver->lag && sent > sequence && sent - sequence > receiver->lag;
+}
+
+static inline void fill_in(struct stoa_receiver *receiver, struct inlet *inlet, uint32_t lane,
+			   const struct sight *sight, struct stoa_message *message)
+{
+	struct channel_reader *reader = receiver->reader;
+	uint64_t payload = record_payload(&receiver->form, sight->position);
+	uint64_t lost = 0;
+
+	if (receiver->shape.kind == STOA_BROADCAST) {
+		lost = inlet->expected == UNKNOWN ? 0 : sight->sequence - inlet->expected;
+		inlet->expected = sight->sequence + 1;
+		if (CC_UNLIKELY(lost))
+			store_rlx(&reader->lost, receiver->lost += lost);
+	}
+	store_rlx(&reader->received, ++receiver->received);
+	store_rlx(&reader->bytes, receiver->bytes += sight->length);
+	*message = (struct stoa_message){
+		.bytes = inlet->ring + (sight->position & receiver->mask) + payload,
+		.length = sight->length,
+		.sequence = sight->sequence,
+		.time = sight->time,
+		.lost = lost,
+		.sender = lane,
+		.opaque = {sight->position, (inlet->first + inlet->count - 1) % STOA_UNRELEASED_MAX},
+	};
+}
+
+#define NOTHING 16    /* no outcome of the public API */
+#define PATIENCE 1000 /* a hostile writer can make tries fail for ever */
+
+static CC_NOINLINE int refuse_message(const struct sight *sight, uint32_t lane, uint64_t room)
+{
+	if (sight->length <= room)
+		return error_set(-STOA_ELIMIT, "%d messages of sender %" PRIu32 " are unreleased: release some",
+				 STOA_UNRELEASED_MAX, lane);
+	return error_set(-STOA_ERANGE,
+			 "the message has %" PRIu32 " bytes, the buffer %" PRIu64
+			 "; receive it in place, or with a larger one",
+			 sight->length, room);
+}
+
+static CC_NOINLINE int try_lane_with_care(struct stoa_receiver *receiver, uint32_t lane, uint64_t room,
+					  struct stoa_message *ret_message)
+{
+	struct inlet *inlet = inlet_of(receiver, lane);
+	struct sight sight;
+
+	for (unsigned tries = 0; tries < PATIENCE; tries++) {
+		switch (look_at(receiver, inlet, &sight)) {
+		case LOOK_NOTHING: let_go(receiver, lane); return NOTHING;
+		case LOOK_DAMAGED:
+			return error_set(-STOA_EFORMAT, "lane %" PRIu32 " of the channel was overwritten", lane);
+		case LOOK_SKIP: (void)take(receiver, inlet, &sight, true); break;
+		case LOOK_OVERTAKEN: catch_up(receiver, inlet); break;
+		case LOOK_TAKEN: break;
+		case LOOK_MESSAGE:
+			receiver->detached |= lags_too_much(receiver, inlet, sight.sequence);
+			if (receiver->detached)
+				break;
+			if (sight.length > room && taken_meanwhile(receiver, inlet, sight.position))
+				break;
+			if (inlet->count == STOA_UNRELEASED_MAX || sight.length > room)
+				return refuse_message(&sight, lane, room);
+			if (!take(receiver, inlet, &sight, false))
+				break;
+			fill_in(receiver, inlet, lane, &sight, ret_message);
+			return 0;
+		}
+		if (receiver->detached)
+			return error_set(-STOA_ECLOSED, "detached: this receiver was too slow");
+	}
+	return NOTHING;
+}
+
+/* Try one lane, for a message of at most `room` bytes. 0, NOTHING, or an error. */
+static inline int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room,
+			   struct stoa_message *ret_message)
+{
+	struct inlet *inlet = inlet_of(receiver, lane);
+	struct sight sight;
+
+	/* The usual case in few instructions. */
+	if (CC_LIKELY(!receiver->may_be_overtaken && look_at(receiver, inlet, &sight) == LOOK_MESSAGE &&
+		      inlet->count < STOA_UNRELEASED_MAX && sight.length <= room) &&
+	    CC_LIKELY(take(receiver, inlet, &sight, false))) {
+		fill_in(receiver, inlet, lane, &sight, ret_message);
+		return 0;
+	}
+	return try_lane_with_care(receiver, lane, room, ret_message);
+}
+
+#define STAY 16 /* messages taken from one lane while others may have some, too */
+
+static int try_lanes(struct stoa_receiver *receiver, uint64_t room, struct stoa_message *ret_message)
+{
+	uint32_t lanes = receiver->shape.senders;
+
+	for (uint32_t i = 0; i < lanes; i++) {
+		uint32_t lane = receiver->turn / STAY % lanes;
+		int rc = try_lane(receiver, lane, room, ret_message);
+
+		receiver->turn = rc == NOTHING ? (receiver->turn / STAY + 1) * STAY : receiver->turn + 1;
+		if (rc != NOTHING)
+			return rc;
+	}
+	return NOTHING;
+}
+
+/* The next message of at most `room` bytes. */
+static int receive(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline, struct stoa_message *ret_message)
+{
+	int rc;
+
+	if (CC_UNLIKELY(channel_end_is_parents(&receiver->end)))
+		return channel_end_check(&receiver->end);
+	for (bool again = false;; again = true) {
+		rc = receiver->shape.senders == 1 ? try_lane(receiver, 0, room, ret_message)
+						  : try_lanes(receiver, room, ret_message);
+		if (CC_LIKELY(rc != NOTHING))
+			return rc;
+		if (again && channel_too_late(deadline))
+			return STOA_TIMED_OUT;
+		rc = channel_end_wait(&receiver->end, deadline);
+		if (rc)
+			return rc;
+	}
+}
+
+int stoa_receiver_receive(struct stoa_receiver *receiver, uint64_t deadline, struct stoa_message *ret_message)
+{
+	if (CC_UNLIKELY(!receiver || !ret_message))
+		return error_set(-STOA_EINVAL, "no receiver, or no place for the message, was given");
+	return receive(receiver, UINT64_MAX, deadline, ret_message);
+}
+
+/* ---- releasing ---- */
+
+static CC_NOINLINE int refuse_release(const struct stoa_receiver *receiver)
+{
+	if (receiver && channel_end_is_parents(&receiver->end))
+		return channel_end_check(&receiver->end);
+	return error_set(-STOA_EINVAL, "the message is not held: it was released before, or never received");
+}
+
+/* Some are held in between: the hold moves on over those that are released. */
+static CC_NOINLINE void release_between(struct stoa_receiver *receiver, struct inlet *inlet, uint32_t lane, uint64_t at)
+{
+	inlet->held[at] |= RELEASED;
+	if (at != inlet->first)
+		return;
+	while (inlet->count && inlet->held[inlet->first] & RELEASED) {
+		inlet->first = (inlet->first + 1) % STOA_UNRELEASED_MAX;
+		inlet->count--;
+	}
+	advance_hold(receiver, lane, resting_hold(receiver, inlet));
+}
+
+int stoa_receiver_release(struct stoa_receiver *receiver, const struct stoa_message *message)
+{
+	struct inlet *inlet;
+	uint64_t at;
+	bool late;
+
+	if (CC_UNLIKELY(!receiver || !message || message->sender >= receiver->shape.senders ||
+			channel_end_is_parents(&receiver->end)))
+		return refuse_release(receiver);
+	inlet = inlet_of(receiver, message->sender);
+	at = message->opaque[1] % STOA_UNRELEASED_MAX;
+	if (CC_UNLIKELY((at - inlet->first) % STOA_UNRELEASED_MAX >= inlet->count ||
+			inlet->held[at] != message->opaque[0]))
+		return refuse_release(receiver);
+	late = CC_UNLIKELY(receiver->may_be_overtaken) && overrun(inlet, message->opaque[0]);
+	if (CC_LIKELY(inlet->count == 1)) {
+		inlet->first = (uint32_t)(at + 1) % STOA_UNRELEASED_MAX;
+		inlet->count = 0;
+		advance_hold(receiver, message->sender, resting_hold(receiver, inlet));
+	} else {
+		release_between(receiver, inlet, message->sender, at);
+	}
+	return late ? STOA_OVERRUN : 0;
+}
+
+/* It was overwritten while it was copied: as if it had not been received, it is one of the lost that the next of its sender tells. */
+static void take_back(struct stoa_receiver *receiver, const struct stoa_message *message)
+{
+	struct channel_reader *reader = receiver->reader;
+
+	inlet_of(receiver, message->sender)->expected = message->sequence - message->lost;
+	store_rlx(&reader->lost, receiver->lost -= message->lost);
+	store_rlx(&reader->received, --receiver->received);
+	store_rlx(&reader->bytes, receiver->bytes -= message->length);
+}
+
+#define OVERRUNS 16 /* in a row, between two looks at the clock */
+
+int stoa_receiver_recv(struct stoa_receiver *receiver, void *buffer, uint64_t room, uint64_t deadline,
+		       struct stoa_message *ret_message)
+{
+	struct stoa_message message;
+	unsigned overruns = 0;
+	int rc;
+
+	if (!receiver || !ret_message || (!buffer && room))
+		return error_set(-STOA_EINVAL, "no receiver, no buffer, or no place for the message, was given");
+	do {
+		rc = receive(receiver, room, deadline, &message);
+		if (rc)
+			return rc;
+		if (message.length)
+			memcpy(buffer, message.bytes, message.length);
+		rc = stoa_receiver_release(receiver, &message);
+		if (rc == STOA_OVERRUN) {
+			take_back(receiver, &message);
+			if (++overruns % OVERRUNS == 0 && channel_too_late(deadline))
+				return STOA_TIMED_OUT;
+		}
+	} while (rc == STOA_OVERRUN);
+	message.bytes = buffer;
+	*ret_message = message;
+	return rc;
+}
+
+/* ---- joining and leaving ---- */
+
+static void begin_queue(struct stoa_receiver *receiver, struct inlet *inlet)
+{
+	uint64_t head =
+		whole_position(load_acq(inlet->head)); /* A6: what its mover took; pairs with R2 in claim_record() */
+
+	store_rlx(&inlet->next, head);
+	store_rlx(inlet->hold, receiver->shares ? HOLD_NONE : head);
+}
+
+/* Where a receiver of a broadcast starts. The hold is set before the floor is looked at: see sender.c. */
+static void begin_broadcast(struct stoa_receiver *receiver, struct inlet *inlet, uint32_t from)
+{
+	uint64_t position = floor_of(inlet), floor;
+	struct sight sight;
+	enum look found;
+
+	if (from == STOA_FROM_NOW) {
+		/* A5: `sent`, and the records; pairs with R4 in publish_resolved(), R6 in adopt_lane() */
+		uint64_t tail = whole_position(load_acq(&inlet->lane->tail));
+
+		position = tail > position ? tail : position;
+	}
+	for (unsigned tries = 0; tries < PATIENCE; tries++) {
+		store_rlx(inlet->hold, position);
+		fence_seq(); /* F2: the hold, before the floor; pairs with F1 in raise_floor() */
+		floor = whole_position(load_rlx(&inlet->lane->floor));
+		if (floor <= position)
+			break;
+		position = floor;
+	}
+	store_rlx(&inlet->next, position);
+	/* What is there tells its number; if nothing is, the next one's is that of what was sent. */
+	inlet->expected = load_acq(
+		&inlet->lane->sent); /* A7: the records; pairs with R3 in publish_resolved(), R5 in adopt_lane() */
+	found = look_at(receiver, inlet, &sight);
+	if (found != LOOK_NOTHING)
+		inlet->expected = found == LOOK_MESSAGE ? sight.sequence : UNKNOWN;
+}
+
+static int check_options(const struct stoa_channel *channel, const struct stoa_receiver_options *options)
+{
+	if (options->waiting > STOA_SLEEP || options->flags & ~STOA_UNTIL_PEERS_LEAVE)
+		return error_set(-STOA_EINVAL, "a receiver does not take waiting %" PRIu32 ", flags 0x%" PRIx32,
+				 options->waiting, options->flags);
+	if (options->when_slow > STOA_DETACH || options->from > STOA_FROM_OLDEST)
+		return error_set(-STOA_EINVAL, "when_slow %" PRIu32 " or from %" PRIu32 " is unknown",
+				 options->when_slow, options->from);
+	if (channel->plan.shape.kind == STOA_QUEUE && (options->when_slow || options->from || options->lag))
+		return error_set(-STOA_EINVAL, "when_slow, from and lag are a broadcast's: a queue keeps every message "
+					       "for its receiver");
+	if (options->lag && options->when_slow != STOA_DETACH)
+		return error_set(-STOA_EINVAL, "a lag needs when_slow STOA_DETACH");
+	return 0;
+}
+
+static void set_up(struct stoa_receiver *receiver, const struct stoa_receiver_options *options)
+{
+	struct stoa_channel *channel = receiver->end.channel;
+	struct channel_reader *reader = &channel->readers[receiver->end.place];
+
+	receiver->reader = reader;
+	receiver->received = load_rlx(&reader->received);
+	receiver->bytes = load_rlx(&reader->bytes);
+	receiver->lost = load_rlx(&reader->lost);
+	receiver->shares = receiver->shape.kind == STOA_QUEUE && receiver->shape.receivers > 1;
+	receiver->lag = options->lag;
+	receiver->turn = receiver->end.place * STAY; /* several receivers begin with different senders */
+	receiver->may_be_overtaken = options->when_slow != STOA_BLOCK;
+	receiver->may_be_detached = options->when_slow == STOA_DETACH;
+	store_rlx(&reader->when_slow, options->when_slow);
+	store_rlx(&reader->lag, options->lag);
+	for (uint32_t lane = 0; lane < receiver->shape.senders; lane++) {
+		struct inlet *inlet = inlet_of(receiver, lane);
+
+		inlet->ring = channel_ring(channel, lane);
+		inlet->lane = &channel->lanes[lane];
+		inlet->hold = channel_hold(channel, receiver->end.place, lane);
+		inlet->head = channel_head(channel, lane);
+		if (receiver->shape.kind == STOA_QUEUE)
+			begin_queue(receiver, inlet);
+		else
+			begin_broadcast(receiver, inlet, options->from);
+	}
+	/* A sender may sleep for room that the place's last owner held: it looked before these holds were there. */
+	channel_ring_bells(&receiver->end, channel_waiting(&receiver->end));
+}
+
+int stoa_receiver_join(struct stoa_channel *channel, const struct stoa_receiver_options *options,
+		       struct stoa_receiver **ret_receiver)
+{
+	static const struct stoa_receiver_options defaults = {.waiting = STOA_BALANCED};
+	struct stoa_receiver *receiver;
+	int rc;
+
+	options = options ? options : &defaults;
+	if (!channel || !ret_receiver)
+		return error_set(-STOA_EINVAL, "no channel, or no place for the receiver, was given");
+	rc = check_options(channel, options);
+	if (rc)
+		return rc;
+	receiver = os_allocate(sizeof(*receiver) + channel->plan.shape.senders * sizeof(struct inlet));
+	if (!receiver)
+		return -STOA_ENOMEM;
+	receiver->shape = channel->plan.shape;
+	receiver->form = channel->plan.form;
+	receiver->mask = ring_mask(&receiver->shape);
+	receiver->end.ready = has_something;
+	receiver->end.waiting = options->waiting;
+	receiver->end.flags = options->flags;
+	rc = channel_end_join(&receiver->end, channel, false);
+	if (rc) {
+		os_free(receiver);
+		return rc;
+	}
+	set_up(receiver, options);
+	*ret_receiver = receiver;
+	return 0;
+}
+
+void stoa_receiver_leave(struct stoa_receiver *receiver)
+{
+	if (!receiver)
+		return;
+	/* Who has left holds nothing. */
+	channel_end_leave(&receiver->end);
+	os_free(receiver);
+}

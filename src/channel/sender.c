@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sending end: loans in the ring of its lane, their publication, and finding room. Uses sync and all below it.
+ *
+ * Wait-free but for waiting for room: a lane has one writer. What is published is never taken back; until its word is written a
+ * record does not exist, so a sender may die anywhere.
+ *
+ * Room. `end` is how far this sender may write: a ring's size beyond the lowest position that somebody may still read. It is
+ * computed anew, from the receivers' words, only when it is reached. In a broadcast it moves the lane's floor: the floor is
+ * raised first, then the holds are looked at again (a receiver that joins sets its hold, then looks at the floor; so one of
+ * the two sees the other), and only then is overwritten. A reader that may be overtaken looks at the floor after it
+ * has read.
+ */
+#include <channel/channel.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+/* A loan that is out, or was resolved before an earlier one. In the order of positions. */
+struct outstanding {
+	uint64_t position;
+	uint64_t size;
+	uint32_t room; /* payload bytes */
+	uint32_t info; /* of the record's word; 0: still out */
+	uint64_t unused;
+};
+
+struct stoa_sender {
+	struct channel_end end; /* first: see stoa_sender_leave() */
+
+	/* What each message needs. */
+	uint64_t position; /* of the next loan */
+	uint64_t limit;    /* floor + ring: what it may write lies before */
+	unsigned char *ring;
+	uint64_t mask;
+	struct record_form form;
+	struct channel_lane *lane;
+	uint64_t payload_max;
+	uint64_t sequence; /* of the next message to be published */
+	uint64_t bytes;
+	uint32_t first; /* of the outstanding ones, modulo STOA_LOANS_MAX */
+	uint32_t count;
+	bool timed;
+	struct outstanding outstanding[STOA_LOANS_MAX];
+
+	_Atomic uint64_t floor; /* nobody reads what lies before */
+	_Atomic uint64_t needs; /* what the last loan that found no room needs it up to */
+	struct channel_shape shape;
+};
+
+static struct channel_record *record(const struct stoa_sender *sender, uint64_t position)
+{
+	return record_at(sender->ring, sender->mask, position);
+}
+
+/* ---- room ---- */
+
+/* Where the oldest unpublished record is, or will be. */
+static uint64_t published(const struct stoa_sender *sender)
+{
+	return sender->count ? sender->outstanding[sender->first].position : sender->position;
+}
+
+/* Does reader `place` hold something that must not be overwritten? Then *least is lowered to it. */
+static void regard_reader(const struct stoa_sender *sender, uint32_t place, bool ask_life, uint64_t *least)
+{
+	const struct stoa_channel *channel = sender->end.channel;
+	const struct channel_reader *reader = &channel->readers[place];
+	uint64_t owner = load_rlx(&reader->owner);
+	/* A1: what it read; pairs with R1 in advance_hold() */
+	uint64_t hold = whole_position(load_acq(channel_hold(channel, place, sender->end.place)));
+
+	/* A hold before the floor protects nothing: its owner is still joining, or died, or lies. */
+	if (!owner || hold >= *least || hold < load_rlx(&sender->floor))
+		return;
+	if (sender->shape.kind == STOA_BROADCAST && load_rlx(&reader->when_slow) != STOA_BLOCK)
+		return;
+	if (ask_life && !channel_lives(channel, owner))
+		return;
+	*least = hold;
+}
+
+/* The lowest position that a receiver may still read, or will receive: at most a ring's size beyond the floor. */
+static uint64_t lowest_held(const struct stoa_sender *sender, bool ask_life)
+{
+	const struct stoa_channel *channel = sender->end.channel;
+	/* Nobody can have read more than was published; the tail may lack the rest of a lap that was skipped. */
+	uint64_t least = whole_position(load_rlx(&sender->lane->tail)), head, floor = load_rlx(&sender->floor);
+
+	if (least - floor > sender->shape.ring) /* overwritten by somebody else */
+		least = floor;
+	if (sender->shape.kind == STOA_QUEUE) {
+		/* A2: before the holds: who moved the head past a record held it already; pairs with R2 in claim_record() */
+		head = whole_position(load_acq(channel_head(channel, sender->end.place)));
+		if (head < least && head >= floor)
+			least = head;
+	}
+	for (uint32_t place = 0; place < sender->shape.receivers; place++)
+		regard_reader(sender, place, ask_life, &least);
+	return least;
+}
+
+/* The begin of the first record at or behind `wanted`, if that is not behind `most`; else of the last at or before `most`. */
+static uint64_t walk(const struct stoa_sender *sender, uint64_t from, uint64_t wanted, uint64_t most)
+{
+	while (from < wanted) {
+		uint64_t word = load_rlx(&record(sender, from)->word), size = 0;
+
+		if (word >> 32 == record_tag(from))
+			size = record_valid(&sender->form, from, word);
+		if (!size ||
+		    !word) /* overwritten by somebody else: what is left of it cannot be received in any case */
+			return most;
+		if (from + size > most)
+			break;
+		from += size;
+	}
+	return from;
+}
+
+/* Raise the floor of a broadcast as far as is needed, and somewhat further. */
+static uint64_t raise_floor(struct stoa_sender *sender, uint64_t least, bool ask_life)
+{
+	uint64_t floor = load_rlx(&sender->floor), raised;
+	uint64_t needed = load_rlx(&sender->needs) - sender->shape.ring;
+
+	raised = walk(sender, floor, needed + sender->shape.ring / 8, least);
+	store_rlx(&sender->lane->floor, raised);
+	fence_seq(); /* F1: the floor, before the holds are looked at again; pairs with F2 in begin_broadcast() */
+	least = lowest_held(sender, ask_life);
+	if (least < raised) {
+		raised = walk(sender, floor, least, least);
+		store_rlx(&sender->lane->floor, raised);
+	}
+	store_rlx(&sender->lane->given_up, raised);
+	fence_rel(); /* F3: both, the floor before what it gives up is overwritten; pairs with F4 in overrun() */
+	return raised;
+}
+
+/* Is there room up to sender->needs? */
+static bool find_room(struct stoa_sender *sender, bool ask_life)
+{
+	uint64_t least = lowest_held(sender, ask_life), used;
+
+	if (sender->shape.kind == STOA_BROADCAST)
+		least = raise_floor(sender, least, ask_life);
+	store_rlx(&sender->floor, least);
+	sender->limit = least + sender->shape.ring;
+	used = sender->position > least ? sender->position - least : 0;
+	if (used > load_rlx(&sender->lane->most))
+		store_rlx(&sender->lane->most, used);
+	return load_rlx(&sender->needs) <= sender->limit;
+}
+
+/* How far the floor could be raised, if that is as far as is needed; for a broadcast the begin of a record. */
+static bool could_have_room(const struct stoa_sender *sender, bool ask_life)
+{
+	uint64_t needs = load_rlx(&sender->needs), floor = load_rlx(&sender->floor), ring = sender->shape.ring, least;
+
+	if (needs <= floor + ring)
+		return true;
+	least = lowest_held(sender, ask_life);
+	if (sender->shape.kind == STOA_BROADCAST)
+		least = walk(sender, floor, needs - ring, least);
+	return least + ring >= needs;
+}
+
+/* Also asked by a thread that watches this end through a descriptor: nothing is changed. */
+static bool has_room(void *end, bool thorough)
+{
+	return could_have_room(end, false) || (thorough && could_have_room(end, true));
+}
+
+/* Wait for room up to `needs`. */
+static CC_NOINLINE int wait_for_room(struct stoa_sender *sender, uint64_t needs, uint64_t deadline)
+{
+	int rc = channel_end_check(&sender->end);
+	bool again = false;
+
+	store_rlx(&sender->needs, needs);
+	store_rlx(&sender->lane->wants, needs - sender->shape.ring);
+	while (!rc && !find_room(sender, false) && !find_room(sender, true)) {
+		rc = again && channel_too_late(deadline) ? STOA_TIMED_OUT : channel_end_wait(&sender->end, deadline);
+		again = true;
+	}
+	return rc;
+}
+
+/* ---- loans ---- */
+
+/* Fill the lap up with a record that says so. Whatever is before it is published first. */
+static void skip_lap(struct stoa_sender *sender)
+{
+	uint64_t next = (sender->position | sender->mask) + CHANNEL_RECORD_UNIT;
+
+	store_rlx(&record(sender, next)->word, 0);
+	/* R1: the zero behind it; pairs with A1 in look_at() */
+	store_rel(&record(sender, sender->position)->word, record_word(sender->position, RECORD_SKIP_LAP));
+	sender->position = next;
+}
+
+static CC_NOINLINE int refuse_loan(const struct stoa_sender *sender, uint64_t length)
+{
+	char texts[2][ERROR_SIZE];
+
+	if (!sender)
+		return error_set(-STOA_EINVAL, "no sender, or no place for the loan, was given");
+	if (channel_end_is_parents(&sender->end))
+		return channel_end_check(&sender->end);
+	if (length > sender->payload_max)
+		return error_set(-STOA_ERANGE, "a message of %s: this channel carries at most %s, with its ring",
+				 error_size(length, texts[0]), error_size(sender->payload_max, texts[1]));
+	return error_set(-STOA_ELIMIT, "%d loans are out: commit or cancel some", STOA_LOANS_MAX);
+}
+
+/* Make room for a record of a message of that length, at the position or, if it does not fit there, at the next lap's begin. */
+static CC_NOINLINE int make_room(struct stoa_sender *sender, uint64_t length, uint64_t deadline)
+{
+	uint64_t position = sender->position, size = record_size(&sender->form, position, length), needs;
+	bool fits = (position & sender->mask) + size <= sender->form.ring;
+	int rc = 0;
+
+	if (!fits) {
+		position = (position | sender->mask) + CHANNEL_RECORD_UNIT;
+		size = record_size(&sender->form, position, length);
+	}
+	needs = position + size + CHANNEL_RECORD_UNIT;
+	if (needs > sender->limit)
+		rc = wait_for_room(sender, needs, deadline);
+	if (!rc && !fits)
+		skip_lap(sender);
+	return rc;
+}
+
+int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, uint64_t deadline, struct stoa_loan *ret_loan)
+{
+	uint64_t position, size, at;
+	struct outstanding *out;
+
+	if (CC_UNLIKELY(!sender || !ret_loan))
+		return refuse_loan(NULL, length);
+	if (CC_UNLIKELY(length > sender->payload_max || sender->count == STOA_LOANS_MAX ||
+			channel_end_is_parents(&sender->end)))
+		return refuse_loan(sender, length);
+	position = sender->position;
+	size = record_size(&sender->form, position, length);
+	if (CC_UNLIKELY((position & sender->mask) + size > sender->form.ring ||
+			position + size + CHANNEL_RECORD_UNIT > sender->limit)) {
+		int rc = make_room(sender, length, deadline);
+
+		if (rc)
+			return rc;
+		position = sender->position;
+		size = record_size(&sender->form, position, length);
+	}
+	store_rlx(&record(sender, position + size)->word, 0);
+	sender->position = position + size;
+	at = (sender->first + sender->count++) % STOA_LOANS_MAX;
+	out = &sender->outstanding[at];
+	out->position = position;
+	out->size = size;
+	out->room = (uint32_t)length;
+	out->info = 0;
+	ret_loan->bytes = sender->ring + (position & sender->mask) + record_payload(&sender->form, position);
+	ret_loan->length = length;
+	ret_loan->opaque[0] = position;
+	ret_loan->opaque[1] = at;
+	return 0;
+}
+
+/* NULL: it is not on loan. */
+static inline struct outstanding *find_loan(struct stoa_sender *sender, const struct stoa_loan *loan)
+{
+	struct outstanding *out;
+
+	if (CC_UNLIKELY(!sender || !loan || channel_end_is_parents(&sender->end)))
+		return NULL;
+	out = &sender->outstanding[loan->opaque[1] % STOA_LOANS_MAX];
+	if (CC_UNLIKELY((loan->opaque[1] - sender->first) % STOA_LOANS_MAX >= sender->count ||
+			out->position != loan->opaque[0] || out->info || loan->length > out->room))
+		return NULL;
+	return out;
+}
+
+/* Publish the oldest, which is resolved. A record is as long as its loan was, which a shorter message does not tell. */
+static inline void publish(struct stoa_sender *sender, const struct outstanding *out)
+{
+	struct channel_record *to = record(sender, out->position);
+
+	if (CC_LIKELY((out->info & RECORD_KIND_MASK) == RECORD_MESSAGE)) {
+		store_rlx(&to->sequence, sender->sequence++);
+		if (CC_UNLIKELY(sender->timed))
+			store_rlx(&to->time, os_now());
+		sender->bytes += out->info & RECORD_LENGTH_MASK;
+	}
+	store_rel(&to->word, record_word(out->position, out->info)); /* R2: the record; pairs with A1 in look_at() */
+}
+
+/* Publish what is resolved up to the first that is not, and tell those who wait. */
+static inline void publish_resolved(struct stoa_sender *sender)
+{
+	struct channel_lane *lane = sender->lane;
+	uint64_t waiting;
+
+	do {
+		publish(sender, &sender->outstanding[sender->first]);
+		sender->first = (sender->first + 1) % STOA_LOANS_MAX;
+		sender->count--;
+	} while (CC_UNLIKELY(sender->count && sender->outstanding[sender->first].info));
+	/* In this order: see layout.h. */
+	store_rel(&lane->sent, sender->sequence);  /* R3: the records; pairs with A3 in adopt_lane() */
+	store_rel(&lane->tail, published(sender)); /* R4: `sent`; pairs with A3 in adopt_lane() */
+	store_rlx(&lane->bytes, sender->bytes);
+	waiting = channel_waiting(&sender->end);
+	if (CC_UNLIKELY(waiting))
+		channel_ring_bells(&sender->end, waiting);
+}
+
+static uint32_t skip_info(uint64_t size)
+{
+	return RECORD_SKIP | (uint32_t)(size / CHANNEL_RECORD_UNIT);
+}
+
+/* A shorter message leaves a gap up to the record's end: cut the record if it is the last, else fill the gap. */
+static CC_NOINLINE void shorten(struct stoa_sender *sender, struct outstanding *out, uint64_t length)
+{
+	uint64_t size = record_size(&sender->form, out->position, length), gap = out->size - size;
+
+	if (!gap)
+		return;
+	if (out->position + out->size == sender->position) {
+		sender->position = out->position + size;
+		store_rlx(&record(sender, sender->position)->word, 0);
+	} else {
+		/* The gap is published with the record, since nobody comes to it before. */
+		uint64_t at = out->position + size;
+
+		store_rlx(&record(sender, at)->word, record_word(at, skip_info(gap)));
+	}
+	out->size = size;
+}
+
+static CC_NOINLINE int refuse_commit(const struct stoa_sender *sender)
+{
+	if (sender && channel_end_is_parents(&sender->end))
+		return channel_end_check(&sender->end);
+	return error_set(-STOA_EINVAL, "not on loan from this sender, or longer than it was");
+}
+
+int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
+{
+	struct outstanding *out = find_loan(sender, loan);
+
+	if (CC_UNLIKELY(!out))
+		return refuse_commit(sender);
+	if (CC_UNLIKELY(loan->length != out->room))
+		shorten(sender, out, loan->length);
+	out->info = RECORD_MESSAGE | (uint32_t)loan->length;
+	if (CC_LIKELY(out == &sender->outstanding[sender->first]))
+		publish_resolved(sender);
+	return 0;
+}
+
+int stoa_sender_cancel(struct stoa_sender *sender, const struct stoa_loan *loan)
+{
+	struct outstanding *out = find_loan(sender, loan);
+
+	if (!out)
+		return refuse_commit(sender);
+	if (out->position + out->size == sender->position) {
+		/* The last: its place is the next one's. The word there is zero still. */
+		sender->position = out->position;
+		sender->count--;
+		return 0;
+	}
+	out->info = skip_info(out->size);
+	if (out == &sender->outstanding[sender->first])
+		publish_resolved(sender);
+	return 0;
+}
+
+int stoa_sender_send(struct stoa_sender *sender, const void *bytes, uint64_t length, uint64_t deadline)
+{
+	struct stoa_loan loan;
+	int rc;
+
+	if (CC_UNLIKELY(!bytes && length))
+		return error_set(-STOA_EINVAL, "no bytes were given");
+	rc = stoa_sender_loan(sender, length, deadline, &loan);
+	if (rc)
+		return rc;
+	if (length)
+		memcpy(loan.bytes, bytes, length);
+	return stoa_sender_commit(sender, &loan);
+}
+
+/* ---- joining and leaving ---- */
+
+#define POSITION_MAX \
+	(UINT64_C(1) << 62) /* nobody comes that far by sending; so sums of positions and sizes do not wrap */
+
+static int refuse_lane(const struct stoa_sender *sender)
+{
+	return error_set(-STOA_EFORMAT, "lane %" PRIu32 " of the channel was overwritten", sender->end.place);
+}
+
+/*
+ * Go on where the last owner of the lane ended: behind the last record that it published. Its count and its tail may be behind,
+ * the count not further than by what lies behind the tail. -STOA_EFORMAT: the memory was overwritten.
+ */
+static int adopt_lane(struct stoa_sender *sender)
+{
+	uint64_t tail = load_acq(&sender->lane->tail); /* A3: pairs with R3, R4 in publish_resolved() */
+	uint64_t walked = 0, floor, kept;
+
+	sender->sequence = load_rlx(&sender->lane->sent);
+	if (tail % CHANNEL_RECORD_UNIT || tail > POSITION_MAX)
+		return refuse_lane(sender);
+	for (;;) {
+		uint64_t word = load_rlx(&record(sender, tail)->word), size;
+
+		if (!word || word >> 32 != record_tag(tail))
+			break;
+		size = record_valid(&sender->form, tail, word);
+		if (!size || (walked += size) > sender->shape.ring)
+			return refuse_lane(sender);
+		if (((uint32_t)word & RECORD_KIND_MASK) == RECORD_MESSAGE)
+			sender->sequence = load_rlx(&record(sender, tail)->sequence) + 1;
+		tail += size;
+	}
+	sender->position = tail;
+	sender->bytes = load_rlx(&sender->lane->bytes);
+	/* As if the whole ring were in use; room is looked for when it is needed. */
+	floor = tail > sender->shape.ring ? tail - sender->shape.ring : 0;
+	/* The lane's floor may have been raised without another look at the holds: what it gave up is all that counts. */
+	kept = whole_position(load_rlx(&sender->lane->given_up));
+	if (sender->shape.kind == STOA_BROADCAST && kept > floor)
+		floor = kept < tail ? kept : tail;
+	if (sender->shape.kind == STOA_BROADCAST)
+		store_rlx(&sender->lane->floor, floor);
+	/* In this order, as when it publishes: who joins goes by both. */
+	store_rel(&sender->lane->sent, sender->sequence); /* R5: the records; pairs with A7 in begin_broadcast() */
+	store_rel(&sender->lane->tail, tail);             /* R6: `sent`; pairs with A5 in begin_broadcast() */
+	store_rlx(&sender->floor, floor);
+	sender->limit = floor + sender->shape.ring;
+	return 0;
+}
+
+int stoa_sender_join(struct stoa_channel *channel, const struct stoa_sender_options *options,
+		     struct stoa_sender **ret_sender)
+{
+	static const struct stoa_sender_options defaults = {.waiting = STOA_BALANCED};
+	struct stoa_sender *sender;
+	int rc;
+
+	options = options ? options : &defaults;
+	if (!channel || !ret_sender)
+		return error_set(-STOA_EINVAL, "no channel, or no place for the sender, was given");
+	if (options->waiting > STOA_SLEEP || options->flags & ~STOA_UNTIL_PEERS_LEAVE)
+		return error_set(-STOA_EINVAL, "a sender does not take waiting %" PRIu32 ", flags 0x%" PRIx32,
+				 options->waiting, options->flags);
+	sender = os_allocate(sizeof(*sender));
+	if (!sender)
+		return -STOA_ENOMEM;
+	sender->end.ready = has_room;
+	sender->end.waiting = options->waiting;
+	sender->end.flags = options->flags;
+	rc = channel_end_join(&sender->end, channel, true);
+	if (rc) {
+		os_free(sender);
+		return rc;
+	}
+	sender->shape = channel->plan.shape;
+	sender->form = channel->plan.form;
+	sender->timed = sender->shape.flags & STOA_TIMES;
+	sender->lane = &channel->lanes[sender->end.place];
+	sender->ring = channel_ring(channel, sender->end.place);
+	sender->mask = ring_mask(&sender->shape);
+	sender->payload_max = channel->plan.payload_max;
+	rc = adopt_lane(sender);
+	if (rc) {
+		channel_end_leave(&sender->end);
+		os_free(sender);
+		return rc;
+	}
+	*ret_sender = sender;
+	return 0;
+}
+
+void stoa_sender_leave(struct stoa_sender *sender)
+{
+	if (!sender)
+		return;
+	/* Those before the first that is still out are published already. What is out is cancelled, what was committed is sent. */
+	while (sender->count && !channel_end_check(&sender->end)) {
+		struct outstanding *out = &sender->outstanding[sender->first];
+
+		if (!out->info)
+			out->info = skip_info(out->size);
+		publish_resolved(sender);
+	}
+	channel_end_leave(&sender->end);
+	os_free(sender);
+}
