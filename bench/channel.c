@@ -409,16 +409,18 @@ static uint64_t channel_offset(const struct flow *flow, unsigned which)
 	return raw_offset() + flow->slots * flow->size + which * size;
 }
 
-static int join(struct flow *flow, unsigned sends_to, unsigned receives_from, bool both)
+/* Numbers of channels; NO_CHANNEL: not that. */
+#define NO_CHANNEL 2u
+static int join(struct flow *flow, unsigned sends_to, unsigned receives_from)
 {
 	const uint32_t waiting = flow->bench->which->variant & TRIP ? flow->bench->which->variant & 3 : STOA_SPIN;
 	const struct stoa_sender_options sending = {.waiting = waiting};
 	const struct stoa_receiver_options receiving = {.waiting = waiting};
 	int rc = 0;
 
-	if (both || sends_to < 2)
+	if (sends_to < NO_CHANNEL)
 		rc = stoa_sender_join(flow->channels[sends_to], &sending, &flow->sender);
-	if (!rc && (both || receives_from < 2))
+	if (!rc && receives_from < NO_CHANNEL)
 		rc = stoa_receiver_join(flow->channels[receives_from], &receiving, &flow->receiver);
 	return rc;
 }
@@ -440,9 +442,9 @@ static int flow_serve(const struct crew_member *self)
 	for (unsigned i = 0; !rc && i < 2; i++)
 		rc = stoa_channel_attach(self->segment, channel_offset(&flow, i), &flow.channels[i]);
 	if (!rc)
-		rc = trip                            ? join(&flow, 1, 0, true)
-		     : self->number < flow.receivers ? join(&flow, 2, 0, false)
-						     : join(&flow, 0, 2, false);
+		rc = trip                            ? join(&flow, 1, 0)
+		     : self->number < flow.receivers ? join(&flow, NO_CHANNEL, 0)
+						     : join(&flow, 0, NO_CHANNEL);
 	if (rc)
 		return rc;
 	rc = crew_serve(self, trip ? trip_member : flow_member, &flow);
@@ -475,7 +477,7 @@ static int flow_open(struct flow *flow)
 		if (rc)
 			return bench_fail_system(bench, bench->baseline, rc);
 	}
-	rc = bench->which->variant & TRIP ? join(flow, 0, 1, true) : join(flow, 0, 2, false);
+	rc = bench->which->variant & TRIP ? join(flow, 0, 1) : join(flow, 0, NO_CHANNEL);
 	return rc ? bench_fail_result(bench, "joining a channel", rc) : 0;
 }
 
