@@ -86,7 +86,7 @@ static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, str
 	rc = channel_header_read(&header, &other);
 	if (rc)
 		return rc;
-	if (memcmp(&plan.shape, &other.shape, sizeof(plan.shape)))
+	if (memcmp(&plan.shape, &other.shape, sizeof(plan.shape)) != 0)
 		return error_set(-STOA_EFORMAT, "a channel's two parts do not belong together");
 	return make_handle(segment, at, &plan, owns, ret_channel);
 }

@@ -133,7 +133,7 @@ int channel_header_read(const struct channel_header *header, struct channel_plan
 	struct channel_plan plan;
 	int rc;
 
-	if (memcmp(header->magic, magic, sizeof(magic)))
+	if (memcmp(header->magic, magic, sizeof(magic)) != 0)
 		return error_set(-STOA_EFORMAT, "not a channel: it does not begin with the mark of one");
 	if (header->layout != hash_bytes(layout, sizeof(layout)))
 		return error_set(-STOA_EVERSION, "a channel of another layout: both programs must use the same "
