@@ -71,8 +71,7 @@ static void spin(unsigned turns)
 		cc_compiler_barrier();
 }
 
-/* As rival_lock_rounds(). */
-static int stoa_rounds(struct contest *contest, unsigned rounds, unsigned inside, unsigned outside)
+static inline int stoa_rounds_of(struct contest *contest, unsigned rounds, unsigned inside, unsigned outside)
 {
 	struct arena *arena = contest->arena;
 	struct stoa_segment *segment = contest->segment;
@@ -86,6 +85,13 @@ static int stoa_rounds(struct contest *contest, unsigned rounds, unsigned inside
 		spin(outside);
 	}
 	return rc;
+}
+
+/* As rival_lock_rounds(). A loop of its own where nothing is spun: a few nanoseconds are measured there. */
+static int stoa_rounds(struct contest *contest, unsigned rounds, unsigned inside, unsigned outside)
+{
+	return inside || outside ? stoa_rounds_of(contest, rounds, inside, outside)
+				 : stoa_rounds_of(contest, rounds, 0, 0);
 }
 
 static int rival_rounds(struct contest *contest, unsigned rounds, unsigned inside, unsigned outside)

@@ -141,7 +141,7 @@ static inline bool is_mutex(const struct stoa_segment *segment, const struct obj
 			 load_rlx(&object->kind) == OBJECT_MUTEX);
 }
 
-int stoa_mutex_lock(struct stoa_segment *segment, struct stoa_mutex *mutex, uint64_t deadline)
+CC_HOT_CODE int stoa_mutex_lock(struct stoa_segment *segment, struct stoa_mutex *mutex, uint64_t deadline)
 {
 	struct object *object = (struct object *)(void *)mutex;
 	uint64_t self, free_word = 0;
@@ -172,7 +172,7 @@ static CC_NOINLINE int unlock_slowly(struct stoa_segment *segment, struct object
 	return 0;
 }
 
-int stoa_mutex_unlock(struct stoa_segment *segment, struct stoa_mutex *mutex)
+CC_HOT_CODE int stoa_mutex_unlock(struct stoa_segment *segment, struct stoa_mutex *mutex)
 {
 	struct object *object = (struct object *)(void *)mutex;
 

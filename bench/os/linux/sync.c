@@ -49,9 +49,8 @@ static void spin(unsigned turns)
 		cc_compiler_barrier();
 }
 
-int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside)
+static inline int rounds_of(pthread_mutex_t *mutex, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside)
 {
-	pthread_mutex_t *mutex = mutex_of(lock);
 	int error = 0;
 
 	for (unsigned i = 0; i < rounds; i++) {
@@ -62,6 +61,14 @@ int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds,
 		spin(outside);
 	}
 	return error;
+}
+
+int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside)
+{
+	pthread_mutex_t *mutex = mutex_of(lock);
+
+	return inside || outside ? rounds_of(mutex, count, rounds, inside, outside)
+				 : rounds_of(mutex, count, rounds, 0, 0);
 }
 
 #define HELPER "/../bench/stoa-bench-boost" /* from the tool's folder: in the build tree, as it is not installed */

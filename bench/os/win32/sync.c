@@ -60,12 +60,8 @@ static int robust_rounds(HANDLE mutex, uint64_t *count, unsigned rounds, unsigne
 	return good ? 0 : ERROR_INVALID_HANDLE;
 }
 
-int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside)
+static inline void plain_rounds(SRWLOCK *plain, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside)
 {
-	SRWLOCK *plain = srwlock_of(lock);
-
-	if (lock->robust)
-		return robust_rounds((HANDLE)lock->body.handle, count, rounds, inside, outside);
 	for (unsigned i = 0; i < rounds; i++) {
 		AcquireSRWLockExclusive(plain);
 		++*count;
@@ -73,6 +69,16 @@ int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds,
 		ReleaseSRWLockExclusive(plain);
 		spin(outside);
 	}
+}
+
+int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside)
+{
+	if (lock->robust)
+		return robust_rounds((HANDLE)lock->body.handle, count, rounds, inside, outside);
+	if (inside || outside)
+		plain_rounds(srwlock_of(lock), count, rounds, inside, outside);
+	else
+		plain_rounds(srwlock_of(lock), count, rounds, 0, 0);
 	return 0;
 }
 
