@@ -20,7 +20,6 @@ struct stoa_channel {
 	struct channel_bells *sending_bells;
 	struct channel_lane *lanes;
 	struct channel_reader *readers;
-	_Atomic uint32_t ends; /* of this process */
 };
 
 static inline _Atomic uint64_t *channel_hold(const struct stoa_channel *channel, uint32_t reader, uint32_t lane)

@@ -106,7 +106,6 @@ int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool
 	/* Who sleeps on the other side shall sleep on our life, too. Before that this end is as if it had never come. */
 	channel_ring_bells(end, channel_waiting(end));
 	add_rlx(joined_of(channel, is_sender, place), 1);
-	add_rlx(&channel->ends, 1);
 	return 0;
 }
 
@@ -114,7 +113,6 @@ void channel_end_leave(struct channel_end *end)
 {
 	uint64_t identity = end->identity;
 
-	add_rlx(&end->channel->ends, -1u);
 	if (channel_end_is_parents(end))
 		return; /* the parent's */
 	/* R1: everything this end wrote; pairs with A1 in channel_peers_left(), A2 in take_place(). Not if it is another's now. */
