@@ -130,14 +130,73 @@ static void glance(unsigned number)
 	look_at(&message);
 }
 
+static void leave_as_receiver(unsigned number)
+{
+	be_at(number, GOING);
+	stoa_receiver_leave(receiver);
+	receiver = NULL;
+	memset(began, 0, sizeof(began));
+}
+
+/* Loses nothing as long as it is attached. */
+static void lag(unsigned number)
+{
+	unsigned char buffer[512];
+	struct stoa_message message;
+	int rc;
+
+	join_as(&(struct stoa_receiver_options){.when_slow = STOA_DETACH, .lag = 10});
+	rc = stoa_receiver_recv(receiver, buffer, sizeof(buffer), STOA_FOREVER, &message);
+	if (rc == -STOA_ECLOSED) {
+		leave_as_receiver(number);
+		return;
+	}
+	CHECK_RC(rc, 0);
+	CHECK_EQ(message.lost, 0);
+	if (began[message.sender])
+		CHECK_EQ(message.sequence, last[message.sender] + 1);
+	look_at(&message);
+}
+
+/* ---- those who come, do one thing, and go ---- */
+
+static void come_and_send(unsigned number)
+{
+	be_at(number, COMING);
+	send_one(number);
+	be_at(number, GOING);
+	stoa_sender_leave(sender);
+	sender = NULL;
+}
+
+static void come_and_take(unsigned number)
+{
+	be_at(number, COMING);
+	take_one(number);
+	leave_as_receiver(number);
+}
+
+static void come_and_follow(unsigned number)
+{
+	be_at(number, COMING);
+	follow_one(number);
+	leave_as_receiver(number);
+}
+
 /* ---- in the segment, for all ---- */
 
 static void place(const struct stoa_channel_options *options)
 {
 	struct stoa_channel *placed;
 
+	kill_recovered_within = UINT64_C(10) * 1000000;
 	CHECK_RC(stoa_channel_place(segment, CHANNEL_OFFSET, options, &placed), 0);
 	stoa_channel_close(placed);
+}
+
+static void place_for_one_each(void)
+{
+	place(&(struct stoa_channel_options){.ring = 4096});
 }
 
 static void place_for_two_receivers(void)
@@ -153,6 +212,12 @@ static void place_for_two_senders(void)
 static void place_broadcast(void)
 {
 	place(&(struct stoa_channel_options){.kind = STOA_BROADCAST, .ring = 4096, .receivers = 2});
+}
+
+TEST_TIMEOUT(one_to_one, 240)
+{
+	kill_prepare = place_for_one_each;
+	KILL_EACH(ROLE("the one sender", send_one, 1, true, AT_WORK), ROLE("its receiver", take_one, 1, true, AT_WORK));
 }
 
 TEST_TIMEOUT(one_sender, 240)
@@ -175,4 +240,35 @@ TEST_TIMEOUT(broadcasts, 240)
 	KILL_EACH(ROLE("sender to all", send_one, 1, true, AT_WORK),
 		  ROLE("receiver that blocks", follow_one, 1, false, AT_WORK),
 		  ROLE("receiver that drops", glance, 1, false, AT_WORK));
+}
+
+TEST_TIMEOUT(detached, 240)
+{
+	kill_prepare = place_broadcast;
+	KILL_EACH(ROLE("sender to those who lag", send_one, 1, true, AT_WORK),
+		  ROLE("receiver that is detached", lag, 2, false, AT_WORK));
+}
+
+TEST_TIMEOUT(senders_come_and_go, 240)
+{
+	kill_prepare = place_for_two_senders;
+	KILL_EACH(ROLE("sender that comes", come_and_send, 1, false, COMING),
+		  ROLE("sender that goes", come_and_send, 1, false, GOING),
+		  ROLE("who receives from them", take_one, 1, true, AT_WORK));
+}
+
+TEST_TIMEOUT(receivers_come_and_go, 240)
+{
+	kill_prepare = place_for_two_receivers;
+	KILL_EACH(ROLE("who sends to them", send_one, 1, true, AT_WORK),
+		  ROLE("receiver that comes", come_and_take, 1, false, COMING),
+		  ROLE("receiver that goes", come_and_take, 1, false, GOING));
+}
+
+TEST_TIMEOUT(subscribers_come_and_go, 240)
+{
+	kill_prepare = place_broadcast;
+	KILL_EACH(ROLE("who sends to all of them", send_one, 1, true, AT_WORK),
+		  ROLE("subscriber that comes", come_and_follow, 1, false, COMING),
+		  ROLE("subscriber that goes", come_and_follow, 1, false, GOING));
 }

@@ -12,7 +12,7 @@
 #include <kill/system.h>
 #include <stoa/stoa.h>
 
-#define WORKERS 3
+#define WORKERS 3   /* at most */
 #ifdef STOA_MUTANTS /* where to stand still is expected */
 #define PATIENCE (UINT64_C(3) * 1000000000)
 #define KILLS 1000
@@ -46,6 +46,12 @@ extern struct guarded *guarded;
 
 /* What else a test wants in the segment, before any worker: called in its own process. May be NULL. */
 extern void (*kill_prepare)(void);
+
+/*
+ * Long rounds: the 99th percentile of each role's recoveries must be less than this, in nanoseconds, more than what the same takes with nobody
+ * killed, which is what a busy machine does. 0: it is only told.
+ */
+extern uint64_t kill_recovered_within;
 
 /* Each role is the victim KILLS times, in turn with the others, in a segment with these flags. */
 void kill_each(uint32_t flags, const struct role *roles, unsigned count);
