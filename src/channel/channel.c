@@ -62,7 +62,24 @@ static int check_segment(const struct stoa_segment *segment, uint64_t offset)
 	return 0;
 }
 
-static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, struct stoa_channel **ret_channel)
+/* What a sentence calls it. */
+static const char *noun(bool stream)
+{
+	return stream ? "stream" : "channel";
+}
+
+static int check_kind(const struct channel_plan *plan, bool stream)
+{
+	bool is_stream = plan->shape.kind == CHANNEL_STREAM;
+
+	if (is_stream == stream)
+		return 0;
+	return error_set(-STOA_EKIND, "a %s, not a %s", is_stream ? "stream of bytes" : "channel of messages",
+			 stream ? "stream of bytes" : "channel of messages");
+}
+
+static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, bool stream,
+		   struct stoa_channel **ret_channel)
 {
 	unsigned char *at = segment->data + offset;
 	struct channel_plan plan, other;
@@ -73,6 +90,8 @@ static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, str
 		return error_set(-STOA_EFORMAT, "not a channel: nothing is committed there");
 	memcpy(&header, at, sizeof(header));
 	rc = channel_header_read(&header, &plan);
+	if (!rc)
+		rc = check_kind(&plan, stream);
 	if (rc)
 		return rc;
 	if (whole_length(&plan) > segment->reserve - offset ||
@@ -105,33 +124,42 @@ static int fill(struct stoa_segment *segment, void *argument)
 	return 0;
 }
 
+int channel_create(const char *name, uint32_t segment_flags, struct channel_plan *plan, bool may_open,
+		   struct stoa_channel **ret_channel)
+{
+	const struct stoa_segment_options options = {.flags = segment_flags};
+	uint32_t unknown = segment_flags & ~(STOA_PERSISTENT | STOA_GLOBAL);
+	bool stream = plan->shape.kind == CHANNEL_STREAM;
+	struct stoa_segment *segment;
+	int rc, outcome;
+
+	if (unknown)
+		return error_refuse(stream ? "a stream" : "a channel", ERROR_SEGMENT_FLAGS, unknown);
+	outcome = segment_create_kind(name, whole_length(plan), &options, SEGMENT_KIND_CHANNEL, fill, plan, may_open,
+				      &segment);
+	if (outcome < 0)
+		return outcome;
+	rc = outcome == STOA_EXISTED ? open_at(segment, 0, true, stream, ret_channel)
+				     : make_handle(segment, segment->data, plan, true, ret_channel);
+	if (rc) {
+		stoa_segment_close(segment);
+		return name ? error_prefix(rc, "%s '%s'", noun(stream), name) : rc;
+	}
+	return outcome;
+}
+
 static int create(const char *name, const struct stoa_channel_options *options, bool may_open,
 		  struct stoa_channel **ret_channel)
 {
-	struct stoa_segment_options segment_options = {.flags = options ? options->segment_flags : 0};
-	struct stoa_segment *segment;
 	struct channel_plan plan;
-	int rc, outcome;
+	int rc;
 
 	if (!ret_channel)
 		return error_set(-STOA_EINVAL, "no place for the channel was given");
 	rc = channel_plan(options, &plan);
 	if (rc)
 		return name ? error_prefix(rc, "channel '%s'", name) : rc;
-	if (segment_options.flags & ~(STOA_PERSISTENT | STOA_GLOBAL))
-		return error_refuse("a channel", ERROR_SEGMENT_FLAGS,
-				    segment_options.flags & ~(STOA_PERSISTENT | STOA_GLOBAL));
-	outcome = segment_create_kind(name, whole_length(&plan), &segment_options, SEGMENT_KIND_CHANNEL, fill, &plan,
-				      may_open, &segment);
-	if (outcome < 0)
-		return outcome;
-	rc = outcome == STOA_EXISTED ? open_at(segment, 0, true, ret_channel)
-				     : make_handle(segment, segment->data, &plan, true, ret_channel);
-	if (rc) {
-		stoa_segment_close(segment);
-		return name ? error_prefix(rc, "channel '%s'", name) : rc;
-	}
-	return outcome;
+	return channel_create(name, options ? options->segment_flags : 0, &plan, may_open, ret_channel);
 }
 
 int stoa_channel_create(const char *name, const struct stoa_channel_options *options, struct stoa_channel **ret_channel)
@@ -145,62 +173,82 @@ int stoa_channel_create_or_open(const char *name, const struct stoa_channel_opti
 	return create(name, options, true, ret_channel);
 }
 
-int stoa_channel_open(const char *name, uint32_t segment_flags, struct stoa_channel **ret_channel)
+int channel_open(const char *name, uint32_t segment_flags, bool stream, struct stoa_channel **ret_channel)
 {
 	struct stoa_segment_options options = {.flags = segment_flags};
 	struct stoa_segment *segment;
 	int rc;
 
-	if (!ret_channel)
-		return error_set(-STOA_EINVAL, "no place for the channel was given");
 	if (segment_flags & ~STOA_GLOBAL)
-		return error_refuse("opening a channel", ERROR_SEGMENT_FLAGS, segment_flags & ~STOA_GLOBAL);
+		return error_refuse(stream ? "opening a stream" : "opening a channel", ERROR_SEGMENT_FLAGS,
+				    segment_flags & ~STOA_GLOBAL);
 	rc = segment_open_kind(name, &options, SEGMENT_KIND_CHANNEL, &segment);
 	if (rc)
 		return rc;
-	rc = open_at(segment, 0, true, ret_channel);
+	rc = open_at(segment, 0, true, stream, ret_channel);
 	if (rc) {
 		stoa_segment_close(segment);
-		return error_prefix(rc, "channel '%s'", name);
+		return error_prefix(rc, "%s '%s'", noun(stream), name);
 	}
 	return 0;
 }
 
+int stoa_channel_open(const char *name, uint32_t segment_flags, struct stoa_channel **ret_channel)
+{
+	if (!ret_channel)
+		return error_set(-STOA_EINVAL, "no place for the channel was given");
+	return channel_open(name, segment_flags, false, ret_channel);
+}
+
 /* ---- in a segment ---- */
+
+int channel_place(struct stoa_segment *segment, uint64_t offset, const struct channel_plan *plan,
+		  struct stoa_channel **ret_channel)
+{
+	int rc = check_segment(segment, offset);
+
+	if (rc)
+		return rc;
+	if (whole_length(plan) > segment->reserve - offset)
+		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " go beyond the segment's reserve",
+				 whole_length(plan), offset);
+	rc = stoa_segment_commit(segment, offset + whole_length(plan));
+	if (rc)
+		return rc;
+	memset(segment->data + offset, 0, whole_length(plan)); /* there may have been something else before */
+	channel_header_write(plan, segment->data + offset);
+	channel_header_write(plan, segment->data + offset + plan->receiving_length);
+	return make_handle(segment, segment->data + offset, plan, false, ret_channel);
+}
 
 int stoa_channel_place(struct stoa_segment *segment, uint64_t offset, const struct stoa_channel_options *options,
 		       struct stoa_channel **ret_channel)
 {
 	struct channel_plan plan;
-	int rc = check_segment(segment, offset);
+	int rc;
 
-	if (!rc && !ret_channel)
-		rc = error_set(-STOA_EINVAL, "no place for the channel was given");
-	if (!rc)
-		rc = channel_plan(options, &plan);
+	if (!ret_channel)
+		return error_set(-STOA_EINVAL, "no place for the channel was given");
+	rc = channel_plan(options, &plan);
 	if (rc)
 		return rc;
 	if (options && options->segment_flags)
 		return error_set(-STOA_EINVAL, "segment_flags are for channels by name");
-	if (whole_length(&plan) > segment->reserve - offset)
-		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " go beyond the segment's reserve",
-				 whole_length(&plan), offset);
-	rc = stoa_segment_commit(segment, offset + whole_length(&plan));
-	if (rc)
-		return rc;
-	memset(segment->data + offset, 0, whole_length(&plan)); /* there may have been something else before */
-	channel_header_write(&plan, segment->data + offset);
-	channel_header_write(&plan, segment->data + offset + plan.receiving_length);
-	return make_handle(segment, segment->data + offset, &plan, false, ret_channel);
+	return channel_place(segment, offset, &plan, ret_channel);
+}
+
+int channel_attach(struct stoa_segment *segment, uint64_t offset, bool stream, struct stoa_channel **ret_channel)
+{
+	int rc = check_segment(segment, offset);
+
+	return rc ? rc : open_at(segment, offset, false, stream, ret_channel);
 }
 
 int stoa_channel_attach(struct stoa_segment *segment, uint64_t offset, struct stoa_channel **ret_channel)
 {
-	int rc = check_segment(segment, offset);
-
-	if (!rc && !ret_channel)
-		rc = error_set(-STOA_EINVAL, "no place for the channel was given");
-	return rc ? rc : open_at(segment, offset, false, ret_channel);
+	if (!ret_channel)
+		return error_set(-STOA_EINVAL, "no place for the channel was given");
+	return channel_attach(segment, offset, false, ret_channel);
 }
 
 void stoa_channel_close(struct stoa_channel *channel)

@@ -91,6 +91,15 @@ static inline uint64_t record_valid(const struct record_form *form, uint64_t pos
 	return size <= to_end && !(position % CHANNEL_RECORD_UNIT) ? size : 0;
 }
 
+/* ---- making and opening, with the layout at hand, or known to be a stream's or not ---- */
+
+int channel_create(const char *name, uint32_t segment_flags, struct channel_plan *plan, bool may_open,
+		   struct stoa_channel **ret_channel);
+int channel_open(const char *name, uint32_t segment_flags, bool stream, struct stoa_channel **ret_channel);
+int channel_place(struct stoa_segment *segment, uint64_t offset, const struct channel_plan *plan,
+		  struct stoa_channel **ret_channel);
+int channel_attach(struct stoa_segment *segment, uint64_t offset, bool stream, struct stoa_channel **ret_channel);
+
 /* ---- ends ---- */
 
 /* An end of this process, sender or receiver. */

@@ -40,6 +40,9 @@
  *                        there may be several)
  *   waiting, sleeps_on   the sleeper                   a bit of the dead: a bell is rung for nobody
  *   bells                whoever wakes                 a sleeper that was not woken: the relay word wakes it, or it sees the other half
+ *
+ * A stream has one lane and one reader, and no records: its ring holds bytes. `tail` and the reader's hold are exact then, and count
+ * bytes; they are what the other side goes by.
  */
 #ifndef CHANNEL_LAYOUT_H
 #define CHANNEL_LAYOUT_H
@@ -52,6 +55,8 @@
 #define CHANNEL_RING_MIN UINT64_C(4096)
 #define CHANNEL_RING_MAX (UINT64_C(1) << 30)
 #define CHANNEL_RING_DEFAULT (UINT64_C(256) << 10)
+
+#define CHANNEL_STREAM 2 /* kind, beside STOA_QUEUE and STOA_BROADCAST: a ring of bytes */
 
 /* What was asked for, with defaults filled in. Everything else follows from it. */
 struct channel_shape {
@@ -104,11 +109,13 @@ struct channel_lane {
 	_Atomic uint32_t sleeps_on; /* value of its bell */
 	_Atomic uint32_t joined;    /* owners so far */
 	_Atomic uint64_t given_up;  /* what lies before this may have been overwritten */
-	uint8_t pad_96[32];
+	_Atomic uint32_t ending;    /* of a stream: how its writer ended it */
+	uint8_t pad_100[28];
 };
 _Static_assert(offsetof(struct channel_lane, floor) == 64, "layout");
 _Static_assert(offsetof(struct channel_lane, joined) == 84, "layout");
 _Static_assert(offsetof(struct channel_lane, given_up) == 88, "layout");
+_Static_assert(offsetof(struct channel_lane, ending) == 96, "layout");
 _Static_assert(sizeof(struct channel_lane) == 128, "layout");
 
 struct channel_reader {
@@ -124,10 +131,12 @@ struct channel_reader {
 	_Atomic uint32_t when_slow; /* STOA_BLOCK ... */
 	_Atomic uint32_t sleeps_on; /* value of its bell */
 	_Atomic uint32_t joined;
-	uint8_t pad_84[44];
+	_Atomic uint32_t ending; /* of a stream: how its reader failed */
+	uint8_t pad_88[40];
 };
 _Static_assert(offsetof(struct channel_reader, lag) == 64, "layout");
 _Static_assert(offsetof(struct channel_reader, joined) == 80, "layout");
+_Static_assert(offsetof(struct channel_reader, ending) == 84, "layout");
 _Static_assert(sizeof(struct channel_reader) == 128, "layout");
 
 struct channel_head {
@@ -188,6 +197,7 @@ struct channel_plan {
 
 /* Check the options, fill in their defaults and lay everything out. EINVAL. */
 int channel_plan(const struct stoa_channel_options *options, struct channel_plan *ret_plan);
+int channel_plan_stream(uint64_t ring, struct channel_plan *ret_plan);
 
 /* Write a part's header; check one that was copied from shared memory, and lay out what it says. EFORMAT, EVERSION. */
 void channel_header_write(const struct channel_plan *plan, void *part);

@@ -13,10 +13,11 @@ static const uint8_t magic[8] = {'S', 'T', 'O', 'A', 'C', 'H', 'N', '\n'};
 static const char layout[] =
 	"little-endian; page 4096; receiving part, then sending part, each: header at 0: magic8 layout8 kind4 flags4 "
 	"senders4 receivers4 ring8 alignment4 zero4 check8; at 4096: waiting8 fences4, bells 64x8 at 64, 640 in all; "
-	"receiving: readers of 128: owner8 received8 bytes8 lost8 sleeps8 wakes8, at 64 lag8 slow4 sleeps_on4 joined4; "
+	"receiving: readers of 128: owner8 received8 bytes8 lost8 sleeps8 wakes8, at 64 lag8 slow4 sleeps_on4 joined4 ending4; "
 	"rows of holds, whole lines; heads of 64; sending: lanes of 128: owner8 tail8 sent8 bytes8 sleeps8 wakes8 "
-	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8; rings from whole pages; record at multiples of 64: word8 "
-	"(position/64+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end";
+	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4; rings from whole pages; record at multiples of 64: word8 "
+	"(position/64+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end; "
+	"kind 2: a stream, bytes instead of records";
 
 static bool is_power_of_two(uint64_t value)
 {
@@ -36,6 +37,11 @@ static int check_ends(const char *what, uint32_t count)
 			 STOA_ENDS_MAX);
 }
 
+static int refuse_kind(uint32_t kind)
+{
+	return error_set(-STOA_EINVAL, "kind %" PRIu32 " is neither STOA_QUEUE nor STOA_BROADCAST", kind);
+}
+
 static int check_shape(const struct channel_shape *shape)
 {
 	char text[ERROR_SIZE];
@@ -45,9 +51,8 @@ static int check_shape(const struct channel_shape *shape)
 		rc = check_ends("receivers", shape->receivers);
 	if (rc)
 		return rc;
-	if (shape->kind > STOA_BROADCAST)
-		return error_set(-STOA_EINVAL, "kind %" PRIu32 " is neither STOA_QUEUE nor STOA_BROADCAST",
-				 shape->kind);
+	if (shape->kind == CHANNEL_STREAM ? shape->senders != 1 || shape->receivers != 1 : shape->kind > STOA_BROADCAST)
+		return refuse_kind(shape->kind);
 	if (shape->flags & ~STOA_TIMES)
 		return error_set(-STOA_EINVAL, "a channel takes no flags but STOA_TIMES; 0x%" PRIx32 " was given",
 				 shape->flags);
@@ -91,27 +96,41 @@ static void lay_out(struct channel_plan *plan)
 		plan->payload_max = RECORD_LENGTH_MASK;
 }
 
+static int plan_shape(const struct channel_shape *shape, struct channel_plan *ret_plan)
+{
+	int rc = check_shape(shape);
+
+	if (rc)
+		return rc;
+	ret_plan->shape = *shape;
+	lay_out(ret_plan);
+	return 0;
+}
+
 int channel_plan(const struct stoa_channel_options *options, struct channel_plan *ret_plan)
 {
 	static const struct stoa_channel_options defaults = {.kind = STOA_QUEUE};
-	struct channel_plan plan;
-	int rc;
 
 	options = options ? options : &defaults;
-	plan.shape = (struct channel_shape){
-		.kind = options->kind,
-		.flags = options->flags,
-		.senders = options->senders ? options->senders : 1,
-		.receivers = options->receivers ? options->receivers : 1,
-		.ring = options->ring ? options->ring : CHANNEL_RING_DEFAULT,
-		.alignment = options->alignment ? options->alignment : 16,
-	};
-	rc = check_shape(&plan.shape);
-	if (rc)
-		return rc;
-	lay_out(&plan);
-	*ret_plan = plan;
-	return 0;
+	if (options->kind == CHANNEL_STREAM)
+		return refuse_kind(options->kind);
+	return plan_shape(&(struct channel_shape){.kind = options->kind,
+						  .flags = options->flags,
+						  .senders = options->senders ? options->senders : 1,
+						  .receivers = options->receivers ? options->receivers : 1,
+						  .ring = options->ring ? options->ring : CHANNEL_RING_DEFAULT,
+						  .alignment = options->alignment ? options->alignment : 16},
+			  ret_plan);
+}
+
+int channel_plan_stream(uint64_t ring, struct channel_plan *ret_plan)
+{
+	return plan_shape(&(struct channel_shape){.kind = CHANNEL_STREAM,
+						  .senders = 1,
+						  .receivers = 1,
+						  .ring = ring ? ring : CHANNEL_RING_DEFAULT,
+						  .alignment = 16},
+			  ret_plan);
 }
 
 static uint64_t header_check(const struct channel_header *header)
