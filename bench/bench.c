@@ -21,7 +21,7 @@
 #define PAIRS_FULL 25
 #define PAIRS_QUICK 3
 #define PAIRS_DEFAULT UINT64_MAX
-#define CASES_MAX 64
+#define CASES_MAX 128
 #define PAIR_SECONDS 60
 
 static int leave(struct bench *bench, int status, const char *format, va_list arguments)
@@ -100,8 +100,8 @@ int bench_pairs(struct bench *bench, int (*subject)(void *context, struct series
 /* ---- choosing ---- */
 
 static const struct bench_case *const tables[] = {
-	bench_segment_cases, bench_file_cases,    bench_mutex_cases,
-	bench_wait_cases,    bench_channel_cases, bench_find_cases,
+	bench_segment_cases, bench_file_cases,  bench_mutex_cases, bench_wait_cases,
+	bench_channel_cases, bench_count_cases, bench_find_cases,
 };
 
 /* Case number `at` over all tables, or NULL behind the last. */
@@ -216,6 +216,17 @@ static double worst_but_one(const struct bench_case *which, struct series *sampl
 	return series_percentile(samples, more_is_better(which) ? 0.01 : 0.99);
 }
 
+/* Of these, 999 of 1000 say something: times, and as many, else it would be the worst one. */
+static bool are_many(const struct bench_case *which, const struct series *samples)
+{
+	return !more_is_better(which) && samples->count >= 1000;
+}
+
+static double worst_of_many(const struct bench_case *which, struct series *samples)
+{
+	return are_many(which, samples) ? series_percentile(samples, 0.999) : (double)NAN;
+}
+
 static const char *verdict(struct bench *bench)
 {
 	const struct bench_target *target = &bench->which->target;
@@ -234,8 +245,10 @@ static const struct table_column columns[] = {
 	{"n", TABLE_RIGHT},
 	{"p50", TABLE_RIGHT},
 	{"p99", TABLE_RIGHT},
+	{"p99.9", TABLE_RIGHT},
 	{"base p50", TABLE_RIGHT},
 	{"base p99", TABLE_RIGHT},
+	{"base p99.9", TABLE_RIGHT},
 	{"ratio", TABLE_RIGHT},
 	{"target", 0},
 	{"meets", 0},
@@ -254,8 +267,10 @@ static void print_row(struct table *table, struct bench *bench, int status)
 	table_cell(table, status ? "-" : text, COLOUR_OFF);
 	table_cell(table, figure(series_percentile(&result->samples, 0.5), text), COLOUR_OFF);
 	table_cell(table, figure(worst_but_one(bench->which, &result->samples), text), COLOUR_OFF);
+	table_cell(table, figure(worst_of_many(bench->which, &result->samples), text), COLOUR_OFF);
 	table_cell(table, figure(series_percentile(&result->baseline, 0.5), text), COLOUR_OFF);
 	table_cell(table, figure(worst_but_one(bench->which, &result->baseline), text), COLOUR_OFF);
+	table_cell(table, figure(worst_of_many(bench->which, &result->baseline), text), COLOUR_OFF);
 	table_cell(table, figure(status ? (double)NAN : result->ratio, text), COLOUR_BOLD);
 	table_cell(table, target_text(bench->which, text), COLOUR_OFF);
 	table_cell(table, meets, strcmp(meets, "no") == 0 ? COLOUR_RED : COLOUR_GREEN);
@@ -287,6 +302,10 @@ static void print_json(struct bench *bench, int status)
 	json_real(&json, "baseline_p50", series_percentile(&result->baseline, 0.5));
 	json_real(&json, "baseline_p99", worst_but_one(bench->which, &result->baseline));
 	json_real(&json, "ratio", result->ratio);
+	if (are_many(bench->which, &result->samples)) {
+		json_real(&json, "p999", worst_of_many(bench->which, &result->samples));
+		json_real(&json, "baseline_p999", worst_of_many(bench->which, &result->baseline));
+	}
 	json_end(&json);
 }
 

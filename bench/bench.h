@@ -79,6 +79,7 @@ extern const struct bench_case bench_file_cases[];
 extern const struct bench_case bench_mutex_cases[];
 extern const struct bench_case bench_wait_cases[];
 extern const struct bench_case bench_channel_cases[];
+extern const struct bench_case bench_count_cases[];
 extern const struct bench_case bench_find_cases[];
 
 #endif

@@ -74,6 +74,11 @@ void rival_lock_end(struct rival_lock *lock);
  */
 int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds, unsigned inside, unsigned outside);
 
+/* A robust one, by itself; nobody has died with it. */
+extern const char rival_locked_name[]; /* a ring behind it */
+int rival_lock_take(struct rival_lock *lock);
+int rival_lock_give(struct rival_lock *lock);
+
 /* The helper with Boost.Interprocess (boost_mutex.cpp); false, and why there is none. */
 bool rival_boost_path(char *path, size_t size, const char **ret_missing);
 
@@ -95,6 +100,18 @@ int rival_signal_give(struct rival_signal *signal, uint32_t turn);
 int rival_signal_take(struct rival_signal *signal, uint32_t turn);
 /* Sleep on all `count`; the one that comes must be at `place`. */
 int rival_signal_take_any(struct rival_signal *signals, unsigned count, unsigned place, uint32_t turn);
+
+/* ---- pipes ---- */
+
+struct rival_pipe {
+	intptr_t from;
+	intptr_t to;
+};
+extern const char rival_pipe_name[];
+int rival_pipe_make(struct rival_pipe *pipe);
+int rival_pipe_write(struct rival_pipe *pipe, const void *bytes, size_t length); /* all of it */
+int rival_pipe_read(struct rival_pipe *pipe, void *bytes, size_t size, size_t *ret_got);
+void rival_pipe_end(struct rival_pipe *pipe);
 
 /* ---- searching a directory tree ---- */
 

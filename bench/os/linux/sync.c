@@ -71,6 +71,18 @@ int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds,
 				 : rounds_of(mutex, count, rounds, 0, 0);
 }
 
+const char rival_locked_name[] = "a bare ring, glibc robust";
+
+int rival_lock_take(struct rival_lock *lock)
+{
+	return pthread_mutex_lock(mutex_of(lock));
+}
+
+int rival_lock_give(struct rival_lock *lock)
+{
+	return pthread_mutex_unlock(mutex_of(lock));
+}
+
 #define HELPER "/../bench/stoa-bench-boost" /* from the tool's folder: in the build tree, as it is not installed */
 
 bool rival_boost_path(char *path, size_t size, const char **ret_missing)

@@ -82,6 +82,18 @@ int rival_lock_rounds(struct rival_lock *lock, uint64_t *count, unsigned rounds,
 	return 0;
 }
 
+const char rival_locked_name[] = "a bare ring, kernel mutex";
+
+int rival_lock_take(struct rival_lock *lock)
+{
+	return WaitForSingleObject((HANDLE)lock->body.handle, INFINITE) == WAIT_OBJECT_0 ? 0 : (int)GetLastError();
+}
+
+int rival_lock_give(struct rival_lock *lock)
+{
+	return ReleaseMutex((HANDLE)lock->body.handle) ? 0 : (int)GetLastError();
+}
+
 bool rival_boost_path(char *path, size_t size, const char **ret_missing)
 {
 	(void)path, (void)size;
