@@ -138,6 +138,13 @@ STOA_API int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, uint6
 STOA_API int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan);
 STOA_API int stoa_sender_cancel(struct stoa_sender *sender, const struct stoa_loan *loan);
 
+/*
+ * Wait until all that was sent has been received and released: of a queue by whoever it went to, of a broadcast by all who
+ * make its senders wait (STOA_BLOCK); where there are none, it has been. Nothing has to be flushed to arrive: this is for who wants to
+ * know, e.g. before the last to have the name open goes. 0, STOA_TIMED_OUT, STOA_CLOSED (STOA_UNTIL_PEERS_LEAVE). EINVAL.
+ */
+STOA_API int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline);
+
 /* A message that was received, in place: valid until released. */
 struct stoa_message {
 	const void *bytes;

@@ -28,6 +28,7 @@ extern "C" {
 #define STOA_WAIT_SENDER 7       /* struct stoa_sender *: there is room for the loan that it was last refused */
 #define STOA_WAIT_NO_SENDERS 8   /* struct stoa_receiver *: there were senders, and the last has left or died */
 #define STOA_WAIT_NO_RECEIVERS 9 /* struct stoa_sender *: there were receivers, and the last has left or died */
+#define STOA_WAIT_RECEIVERS 10   /* struct stoa_sender *: a receiver is here */
 
 struct stoa_waitable {
 	struct stoa_segment *segment;

@@ -111,10 +111,12 @@ int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool
 
 void channel_end_leave(struct channel_end *end)
 {
-	uint64_t identity = end->identity;
+	uint64_t identity = end->identity, settled = identity;
 
 	if (channel_end_is_parents(end))
-		return; /* the parent's */
+		return;      /* the parent's */
+	if (!end->is_sender) /* whoever joins here next, this thread again perhaps, has not settled */
+		(void)cas_rlx(&end->channel->readers[end->place].settled, &settled, 0);
 	/* R1: everything this end wrote; pairs with A1 in channel_peers_left(), A2 in take_place(). Not if it is another's now. */
 	if (cas_rel(channel_owner(end->channel, end->is_sender, end->place), &identity, 0))
 		channel_ring_bells(end, channel_waiting(end));
@@ -196,6 +198,24 @@ static bool peers_left(void *owner, bool thorough)
 	return channel_peers_left(owner);
 }
 
+/* Is a receiver here, that has set its holds? Asked for a sender. */
+static bool receivers_here(void *owner, bool thorough)
+{
+	const struct channel_end *end = owner;
+	const struct stoa_channel *channel = end->channel;
+
+	(void)thorough;
+	for (uint32_t place = 0; place < places_of(channel, false); place++) {
+		/* A3: pairs with R3 in set_up() */
+		uint64_t settled = load_acq(&channel->readers[place].settled);
+
+		if (settled && load_rlx(channel_owner(channel, false, place)) == settled &&
+		    channel_lives(channel, settled))
+			return true;
+	}
+	return false;
+}
+
 /* The bits of those on the other side that live, whose ends the system will tell us. false: one changed meanwhile. */
 static bool watch_peers(const struct channel_end *end, uint64_t *ret_watched)
 {
@@ -266,7 +286,8 @@ static bool source_arm(struct item *item, struct os_wait_word *word)
 		fence_seq(); /* F2: the bit, before what we look at; pairs with F1 in channel_waiting() */
 	if (!watch_peers(end, &item->watched))
 		return false;
-	if (end->flags & STOA_UNTIL_PEERS_LEAVE && !item->watched && any_joined(end))
+	if (end->flags & STOA_UNTIL_PEERS_LEAVE && !item->watched && any_joined(end) &&
+	    item->source->ready != receivers_here)
 		return false;
 	return !item->source->ready(end, true);
 }
@@ -322,12 +343,14 @@ static void source_woke(struct item *item)
 
 static const struct item_source end_source = {end_ready, source_arm, source_after_relay, source_woke};
 static const struct item_source peers_source = {peers_left, source_arm, source_after_relay, source_woke};
+static const struct item_source here_source = {receivers_here, source_arm, source_after_relay, source_woke};
 
 /* Ends as things in a wait set. */
 static int end_item(const struct stoa_waitable *thing, struct item *ret_item)
 {
 	struct channel_end *end = thing->object;
-	bool is_sender = thing->kind == STOA_WAIT_SENDER || thing->kind == STOA_WAIT_NO_RECEIVERS;
+	bool is_sender = thing->kind == STOA_WAIT_SENDER || thing->kind == STOA_WAIT_NO_RECEIVERS ||
+			 thing->kind == STOA_WAIT_RECEIVERS;
 	bool of_peers = thing->kind == STOA_WAIT_NO_SENDERS || thing->kind == STOA_WAIT_NO_RECEIVERS;
 
 	if (end->is_sender != is_sender)
@@ -335,6 +358,8 @@ static int end_item(const struct stoa_waitable *thing, struct item *ret_item)
 				 thing->kind, is_sender ? "sender" : "receiver");
 	if (channel_end_is_parents(end))
 		return channel_end_check(end);
+	if (thing->kind == STOA_WAIT_RECEIVERS)
+		return item_init_source(ret_item, end->channel->segment, &here_source, end);
 	return item_init_source(ret_item, end->channel->segment, of_peers ? &peers_source : &end_source, end);
 }
 

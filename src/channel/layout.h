@@ -35,7 +35,8 @@
  *   lane.floor           owner, before it overwrites   raised, and the holds not looked at again: the next owner lowers it
  *   lane.given_up        owner, after that look        less is kept than could be
  *   reader.owner         CAS of who joins or leaves    a dead owner: its holds count for nothing
- *   hold[r][l]           reader r                      all from here on is (still) its; HOLD_NONE: nothing
+ *   reader.settled       reader, when it has joined    somebody who is not, or no longer, the owner: it is not there
+   hold[r][l]           reader r                      all from here on is (still) its; HOLD_NONE: nothing
  *   head[l]              queue: receivers (CAS when    what was taken by the dead is lost with it
  *                        there may be several)
  *   waiting, sleeps_on   the sleeper                   a bit of the dead: a bell is rung for nobody
@@ -131,12 +132,14 @@ struct channel_reader {
 	_Atomic uint32_t when_slow; /* STOA_BLOCK ... */
 	_Atomic uint32_t sleeps_on; /* value of its bell */
 	_Atomic uint32_t joined;
-	_Atomic uint32_t ending; /* of a stream: how its reader failed */
-	uint8_t pad_88[40];
+	_Atomic uint32_t ending;  /* of a stream: how its reader failed */
+	_Atomic uint64_t settled; /* the owner that has set its holds: senders may wait for it to come */
+	uint8_t pad_96[32];
 };
 _Static_assert(offsetof(struct channel_reader, lag) == 64, "layout");
 _Static_assert(offsetof(struct channel_reader, joined) == 80, "layout");
 _Static_assert(offsetof(struct channel_reader, ending) == 84, "layout");
+_Static_assert(offsetof(struct channel_reader, settled) == 88, "layout");
 _Static_assert(sizeof(struct channel_reader) == 128, "layout");
 
 struct channel_head {

@@ -13,7 +13,7 @@ static const uint8_t magic[8] = {'S', 'T', 'O', 'A', 'C', 'H', 'N', '\n'};
 static const char layout[] =
 	"little-endian; page 4096; receiving part, then sending part, each: header at 0: magic8 layout8 kind4 flags4 "
 	"senders4 receivers4 ring8 alignment4 zero4 check8; at 4096: waiting8 fences4, bells 64x8 at 64, 640 in all; "
-	"receiving: readers of 128: owner8 received8 bytes8 lost8 sleeps8 wakes8, at 64 lag8 slow4 sleeps_on4 joined4 ending4; "
+	"receiving: readers of 128: owner8 received8 bytes8 lost8 sleeps8 wakes8, at 64 lag8 slow4 sleeps_on4 joined4 ending4 settled8; "
 	"rows of holds, whole lines; heads of 64; sending: lanes of 128: owner8 tail8 sent8 bytes8 sleeps8 wakes8 "
 	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4; rings from whole pages; record at multiples of 64: word8 "
 	"(position/64+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end; "

@@ -523,7 +523,8 @@ static void set_up(struct stoa_receiver *receiver, const struct stoa_receiver_op
 		else
 			begin_broadcast(receiver, inlet, options->from);
 	}
-	/* A sender may sleep for room that the place's last owner held: it looked before these holds were there. */
+	store_rel(&reader->settled, receiver->end.identity); /* R3: the holds; pairs with A3 in receivers_here() */
+	/* A sender may sleep for room that the place's last owner held, or for us: it looked before this was there. */
 	channel_ring_bells(&receiver->end, channel_waiting(&receiver->end));
 }
 

@@ -186,6 +186,28 @@ static CC_NOINLINE int wait_for_room(struct stoa_sender *sender, uint64_t needs,
 	return rc;
 }
 
+int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline)
+{
+	bool again = false;
+	uint64_t tail;
+	int rc;
+
+	if (!sender)
+		return error_set(-STOA_EINVAL, "no sender was given");
+	rc = channel_end_check(&sender->end);
+	if (rc)
+		return rc;
+	/* All is received when the whole ring could be written behind it. */
+	tail = whole_position(load_rlx(&sender->lane->tail));
+	store_rlx(&sender->needs, tail + sender->shape.ring);
+	store_rlx(&sender->lane->wants, tail);
+	while (!rc && !could_have_room(sender, true)) {
+		rc = again && channel_too_late(deadline) ? STOA_TIMED_OUT : channel_end_wait(&sender->end, deadline);
+		again = true;
+	}
+	return rc;
+}
+
 /* ---- loans ---- */
 
 /* Fill the lap up with a record that says so. Whatever is before it is published first. */

@@ -213,6 +213,18 @@ static void operate_cancel(struct step_world *world)
 	death_must(world, stoa_sender_commit(sender, &b));
 }
 
+static void operate_flush(struct step_world *world)
+{
+	death_must(world, stoa_sender_flush(scene_of(world)->sender, STOA_TRY) == STOA_TIMED_OUT ? 0 : -STOA_ESYSTEM);
+}
+
+static int verify_flush(struct step_world *world)
+{
+	int more = receive_all(world, 1, 1);
+
+	return more < 0 ? more : more - 1;
+}
+
 /* ---- sending to a sleeper ---- */
 
 static void sleeping_receiver(struct step_world *world)
@@ -511,6 +523,12 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_sender,
 	 .operate = operate_cancel,
 	 .verify = verify_send},
+	{.name = "flush what nobody receives",
+	 .outcome_names = {"sent"},
+	 .setup = setup_queue,
+	 .prepare = prepare_sender,
+	 .operate = operate_flush,
+	 .verify = verify_flush},
 	{.name = "send to a sleeper",
 	 .outcome_names = {"not sent", "sent"},
 	 .setup = setup_sleeper,

@@ -200,6 +200,17 @@ static int send(struct run *run)
 	return stoa_sender_send(run->sender, "text", 4, stoa_deadline_in(1000000));
 }
 
+static void make_sent(struct run *run)
+{
+	make_ends(run);
+	CHECK_RC(stoa_sender_send(run->sender, "text", 4, STOA_TRY), 0);
+}
+
+static int flush(struct run *run)
+{
+	return stoa_sender_flush(run->sender, stoa_deadline_in(1000000));
+}
+
 static int receive(struct run *run)
 {
 	return stoa_receiver_receive(run->receiver, stoa_deadline_in(1000000), &run->big.message);
@@ -246,6 +257,7 @@ const struct fault_case channel_cases[] = {
 	{"stoa_sender_commit", "EINVAL", make_loan, commit, end_all},
 	{"stoa_sender_cancel", "EINVAL", make_loan, cancel, end_all},
 	{"stoa_sender_send", "EINVAL ERANGE", fill_ring, send, end_all},
+	{"stoa_sender_flush", "EINVAL", make_sent, flush, end_all},
 	{"stoa_receiver_join", "EINVAL ENOTSUP", make_unnamed, join_receiver, leave_receiver},
 	{"stoa_receiver_leave", "", make_ends, leave_receiver_call, end_sender},
 	{"stoa_receiver_receive", "EINVAL EFORMAT ECLOSED", make_ends, receive, release_received},
