@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Making and opening channels: by name, unnamed, or in a segment of the user's. Uses segment. */
+/* Making and opening channels: by name or in a segment of the user's, which hold both parts; unnamed ones are apart.c's. Uses segment. */
 #include <channel/channel.h>
 
 #include <inttypes.h>
@@ -22,8 +22,8 @@ int stoa_channel_size(const struct stoa_channel_options *options, uint64_t *ret_
 
 /* ---- the handle ---- */
 
-static int make_handle(struct stoa_segment *segment, unsigned char *at, const struct channel_plan *plan, bool owns,
-		       struct stoa_channel **ret_channel)
+int channel_handle(struct stoa_segment *const segments[2], unsigned char *receiving, unsigned char *sending,
+		   const struct channel_plan *plan, bool owns, struct stoa_channel **ret_channel)
 {
 	struct stoa_channel *channel = os_allocate(sizeof(*channel));
 
@@ -31,10 +31,10 @@ static int make_handle(struct stoa_segment *segment, unsigned char *at, const st
 		return -STOA_ENOMEM;
 	*channel = (struct stoa_channel){
 		.plan = *plan,
-		.segment = segment,
-		.owns_segment = owns,
-		.receiving = at,
-		.sending = at + plan->receiving_length,
+		.segments = {segments[0], segments[1]},
+		.owns_segments = owns,
+		.receiving = receiving,
+		.sending = sending,
 	};
 	channel->receiving_bells = (void *)(channel->receiving + CHANNEL_BELLS);
 	channel->sending_bells = (void *)(channel->sending + CHANNEL_BELLS);
@@ -42,6 +42,14 @@ static int make_handle(struct stoa_segment *segment, unsigned char *at, const st
 	channel->lanes = (void *)(channel->sending + plan->lanes);
 	*ret_channel = channel;
 	return 0;
+}
+
+/* Of both parts in one segment. */
+static int make_handle(struct stoa_segment *segment, unsigned char *at, const struct channel_plan *plan, bool owns,
+		       struct stoa_channel **ret_channel)
+{
+	return channel_handle((struct stoa_segment *[]){segment, segment}, at, at + plan->receiving_length, plan, owns,
+			      ret_channel);
 }
 
 /* May ends join through this handle? */
@@ -135,6 +143,9 @@ int channel_create(const char *name, uint32_t segment_flags, struct channel_plan
 
 	if (unknown)
 		return error_refuse(stream ? "a stream" : "a channel", ERROR_SEGMENT_FLAGS, unknown);
+	if (!name)
+		return segment_flags ? error_set(-STOA_EINVAL, "segment_flags are for channels by name")
+				     : channel_create_apart(plan, ret_channel);
 	outcome = segment_create_kind(name, whole_length(plan), &options, SEGMENT_KIND_CHANNEL, fill, plan, may_open,
 				      &segment);
 	if (outcome < 0)
@@ -143,7 +154,7 @@ int channel_create(const char *name, uint32_t segment_flags, struct channel_plan
 				     : make_handle(segment, segment->data, plan, true, ret_channel);
 	if (rc) {
 		stoa_segment_close(segment);
-		return name ? error_prefix(rc, "%s '%s'", noun(stream), name) : rc;
+		return error_prefix(rc, "%s '%s'", noun(stream), name);
 	}
 	return outcome;
 }
@@ -255,7 +266,9 @@ void stoa_channel_close(struct stoa_channel *channel)
 {
 	if (!channel)
 		return;
-	if (channel->owns_segment)
-		stoa_segment_close(channel->segment);
+	if (channel->owns_segments)
+		stoa_segment_close(channel->segments[0]);
+	if (channel->owns_segments && channel_is_apart(channel))
+		stoa_segment_close(channel->segments[1]);
 	os_free(channel);
 }

@@ -12,8 +12,9 @@
 
 struct stoa_channel {
 	struct channel_plan plan;
-	struct stoa_segment *segment;
-	bool owns_segment;
+	struct stoa_segment
+		*segments[2]; /* the receivers', then the senders': each has its part, and is in its roster */
+	bool owns_segments;
 	unsigned char *receiving; /* the parts, mapped */
 	unsigned char *sending;
 	struct channel_bells *receiving_bells;
@@ -21,6 +22,17 @@ struct stoa_channel {
 	struct channel_lane *lanes;
 	struct channel_reader *readers;
 };
+
+static inline struct stoa_segment *channel_segment(const struct stoa_channel *channel, bool of_senders)
+{
+	return channel->segments[of_senders];
+}
+
+/* Are the parts two memory objects, so that there may be those who can write but one? */
+static inline bool channel_is_apart(const struct stoa_channel *channel)
+{
+	return channel->segments[0] != channel->segments[1];
+}
 
 static inline _Atomic uint64_t *channel_hold(const struct stoa_channel *channel, uint32_t reader, uint32_t lane)
 {
@@ -102,6 +114,13 @@ int channel_attach(struct stoa_segment *segment, uint64_t offset, bool stream, s
 
 /* ---- ends ---- */
 
+/* Make a handle; the parts are mapped by the segments, which it closes if it `owns` them. ENOMEM. (channel.c) */
+int channel_handle(struct stoa_segment *const segments[2], unsigned char *receiving, unsigned char *sending,
+		   const struct channel_plan *plan, bool owns, struct stoa_channel **ret_channel);
+
+/* An unnamed channel, of two segments. (apart.c) */
+int channel_create_apart(struct channel_plan *plan, struct stoa_channel **ret_channel);
+
 /* An end of this process, sender or receiver. */
 struct channel_end {
 	struct stoa_channel *channel;
@@ -140,7 +159,7 @@ int channel_end_check(const struct channel_end *end);
 _Atomic uint64_t *channel_owner(const struct stoa_channel *channel, bool of_sender, uint32_t place);
 
 /* Does the place's owner live? `owner` was read from it, and is not 0. */
-bool channel_lives(const struct stoa_channel *channel, uint64_t owner);
+bool channel_lives(const struct stoa_channel *channel, bool of_sender, uint64_t owner);
 
 /* Were there ends on the other side, and is none left? */
 bool channel_peers_left(const struct channel_end *end);

@@ -16,6 +16,10 @@
  * who joins there wakes it to do so. The kernel wakes one sleeper of a dead life; that one wakes the others. The relay
  * word covers the death of that one, as in every wait, and that of a waker who has moved a bell. A bell is two equal halves of a
  * word, moved at once: the low one is slept on, the high one compared after the relay was queued on.
+ *
+ * All that is slept on belongs to the other side: bell, lives, and the relay word of the segment whose roster has those lives, which its
+ * wakers cover. So an end that can only read the other side's part sleeps as any other; but it cannot set the flag in a life word that
+ * asks for a wake at its end. Where the parts are apart each end sets it in its own when it joins.
  */
 #include <channel/channel.h>
 
@@ -38,12 +42,12 @@ static _Atomic uint32_t *joined_of(const struct stoa_channel *channel, bool of_s
 	return of_sender ? &channel->lanes[place].joined : &channel->readers[place].joined;
 }
 
-bool channel_lives(const struct stoa_channel *channel, uint64_t owner)
+bool channel_lives(const struct stoa_channel *channel, bool of_sender, uint64_t owner)
 {
 	struct roster_sight sight;
 
 	/* Damaged, or no memory to look with: who cannot be shown to live is not waited for. */
-	return roster_look(channel->segment, owner, false, &sight) == 1;
+	return roster_look(channel_segment(channel, of_sender), owner, false, &sight) == 1;
 }
 
 bool channel_peers_left(const struct channel_end *end)
@@ -55,7 +59,7 @@ bool channel_peers_left(const struct channel_end *end)
 		uint64_t owner = load_acq(channel_owner(
 			channel, senders, place)); /* A1: what it wrote; pairs with R1 in channel_end_leave() */
 
-		if (owner && channel_lives(channel, owner))
+		if (owner && channel_lives(channel, senders, owner))
 			return false;
 		any |= load_rlx(joined_of(channel, senders, place)) != 0;
 	}
@@ -68,10 +72,36 @@ static int take_place(struct channel_end *end, uint32_t place)
 	_Atomic uint64_t *owner = channel_owner(end->channel, end->is_sender, place);
 	uint64_t seen = load_rlx(owner);
 
-	if (seen && channel_lives(end->channel, seen))
+	if (seen && channel_lives(end->channel, end->is_sender, seen))
 		return 0;
 	/* A2: what the last owner wrote, who may have died; pairs with R1 in channel_end_leave() */
 	return cas_acq(owner, &seen, end->identity) ? 1 : 0;
+}
+
+#define PATIENCE 1000 /* who writes the same roster can make tries fail for ever */
+
+/* Those of the other side may not be able to write into our roster that they want to know of our end: they always do. */
+static void be_watched(struct stoa_segment *segment, uint64_t identity)
+{
+	struct roster_sight sight;
+
+	for (unsigned tries = 0; tries < PATIENCE; tries++)
+		if (roster_look(segment, identity, false, &sight) != 1 || roster_flag_waiters(&sight))
+			return;
+}
+
+static int enrol(struct channel_end *end, struct stoa_channel *channel, bool is_sender)
+{
+	struct stoa_segment *segment = channel_segment(channel, is_sender);
+	int rc;
+
+	if (!segment->writable)
+		return error_set(-STOA_ERIGHTS, "this handle was handed over without the right to %s",
+				 is_sender ? "send" : "receive");
+	rc = roster_enrol(segment, &end->identity);
+	if (!rc && channel_is_apart(channel))
+		be_watched(segment, end->identity);
+	return rc;
 }
 
 static int end_item(const struct stoa_waitable *thing, struct item *ret_item);
@@ -79,7 +109,7 @@ static int end_item(const struct stoa_waitable *thing, struct item *ret_item);
 int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool is_sender)
 {
 	uint32_t places = places_of(channel, is_sender), place = 0;
-	int rc = roster_enrol(channel->segment, &end->identity);
+	int rc = enrol(end, channel, is_sender);
 
 	if (rc)
 		return rc;
@@ -129,7 +159,7 @@ int channel_end_check(const struct channel_end *end)
 	if (channel_end_is_parents(end))
 		return error_set(-STOA_ENOTOWNER,
 				 "this end is the parent's; a forked child opens the channel and joins");
-	if (owner != end->identity || !channel_lives(end->channel, owner))
+	if (owner != end->identity || !channel_lives(end->channel, end->is_sender, owner))
 		return error_set(-STOA_ENOTOWNER, "this end is gone: the thread that joined has ended");
 	return 0;
 }
@@ -161,7 +191,7 @@ CC_NOINLINE void channel_ring_bells(struct channel_end *end, uint64_t waiting)
 	struct roster *roster;
 	const void *before;
 
-	if (!waiting || roster_attach(end->channel->segment, &roster))
+	if (!waiting || roster_attach(channel_segment(end->channel, end->is_sender), &roster))
 		return;
 	before = os_wake_cover(roster_relay(roster));
 	for (uint32_t place = 0; place < places; place++) {
@@ -210,30 +240,36 @@ static bool receivers_here(void *owner, bool thorough)
 		uint64_t settled = load_acq(&channel->readers[place].settled);
 
 		if (settled && load_rlx(channel_owner(channel, false, place)) == settled &&
-		    channel_lives(channel, settled))
+		    channel_lives(channel, false, settled))
 			return true;
 	}
 	return false;
 }
 
-/* The bits of those on the other side that live, whose ends the system will tell us. false: one changed meanwhile. */
-static bool watch_peers(const struct channel_end *end, uint64_t *ret_watched)
+static struct stoa_segment *segment_of_peers(const struct channel_end *end)
+{
+	return channel_segment(end->channel, !end->is_sender);
+}
+
+/* Note those on the other side that live, whose ends the system will tell us. false: one changed meanwhile. */
+static bool watch_peers(const struct channel_end *end, struct item *item)
 {
 	const struct stoa_channel *channel = end->channel;
 	bool senders = !end->is_sender;
-	uint64_t watched = 0;
 
 	for (uint32_t place = 0; place < places_of(channel, senders); place++) {
 		uint64_t owner = load_rlx(channel_owner(channel, senders, place));
 		struct roster_sight sight;
 
-		if (!owner || roster_look(channel->segment, owner, false, &sight) != 1)
+		if (!owner || roster_look(segment_of_peers(end), owner, false, &sight) != 1)
 			continue;
-		if (!roster_flag_waiters(&sight))
+		if (roster_flag_waiters(&sight))
+			item->watched |= UINT64_C(1) << place;
+		else if (sight.writable)
 			return false;
-		watched |= UINT64_C(1) << place;
+		else
+			item->looks_again = true; /* who joined as it should has the flag */
 	}
-	*ret_watched = watched;
 	return true;
 }
 
@@ -280,13 +316,14 @@ static bool source_arm(struct item *item, struct os_wait_word *word)
 	struct channel_end *end = item->owner;
 
 	item->watched = 0;
+	item->looks_again = false;
 	item->seen = set_bit(end);
 	*word = (struct os_wait_word){os_low_half(&end->peers->bells[end->place]), (uint32_t)item->seen, OS_WORD_WOKEN};
 	if (!os_barrier_impose())
 		fence_seq(); /* F2: the bit, before what we look at; pairs with F1 in channel_waiting() */
-	if (!watch_peers(end, &item->watched))
+	if (!watch_peers(end, item))
 		return false;
-	if (end->flags & STOA_UNTIL_PEERS_LEAVE && !item->watched && any_joined(end) &&
+	if (end->flags & STOA_UNTIL_PEERS_LEAVE && !item->watched && !item->looks_again && any_joined(end) &&
 	    item->source->ready != receivers_here)
 		return false;
 	return !item->source->ready(end, true);
@@ -312,7 +349,7 @@ static unsigned source_after_relay(const struct item *item, struct os_wait_word 
 		if (!(item->watched >> place & 1))
 			continue;
 		owner = load_rlx(channel_owner(end->channel, !end->is_sender, place));
-		if (!owner || roster_look(end->channel->segment, owner, false, &sight) != 1) {
+		if (!owner || roster_look(segment_of_peers(end), owner, false, &sight) != 1) {
 			words[0].value = ~load_rlx(bell);
 			break;
 		}
@@ -336,7 +373,7 @@ static void source_woke(struct item *item)
 
 		if (item->watched >> place & 1)
 			owner = load_rlx(channel_owner(end->channel, !end->is_sender, place));
-		if (owner && roster_look(end->channel->segment, owner, false, &sight) == 0)
+		if (owner && roster_look(segment_of_peers(end), owner, false, &sight) == 0)
 			os_wake(os_low_half(sight.life));
 	}
 }
@@ -359,8 +396,8 @@ static int end_item(const struct stoa_waitable *thing, struct item *ret_item)
 	if (channel_end_is_parents(end))
 		return channel_end_check(end);
 	if (thing->kind == STOA_WAIT_RECEIVERS)
-		return item_init_source(ret_item, end->channel->segment, &here_source, end);
-	return item_init_source(ret_item, end->channel->segment, of_peers ? &peers_source : &end_source, end);
+		return item_init_source(ret_item, segment_of_peers(end), &here_source, end);
+	return item_init_source(ret_item, segment_of_peers(end), of_peers ? &peers_source : &end_source, end);
 }
 
 /* ---- waiting ---- */
@@ -415,7 +452,7 @@ static int sleep_until_ready(struct channel_end *end, uint64_t deadline)
 	struct item item;
 	int rc, woken = OS_WAIT_CHANGED;
 
-	rc = item_init_source(&item, end->channel->segment, &end_source, end);
+	rc = item_init_source(&item, segment_of_peers(end), &end_source, end);
 	while (!rc) {
 		if (end->ready(end, true)) {
 			wait_count_rescue(woken);

@@ -75,7 +75,7 @@ static void regard_reader(const struct stoa_sender *sender, uint32_t place, bool
 		return;
 	if (sender->shape.kind == STOA_BROADCAST && load_rlx(&reader->when_slow) != STOA_BLOCK)
 		return;
-	if (ask_life && !channel_lives(channel, owner))
+	if (ask_life && !channel_lives(channel, false, owner))
 		return;
 	*least = hold;
 }

@@ -149,7 +149,7 @@ void os_life_unmap(struct os_life *life);
 
 /*
  * The life word as it is now, with an id only if its owner runs; where the system does not mark the words of those who end, this
- * finds it out and does. The second reads it at `offset` of the memory, without a map: 0 beyond its length.
+ * finds it out and, if the map may be written, does. The second reads it at `offset` of the memory, without a map: 0 beyond its length.
  */
 uint64_t os_life_look(_Atomic uint64_t *word);
 int os_life_read(os_handle memory, uint64_t offset, uint64_t *ret_word);
@@ -271,6 +271,9 @@ uint32_t os_memory_seals(os_handle memory);
 
 /* The length alone; 0 when even that fails. */
 uint64_t os_memory_length(os_handle memory);
+
+/* May the page at `offset` be read through a map, by one who cannot commit it? */
+bool os_memory_there(os_handle memory, uint64_t offset);
 
 /*
  * A second handle to the same object, with OS_WRITE or without, and with OS_EXEC if this one may be mapped so (a system may not

@@ -26,6 +26,7 @@ struct roster {
 	uint32_t slots;
 	uint32_t users; /* handles */
 	uint32_t index; /* in each thread's table */
+	bool writable;
 };
 
 struct member {
@@ -110,7 +111,8 @@ static int set_up(void)
 static struct roster *find_roster(const struct stoa_segment *segment)
 {
 	for (struct roster *roster = rosters; roster; roster = roster->next)
-		if (!memcmp(roster->identity, segment->identity, sizeof(roster->identity)))
+		if (roster->writable == segment->writable &&
+		    !memcmp(roster->identity, segment->identity, sizeof(roster->identity)))
 			return roster;
 	return NULL;
 }
@@ -131,21 +133,23 @@ static uint32_t free_index(void)
 static int map_roster(struct stoa_segment *segment, struct roster **ret_roster)
 {
 	struct roster *roster = os_allocate(sizeof(*roster));
+	uint32_t access = OS_READ | (segment->writable ? OS_WRITE : 0);
 	void *pages;
 	int rc;
 
 	if (!roster)
 		return -STOA_ENOMEM;
-	rc = os_memory_duplicate(segment->memory, OS_READ | OS_WRITE, &roster->memory);
+	rc = os_memory_duplicate(segment->memory, access, &roster->memory);
 	if (rc)
 		goto out;
-	rc = os_map(roster->memory, OS_PAGE, segment->roster_slots * OS_PAGE, OS_READ | OS_WRITE, &pages);
+	rc = os_map(roster->memory, OS_PAGE, segment->roster_slots * OS_PAGE, access, &pages);
 	if (rc) {
 		os_handle_close(roster->memory);
 		goto out;
 	}
 	roster->pages = pages;
 	roster->slots = segment->roster_slots;
+	roster->writable = segment->writable;
 	memcpy(roster->identity, segment->identity, sizeof(roster->identity));
 	roster->index = free_index();
 	roster->next = rosters;
@@ -359,7 +363,8 @@ static int check_memberships(void)
 static int enter(struct stoa_segment *segment, struct roster *roster)
 {
 	struct member *member;
-	int rc = check_memberships();
+	int rc = roster->writable ? check_memberships()
+				  : error_set(-STOA_ERIGHTS, "who only reads a segment cannot take part in it");
 
 	if (!rc)
 		rc = grow_table(roster->index);
@@ -461,6 +466,7 @@ int roster_look(struct stoa_segment *segment, uint64_t identity, bool is_short, 
 	if (rc)
 		return rc;
 	ret_sight->life = &roster_page(roster, slot)->life;
+	ret_sight->writable = roster->writable;
 	ret_sight->seen = os_life_look(ret_sight->life);
 	generation = ret_sight->seen >> 32;
 	named = identity >> 32;
@@ -477,6 +483,8 @@ bool roster_flag_waiters(struct roster_sight *sight)
 
 	if (sight->seen & OS_LIFE_WAITERS || MUTANT(NO_WAITERS_FLAG))
 		return true;
+	if (!sight->writable)
+		return false;
 	if (!cas_rlx(sight->life, &sight->seen, flagged)) /* the sleep itself compares the word again */
 		return false;
 	sight->seen = flagged;

@@ -55,7 +55,7 @@ _Static_assert(offsetof(struct roster_page, claims) == 8, "layout");
 _Static_assert(offsetof(struct roster_page, relay) == 4032, "layout");
 _Static_assert(offsetof(struct roster_page, life) == OS_LIFE_OFFSET, "layout");
 
-/* One per memory object and process, shared by the handles on it. */
+/* One per memory object and process, shared by the handles on it; another one for those that only read, which look but do not enrol. */
 struct roster;
 
 /* The calling thread's latest membership: what the fast path of a lock looks at. */
@@ -65,7 +65,7 @@ struct roster_hot {
 };
 extern CC_THREAD struct roster_hot roster_hot;
 
-/* Slow half of roster_self(): enrol the calling thread, or find its membership. ELIMIT, ENOMEM, ENOTSUP. */
+/* Slow half of roster_self(): enrol the calling thread, or find its membership. ELIMIT, ENOMEM, ENOTSUP, ERIGHTS. */
 int roster_enrol(struct stoa_segment *segment, uint64_t *ret_identity);
 
 /* The calling thread's identity if it takes part already, else 0; it is not enrolled. Errors as roster_attach(). */
@@ -81,7 +81,7 @@ static inline uint64_t roster_self(struct stoa_segment *segment)
 	return 0;
 }
 
-/* Map the roster of a segment, without taking part. ENOTSUP for raw segments; ENOMEM, ELIMIT. */
+/* Map the roster of a segment, without taking part. ENOTSUP for raw segments; EFORMAT, ENOMEM, ELIMIT. */
 int roster_attach(struct stoa_segment *segment, struct roster **ret_roster);
 
 /* The segment's relay word, see ARCHITECTURE.md. */
@@ -91,6 +91,7 @@ const _Atomic uint32_t *roster_relay(const struct roster *roster);
 struct roster_sight {
 	_Atomic uint64_t *life;
 	uint64_t seen; /* the life word */
+	bool writable; /* through this map */
 };
 
 /*
@@ -99,7 +100,10 @@ struct roster_sight {
  */
 int roster_look(struct stoa_segment *segment, uint64_t identity, bool is_short, struct roster_sight *ret_sight);
 
-/* Set the flag that makes the holder's end wake those who sleep on its life word. false: it changed, look again. */
+/*
+ * Set the flag that makes the holder's end wake those who sleep on its life word. false: it changed, look again; or this process may
+ * not write there, and the holder has not set the flag itself.
+ */
 bool roster_flag_waiters(struct roster_sight *sight);
 
 /* The shared page of a slot that roster_look() or roster_enrol() has shown to exist. */

@@ -160,6 +160,12 @@ int segment_back_slot(struct stoa_segment *segment, uint32_t slot)
 		return error_set(-STOA_EINVAL, "roster slot %" PRIu32 " of %" PRIu32, slot, segment->roster_slots);
 	if (load_rlx(&segment->backed_slots[slot / 64]) & bit)
 		return 0;
+	if (!segment->writable) {
+		if (!os_memory_there(segment->memory, slot * OS_PAGE))
+			return error_set(-STOA_EFORMAT, "roster slot %" PRIu32 " of the segment is not there", slot);
+		or_rlx(&segment->backed_slots[slot / 64], bit);
+		return 0;
+	}
 	page.offset = slot * OS_PAGE;
 	page.address = NULL;
 	page.huge = OS_HUGE_NEVER;

@@ -62,7 +62,7 @@ bool segment_pass_roster(const struct stoa_segment *from, struct roster *roster)
 	lock_handles();
 	for (heir = handles; heir; heir = heir->next)
 		if (heir != from && heir->roster_slots && heir->identity[0] == from->identity[0] &&
-		    heir->identity[1] == from->identity[1])
+		    heir->identity[1] == from->identity[1] && !load_rlx(&heir->roster))
 			break;
 	if (heir)
 		store_rel(&heir->roster, roster); /* R1: publishes the roster; pairs with A1 in roster_attach() */

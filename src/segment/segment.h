@@ -92,14 +92,14 @@ static inline uint64_t segment_round_up(uint64_t bytes, uint64_t unit)
 extern void (*segment_roster_detach)(struct stoa_segment *segment, struct roster *roster);
 
 /*
- * The last handle that used the roster lets go: give it to another one of this process on the same memory, so that what is
- * held there stays held. false: there is none. Called with the roster layer's lock held.
+ * The last handle that used the roster lets go: give it to another one of this process on the same memory, which has none yet, so
+ * that what is held there stays held. false: there is none. Called with the roster layer's lock held.
  */
 bool segment_pass_roster(const struct stoa_segment *from, struct roster *roster);
 
 /*
  * Make sure that roster page `slot` (1..roster_slots) is backed by memory, so that touching it cannot fault. Cheap when
- * this handle has done it before. ENOMEM, ELIMIT.
+ * this handle has done it before. A read-only handle only looks whether it is: EFORMAT. ENOMEM, ELIMIT.
  */
 int segment_back_slot(struct stoa_segment *segment, uint32_t slot);
 

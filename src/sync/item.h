@@ -55,6 +55,7 @@ struct item {
 	const struct item_source *source;
 	void *owner;
 	uint64_t watched; /* for the source */
+	bool looks_again; /* something that it waits for nobody will tell: it sleeps for a while only */
 
 	/* from arming: was it slept on? */
 	bool armed;

@@ -135,7 +135,7 @@ static bool arm(struct sleep *sleep, struct item *items, unsigned count, const s
 			continue;
 		used = item_arm_after_relay(&items[i], sleep->words + sleep->count, left);
 		sleep->count += used;
-		sleep->spans |= items[i].kind == ITEM_SOURCE && used + 2 > left;
+		sleep->spans |= items[i].kind == ITEM_SOURCE && (used + 2 > left || items[i].looks_again);
 	}
 	return true;
 }

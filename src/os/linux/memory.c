@@ -207,6 +207,12 @@ uint64_t os_memory_length(os_handle memory)
 	return SYS(fstat, sys_fd(memory), &status) < 0 ? 0 : (uint64_t)status.st_size;
 }
 
+/* A hole reads as zeros. */
+bool os_memory_there(os_handle memory, uint64_t offset)
+{
+	return offset < os_memory_length(memory);
+}
+
 int os_memory_duplicate(os_handle memory, uint32_t access, os_handle *ret_memory)
 {
 	bool writable = access & OS_WRITE;

@@ -161,6 +161,23 @@ int os_memory_read(os_handle memory, uint64_t offset, void *bytes, size_t length
 	return rc;
 }
 
+bool os_memory_there(os_handle memory, uint64_t offset)
+{
+	struct memory_glance glance = {NULL, NULL};
+	struct memory now;
+	bool there = false;
+
+	if (memory_look(memory, &now) < 0)
+		return false;
+	if (now.kind != MEMORY_SECTION)
+		return offset < os_memory_length(memory);
+	if (offset < now.size && memory_glance(memory, offset, OS_PAGE, FILE_MAP_READ, &glance) == 0) {
+		there = memory_run(glance.at, OS_PAGE) == OS_PAGE;
+		memory_look_away(&glance);
+	}
+	return there;
+}
+
 static int write_section(os_handle memory, uint64_t offset, const void *bytes, size_t length)
 {
 	struct memory_glance glance = {NULL, NULL};

@@ -12,6 +12,7 @@
  * Entering: the mutex is made and held before the word names its generation; leaving: the word is marked, then the mutex given
  * up. Names carry the generation, so that a name is never used twice.
  */
+#include <os/win32/memory.h>
 #include <os/win32/nt.h>
 #include <os/win32/sys.h>
 
@@ -118,9 +119,12 @@ uint64_t os_life_look(_Atomic uint64_t *word)
 {
 	uint64_t seen = load_seq(word); /* L2: pairs with L1 in os_life_enter(), L3 in mark_dead() */
 	struct sys_place place;
+	struct map map;
 
 	if (!(seen & OS_LIFE_ID) || !sys_place_of((const void *)word, &place) || owner_lives(&place, seen))
 		return seen;
+	if (!map_at((const void *)word, &map) || !(map.access & OS_WRITE))
+		return (seen & ~(uint64_t)OS_LIFE_ID) | OS_LIFE_DIED;
 	(void)mark_dead(word, seen);
 	return load_seq(word); /* L4: pairs with L1 in os_life_enter(), L3 in mark_dead() */
 }
