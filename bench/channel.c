@@ -60,7 +60,7 @@ static uint64_t raw_offset(void)
 
 static void choose(struct flow *flow)
 {
-	const struct plan *plan = &plans[flow->bench->which->variant];
+	const struct plan *plan = &plans[flow->bench->which->variant % (1u << PLAN_BITS)];
 
 	flow->plan = plan;
 	flow->size = plan->size;
@@ -111,7 +111,7 @@ static void part(struct flow *flow)
 	stoa_channel_close(flow->channels[1]);
 }
 
-static int flow_serve(const struct crew_member *self)
+int flow_serve(const struct crew_member *self)
 {
 	struct bench bench = self->bench;
 	struct flow flow = {
@@ -173,6 +173,7 @@ static int flow_open(struct flow *flow)
 static void flow_close(struct flow *flow)
 {
 	crew_stop(&flow->crew);
+	(void)peer_end(&flow->helper, true);
 	part(flow);
 	for (unsigned i = 0; flow->arena && i < 2; i++)
 		rival_signal_end(&flow->arena->signals[i]);
@@ -181,9 +182,10 @@ static void flow_close(struct flow *flow)
 	stoa_segment_close(flow->segment);
 }
 
-static int run_flow(struct bench *bench)
+int flow_run(struct bench *bench, int (*begin)(struct flow *flow),
+	     int (*subject)(void *context, struct series *samples))
 {
-	struct flow flow = {.bench = bench};
+	struct flow flow = {.bench = bench, .helper = {-1, -1, -1}};
 	unsigned ends;
 	int status;
 
@@ -197,16 +199,27 @@ static int run_flow(struct bench *bench)
 	host_pin(0);
 	if (!status) /* each on the next CPU, around: of two to two, each CPU gets a sender and a receiver */
 		status = crew_start(&flow.crew, bench, flow.segment, ends - 1, 1);
+	if (!status && begin)
+		status = begin(&flow);
 	if (!status)
-		status = flow.plan->trip ? bench_pairs(bench, trip_subject, trip_baseline, &flow)
-					 : bench_pairs(bench, flow_subject, flow_baseline, &flow);
+		status = bench_pairs(bench, subject, flow.plan->trip ? trip_baseline : flow_baseline, &flow);
 	flow_close(&flow);
 	return status;
 }
 
-#define CASE(word, unit, baseline, about, target, plan)                                    \
-	{                                                                                  \
-		"channel." word, unit, baseline, about, target, run_flow, plan, flow_serve \
+static int run_trip(struct bench *bench)
+{
+	return flow_run(bench, NULL, trip_subject);
+}
+
+static int run_flow(struct bench *bench)
+{
+	return flow_run(bench, NULL, flow_subject);
+}
+
+#define CASE(word, unit, baseline, about, target, run, plan)                          \
+	{                                                                             \
+		"channel." word, unit, baseline, about, target, run, plan, flow_serve \
 	}
 #define AT_MOST(ratio)          \
 	{                       \
@@ -218,22 +231,27 @@ static int run_flow(struct bench *bench)
 	}
 
 const struct bench_case bench_channel_cases[] = {
-	CASE("rtt_spin", "ns", "a bare cache line", "64 bytes there and back, never asleep", AT_MOST(1.15), TRIP_SPIN),
-	CASE("rtt_block", "ns", rival_signal_name, "the same, always asleep", AT_MOST(1.05), TRIP_BLOCK),
-	CASE("rtt_balanced", "ns", rival_signal_name, "the same, as it comes", AT_MOST(1.05), TRIP_BALANCED),
-	CASE("throughput_64", "M/s", "a bare ring", "messages of 64 bytes, one to one", AT_LEAST(1.5), SMALL),
-	CASE("throughput_4k", "M/s", "a bare ring", "messages of 4 KiB", AT_LEAST(1.0), PAGE),
-	CASE("throughput_1m", "GB/s", "a bare ring", "messages of 1 MiB", AT_LEAST(0.95), LARGE),
-	CASE("mpmc_2x2", "M/s", rival_locked_name, "64 bytes, two to two", NO_TARGET, SHARED),
-	CASE("queue_vyukov", "M/s", "Vyukov's queue", "64 bytes, two to two", AT_LEAST(0.6), VYUKOV),
-	CASE("broadcast_3", "M/s", "a bare ring with 3 heads", "64 bytes, one to three, each gets all", NO_TARGET, FAN),
-	CASE("scaling.queue.1", "M/s", "Vyukov's queue", "64 bytes, one to one", NO_TARGET, SCALE_QUEUE),
-	CASE("scaling.queue.2", "M/s", "Vyukov's queue", "2 to 2, a CPU each", NO_TARGET, SCALE_QUEUE + 1),
-	CASE("scaling.queue.4", "M/s", "Vyukov's queue", "4 to 4, a CPU each", NO_TARGET, SCALE_QUEUE + 2),
-	CASE("scaling.queue.8", "M/s", "Vyukov's queue", "8 to 8, a CPU each", NO_TARGET, SCALE_QUEUE + 3),
-	CASE("scaling.broadcast.1", "M/s", "a bare ring", "64 bytes to one", NO_TARGET, SCALE_FAN),
-	CASE("scaling.broadcast.2", "M/s", "a bare ring with 2 heads", "to 2, a CPU each", NO_TARGET, SCALE_FAN + 1),
-	CASE("scaling.broadcast.4", "M/s", "a bare ring with 4 heads", "to 4, a CPU each", NO_TARGET, SCALE_FAN + 2),
-	CASE("scaling.broadcast.8", "M/s", "a bare ring with 8 heads", "to 8, a CPU each", NO_TARGET, SCALE_FAN + 3),
+	CASE("rtt_spin", "ns", "a bare cache line", "64 bytes there and back, never asleep", AT_MOST(1.15), run_trip,
+	     TRIP_SPIN),
+	CASE("rtt_block", "ns", rival_signal_name, "the same, always asleep", AT_MOST(1.05), run_trip, TRIP_BLOCK),
+	CASE("rtt_balanced", "ns", rival_signal_name, "the same, as it comes", AT_MOST(1.05), run_trip, TRIP_BALANCED),
+	CASE("throughput_64", "M/s", "a bare ring", "messages of 64 bytes, one to one", AT_LEAST(1.5), run_flow, SMALL),
+	CASE("throughput_4k", "M/s", "a bare ring", "messages of 4 KiB", AT_LEAST(1.0), run_flow, PAGE),
+	CASE("throughput_1m", "GB/s", "a bare ring", "messages of 1 MiB", AT_LEAST(0.95), run_flow, LARGE),
+	CASE("mpmc_2x2", "M/s", rival_locked_name, "64 bytes, two to two", NO_TARGET, run_flow, SHARED),
+	CASE("queue_vyukov", "M/s", "Vyukov's queue", "64 bytes, two to two", AT_LEAST(0.6), run_flow, VYUKOV),
+	CASE("broadcast_3", "M/s", "a bare ring with 3 heads", "64 bytes, one to three, each gets all", NO_TARGET,
+	     run_flow, FAN),
+	CASE("scaling.queue.1", "M/s", "Vyukov's queue", "64 bytes, one to one", NO_TARGET, run_flow, SCALE_QUEUE),
+	CASE("scaling.queue.2", "M/s", "Vyukov's queue", "2 to 2, a CPU each", NO_TARGET, run_flow, SCALE_QUEUE + 1),
+	CASE("scaling.queue.4", "M/s", "Vyukov's queue", "4 to 4, a CPU each", NO_TARGET, run_flow, SCALE_QUEUE + 2),
+	CASE("scaling.queue.8", "M/s", "Vyukov's queue", "8 to 8, a CPU each", NO_TARGET, run_flow, SCALE_QUEUE + 3),
+	CASE("scaling.broadcast.1", "M/s", "a bare ring", "64 bytes to one", NO_TARGET, run_flow, SCALE_FAN),
+	CASE("scaling.broadcast.2", "M/s", "a bare ring with 2 heads", "to 2, a CPU each", NO_TARGET, run_flow,
+	     SCALE_FAN + 1),
+	CASE("scaling.broadcast.4", "M/s", "a bare ring with 4 heads", "to 4, a CPU each", NO_TARGET, run_flow,
+	     SCALE_FAN + 2),
+	CASE("scaling.broadcast.8", "M/s", "a bare ring with 8 heads", "to 8, a CPU each", NO_TARGET, run_flow,
+	     SCALE_FAN + 3),
 	{0},
 };

@@ -20,6 +20,8 @@
 #define TRIP_BATCH 20u /* trips of a sample when nobody sleeps: one alone is hardly longer than a look at the clock */
 #define WRONG 1000     /* a message came that should not; no stoa function returns this */
 
+#define PLAN_BITS 8
+
 struct flow;
 
 /* A way for messages. Both return 0, or STOA_TIMED_OUT: it is full, or empty. */
@@ -33,7 +35,7 @@ extern const struct means by_queue;  /* many to many, after D. Vyukov */
 extern const struct means by_locked; /* many to many: the ring behind a lock that tells of its owner's death */
 extern const struct means by_fan;    /* one to many, each gets all: the ring with an index per reader */
 
-/* What a case does; its variant is the number of its plan. */
+/* What a case does; its variant is the number of its plan, and what else it wants to say from PLAN_BITS on. */
 struct plan {
 	bool trip;        /* there and back, else one way */
 	uint32_t waiting; /* how the channel's ends wait */
@@ -109,6 +111,7 @@ struct flow {
 	bool crowded;      /* more ends than CPUs: who has nothing to do lets others run */
 	uint32_t turn;
 	struct crew crew;
+	struct peer helper; /* with another library */
 };
 
 /* One block for bench_pairs(), `context` is the flow; and what the members do, job 1 by channel, 2 by the baseline. */
@@ -118,6 +121,14 @@ int flow_member(void *context, unsigned member, unsigned job);
 int trip_subject(void *context, struct series *samples);
 int trip_baseline(void *context, struct series *samples);
 int trip_member(void *context, unsigned member, unsigned job);
+
+/*
+ * Set up a flow of the case's plan, begin() what the case needs beside it (may be NULL), run `subject` against the plan's baseline, and
+ * clean up. And what its members do: the case's serve().
+ */
+int flow_run(struct bench *bench, int (*begin)(struct flow *flow),
+	     int (*subject)(void *context, struct series *samples));
+int flow_serve(const struct crew_member *self);
 
 /* Numbers of the plans that others than channel.c speak of. */
 enum flow_plan {

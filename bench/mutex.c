@@ -269,8 +269,8 @@ static int helper_start(struct contest *contest)
 	const char *missing;
 	int error;
 
-	if (!rival_boost_path(path, sizeof(path), &missing))
-		return bench_skip(contest->bench, "%s", missing);
+	if (!rival_helper_path(arguments[0], path, sizeof(path), &missing))
+		return bench_skip(contest->bench, "%s: %s", arguments[0], missing);
 	snprintf(processes, sizeof(processes), "%u", contest->processes);
 	snprintf(inside, sizeof(inside), "%u", WORK_INSIDE);
 	snprintf(outside, sizeof(outside), "%u", WORK_OUTSIDE);

@@ -79,8 +79,8 @@ extern const char rival_locked_name[]; /* a ring behind it */
 int rival_lock_take(struct rival_lock *lock);
 int rival_lock_give(struct rival_lock *lock);
 
-/* The helper with Boost.Interprocess (boost_mutex.cpp); false, and why there is none. */
-bool rival_boost_path(char *path, size_t size, const char **ret_missing);
+/* The helper of that name, with another library; false, and why there is none. */
+bool rival_helper_path(const char *name, char *path, size_t size, const char **ret_missing);
 
 /* ---- signals ---- */
 

@@ -83,21 +83,19 @@ int rival_lock_give(struct rival_lock *lock)
 	return pthread_mutex_unlock(mutex_of(lock));
 }
 
-#define HELPER "/../bench/stoa-bench-boost" /* from the tool's folder: in the build tree, as it is not installed */
-
-bool rival_boost_path(char *path, size_t size, const char **ret_missing)
+bool rival_helper_path(const char *name, char *path, size_t size, const char **ret_missing)
 {
 	ssize_t length = readlink("/proc/self/exe", path, size - 1);
 	char *slash;
 
-	*ret_missing = "no stoa-bench-boost in the build tree: it is made where Boost's headers are";
+	*ret_missing = "not in the build tree: it is made where its library was found (scripts/deps bench)";
 	if (length <= 0)
 		return false;
 	path[length] = 0;
-	slash = strrchr(path, '/');
-	if (!slash || (size_t)(slash - path) + sizeof(HELPER) > size)
+	slash = strrchr(path, '/'); /* from the tool's folder: helpers are not installed */
+	if (!slash || (size_t)snprintf(slash, size - (size_t)(slash - path), "/../bench/%s", name) >=
+			      size - (size_t)(slash - path))
 		return false;
-	memcpy(slash, HELPER, sizeof(HELPER));
 	return access(path, X_OK) == 0;
 }
 

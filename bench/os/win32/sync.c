@@ -94,10 +94,10 @@ int rival_lock_give(struct rival_lock *lock)
 	return ReleaseMutex((HANDLE)lock->body.handle) ? 0 : (int)GetLastError();
 }
 
-bool rival_boost_path(char *path, size_t size, const char **ret_missing)
+bool rival_helper_path(const char *name, char *path, size_t size, const char **ret_missing)
 {
-	(void)path, (void)size;
-	*ret_missing = "not on this system: the helper with Boost.Interprocess is made for Linux";
+	(void)name, (void)path, (void)size;
+	*ret_missing = "not on this system: helpers with other libraries are made for Linux";
 	return false;
 }
 
