@@ -100,10 +100,10 @@ TEST(the_largest_rings)
 	CHECK_RC(stoa_channel_size(&options, &size), 0);
 	CHECK_EQ(size >> 30, 1);
 	CHECK_RC(channel_plan(&options, &plan), 0);
-	most = (UINT64_C(1) << 28) - RECORD_HEADER_TIMED - 16;
+	most = (UINT64_C(1) << 28) - RECORD_HEADER_TIMED - CHANNEL_LINE;
 	CHECK_EQ(plan.payload_max, most);
 	CHECK_EQ(record_valid(&plan.form, 0, record_word(0, RECORD_MESSAGE | (uint32_t)most)),
-		 (most + RECORD_HEADER + 63) & ~UINT64_C(63));
+		 (most + RECORD_HEADER + 15) & ~UINT64_C(15));
 	options.senders = options.receivers = STOA_ENDS_MAX;
 	options.alignment = 4096;
 	CHECK_RC(stoa_channel_size(&options, &size), 0);

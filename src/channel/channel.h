@@ -71,18 +71,18 @@ static inline struct channel_record *record_at(unsigned char *ring, uint64_t mas
 }
 
 /* From a record's begin to its payload, and to its end. */
-static inline uint64_t record_payload(const struct record_form *form, uint64_t position)
+static inline uint64_t record_payload(const struct record_form *form, uint64_t position, bool wide)
 {
-	uint64_t unit = form->alignment;
+	uint64_t unit = CC_UNLIKELY(wide) ? form->wide_alignment : form->alignment;
 
 	if (CC_LIKELY(!unit))
 		return form->payload;
 	return ((position + form->payload + unit - 1) & ~(unit - 1)) - position;
 }
 
-static inline uint64_t record_size(const struct record_form *form, uint64_t position, uint64_t length)
+static inline uint64_t record_size(const struct record_form *form, uint64_t position, uint64_t length, bool wide)
 {
-	return (record_payload(form, position) + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
+	return (record_payload(form, position, wide) + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
 }
 
 /*
@@ -94,13 +94,20 @@ static inline uint64_t record_valid(const struct record_form *form, uint64_t pos
 	uint32_t kind = (uint32_t)word & RECORD_KIND_MASK, length = (uint32_t)word & RECORD_LENGTH_MASK;
 	uint64_t to_end = form->ring - (position & (form->ring - 1)), size = 0;
 
-	if (CC_LIKELY(kind == RECORD_MESSAGE))
-		size = record_size(form, position, length);
+	if (CC_LIKELY(kind == RECORD_MESSAGE || kind == RECORD_WIDE))
+		size = record_size(form, position, length, kind == RECORD_WIDE);
 	else if (kind == RECORD_SKIP)
 		size = length * CHANNEL_RECORD_UNIT;
 	else if (kind == RECORD_SKIP_LAP)
 		size = to_end;
 	return size <= to_end && !(position % CHANNEL_RECORD_UNIT) ? size : 0;
+}
+
+static inline bool record_is_message(uint64_t word)
+{
+	uint32_t kind = (uint32_t)word & RECORD_KIND_MASK;
+
+	return CC_LIKELY(kind == RECORD_MESSAGE) || kind == RECORD_WIDE;
 }
 
 /* ---- making and opening, with the layout at hand, or known to be a stream's or not ---- */
@@ -163,6 +170,16 @@ bool channel_lives(const struct stoa_channel *channel, bool of_sender, uint64_t 
 
 /* Were there ends on the other side, and is none left? */
 bool channel_peers_left(const struct channel_end *end);
+
+/*
+ * Between two looks. Each look takes the line from who writes it, in the midst of a message perhaps: so the longer nothing came, the
+ * seldomer it is looked.
+ */
+static inline void channel_pause(unsigned looks)
+{
+	for (unsigned i = looks < 24 ? looks / 8 + 1 : 4; i; i--)
+		cc_pause();
+}
 
 /*
  * Wait until end->ready(), the deadline (STOA_TIMED_OUT), or until the peers have left, if that matters (STOA_CLOSED). Other

@@ -429,7 +429,7 @@ static int spin(struct channel_end *end, uint64_t deadline)
 		for (unsigned i = 0; i < SPIN_ROUND; i++) {
 			if (end->ready(end, !i))
 				return 0;
-			cc_pause();
+			channel_pause(i);
 		}
 		if (end->flags & STOA_UNTIL_PEERS_LEAVE && channel_peers_left(end))
 			return end->ready(end, true) ? 0 : STOA_CLOSED;

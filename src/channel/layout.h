@@ -18,15 +18,17 @@
  * A *lane* belongs to one sender at a time: a ring of records that it alone writes. Positions in a lane count bytes from its first
  * owner on and never wrap; a position modulo the ring's size is a place in the ring.
  *
- * Record, at a multiple of 64 bytes:
+ * Record, at a multiple of 16 bytes:
  *   0        8          16                  (32 with STOA_TIMES)
  *   +--------+----------+- - - - - - - - - -+- - - - - - -+------------------- - - -
  *   | word   | sequence | time, 0           | alignment   | payload
  *   +--------+----------+- - - - - - - - - -+- - - - - - -+------------------- - - -
- *   word: {position / 64 + 1 : 32 | kind : 4 | length : 28}, 0: not published.
+ *   word: {position / 16 + 1 : 32 | kind : 4 | length : 28}, 0: not published.
  *
  * The word is written last. The word behind a record is zeroed before the record is published; so a reader at that place polls
- * a word that is either 0 or the record's, and never what an earlier lap's payload left there.
+ * a word that is either 0 or the record's, and never what an earlier lap's payload left there. Small records lie
+ * close together, as what a message costs is the lines that go from one processor to the other; the payload of a wide one begins a
+ * line, as what it costs is the copy.
  *
  *   field                written by                    a crash between two stores leaves
  *   lane.owner           CAS of who joins or leaves    a dead owner: the place is free for who joins next
@@ -52,7 +54,8 @@
 #include <os/os.h>
 #include <stoa/channel.h>
 
-#define CHANNEL_RECORD_UNIT UINT64_C(64)
+#define CHANNEL_RECORD_UNIT UINT64_C(16)
+#define CHANNEL_LINE 64u
 #define CHANNEL_RING_MIN UINT64_C(4096)
 #define CHANNEL_RING_MAX (UINT64_C(1) << 30)
 #define CHANNEL_RING_DEFAULT (UINT64_C(256) << 10)
@@ -166,14 +169,18 @@ _Static_assert(sizeof(struct channel_record) == 32, "layout");
 #define RECORD_LENGTH_MASK ((UINT32_C(1) << RECORD_LENGTH_BITS) - 1)
 #define RECORD_MESSAGE (UINT32_C(1) << RECORD_LENGTH_BITS)
 #define RECORD_SKIP \
-	(UINT32_C(2) << RECORD_LENGTH_BITS) /* nothing: cancelled; `length` counts units of 64, all in all */
+	(UINT32_C(2) << RECORD_LENGTH_BITS) /* nothing: cancelled; `length` counts units of 16, all in all */
 #define RECORD_SKIP_LAP (UINT32_C(3) << RECORD_LENGTH_BITS) /* nothing up to the ring's end */
+#define RECORD_WIDE (UINT32_C(4) << RECORD_LENGTH_BITS)     /* a message whose payload begins a line */
 #define RECORD_KIND_MASK (~RECORD_LENGTH_MASK)
 
 static inline uint32_t record_tag(uint64_t position)
 {
 	return (uint32_t)(position / CHANNEL_RECORD_UNIT + 1);
 }
+
+/* A loan of this many bytes is a wide record. */
+#define RECORD_WIDE_FROM UINT64_C(512)
 
 static inline uint64_t record_word(uint64_t position, uint32_t info)
 {
@@ -185,8 +192,10 @@ static inline uint64_t record_word(uint64_t position, uint32_t info)
 /* What a record looks like in this channel: follows from the shape. */
 struct record_form {
 	uint64_t ring;
-	uint32_t payload;   /* offset of the payload, where that is the same in every record */
-	uint32_t alignment; /* 0: it is */
+	uint32_t payload;        /* offset of the payload, where that is the same in every record */
+	uint32_t alignment;      /* 0: it is */
+	uint32_t wide_alignment; /* of the wide ones */
+	uint32_t unused;
 };
 
 struct channel_plan {

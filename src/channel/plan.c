@@ -15,8 +15,9 @@ static const char layout[] =
 	"senders4 receivers4 ring8 alignment4 zero4 check8; at 4096: waiting8 fences4, bells 64x8 at 64, 640 in all; "
 	"receiving: readers of 128: owner8 received8 bytes8 lost8 sleeps8 wakes8, at 64 lag8 slow4 sleeps_on4 joined4 ending4 settled8; "
 	"rows of holds, whole lines; heads of 64; sending: lanes of 128: owner8 tail8 sent8 bytes8 sleeps8 wakes8 "
-	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4; rings from whole pages; record at multiples of 64: word8 "
-	"(position/64+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end; "
+	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4; rings from whole pages; record at multiples of 16: word8 "
+	"(position/16+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end 4 "
+	"message aligned to 64; "
 	"kind 2: a stream, bytes instead of records";
 
 static bool is_power_of_two(uint64_t value)
@@ -75,12 +76,10 @@ static void lay_out(struct channel_plan *plan)
 
 	plan->form = (struct record_form){
 		.ring = shape->ring,
-		.payload = (uint32_t)whole(shape->flags & STOA_TIMES ? RECORD_HEADER_TIMED : RECORD_HEADER,
-					   shape->alignment),
+		.payload = shape->flags & STOA_TIMES ? RECORD_HEADER_TIMED : RECORD_HEADER,
 		.alignment = shape->alignment > CHANNEL_RECORD_UNIT ? shape->alignment : 0,
+		.wide_alignment = shape->alignment > CHANNEL_LINE ? shape->alignment : CHANNEL_LINE,
 	};
-	if (plan->form.alignment)
-		plan->form.payload = shape->flags & STOA_TIMES ? RECORD_HEADER_TIMED : RECORD_HEADER;
 	plan->readers = bells_end;
 	plan->holds = plan->readers + shape->receivers * sizeof(struct channel_reader);
 	plan->hold_row = whole(shape->senders * sizeof(uint64_t), 128);
@@ -91,7 +90,7 @@ static void lay_out(struct channel_plan *plan)
 	plan->sending_length = plan->rings + shape->senders * shape->ring;
 	/* Two records of this size, one of them skipped at the ring's end, and a word behind always fit. */
 	plan->payload_max =
-		room > 2 * shape->alignment ? room - RECORD_HEADER_TIMED - shape->alignment : CHANNEL_RECORD_UNIT;
+		room > 2 * shape->alignment ? room - RECORD_HEADER_TIMED - plan->form.wide_alignment : CHANNEL_LINE;
 	if (plan->payload_max > RECORD_LENGTH_MASK)
 		plan->payload_max = RECORD_LENGTH_MASK;
 }

@@ -17,7 +17,7 @@
 
 #define UNKNOWN UINT64_MAX /* expected sequence: whatever comes first */
 
-#define RELEASED UINT64_C(1) /* beside the position, in a held message's word */
+#define NOT_HELD UINT64_MAX /* no position */
 
 /* One lane, as this receiver sees it. */
 struct inlet {
@@ -25,11 +25,11 @@ struct inlet {
 	struct channel_lane *lane;
 	_Atomic uint64_t *hold;
 	_Atomic uint64_t *head;
-	_Atomic uint64_t next; /* where to look; several receivers of a queue look at the head */
-	uint64_t expected;     /* broadcast: sequence of the next message */
-	uint32_t first;        /* of the held ones, modulo STOA_UNRELEASED_MAX */
-	uint32_t count;
-	uint64_t held[STOA_UNRELEASED_MAX]; /* positions */
+	_Atomic uint64_t next;              /* where to look; several receivers of a queue look at the head */
+	uint64_t expected;                  /* broadcast: sequence of the next message */
+	uint32_t first;                     /* of the held ones, modulo STOA_UNRELEASED_MAX */
+	uint32_t taken;                     /* behind the last of them */
+	uint64_t held[STOA_UNRELEASED_MAX]; /* positions, in their order */
 };
 
 struct stoa_receiver {
@@ -39,6 +39,8 @@ struct stoa_receiver {
 	struct channel_reader *reader;
 	uint64_t mask;
 	bool shares; /* a queue's, with others */
+	bool timed;
+	bool plain; /* see receive_plain() */
 	bool may_be_overtaken;
 	bool may_be_detached;
 	bool detached;
@@ -72,6 +74,7 @@ enum look {
 struct sight {
 	uint64_t position;
 	uint64_t size;
+	uint32_t kind;
 	uint32_t length;
 	uint64_t sequence;
 	uint64_t time;
@@ -99,19 +102,22 @@ static inline enum look look_at(const struct stoa_receiver *receiver, const stru
 	bool there = word >> 32 == record_tag(position);
 
 	sight->position = position;
-	if (there && ((uint32_t)word & RECORD_KIND_MASK) == RECORD_MESSAGE) {
+	sight->size = there ? record_valid(&receiver->form, position, word) : 0;
+	if (CC_LIKELY(sight->size)) {
+		sight->kind = (uint32_t)word & RECORD_KIND_MASK;
+		sight->length = (uint32_t)word & RECORD_LENGTH_MASK;
 		sight->sequence = load_rlx(&found->sequence);
-		sight->time = receiver->shape.flags & STOA_TIMES ? load_rlx(&found->time) : 0;
+		if (CC_UNLIKELY(receiver->timed) && record_is_message(sight->kind))
+			sight->time = load_rlx(&found->time);
 	}
 	if (CC_UNLIKELY(receiver->may_be_overtaken) && overrun(inlet, position))
 		return LOOK_OVERTAKEN;
-	if (!there || CC_UNLIKELY(!word)) /* 0: one position in 2^32 has its tag */
-		return taken_meanwhile(receiver, inlet, position) ? LOOK_TAKEN : LOOK_NOTHING;
-	sight->size = record_valid(&receiver->form, position, word);
-	if (CC_UNLIKELY(!sight->size))
-		return taken_meanwhile(receiver, inlet, position) ? LOOK_TAKEN : LOOK_DAMAGED;
-	sight->length = (uint32_t)word & RECORD_LENGTH_MASK;
-	return ((uint32_t)word & RECORD_KIND_MASK) == RECORD_MESSAGE ? LOOK_MESSAGE : LOOK_SKIP;
+	if (CC_UNLIKELY(!sight->size)) {
+		if (taken_meanwhile(receiver, inlet, position))
+			return LOOK_TAKEN;
+		return there && word ? LOOK_DAMAGED : LOOK_NOTHING; /* 0: one position in 2^32 has its tag */
+	}
+	return record_is_message(sight->kind) ? LOOK_MESSAGE : LOOK_SKIP;
 }
 
 static bool has_something(void *end, bool thorough)
@@ -154,7 +160,7 @@ static bool claim_record(const struct inlet *inlet, const struct sight *sight)
 {
 	uint64_t seen = sight->position;
 
-	if (!inlet->count)
+	if (inlet->first == inlet->taken)
 		store_rlx(inlet->hold, seen);
 	/* R2: the hold; pairs with A2 in lowest_held(), A2 in look_at(), A6 in begin_queue() */
 	return cas_seq(inlet->head, &seen, sight->position + sight->size);
@@ -171,15 +177,15 @@ static inline bool take(struct stoa_receiver *receiver, struct inlet *inlet, con
 	if (!receiver->shares && receiver->shape.kind == STOA_QUEUE)
 		store_rlx(inlet->head, next);
 	if (!skip)
-		inlet->held[(inlet->first + inlet->count++) % STOA_UNRELEASED_MAX] = sight->position;
+		inlet->held[inlet->taken++ % STOA_UNRELEASED_MAX] = sight->position;
 	return true;
 }
 
 /* Where the hold belongs. */
 static uint64_t resting_hold(const struct stoa_receiver *receiver, const struct inlet *inlet)
 {
-	if (inlet->count)
-		return inlet->held[inlet->first];
+	if (CC_UNLIKELY(inlet->first != inlet->taken))
+		return inlet->held[inlet->first % STOA_UNRELEASED_MAX];
 	return receiver->shares ? HOLD_NONE : load_rlx(&inlet->next);
 }
 
@@ -195,7 +201,7 @@ static void let_go(struct stoa_receiver *receiver, uint32_t lane)
 
 static uint64_t floor_of(const struct inlet *inlet)
 {
-	/* A3: the records kept, and before it A4: `sent`; pairs with F3 in raise_floor(), R4 in publish_resolved() */
+	/* A3: the records kept, and before it A4: `sent`; pairs with F3 in raise_floor(), R4 in announce() */
 	return whole_position(load_acq(&inlet->lane->floor));
 }
 
@@ -221,7 +227,7 @@ static inline void fill_in(struct stoa_receiver *receiver, struct inlet *inlet, 
 			   const struct sight *sight, struct stoa_message *message)
 {
 	struct channel_reader *reader = receiver->reader;
-	uint64_t payload = record_payload(&receiver->form, sight->position);
+	uint64_t payload = record_payload(&receiver->form, sight->position, sight->kind == RECORD_WIDE);
 	uint64_t lost = 0;
 
 	if (receiver->shape.kind == STOA_BROADCAST) {
@@ -236,10 +242,10 @@ static inline void fill_in(struct stoa_receiver *receiver, struct inlet *inlet, 
 		.bytes = inlet->ring + (sight->position & receiver->mask) + payload,
 		.length = sight->length,
 		.sequence = sight->sequence,
-		.time = sight->time,
+		.time = receiver->timed ? sight->time : 0,
 		.lost = lost,
 		.sender = lane,
-		.opaque = {sight->position, (inlet->first + inlet->count - 1) % STOA_UNRELEASED_MAX},
+		.opaque = {sight->position, (inlet->taken - 1) % STOA_UNRELEASED_MAX},
 	};
 }
 
@@ -257,8 +263,8 @@ static CC_NOINLINE int refuse_message(const struct sight *sight, uint32_t lane, 
 			 sight->length, room);
 }
 
-static CC_NOINLINE int try_lane_with_care(struct stoa_receiver *receiver, uint32_t lane, uint64_t room,
-					  struct stoa_message *ret_message)
+/* Try one lane, for a message of at most `room` bytes. 0, NOTHING, or an error. */
+static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room, struct stoa_message *ret_message)
 {
 	struct inlet *inlet = inlet_of(receiver, lane);
 	struct sight sight;
@@ -277,7 +283,7 @@ static CC_NOINLINE int try_lane_with_care(struct stoa_receiver *receiver, uint32
 				break;
 			if (sight.length > room && taken_meanwhile(receiver, inlet, sight.position))
 				break;
-			if (inlet->count == STOA_UNRELEASED_MAX || sight.length > room)
+			if (inlet->taken - inlet->first == STOA_UNRELEASED_MAX || sight.length > room)
 				return refuse_message(&sight, lane, room);
 			if (!take(receiver, inlet, &sight, false))
 				break;
@@ -290,21 +296,47 @@ static CC_NOINLINE int try_lane_with_care(struct stoa_receiver *receiver, uint32
 	return NOTHING;
 }
 
-/* Try one lane, for a message of at most `room` bytes. 0, NOTHING, or an error. */
-static inline int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room,
-			   struct stoa_message *ret_message)
-{
-	struct inlet *inlet = inlet_of(receiver, lane);
-	struct sight sight;
+#define GLANCES 64 /* before it is looked whether, and how, to wait */
 
-	/* The usual case in few instructions. */
-	if (CC_LIKELY(!receiver->may_be_overtaken && look_at(receiver, inlet, &sight) == LOOK_MESSAGE &&
-		      inlet->count < STOA_UNRELEASED_MAX && sight.length <= room) &&
-	    CC_LIKELY(take(receiver, inlet, &sight, false))) {
-		fill_in(receiver, inlet, lane, &sight, ret_message);
-		return 0;
+/*
+ * The usual case in few instructions: one lane, nobody shares it, nothing overtakes, and the message follows its header. false: it
+ * is not that, or nothing came.
+ */
+static inline bool receive_plain(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
+				 struct stoa_message *message)
+{
+	struct inlet *inlet = &receiver->inlets[0];
+	uint64_t position = load_rlx(&inlet->next), place = position & receiver->mask, word, size;
+	const struct channel_record *found = (void *)(inlet->ring + place);
+	unsigned most = deadline == STOA_TRY || receiver->end.waiting == STOA_SLEEP ? 0 : GLANCES, glances = 0;
+	uint32_t length, at = inlet->taken;
+
+	/* A8: the record; pairs with R1 in skip_lap(), R2 in publish() */
+	while (CC_UNLIKELY((word = load_acq(&found->word)) >> 32 != record_tag(position))) {
+		if (glances == most)
+			return false;
+		channel_pause(glances++);
 	}
-	return try_lane_with_care(receiver, lane, room, ret_message);
+	length = (uint32_t)word - RECORD_MESSAGE;
+	size = ((uint64_t)length + receiver->form.payload + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
+	if (CC_UNLIKELY(length > RECORD_LENGTH_MASK || length > room || place + size > receiver->form.ring ||
+			at - inlet->first == STOA_UNRELEASED_MAX))
+		return false;
+	inlet->held[at % STOA_UNRELEASED_MAX] = position;
+	inlet->taken = at + 1;
+	message->sequence = load_rlx(&found->sequence);
+	message->bytes = inlet->ring + place + receiver->form.payload;
+	message->length = length;
+	message->time = 0;
+	message->lost = 0;
+	message->sender = 0;
+	message->opaque[0] = position;
+	message->opaque[1] = at % STOA_UNRELEASED_MAX;
+	store_rlx(&inlet->next, position + size);
+	store_rlx(inlet->head, position + size);
+	store_rlx(&receiver->reader->received, ++receiver->received);
+	store_rlx(&receiver->reader->bytes, receiver->bytes += length);
+	return true;
 }
 
 #define STAY 16 /* messages taken from one lane while others may have some, too */
@@ -325,16 +357,14 @@ static int try_lanes(struct stoa_receiver *receiver, uint64_t room, struct stoa_
 }
 
 /* The next message of at most `room` bytes. */
-static int receive(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline, struct stoa_message *ret_message)
+static CC_NOINLINE int receive_with_care(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
+					 struct stoa_message *ret_message)
 {
 	int rc;
 
-	if (CC_UNLIKELY(channel_end_is_parents(&receiver->end)))
-		return channel_end_check(&receiver->end);
 	for (bool again = false;; again = true) {
-		rc = receiver->shape.senders == 1 ? try_lane(receiver, 0, room, ret_message)
-						  : try_lanes(receiver, room, ret_message);
-		if (CC_LIKELY(rc != NOTHING))
+		rc = try_lanes(receiver, room, ret_message);
+		if (rc != NOTHING)
 			return rc;
 		if (again && channel_too_late(deadline))
 			return STOA_TIMED_OUT;
@@ -344,7 +374,18 @@ static int receive(struct stoa_receiver *receiver, uint64_t room, uint64_t deadl
 	}
 }
 
-int stoa_receiver_receive(struct stoa_receiver *receiver, uint64_t deadline, struct stoa_message *ret_message)
+static inline int receive(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
+			  struct stoa_message *ret_message)
+{
+	if (CC_UNLIKELY(channel_end_is_parents(&receiver->end)))
+		return channel_end_check(&receiver->end);
+	if (CC_LIKELY(receiver->plain && receive_plain(receiver, room, deadline, ret_message)))
+		return 0;
+	return receive_with_care(receiver, room, deadline, ret_message);
+}
+
+CC_HOT_CODE int stoa_receiver_receive(struct stoa_receiver *receiver, uint64_t deadline,
+				      struct stoa_message *ret_message)
 {
 	if (CC_UNLIKELY(!receiver || !ret_message))
 		return error_set(-STOA_EINVAL, "no receiver, or no place for the message, was given");
@@ -360,41 +401,26 @@ static CC_NOINLINE int refuse_release(const struct stoa_receiver *receiver)
 	return error_set(-STOA_EINVAL, "the message is not held: it was released before, or never received");
 }
 
-/* Some are held in between: the hold moves on over those that are released. */
-static CC_NOINLINE void release_between(struct stoa_receiver *receiver, struct inlet *inlet, uint32_t lane, uint64_t at)
-{
-	inlet->held[at] |= RELEASED;
-	if (at != inlet->first)
-		return;
-	while (inlet->count && inlet->held[inlet->first] & RELEASED) {
-		inlet->first = (inlet->first + 1) % STOA_UNRELEASED_MAX;
-		inlet->count--;
-	}
-	advance_hold(receiver, lane, resting_hold(receiver, inlet));
-}
-
-int stoa_receiver_release(struct stoa_receiver *receiver, const struct stoa_message *message)
+CC_HOT_CODE int stoa_receiver_release(struct stoa_receiver *receiver, const struct stoa_message *message)
 {
 	struct inlet *inlet;
-	uint64_t at;
 	bool late;
 
 	if (CC_UNLIKELY(!receiver || !message || message->sender >= receiver->shape.senders ||
 			channel_end_is_parents(&receiver->end)))
 		return refuse_release(receiver);
 	inlet = inlet_of(receiver, message->sender);
-	at = message->opaque[1] % STOA_UNRELEASED_MAX;
-	if (CC_UNLIKELY((at - inlet->first) % STOA_UNRELEASED_MAX >= inlet->count ||
-			inlet->held[at] != message->opaque[0]))
+	if (CC_UNLIKELY(inlet->held[message->opaque[1] % STOA_UNRELEASED_MAX] != message->opaque[0]))
 		return refuse_release(receiver);
 	late = CC_UNLIKELY(receiver->may_be_overtaken) && overrun(inlet, message->opaque[0]);
-	if (CC_LIKELY(inlet->count == 1)) {
-		inlet->first = (uint32_t)(at + 1) % STOA_UNRELEASED_MAX;
-		inlet->count = 0;
-		advance_hold(receiver, message->sender, resting_hold(receiver, inlet));
-	} else {
-		release_between(receiver, inlet, message->sender, at);
-	}
+	inlet->held[message->opaque[1] % STOA_UNRELEASED_MAX] = NOT_HELD;
+	if (CC_UNLIKELY(inlet->held[inlet->first % STOA_UNRELEASED_MAX] != NOT_HELD))
+		return late ? STOA_OVERRUN : 0; /* an earlier one is held still */
+	do
+		inlet->first++;
+	while (CC_UNLIKELY(inlet->first != inlet->taken) &&
+	       inlet->held[inlet->first % STOA_UNRELEASED_MAX] == NOT_HELD);
+	advance_hold(receiver, message->sender, resting_hold(receiver, inlet));
 	return late ? STOA_OVERRUN : 0;
 }
 
@@ -457,7 +483,7 @@ static void begin_broadcast(struct stoa_receiver *receiver, struct inlet *inlet,
 	enum look found;
 
 	if (from == STOA_FROM_NOW) {
-		/* A5: `sent`, and the records; pairs with R4 in publish_resolved(), R6 in adopt_lane() */
+		/* A5: `sent`, and the records; pairs with R4 in announce(), R6 in adopt_lane() */
 		uint64_t tail = whole_position(load_acq(&inlet->lane->tail));
 
 		position = tail > position ? tail : position;
@@ -472,8 +498,8 @@ static void begin_broadcast(struct stoa_receiver *receiver, struct inlet *inlet,
 	}
 	store_rlx(&inlet->next, position);
 	/* What is there tells its number; if nothing is, the next one's is that of what was sent. */
-	inlet->expected = load_acq(
-		&inlet->lane->sent); /* A7: the records; pairs with R3 in publish_resolved(), R5 in adopt_lane() */
+	inlet->expected =
+		load_acq(&inlet->lane->sent); /* A7: the records; pairs with R3 in announce(), R5 in adopt_lane() */
 	found = look_at(receiver, inlet, &sight);
 	if (found != LOOK_NOTHING)
 		inlet->expected = found == LOOK_MESSAGE ? sight.sequence : UNKNOWN;
@@ -505,10 +531,13 @@ static void set_up(struct stoa_receiver *receiver, const struct stoa_receiver_op
 	receiver->bytes = load_rlx(&reader->bytes);
 	receiver->lost = load_rlx(&reader->lost);
 	receiver->shares = receiver->shape.kind == STOA_QUEUE && receiver->shape.receivers > 1;
+	receiver->timed = receiver->shape.flags & STOA_TIMES;
 	receiver->lag = options->lag;
 	receiver->turn = receiver->end.place * STAY; /* several receivers begin with different senders */
 	receiver->may_be_overtaken = options->when_slow != STOA_BLOCK;
 	receiver->may_be_detached = options->when_slow == STOA_DETACH;
+	receiver->plain = receiver->shape.kind == STOA_QUEUE && !receiver->shares && receiver->shape.senders == 1 &&
+			  !receiver->timed && !receiver->form.alignment;
 	store_rlx(&reader->when_slow, options->when_slow);
 	store_rlx(&reader->lag, options->lag);
 	for (uint32_t lane = 0; lane < receiver->shape.senders; lane++) {
@@ -518,6 +547,8 @@ static void set_up(struct stoa_receiver *receiver, const struct stoa_receiver_op
 		inlet->lane = &channel->lanes[lane];
 		inlet->hold = channel_hold(channel, receiver->end.place, lane);
 		inlet->head = channel_head(channel, lane);
+		for (unsigned i = 0; i < STOA_UNRELEASED_MAX; i++)
+			inlet->held[i] = NOT_HELD;
 		if (receiver->shape.kind == STOA_QUEUE)
 			begin_queue(receiver, inlet);
 		else

@@ -16,12 +16,15 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define NOT_OUT UINT64_MAX   /* no position */
+#define RESOLVED UINT64_C(1) /* beside the position: committed or cancelled before an earlier one was */
+
 /* A loan that is out, or was resolved before an earlier one. In the order of positions. */
 struct outstanding {
 	uint64_t position;
-	uint64_t size;
-	uint32_t room; /* payload bytes */
-	uint32_t info; /* of the record's word; 0: still out */
+	uint64_t room; /* payload bytes */
+	uint32_t size;
+	uint32_t info; /* of the record's word; without its length while it is out */
 	uint64_t unused;
 };
 
@@ -30,19 +33,23 @@ struct stoa_sender {
 
 	/* What each message needs. */
 	uint64_t position; /* of the next loan */
-	uint64_t limit;    /* floor + ring: what it may write lies before */
+	uint64_t clear;    /* a plain record that ends here or before needs no look at lap, limit and zeroes; 0: none */
+	uint64_t plain_max; /* the longest message of a plain record: one whose payload follows the header */
 	unsigned char *ring;
 	uint64_t mask;
-	struct record_form form;
+	uint32_t header;
+	uint32_t first; /* of the outstanding ones, modulo STOA_LOANS_MAX */
+	uint32_t next;  /* behind the last of them */
+	bool timed;
 	struct channel_lane *lane;
-	uint64_t payload_max;
 	uint64_t sequence; /* of the next message to be published */
 	uint64_t bytes;
-	uint32_t first; /* of the outstanding ones, modulo STOA_LOANS_MAX */
-	uint32_t count;
-	bool timed;
 	struct outstanding outstanding[STOA_LOANS_MAX];
 
+	uint64_t limit;  /* floor + ring: what it may write lies before */
+	uint64_t zeroed; /* the words of units from `position` up to here are zero */
+	struct record_form form;
+	uint64_t payload_max;
 	_Atomic uint64_t floor; /* nobody reads what lies before */
 	_Atomic uint64_t needs; /* what the last loan that found no room needs it up to */
 	struct channel_shape shape;
@@ -58,7 +65,8 @@ static struct channel_record *record(const struct stoa_sender *sender, uint64_t 
 /* Where the oldest unpublished record is, or will be. */
 static uint64_t published(const struct stoa_sender *sender)
 {
-	return sender->count ? sender->outstanding[sender->first].position : sender->position;
+	return sender->first == sender->next ? sender->position
+					     : sender->outstanding[sender->first % STOA_LOANS_MAX].position & ~RESOLVED;
 }
 
 /* Does reader `place` hold something that must not be overwritten? Then *least is lowered to it. */
@@ -210,12 +218,53 @@ int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline)
 
 /* ---- loans ---- */
 
+/*
+ * The word behind a record that ends at `end` must be zero before the record is published. More of them are zeroed at once: so
+ * their lines come from the receiver all together, and not one by one while a message waits for it.
+ */
+#define ZEROED_AHEAD UINT64_C(1024)
+
+static inline void zero_line(unsigned char *line)
+{
+	_Atomic uint64_t *words = (void *)line;
+
+	store_rlx(&words[0], 0);
+	store_rlx(&words[2], 0);
+	store_rlx(&words[4], 0);
+	store_rlx(&words[6], 0);
+}
+
+static void zero_ahead(struct stoa_sender *sender, uint64_t end, bool wide)
+{
+	uint64_t to = end + (wide ? CHANNEL_LINE : ZEROED_AHEAD), at;
+
+	if (end < sender->zeroed)
+		return;
+	if (to > sender->limit)
+		to = sender->limit;
+	for (at = sender->zeroed > end ? sender->zeroed : end; at < to && at % CHANNEL_LINE; at += CHANNEL_RECORD_UNIT)
+		store_rlx(&record(sender, at)->word, 0);
+	for (; at + CHANNEL_LINE <= to; at += CHANNEL_LINE)
+		zero_line(sender->ring + (at & sender->mask));
+	for (; at < to; at += CHANNEL_RECORD_UNIT)
+		store_rlx(&record(sender, at)->word, 0);
+	sender->zeroed = to;
+}
+
+/* Begin again at a lower position: the word there is zero, those behind it may be payload. */
+static void draw_back(struct stoa_sender *sender, uint64_t position)
+{
+	sender->position = position;
+	sender->zeroed = position + CHANNEL_RECORD_UNIT;
+	sender->clear = 0;
+}
+
 /* Fill the lap up with a record that says so. Whatever is before it is published first. */
 static void skip_lap(struct stoa_sender *sender)
 {
 	uint64_t next = (sender->position | sender->mask) + CHANNEL_RECORD_UNIT;
 
-	store_rlx(&record(sender, next)->word, 0);
+	zero_ahead(sender, next, true);
 	/* R1: the zero behind it; pairs with A1 in look_at() */
 	store_rel(&record(sender, sender->position)->word, record_word(sender->position, RECORD_SKIP_LAP));
 	sender->position = next;
@@ -236,15 +285,15 @@ static CC_NOINLINE int refuse_loan(const struct stoa_sender *sender, uint64_t le
 }
 
 /* Make room for a record of a message of that length, at the position or, if it does not fit there, at the next lap's begin. */
-static CC_NOINLINE int make_room(struct stoa_sender *sender, uint64_t length, uint64_t deadline)
+static int make_room(struct stoa_sender *sender, uint64_t length, bool wide, uint64_t deadline)
 {
-	uint64_t position = sender->position, size = record_size(&sender->form, position, length), needs;
+	uint64_t position = sender->position, size = record_size(&sender->form, position, length, wide), needs;
 	bool fits = (position & sender->mask) + size <= sender->form.ring;
 	int rc = 0;
 
 	if (!fits) {
 		position = (position | sender->mask) + CHANNEL_RECORD_UNIT;
-		size = record_size(&sender->form, position, length);
+		size = record_size(&sender->form, position, length, wide);
 	}
 	needs = position + size + CHANNEL_RECORD_UNIT;
 	if (needs > sender->limit)
@@ -254,39 +303,59 @@ static CC_NOINLINE int make_room(struct stoa_sender *sender, uint64_t length, ui
 	return rc;
 }
 
-int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, uint64_t deadline, struct stoa_loan *ret_loan)
+/* Give out a record that has room, as the next loan. */
+static inline void lend(struct stoa_sender *sender, uint64_t length, uint64_t size, uint64_t payload, uint32_t kind,
+			struct stoa_loan *loan)
 {
-	uint64_t position, size, at;
-	struct outstanding *out;
+	uint32_t at = sender->next++ % STOA_LOANS_MAX;
+	uint64_t position = sender->position;
+
+	sender->outstanding[at] = (struct outstanding){position, length, (uint32_t)size, kind, 0};
+	sender->position = position + size;
+	loan->bytes = sender->ring + (position & sender->mask) + payload;
+	loan->length = length;
+	loan->opaque[0] = position;
+	loan->opaque[1] = at;
+}
+
+static CC_NOINLINE int loan_with_care(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
+				      struct stoa_loan *loan)
+{
+	bool wide = length >= RECORD_WIDE_FROM;
+	uint64_t size, lap_end;
+	int rc;
+
+	if (length > sender->payload_max || sender->next - sender->first == STOA_LOANS_MAX ||
+	    channel_end_is_parents(&sender->end))
+		return refuse_loan(sender, length);
+	rc = make_room(sender, length, wide, deadline);
+	if (rc)
+		return rc;
+	size = record_size(&sender->form, sender->position, length, wide);
+	zero_ahead(sender, sender->position + size, wide);
+	lap_end = (sender->position | sender->mask) + CHANNEL_RECORD_UNIT;
+	sender->clear = sender->zeroed - CHANNEL_RECORD_UNIT; /* not beyond the limit */
+	if (sender->clear > lap_end)
+		sender->clear = lap_end;
+	if (sender->form.alignment) /* there are no plain ones */
+		sender->clear = 0;
+	lend(sender, length, size, record_payload(&sender->form, sender->position, wide),
+	     wide ? RECORD_WIDE : RECORD_MESSAGE, loan);
+	return 0;
+}
+
+CC_HOT_CODE int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
+				 struct stoa_loan *ret_loan)
+{
+	uint64_t size;
 
 	if (CC_UNLIKELY(!sender || !ret_loan))
 		return refuse_loan(NULL, length);
-	if (CC_UNLIKELY(length > sender->payload_max || sender->count == STOA_LOANS_MAX ||
-			channel_end_is_parents(&sender->end)))
-		return refuse_loan(sender, length);
-	position = sender->position;
-	size = record_size(&sender->form, position, length);
-	if (CC_UNLIKELY((position & sender->mask) + size > sender->form.ring ||
-			position + size + CHANNEL_RECORD_UNIT > sender->limit)) {
-		int rc = make_room(sender, length, deadline);
-
-		if (rc)
-			return rc;
-		position = sender->position;
-		size = record_size(&sender->form, position, length);
-	}
-	store_rlx(&record(sender, position + size)->word, 0);
-	sender->position = position + size;
-	at = (sender->first + sender->count++) % STOA_LOANS_MAX;
-	out = &sender->outstanding[at];
-	out->position = position;
-	out->size = size;
-	out->room = (uint32_t)length;
-	out->info = 0;
-	ret_loan->bytes = sender->ring + (position & sender->mask) + record_payload(&sender->form, position);
-	ret_loan->length = length;
-	ret_loan->opaque[0] = position;
-	ret_loan->opaque[1] = at;
+	size = (sender->header + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
+	if (CC_UNLIKELY(length > sender->plain_max || sender->position + size > sender->clear ||
+			sender->next - sender->first == STOA_LOANS_MAX || channel_end_is_parents(&sender->end)))
+		return loan_with_care(sender, length, deadline, ret_loan);
+	lend(sender, length, size, sender->header, RECORD_MESSAGE, ret_loan);
 	return 0;
 }
 
@@ -298,44 +367,66 @@ static inline struct outstanding *find_loan(struct stoa_sender *sender, const st
 	if (CC_UNLIKELY(!sender || !loan || channel_end_is_parents(&sender->end)))
 		return NULL;
 	out = &sender->outstanding[loan->opaque[1] % STOA_LOANS_MAX];
-	if (CC_UNLIKELY((loan->opaque[1] - sender->first) % STOA_LOANS_MAX >= sender->count ||
-			out->position != loan->opaque[0] || out->info || loan->length > out->room))
-		return NULL;
-	return out;
+	return CC_LIKELY(out->position == loan->opaque[0] && loan->length <= out->room) ? out : NULL;
 }
 
 /* Publish the oldest, which is resolved. A record is as long as its loan was, which a shorter message does not tell. */
-static inline void publish(struct stoa_sender *sender, const struct outstanding *out)
+static inline void publish(struct stoa_sender *sender, uint64_t position, uint32_t info)
 {
-	struct channel_record *to = record(sender, out->position);
+	struct channel_record *to = record(sender, position);
 
-	if (CC_LIKELY((out->info & RECORD_KIND_MASK) == RECORD_MESSAGE)) {
+	if (CC_LIKELY(record_is_message(info))) {
 		store_rlx(&to->sequence, sender->sequence++);
 		if (CC_UNLIKELY(sender->timed))
 			store_rlx(&to->time, os_now());
-		sender->bytes += out->info & RECORD_LENGTH_MASK;
+		sender->bytes += info & RECORD_LENGTH_MASK;
 	}
-	store_rel(&to->word, record_word(out->position, out->info)); /* R2: the record; pairs with A1 in look_at() */
+	store_rel(&to->word,
+		  record_word(position, info)); /* R2: the record; pairs with A1 in look_at(), A8 in receive_plain() */
 }
 
-/* Publish what is resolved up to the first that is not, and tell those who wait. */
-static inline void publish_resolved(struct stoa_sender *sender)
+/* All before `tail` is published: say so, and tell those who wait. */
+static inline void announce(struct stoa_sender *sender, uint64_t tail)
 {
 	struct channel_lane *lane = sender->lane;
 	uint64_t waiting;
 
-	do {
-		publish(sender, &sender->outstanding[sender->first]);
-		sender->first = (sender->first + 1) % STOA_LOANS_MAX;
-		sender->count--;
-	} while (CC_UNLIKELY(sender->count && sender->outstanding[sender->first].info));
 	/* In this order: see layout.h. */
-	store_rel(&lane->sent, sender->sequence);  /* R3: the records; pairs with A3 in adopt_lane() */
-	store_rel(&lane->tail, published(sender)); /* R4: `sent`; pairs with A3 in adopt_lane() */
+	store_rel(&lane->sent, sender->sequence); /* R3: the records; pairs with A3 in adopt_lane() */
+	store_rel(&lane->tail, tail);             /* R4: `sent`; pairs with A3 in adopt_lane() */
 	store_rlx(&lane->bytes, sender->bytes);
 	waiting = channel_waiting(&sender->end);
 	if (CC_UNLIKELY(waiting))
 		channel_ring_bells(&sender->end, waiting);
+}
+
+/* The loan is resolved, others are out: publish what is resolved up to the first that is not. */
+static CC_NOINLINE void resolve_among(struct stoa_sender *sender, struct outstanding *out, uint32_t info)
+{
+	out->info = info;
+	out->position |= RESOLVED;
+	if (out != &sender->outstanding[sender->first % STOA_LOANS_MAX])
+		return;
+	do {
+		out = &sender->outstanding[sender->first++ % STOA_LOANS_MAX];
+		publish(sender, out->position & ~RESOLVED, out->info);
+		out->position = NOT_OUT;
+		out = &sender->outstanding[sender->first % STOA_LOANS_MAX];
+	} while (sender->first != sender->next && out->position & RESOLVED);
+	announce(sender, published(sender));
+}
+
+/* The loan is resolved; `info` says how. */
+static inline void resolve(struct stoa_sender *sender, struct outstanding *out, uint32_t info)
+{
+	if (CC_UNLIKELY(sender->next - sender->first != 1)) {
+		resolve_among(sender, out, info);
+		return;
+	}
+	sender->first = sender->next;
+	publish(sender, out->position, info);
+	out->position = NOT_OUT;
+	announce(sender, sender->position);
 }
 
 static uint32_t skip_info(uint64_t size)
@@ -346,20 +437,19 @@ static uint32_t skip_info(uint64_t size)
 /* A shorter message leaves a gap up to the record's end: cut the record if it is the last, else fill the gap. */
 static CC_NOINLINE void shorten(struct stoa_sender *sender, struct outstanding *out, uint64_t length)
 {
-	uint64_t size = record_size(&sender->form, out->position, length), gap = out->size - size;
+	uint64_t size = record_size(&sender->form, out->position, length, out->info == RECORD_WIDE);
+	uint64_t gap = out->size - size, at = out->position + size;
 
 	if (!gap)
 		return;
 	if (out->position + out->size == sender->position) {
-		sender->position = out->position + size;
-		store_rlx(&record(sender, sender->position)->word, 0);
+		store_rlx(&record(sender, at)->word, 0);
+		draw_back(sender, at);
 	} else {
 		/* The gap is published with the record, since nobody comes to it before. */
-		uint64_t at = out->position + size;
-
 		store_rlx(&record(sender, at)->word, record_word(at, skip_info(gap)));
 	}
-	out->size = size;
+	out->size = (uint32_t)size;
 }
 
 static CC_NOINLINE int refuse_commit(const struct stoa_sender *sender)
@@ -369,7 +459,7 @@ static CC_NOINLINE int refuse_commit(const struct stoa_sender *sender)
 	return error_set(-STOA_EINVAL, "not on loan from this sender, or longer than it was");
 }
 
-int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
+CC_HOT_CODE int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
 {
 	struct outstanding *out = find_loan(sender, loan);
 
@@ -377,9 +467,7 @@ int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
 		return refuse_commit(sender);
 	if (CC_UNLIKELY(loan->length != out->room))
 		shorten(sender, out, loan->length);
-	out->info = RECORD_MESSAGE | (uint32_t)loan->length;
-	if (CC_LIKELY(out == &sender->outstanding[sender->first]))
-		publish_resolved(sender);
+	resolve(sender, out, out->info | (uint32_t)loan->length);
 	return 0;
 }
 
@@ -390,14 +478,12 @@ int stoa_sender_cancel(struct stoa_sender *sender, const struct stoa_loan *loan)
 	if (!out)
 		return refuse_commit(sender);
 	if (out->position + out->size == sender->position) {
-		/* The last: its place is the next one's. The word there is zero still. */
-		sender->position = out->position;
-		sender->count--;
+		draw_back(sender, out->position); /* the last: its place is the next one's */
+		out->position = NOT_OUT;
+		sender->next--;
 		return 0;
 	}
-	out->info = skip_info(out->size);
-	if (out == &sender->outstanding[sender->first])
-		publish_resolved(sender);
+	resolve(sender, out, skip_info(out->size));
 	return 0;
 }
 
@@ -432,7 +518,7 @@ static int refuse_lane(const struct stoa_sender *sender)
  */
 static int adopt_lane(struct stoa_sender *sender)
 {
-	uint64_t tail = load_acq(&sender->lane->tail); /* A3: pairs with R3, R4 in publish_resolved() */
+	uint64_t tail = load_acq(&sender->lane->tail); /* A3: pairs with R3, R4 in announce() */
 	uint64_t walked = 0, floor, kept;
 
 	sender->sequence = load_rlx(&sender->lane->sent);
@@ -446,11 +532,12 @@ static int adopt_lane(struct stoa_sender *sender)
 		size = record_valid(&sender->form, tail, word);
 		if (!size || (walked += size) > sender->shape.ring)
 			return refuse_lane(sender);
-		if (((uint32_t)word & RECORD_KIND_MASK) == RECORD_MESSAGE)
+		if (record_is_message(word))
 			sender->sequence = load_rlx(&record(sender, tail)->sequence) + 1;
 		tail += size;
 	}
 	sender->position = tail;
+	sender->zeroed = tail; /* is zero, but nothing behind it may be */
 	sender->bytes = load_rlx(&sender->lane->bytes);
 	/* As if the whole ring were in use; room is looked for when it is needed. */
 	floor = tail > sender->shape.ring ? tail - sender->shape.ring : 0;
@@ -499,6 +586,10 @@ int stoa_sender_join(struct stoa_channel *channel, const struct stoa_sender_opti
 	sender->ring = channel_ring(channel, sender->end.place);
 	sender->mask = ring_mask(&sender->shape);
 	sender->payload_max = channel->plan.payload_max;
+	sender->header = sender->form.payload;
+	sender->plain_max = sender->payload_max < RECORD_WIDE_FROM ? sender->payload_max : RECORD_WIDE_FROM - 1;
+	for (unsigned i = 0; i < STOA_LOANS_MAX; i++)
+		sender->outstanding[i].position = NOT_OUT;
 	rc = adopt_lane(sender);
 	if (rc) {
 		channel_end_leave(&sender->end);
@@ -514,12 +605,10 @@ void stoa_sender_leave(struct stoa_sender *sender)
 	if (!sender)
 		return;
 	/* Those before the first that is still out are published already. What is out is cancelled, what was committed is sent. */
-	while (sender->count && !channel_end_check(&sender->end)) {
-		struct outstanding *out = &sender->outstanding[sender->first];
+	while (sender->first != sender->next && !channel_end_check(&sender->end)) {
+		struct outstanding *out = &sender->outstanding[sender->first % STOA_LOANS_MAX];
 
-		if (!out->info)
-			out->info = skip_info(out->size);
-		publish_resolved(sender);
+		resolve(sender, out, skip_info(out->size));
 	}
 	channel_end_leave(&sender->end);
 	os_free(sender);

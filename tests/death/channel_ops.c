@@ -12,7 +12,8 @@
 
 #include <channel/channel.h>
 
-#define LENGTH 930 /* of messages: the smallest ring takes four, and the fifth does not fit behind them */
+#define SMALL 40   /* of others */
+#define LENGTH 928 /* of messages: the smallest ring takes four, and the fifth does not fit behind them */
 
 struct channel_scene {
 	struct stoa_segment *segment;
@@ -62,14 +63,19 @@ static void join_receiver(struct step_world *world)
 					     &scene->receiver));
 }
 
-static void send(struct step_world *world, unsigned char value, uint64_t deadline)
+static void send_of(struct step_world *world, uint64_t length, unsigned char value, uint64_t deadline)
 {
 	struct stoa_loan loan;
-	int rc = stoa_sender_loan(scene_of(world)->sender, LENGTH, deadline, &loan);
+	int rc = stoa_sender_loan(scene_of(world)->sender, length, deadline, &loan);
 
 	death_must(world, rc ? -STOA_ESYSTEM : 0);
-	memset(loan.bytes, value, LENGTH);
+	memset(loan.bytes, value, length);
 	death_must(world, stoa_sender_commit(scene_of(world)->sender, &loan));
+}
+
+static void send(struct step_world *world, unsigned char value, uint64_t deadline)
+{
+	send_of(world, LENGTH, value, deadline);
 }
 
 /* The value of the next message, -1 if there is none, or what is wrong. */
@@ -86,8 +92,8 @@ static int receive(struct step_world *world, uint64_t deadline)
 	if (rc)
 		return step_bad(world, "receive: %s", stoa_error_name(rc)), WRONG;
 	bytes = message.bytes;
-	for (unsigned i = 0; i < LENGTH; i++)
-		if (message.length != LENGTH || bytes[i] != bytes[0])
+	for (unsigned i = 0; i < message.length; i++)
+		if ((message.length != LENGTH && message.length != SMALL) || bytes[i] != bytes[0])
 			return step_bad(world, "a torn message"), WRONG;
 	rc = bytes[0];
 	death_must(world, stoa_receiver_release(scene_of(world)->receiver, &message));
@@ -136,6 +142,11 @@ static void prepare_sender(struct step_world *world)
 static void operate_send(struct step_world *world)
 {
 	send(world, 2, STOA_TRY);
+}
+
+static void operate_send_small(struct step_world *world)
+{
+	send_of(world, SMALL, 2, STOA_TRY);
 }
 
 static int verify_send(struct step_world *world)
@@ -357,6 +368,31 @@ static void operate_receive(struct step_world *world)
 		step_bad(world, "the victim received something else");
 }
 
+static int setup_small(struct step_world *world)
+{
+	if (setup_queue(world) < 0)
+		return -1;
+	join_sender(world);
+	for (unsigned char i = 1; i <= 3; i++)
+		send_of(world, SMALL, i, STOA_TRY);
+	stoa_sender_leave(scene_of(world)->sender);
+	return 0;
+}
+
+static int verify_small(struct step_world *world)
+{
+	int first, next;
+
+	join_receiver(world);
+	first = next = receive(world, STOA_TRY);
+	if (first != 1 && first != 2)
+		return step_bad(world, "the next message is %d", first);
+	while (next == receive(world, STOA_TRY) - 1)
+		next++;
+	stoa_receiver_leave(scene_of(world)->receiver);
+	return next == 3 ? first - 1 : step_bad(world, "after message %d came another", next);
+}
+
 /* Taken or not, released or not: what is left comes in order, and the sender gets its room. */
 static int verify_receive(struct step_world *world)
 {
@@ -505,6 +541,12 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_sender,
 	 .operate = operate_send,
 	 .verify = verify_send},
+	{.name = "send a small one",
+	 .outcome_names = {"not sent", "sent"},
+	 .setup = setup_queue,
+	 .prepare = prepare_sender,
+	 .operate = operate_send_small,
+	 .verify = verify_send},
 	{.name = "send around the ring's end",
 	 .outcome_names = {"not sent", "sent"},
 	 .setup = setup_lap,
@@ -547,6 +589,12 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_receiver,
 	 .operate = operate_receive,
 	 .verify = verify_receive},
+	{.name = "receive and release a small one",
+	 .outcome_names = {"there", "taken"},
+	 .setup = setup_small,
+	 .prepare = prepare_receiver,
+	 .operate = operate_receive,
+	 .verify = verify_small},
 	{.name = "receive as one of several",
 	 .outcome_names = {"there", "taken"},
 	 .setup = setup_full_shared,
