@@ -236,7 +236,7 @@ static bool receivers_here(void *owner, bool thorough)
 
 	(void)thorough;
 	for (uint32_t place = 0; place < places_of(channel, false); place++) {
-		/* A3: pairs with R3 in receiver.c */
+		/* A3: pairs with R3 in set_up_receiver() */
 		uint64_t settled = load_acq(&channel->readers[place].settled);
 
 		if (settled && load_rlx(channel_owner(channel, false, place)) == settled &&

@@ -521,7 +521,7 @@ static int check_options(const struct stoa_channel *channel, const struct stoa_r
 	return 0;
 }
 
-static void set_up(struct stoa_receiver *receiver, const struct stoa_receiver_options *options)
+static void set_up_receiver(struct stoa_receiver *receiver, const struct stoa_receiver_options *options)
 {
 	struct stoa_channel *channel = receiver->end.channel;
 	struct channel_reader *reader = &channel->readers[receiver->end.place];
@@ -586,7 +586,7 @@ int stoa_receiver_join(struct stoa_channel *channel, const struct stoa_receiver_
 		os_free(receiver);
 		return rc;
 	}
-	set_up(receiver, options);
+	set_up_receiver(receiver, options);
 	*ret_receiver = receiver;
 	return 0;
 }
