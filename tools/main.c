@@ -24,6 +24,8 @@ static const struct command commands[] = {
 #if TOOL_HAS_BENCH /* the build has bench/ */
 	{"bench", "measure stoa against the plain means of the system", command_bench},
 #endif
+	{"send", "the input into a channel, line by line or as it comes", command_send},
+	{"recv", "a channel to the output", command_recv},
 	{"find", "list a directory tree, as find(1) does, with many processes", command_find},
 	{"help", "explain a command", command_help},
 };

@@ -215,5 +215,7 @@ int command_gc(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_bench(int argc, char **argv); /* in bench/ */
 int command_find(int argc, char **argv);
+int command_send(int argc, char **argv);
+int command_recv(int argc, char **argv);
 
 #endif

@@ -2,6 +2,8 @@
 /* Runs the built tool with its outputs in files, over the Win32 API. */
 #include "run.h"
 
+#include "quote_win32.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,31 +12,7 @@
 
 #include "../tools/os/win32/wide.h"
 
-#define LINE 8192
-
 static struct run last;
-
-/* One argument, quoted as programs take command lines apart. */
-static size_t quote(char *to, const char *argument)
-{
-	size_t length = 0, backslashes = 0;
-
-	to[length++] = ' ';
-	to[length++] = '"';
-	for (; *argument; argument++) {
-		for (; *argument == '"' && backslashes; backslashes--)
-			to[length++] = '\\';
-		if (*argument == '"')
-			to[length++] = '\\';
-		backslashes = *argument == '\\' ? backslashes + 1 : 0;
-		to[length++] = *argument;
-		CHECK_INT(length, <, LINE / 2);
-	}
-	for (; backslashes; backslashes--)
-		to[length++] = '\\';
-	to[length++] = '"';
-	return length;
-}
 
 static HANDLE make_file(const char *name)
 {
@@ -85,18 +63,15 @@ static int run_line(const char *line, HANDLE out, HANDLE err)
 
 const struct run *run_stoa(const char *first, ...)
 {
-	char line[LINE] = "\"" STOA_TOOL "\"";
+	char line[QUOTED_LINE] = "\"" STOA_TOOL "\"";
 	size_t length = strlen(line);
 	HANDLE out = make_file("run.out"), err = make_file("run.err");
 	va_list list;
 
 	va_start(list, first);
-	for (const char *argument = first; argument; argument = va_arg(list, const char *)) {
-		length += quote(line + length, argument);
-		CHECK_INT(length, <, LINE / 2);
-	}
+	for (const char *argument = first; argument; argument = va_arg(list, const char *))
+		length += quote_argument(line + length, sizeof(line) - length, argument);
 	va_end(list);
-	line[length] = 0;
 	last.status = run_line(line, out, err);
 	last.out_length = take_file(out, last.out, sizeof(last.out));
 	take_file(err, last.err, sizeof(last.err));

@@ -75,7 +75,7 @@ _stoa_operands()
 		[[ $word == --global || $word == -g ]] && global=yes
 	done
 	case ${words[1]} in
-	stat | map | check | rm | commit) _stoa_names "$global" ;;
+	stat | map | check | rm | commit | send | recv) _stoa_names "$global" ;;
 	find) compopt -o dirnames 2>/dev/null ;;
 	help) _stoa_commands ;;
 	bench)

@@ -4,6 +4,7 @@
  * sequences, and gets its former settings back at the end, also where a key or the window's end is that end.
  */
 #include "../console.h"
+#include "asked.h"
 #include "wide.h"
 
 #include <fcntl.h>
@@ -150,7 +151,10 @@ bool console_start(int *argc, char ***argv)
 
 /* ---- requests to end ---- */
 
-static _Atomic(HANDLE) asked; /* to be set, by who holds */
+#define MOMENT 1000 /* milliseconds for who is told first */
+
+static _Atomic(HANDLE) asked;   /* to be set, by who holds */
+static _Atomic int tells, told; /* for who wants to be told first */
 
 static bool is_last(DWORD kind)
 {
@@ -162,6 +166,10 @@ static BOOL WINAPI on_request(DWORD kind)
 {
 	HANDLE holder = asked;
 
+	if (tells && !told) {
+		told = (int)kind + 1;
+		Sleep(MOMENT);
+	}
 	if (!holder) {
 		restore();
 		TerminateProcess(GetCurrentProcess(), ENDED_BY_REQUEST);
@@ -171,6 +179,16 @@ static BOOL WINAPI on_request(DWORD kind)
 	if (is_last(kind))
 		Sleep(LAST_WORDS);
 	return TRUE;
+}
+
+void console_ask_first(void)
+{
+	tells = 1;
+}
+
+int console_asked(void)
+{
+	return told;
 }
 
 static BOOL WINAPI on_request_to_parent(DWORD kind)
