@@ -64,8 +64,8 @@ STOA_API int stoa_channel_create_or_open(const char *name, const struct stoa_cha
 
 /*
  * A channel inside a segment of yours, at `offset` of its data (whole pages): stoa_channel_size() tells the bytes it takes, which
- * place() commits and fills; nobody else may use them yet. attach() opens what was placed there. Both borrow the
- * segment, which must outlive the channel. EINVAL, ERANGE, ERIGHTS, ENOTSUP, EFORMAT, ENOMEM, ELIMIT.
+ * place() commits and fills; nobody else may use them yet. attach() opens what was placed there, through a read-only handle to look only
+ * (joining: ERIGHTS). Both borrow the segment, which must outlive the channel. EINVAL, ERANGE, ERIGHTS, ENOTSUP, EFORMAT, ENOMEM, ELIMIT.
  */
 STOA_API int stoa_channel_size(const struct stoa_channel_options *options, uint64_t *ret_size);
 STOA_API int stoa_channel_place(struct stoa_segment *segment, uint64_t offset,
@@ -109,7 +109,7 @@ struct stoa_receiver_options { /* all zero is the default */
 
 /*
  * Take part. ELIMIT: all places are taken by the living (or the roster is full). leave() cancels what is on loan, releases what is
- * unreleased, and frees the end; NULL is allowed. EINVAL, ENOMEM, ENOTSUP (the system proves no lives), EFORMAT (a lane that was overwritten).
+ * unreleased, and frees the end; NULL is allowed. EINVAL, ENOMEM, ERIGHTS, ENOTSUP (the system proves no lives), EFORMAT (a lane that was overwritten).
  */
 STOA_API int stoa_sender_join(struct stoa_channel *channel, const struct stoa_sender_options *options,
 			      struct stoa_sender **ret_sender);

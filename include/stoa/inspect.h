@@ -9,6 +9,7 @@
 #define STOA_INSPECT_H
 
 #include <stdint.h>
+#include <stoa/channel_stat.h>
 #include <stoa/error.h>
 #include <stoa/segment.h>
 
@@ -71,13 +72,20 @@ struct stoa_member {
 /* The first used place from slot `from` on. ENOENT when there is none: the end. EFORMAT when the header is refused. */
 STOA_API int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_t from, struct stoa_member *ret_member);
 
+/*
+ * A channel in the object, at `offset` of its data: 0 for one that has a name of its own. As stoa_channel_stat(), without joining
+ * and without being seen. EINVAL, ERANGE, EFORMAT (none is there), EVERSION, ENOMEM, EIO, ESYSTEM.
+ */
+STOA_API int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64_t offset,
+				  struct stoa_channel_stat *ret_stat);
+
 /* What a check tells: remarks about what is in order and worth knowing, and damage. */
 #define STOA_REMARK 0
 #define STOA_DAMAGE 1
 
 /*
- * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event or semaphore) with what
- * it may be, and call report(argument, STOA_REMARK or STOA_DAMAGE, sentence) for each finding. The number of damages, or a
+ * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event, semaphore or channel)
+ * with what it may be, and call report(argument, STOA_REMARK or STOA_DAMAGE, sentence) for each finding. The number of damages, or a
  * negative error when it cannot be read. Data in segments means nothing to stoa and is not looked at. While others use the
  * object it changes under the check; every single finding still holds for some moment.
  */

@@ -4,6 +4,7 @@
 #define STOA_STOA_H
 
 #include <stoa/channel.h>
+#include <stoa/channel_stat.h>
 #include <stoa/error.h>
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>

@@ -52,7 +52,7 @@ static int make_handle(struct stoa_segment *segment, unsigned char *at, const st
 			      ret_channel);
 }
 
-/* May ends join through this handle? */
+/* Can there be a channel? */
 static int check_segment(const struct stoa_segment *segment, uint64_t offset)
 {
 	if (!segment)
@@ -61,8 +61,6 @@ static int check_segment(const struct stoa_segment *segment, uint64_t offset)
 		return error_set(-STOA_ENOTSUP, "the segment was made by a program of another operating system");
 	if (!segment->roster_slots)
 		return error_set(-STOA_ENOTSUP, "this segment is raw: channels need one with a header");
-	if (!segment->writable)
-		return error_set(-STOA_ERIGHTS, "this handle is read-only: sending and receiving write");
 	if (offset % OS_PAGE)
 		return error_set(-STOA_EINVAL, "offset %" PRIu64 " is not in whole pages", offset);
 	if (offset >= segment->reserve)
@@ -106,7 +104,8 @@ static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, boo
 	    stoa_segment_committed(segment) < offset + whole_length(&plan))
 		return error_set(-STOA_EFORMAT, "a channel of %" PRIu64 " bytes that ends beyond what is committed",
 				 whole_length(&plan));
-	rc = stoa_segment_commit(segment, offset + whole_length(&plan));
+	if (segment->writable) /* for this process too; who only looks reads, see look.h */
+		rc = stoa_segment_commit(segment, offset + whole_length(&plan));
 	if (rc)
 		return rc;
 	memcpy(&header, at + plan.receiving_length, sizeof(header));
@@ -218,6 +217,8 @@ int channel_place(struct stoa_segment *segment, uint64_t offset, const struct ch
 {
 	int rc = check_segment(segment, offset);
 
+	if (!rc && !segment->writable)
+		rc = error_set(-STOA_ERIGHTS, "this handle is read-only: a channel cannot be placed through it");
 	if (rc)
 		return rc;
 	if (whole_length(plan) > segment->reserve - offset)

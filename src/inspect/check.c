@@ -206,7 +206,20 @@ static void check_signal(struct checking *checking, uint64_t word, uint32_t kind
 		tell(checking, STOA_REMARK, "%s: a dead process claims it; whoever meets it next resolves that", what);
 }
 
-/* The one object of a named mutex, event or semaphore. */
+static void tell_channel(void *argument, int severity, const char *sentence)
+{
+	tell(argument, severity, "%s", sentence);
+}
+
+static int check_channel(struct checking *checking)
+{
+	struct channel_site site;
+	int rc = inspect_channel_site(checking->inspector, 0, &site);
+
+	return rc ? rc : channel_valid(&site, tell_channel, checking);
+}
+
+/* The one object of a named mutex, event, semaphore or channel. */
 static int check_object(struct checking *checking)
 {
 	static const struct {
@@ -225,7 +238,9 @@ static int check_object(struct checking *checking)
 	} object;
 	int rc;
 
-	if (header->kind == SEGMENT_KIND_DATA || header->kind == SEGMENT_KIND_CHANNEL)
+	if (header->kind == SEGMENT_KIND_CHANNEL)
+		return check_channel(checking);
+	if (header->kind == SEGMENT_KIND_DATA)
 		return 0;
 	rc = inspect_read(checking->inspector, header->data_offset, &object, sizeof(object));
 	if (rc < 0)

@@ -217,3 +217,38 @@ int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities)
 	};
 	return 0;
 }
+
+/* ---- channels ---- */
+
+int inspect_channel_site(const struct stoa_inspector *inspector, uint64_t offset, struct channel_site *ret_site)
+{
+	const struct segment_header *header = &inspector->header;
+
+	if (inspector->header_result < 0)
+		return error_set(-STOA_EFORMAT, "its header is damaged, so nothing tells where a channel would be");
+	if (offset % OS_PAGE)
+		return error_set(-STOA_EINVAL, "offset %" PRIu64 " is not in whole pages", offset);
+	if (offset >= header->reserve)
+		return error_set(-STOA_ERANGE, "offset %" PRIu64 " is beyond the segment's reserve", offset);
+	*ret_site = (struct channel_site){
+		.parts[0] = {.memory = inspector->memory,
+			     .at = header->data_offset + offset,
+			     .room = header->reserve - offset,
+			     .slots = header->roster_slots},
+		.lives_known = !inspector->other_system,
+	};
+	return 0;
+}
+
+int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64_t offset, struct stoa_channel_stat *ret_stat)
+{
+	struct channel_site site;
+	int rc;
+
+	if (!inspector)
+		return error_set(-STOA_EINVAL, "no inspector was given");
+	if (!ret_stat)
+		return error_set(-STOA_EINVAL, "no place for the statistics was given");
+	rc = inspect_channel_site(inspector, offset, &site);
+	return rc ? rc : channel_stat(&site, ret_stat);
+}

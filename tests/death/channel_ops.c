@@ -10,7 +10,8 @@
 
 #include "death.h"
 
-#include <channel/channel.h>
+#include <channel/look.h>
+#include <stdio.h>
 
 #define SMALL 40   /* of others */
 #define LENGTH 928 /* of messages: the smallest ring takes four, and the fifth does not fit behind them */
@@ -43,6 +44,26 @@ static int set_up(struct step_world *world, uint32_t kind, uint32_t senders, uin
 	    stoa_channel_place(scene->segment, 0, &options, &scene->channel) || roster_attach(scene->segment, &roster))
 		return step_bad(world, "setting up: %s", stoa_error_detail());
 	return 0;
+}
+
+/* What lies in the memory after a death is what the next one can go on with, as `stoa check` sees it. */
+static void tell_damage(void *argument, int severity, const char *sentence)
+{
+	char *told = argument;
+
+	if (severity == STOA_DAMAGE && !told[0])
+		snprintf(told, 200, "%s", sentence);
+}
+
+static int check_remains(struct step_world *world)
+{
+	const struct channel_site site = channel_site(scene_of(world)->channel);
+	char told[200] = "";
+	int rc = channel_valid(&site, tell_damage, told);
+
+	if (rc)
+		return step_bad(world, "looking at it: %s", stoa_error_name(rc));
+	return told[0] ? step_bad(world, "damage: %s", told) : 0;
 }
 
 /* ---- what everybody does ---- */
@@ -105,6 +126,8 @@ static int receive_all(struct step_world *world, int first, int sent)
 {
 	int next = first, got;
 
+	if (check_remains(world) < 0)
+		return -1;
 	join_receiver(world);
 	while ((got = receive(world, STOA_TRY)) == next)
 		next++;
@@ -118,7 +141,7 @@ static int receive_all(struct step_world *world, int first, int sent)
 	}
 	stoa_sender_leave(scene_of(world)->sender);
 	stoa_receiver_leave(scene_of(world)->receiver);
-	return next - sent;
+	return check_remains(world) < 0 ? -1 : next - sent;
 }
 
 /* ---- sending ---- */
@@ -199,6 +222,8 @@ static int verify_loans(struct step_world *world)
 {
 	int next = 1, got;
 
+	if (check_remains(world) < 0)
+		return -1;
 	join_receiver(world);
 	while ((got = receive(world, STOA_TRY)) == next)
 		next++;
@@ -318,6 +343,8 @@ static int verify_wake(struct step_world *world)
 	int done = settled(world);
 	uint32_t sleepers = atomic_load(&reports->ready);
 
+	if (check_remains(world) < 0)
+		return -1;
 	if (done < 0 || done > 1)
 		return done < 0 ? done : step_bad(world, "%d got one message", done);
 	join_sender(world);
@@ -398,6 +425,8 @@ static int verify_receive(struct step_world *world)
 {
 	int first, next;
 
+	if (check_remains(world) < 0)
+		return -1;
 	join_receiver(world);
 	first = next = receive(world, death_deadline(world));
 	if (first != 1 && first != 2)
@@ -462,7 +491,7 @@ static int verify_sleep(struct step_world *world)
 {
 	int given = (int)atomic_load(&death_reports(world)->given), done = settled(world), left = 0, taken;
 
-	if (done < 0)
+	if (done < 0 || check_remains(world) < 0)
 		return -1;
 	join_receiver(world);
 	while (left <= given && receive(world, STOA_TRY) == 1)
@@ -499,6 +528,8 @@ static int verify_places(struct step_world *world)
 {
 	int rc;
 
+	if (check_remains(world) < 0)
+		return -1;
 	join_receiver(world);
 	join_sender(world);
 	for (int i = 0; i < 8; i++) {
@@ -507,7 +538,7 @@ static int verify_places(struct step_world *world)
 		if (rc != 5)
 			return step_bad(world, "sent 5, received %d", rc);
 	}
-	return 0;
+	return check_remains(world);
 }
 
 /* Somebody waits until all senders have left: told of it, or finding it out by the death. */
@@ -531,7 +562,7 @@ static int setup_until_closed(struct step_world *world)
 /* Before it was a member the victim is nobody who could leave. */
 static int verify_closed(struct step_world *world)
 {
-	return death_all_done(world, 1);
+	return check_remains(world) < 0 ? -1 : death_all_done(world, 1);
 }
 
 const struct step_operation channel_operations[] = {

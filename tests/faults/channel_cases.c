@@ -77,6 +77,43 @@ static int close_call(struct run *run)
 	return 0;
 }
 
+static void fill_named(struct run *run)
+{
+	make_named(run);
+	CHECK_RC(stoa_sender_join(run->channel, NULL, &run->sender), 0);
+	CHECK_RC(stoa_sender_send(run->sender, "text", 4, STOA_TRY), 0);
+	CHECK_RC(stoa_inspect_open(run->name, 0, &run->inspector), 0);
+}
+
+static int stat_call(struct run *run)
+{
+	return stoa_channel_stat(run->channel, &run->big.channel_stat);
+}
+
+static int inspect_channel(struct run *run)
+{
+	return stoa_inspect_channel(run->inspector, 0, &run->big.channel_stat);
+}
+
+static void ignore(void *argument, int severity, const char *sentence)
+{
+	(void)argument, (void)sentence;
+	CHECK_EQ(severity, STOA_REMARK);
+}
+
+static int check_channel(struct run *run)
+{
+	return stoa_inspect_check(run->inspector, ignore, NULL);
+}
+
+static void end_named(struct run *run, int result)
+{
+	(void)result;
+	stoa_inspect_close(run->inspector);
+	stoa_sender_leave(run->sender);
+	stoa_channel_close(run->channel);
+}
+
 /* ---- ends ---- */
 
 static void make_unnamed(struct run *run)
@@ -250,6 +287,9 @@ const struct fault_case channel_cases[] = {
 	{"stoa_channel_place", "EINVAL ERANGE ERIGHTS ENOTSUP", make_segment, place, close_segment},
 	{"stoa_channel_attach", "EINVAL ERANGE ERIGHTS ENOTSUP EFORMAT", make_placed, attach, close_segment},
 	{"stoa_channel_close", "", make_unnamed, close_call, NULL},
+	{"stoa_channel_stat", "EINVAL EFORMAT EVERSION", fill_named, stat_call, end_named},
+	{"stoa_inspect_channel", "EINVAL ERANGE EFORMAT EVERSION", fill_named, inspect_channel, end_named},
+	{"stoa_inspect_check", "EINVAL", fill_named, check_channel, end_named},
 	{"stoa_sender_join", "EINVAL EFORMAT ENOTSUP", make_unnamed, join_sender, leave_sender},
 	{"stoa_sender_leave", "", make_ends, leave_sender_call, end_receiver},
 	{"stoa_sender_loan", "EINVAL ERANGE", make_ends, loan, cancel_loan},

@@ -22,6 +22,7 @@ union big_output {
 	struct stoa_capabilities capabilities;
 	struct stoa_loan loan;
 	struct stoa_message message;
+	struct stoa_channel_stat channel_stat;
 };
 
 /* One run: what the case uses, and where its outputs go. */
@@ -36,6 +37,7 @@ struct run {
 	struct stoa_segment *fresh; /* unnamed, with the objects; nobody takes part in it yet */
 	struct stoa_process *process;
 	struct stoa_prefetch *prefetch;
+	struct stoa_inspector *inspector;
 	struct stoa_channel *channel;
 	struct stoa_sender *sender;
 	struct stoa_receiver *receiver;

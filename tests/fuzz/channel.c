@@ -3,7 +3,7 @@
  * A channel of random bytes: attached as it comes and, made likely, with headers of ours; then used by both ends. The input's first bytes
  * choose the options, the next ones what is overwritten where, the rest what is done. Whatever comes out lies within the rings.
  */
-#include <channel/channel.h>
+#include <channel/look.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +86,29 @@ static void receive(struct stoa_channel *channel, struct stoa_receiver *receiver
 	}
 }
 
+/* From outside: whatever lies there, the numbers are such as can be. */
+static void ignore(void *argument, int severity, const char *sentence)
+{
+	if (!sentence[0] || severity > STOA_DAMAGE)
+		abort();
+	(void)argument;
+}
+
+static void look(const struct stoa_channel *channel)
+{
+	const struct channel_site site = channel_site(channel);
+	struct stoa_channel_stat stat;
+
+	if (channel_valid(&site, ignore, NULL))
+		abort();
+	if (stoa_channel_stat(channel, &stat))
+		return; /* its header was overwritten */
+	for (uint32_t i = 0; i < stat.senders; i++)
+		if (stat.sender[i].used > stat.ring || stat.sender[i].most > stat.ring ||
+		    stat.sender[i].lag_bytes > stat.ring || stat.sender[i].lag > stat.ring / CHANNEL_RECORD_UNIT)
+			abort();
+}
+
 static void use(struct stoa_channel *channel, struct input *input)
 {
 	struct stoa_receiver_options options = {.waiting = (uint32_t)take(input, 1) % 3};
@@ -96,7 +119,7 @@ static void use(struct stoa_channel *channel, struct input *input)
 		options.when_slow = (uint32_t)take(input, 1) % 3, options.from = take(input, 1) & 1;
 	while (input->left) {
 		switch (take(input, 1) % 8) {
-		case 0:
+		case 0: look(channel); break;
 		case 1: overwrite(channel, input); break;
 		case 2:
 		case 3: send(channel, sender, input); break;
