@@ -8,6 +8,10 @@
 /* Kill the role as test_kill() does, and leave it to be joined. */
 void slay(pid_t role);
 
+/* The role stands still when halt() returns, wherever it is, until it is resumed. */
+void halt(pid_t role);
+void resume(pid_t role);
+
 /* This thread, where the system lets it. */
 void run_on(unsigned cpu);
 

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 const unsigned start_cost = 1;
 const unsigned kills_each = 50;
@@ -27,6 +28,17 @@ unsigned count_objects(void)
 void slay(pid_t role)
 {
 	CHECK_SYS(kill(role, SIGKILL));
+}
+
+void halt(pid_t role)
+{
+	CHECK_SYS(kill(role, SIGSTOP));
+	CHECK_SYS(waitpid(role, NULL, WUNTRACED));
+}
+
+void resume(pid_t role)
+{
+	CHECK_SYS(kill(role, SIGCONT));
 }
 
 void run_on(unsigned cpu)

@@ -18,6 +18,29 @@ void slay(pid_t role)
 	CloseHandle(process);
 }
 
+/* A function of the system's that no header declares, on all threads of the process. */
+static void on_all_threads(const char *function, pid_t role)
+{
+	HANDLE process = OpenProcess(PROCESS_SUSPEND_RESUME, FALSE, (DWORD)role);
+	FARPROC found = GetProcAddress(GetModuleHandleA("ntdll.dll"), function);
+	LONG(NTAPI * call)(HANDLE process);
+
+	CHECK(process && found);
+	memcpy(&call, &found, sizeof(call));
+	CHECK(call(process) >= 0);
+	CloseHandle(process);
+}
+
+void halt(pid_t role)
+{
+	on_all_threads("NtSuspendProcess", role);
+}
+
+void resume(pid_t role)
+{
+	on_all_threads("NtResumeProcess", role);
+}
+
 void run_on(unsigned cpu)
 {
 	SetThreadAffinityMask(GetCurrentThread(), (DWORD_PTR)1 << cpu);
