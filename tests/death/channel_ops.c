@@ -305,8 +305,8 @@ static bool available(const struct step_world *world)
 	return load_rlx(&record_at(channel_ring(channel, 0), 4095, head)->word) >> 32 == record_tag(head);
 }
 
-/* Until nothing more can happen by itself: how many sleepers are done. What is there must find one of them. */
-static int settled(struct step_world *world)
+/* Until nothing more can happen by itself: how many of the sleepers are done. What is there must find one of them. */
+static int settled_of(struct step_world *world, uint32_t sleepers)
 {
 	struct death_reports *reports = death_reports(world);
 	uint64_t end = step_now() + world->limit;
@@ -314,7 +314,7 @@ static int settled(struct step_world *world)
 	for (unsigned quiet = 0; quiet < 4; quiet++) {
 		uint32_t before = atomic_load(&reports->done);
 
-		if (before == atomic_load(&reports->ready))
+		if (before == sleepers)
 			break;
 		if (step_now() > end)
 			return step_bad(world, "a message is there, and a receiver sleeps");
@@ -325,6 +325,11 @@ static int settled(struct step_world *world)
 			quiet = 0;
 	}
 	return (int)atomic_load(&reports->done);
+}
+
+static int settled(struct step_world *world)
+{
+	return settled_of(world, atomic_load(&death_reports(world)->ready));
 }
 
 static void prepare_sender_only(struct step_world *world)
@@ -351,6 +356,63 @@ static int verify_wake(struct step_world *world)
 	for (uint32_t i = (uint32_t)done; i < sleepers; i++)
 		send(world, 2, STOA_TRY);
 	return death_all_done(world, sleepers) < 0 ? -1 : done;
+}
+
+/* ---- the sender and one that it wakes die together ---- */
+
+/* Its message dies with it, if it got one. */
+static void doomed_receiver(struct step_world *world)
+{
+	join_receiver(world);
+	atomic_fetch_add(&death_reports(world)->ready, 1);
+	receive(world, STOA_FOREVER);
+	pause();
+}
+
+static int setup_doomed_first(struct step_world *world)
+{
+	if (set_up(world, STOA_QUEUE, 1, 2) < 0 || put_to_sleep(world, doomed_receiver) < 0)
+		return -1;
+	return put_to_sleep(world, sleeping_receiver);
+}
+
+static int setup_doomed_last(struct step_world *world)
+{
+	if (set_up(world, STOA_QUEUE, 1, 2) < 0 || put_to_sleep(world, sleeping_receiver) < 0)
+		return -1;
+	return put_to_sleep(world, doomed_receiver);
+}
+
+/* At once: woken by the send, or by the victim's death, it has hardly begun to look. */
+static int settle_doomed_first(struct step_world *world)
+{
+	step_kill_helper(world, 0);
+	return 0;
+}
+
+static int settle_doomed_last(struct step_world *world)
+{
+	step_kill_helper(world, 1);
+	return 0;
+}
+
+static bool was_sent(const struct step_world *world)
+{
+	return load_rlx(&record_at(channel_ring(scene_of(world)->channel, 0), 4095, 0)->word) >> 32 == record_tag(0);
+}
+
+/* What nobody has taken must find the survivor: at once, and when there is a sender again. */
+static int verify_doomed(struct step_world *world)
+{
+	struct death_reports *reports = death_reports(world);
+	int sent = was_sent(world);
+
+	if (settled_of(world, 1) < 0)
+		return -1;
+	join_sender(world);
+	if (!atomic_load(&reports->done))
+		send(world, 2, STOA_TRY);
+	return death_all_done(world, 1) < 0 ? -1 : sent;
 }
 
 /* ---- receiving, while a sender sleeps for room ---- */
@@ -387,6 +449,11 @@ static int setup_full(struct step_world *world)
 static int setup_full_shared(struct step_world *world)
 {
 	return set_up(world, STOA_QUEUE, 1, 2) < 0 ? -1 : put_to_sleep(world, sleeping_sender);
+}
+
+static int setup_full_of_three(struct step_world *world)
+{
+	return set_up(world, STOA_QUEUE, 1, 3) < 0 ? -1 : put_to_sleep(world, sleeping_sender);
 }
 
 static void operate_receive(struct step_world *world)
@@ -439,6 +506,49 @@ static int verify_receive(struct step_world *world)
 		next = got;
 	}
 	return death_all_done(world, 1) < 0 ? -1 : first - 1;
+}
+
+/* While the victim stands somewhere in its claim, another takes what it comes to, and dies with it unreleased. */
+static void meeting_receiver(struct step_world *world)
+{
+	struct stoa_message message;
+	int rc;
+
+	join_receiver(world);
+	rc = stoa_receiver_receive(scene_of(world)->receiver, STOA_TRY, &message);
+	if (rc)
+		step_bad(world, "who met the victim received: %s", stoa_error_name(rc));
+	atomic_store(&death_reports(world)->given, *(const unsigned char *)message.bytes);
+	pause();
+}
+
+static int meet_receiver(struct step_world *world)
+{
+	int number = step_helper(world, meeting_receiver);
+
+	if (number < 0 || !step_reaches(world, &death_reports(world)->given, 1))
+		return step_bad(world, "who met the victim receives nothing");
+	return 0;
+}
+
+static int settle_met(struct step_world *world)
+{
+	step_kill_helper(world, 1);
+	return 0;
+}
+
+/* One of them took the first message; the victim took that or none. */
+static int verify_met(struct step_world *world)
+{
+	int met = (int)atomic_load(&death_reports(world)->given), next;
+
+	if (met != 1 && met != 2)
+		return step_bad(world, "who met the victim received %d", met);
+	join_receiver(world);
+	for (next = met + 1; next <= 5; next++)
+		if (receive(world, death_deadline(world)) != next)
+			return step_bad(world, "message %d does not come next", next);
+	return death_all_done(world, 1) < 0 ? -1 : met - 1;
 }
 
 /* ---- sleeping ---- */
@@ -614,6 +724,20 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_sender_only,
 	 .operate = operate_wake,
 	 .verify = verify_wake},
+	{.name = "send to two sleepers, the first dies",
+	 .outcome_names = {"not sent", "sent"},
+	 .setup = setup_doomed_first,
+	 .prepare = prepare_sender_only,
+	 .operate = operate_wake,
+	 .settle = settle_doomed_first,
+	 .verify = verify_doomed},
+	{.name = "send to two sleepers, the last dies",
+	 .outcome_names = {"not sent", "sent"},
+	 .setup = setup_doomed_last,
+	 .prepare = prepare_sender_only,
+	 .operate = operate_wake,
+	 .settle = settle_doomed_last,
+	 .verify = verify_doomed},
 	{.name = "receive and release",
 	 .outcome_names = {"there", "taken"},
 	 .setup = setup_full,
@@ -632,6 +756,14 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_receiver,
 	 .operate = operate_receive,
 	 .verify = verify_receive},
+	{.name = "receive as one of several, met",
+	 .outcome_names = {"there", "taken"},
+	 .setup = setup_full_of_three,
+	 .prepare = prepare_receiver,
+	 .operate = operate_receive,
+	 .meet = meet_receiver,
+	 .settle = settle_met,
+	 .verify = verify_met},
 	{.name = "sleep and receive",
 	 .outcome_names = {"not taken", "taken"},
 	 .setup = setup_one_of_two,
