@@ -24,6 +24,12 @@ enum mutant {
 	MUTANT_NAME_BEFORE_CONTENT, /* a segment gets its name before it is complete */
 	MUTANT_ORPHANS_OPEN,        /* a transient segment without users can still be opened */
 	MUTANT_ORPHANS_STAY,        /* nobody removes the names of the dead */
+	MUTANT_RECORD_NOT_ENDED,    /* the word behind a record is not zeroed before that is published */
+	MUTANT_HOLDS_SEEN_ONCE,     /* a floor is raised without a second look at the holds */
+	MUTANT_TAKEN_UNHELD,        /* what is taken of a shared queue is not held before */
+	MUTANT_TAIL_BELIEVED,       /* a sender goes on at the tail, whatever is published behind it */
+	MUTANT_PEERS_UNWATCHED,     /* who waits for a message does not sleep on the lives of those who send */
+	MUTANT_JOINED_UNTOLD,       /* who joins wakes nobody, so that nobody sleeps on its life */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */

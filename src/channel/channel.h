@@ -5,6 +5,7 @@
 
 #include <base/cc.h>
 #include <base/error.h>
+#include <base/mutant.h>
 #include <channel/layout.h>
 #include <roster/roster.h>
 #include <segment/segment.h>

@@ -134,7 +134,8 @@ int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool
 		store_rlx(&end->own->fences, 1);
 	end->patience = 0;
 	/* Who sleeps on the other side shall sleep on our life, too. Before that this end is as if it had never come. */
-	channel_ring_bells(end, channel_waiting(end));
+	if (!MUTANT(JOINED_UNTOLD))
+		channel_ring_bells(end, channel_waiting(end));
 	add_rlx(joined_of(channel, is_sender, place), 1);
 	return 0;
 }
@@ -261,7 +262,7 @@ static bool watch_peers(const struct channel_end *end, struct item *item)
 		uint64_t owner = load_rlx(channel_owner(channel, senders, place));
 		struct roster_sight sight;
 
-		if (!owner || roster_look(segment_of_peers(end), owner, false, &sight) != 1)
+		if (!owner || roster_look(segment_of_peers(end), owner, false, &sight) != 1 || MUTANT(PEERS_UNWATCHED))
 			continue;
 		if (roster_flag_waiters(&sight))
 			item->watched |= UINT64_C(1) << place;

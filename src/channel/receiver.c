@@ -160,7 +160,7 @@ static bool claim_record(const struct inlet *inlet, const struct sight *sight)
 {
 	uint64_t seen = sight->position;
 
-	if (inlet->first == inlet->taken)
+	if (inlet->first == inlet->taken && !MUTANT(TAKEN_UNHELD))
 		store_rlx(inlet->hold, seen);
 	/* R2: the hold; pairs with A2 in lowest_held(), A2 in look_at(), A6 in begin_queue() */
 	return cas_seq(inlet->head, &seen, sight->position + sight->size);

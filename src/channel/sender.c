@@ -136,7 +136,7 @@ static uint64_t raise_floor(struct stoa_sender *sender, uint64_t least, bool ask
 	store_rlx(&sender->lane->floor, raised);
 	fence_seq(); /* F1: the floor, before the holds are looked at again; pairs with F2 in begin_broadcast() */
 	least = lowest_held(sender, ask_life);
-	if (least < raised) {
+	if (least < raised && !MUTANT(HOLDS_SEEN_ONCE)) {
 		raised = walk(sender, floor, least, least);
 		store_rlx(&sender->lane->floor, raised);
 	}
@@ -242,6 +242,8 @@ static void zero_ahead(struct stoa_sender *sender, uint64_t end, bool wide)
 		return;
 	if (to > sender->limit)
 		to = sender->limit;
+	if (MUTANT(RECORD_NOT_ENDED))
+		sender->zeroed = to;
 	for (at = sender->zeroed > end ? sender->zeroed : end; at < to && at % CHANNEL_LINE; at += CHANNEL_RECORD_UNIT)
 		store_rlx(&record(sender, at)->word, 0);
 	for (; at + CHANNEL_LINE <= to; at += CHANNEL_LINE)
@@ -527,7 +529,7 @@ static int adopt_lane(struct stoa_sender *sender)
 	for (;;) {
 		uint64_t word = load_rlx(&record(sender, tail)->word), size;
 
-		if (!word || word >> 32 != record_tag(tail))
+		if (!word || word >> 32 != record_tag(tail) || MUTANT(TAIL_BELIEVED))
 			break;
 		size = record_valid(&sender->form, tail, word);
 		if (!size || (walked += size) > sender->shape.ring)
