@@ -217,5 +217,6 @@ int command_bench(int argc, char **argv); /* in bench/ */
 int command_find(int argc, char **argv);
 int command_send(int argc, char **argv);
 int command_recv(int argc, char **argv);
+int command_pipe(int argc, char **argv);
 
 #endif

@@ -22,6 +22,7 @@ int64_t job_process(const struct job *job);
 
 /* The pipes; write_job() does not return before all is written, read_job() gives 0 at the end. */
 void write_job(struct job *job, const void *bytes, size_t length);
+bool offer_job(struct job *job, char byte); /* false: nobody reads any more */
 void end_job_input(struct job *job);
 size_t read_job(struct job *job, void *to, size_t room);
 void end_job_output(struct job *job);

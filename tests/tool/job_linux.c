@@ -122,6 +122,11 @@ void write_job(struct job *job, const void *bytes, size_t length)
 	}
 }
 
+bool offer_job(struct job *job, char byte)
+{
+	return write(job->input, &byte, 1) == 1;
+}
+
 void end_job_input(struct job *job)
 {
 	if (job->input >= 0)

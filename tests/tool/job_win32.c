@@ -143,6 +143,13 @@ void write_job(struct job *job, const void *bytes, size_t length)
 	}
 }
 
+bool offer_job(struct job *job, char byte)
+{
+	DWORD done;
+
+	return WriteFile(job->input, &byte, 1, &done, NULL);
+}
+
 static void end(HANDLE *pipe)
 {
 	if (*pipe)

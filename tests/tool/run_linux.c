@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ARGUMENTS_MAX 16
+#define ARGUMENTS_MAX 24
 
 static struct run last;
 

@@ -77,6 +77,7 @@ _stoa_operands()
 	case ${words[1]} in
 	stat | map | check | rm | commit | send | recv) _stoa_names "$global" ;;
 	find) compopt -o dirnames 2>/dev/null ;;
+	pipe) compopt -o default 2>/dev/null ;; # the words of commands
 	help) _stoa_commands ;;
 	bench)
 		mapfile -t candidates < <(stoa bench --list --json 2>/dev/null | sed -n 's/^{"case":"\([^"]*\)".*/\1/p')

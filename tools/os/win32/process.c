@@ -2,6 +2,7 @@
 /* Starting and watching copies of this program on Windows. Children die with us: they are in a job that ends with its handle. */
 #include "../process.h"
 #include "native.h"
+#include "started.h"
 #include "wide.h"
 
 #include <stddef.h>
@@ -90,7 +91,7 @@ static char *quote(char *to, const char *argument)
 	return to;
 }
 
-static wchar_t *command_line(char *const *arguments)
+wchar_t *started_command_line(char *const *arguments)
 {
 	size_t room = 1;
 	char *text, *end;
@@ -132,10 +133,9 @@ static HANDLE inheritable(DWORD which)
 	return standard;
 }
 
-/* In a group of its own, whose processes Ctrl-C leaves alone: it is ours. */
-static DWORD create(wchar_t *program, wchar_t *command, STARTUPINFOEXW *how, PROCESS_INFORMATION *ret_started)
+DWORD started_create(wchar_t *program, wchar_t *command, DWORD flags, STARTUPINFOEXW *how,
+		     PROCESS_INFORMATION *ret_started)
 {
-	DWORD flags = CREATE_NEW_PROCESS_GROUP | EXTENDED_STARTUPINFO_PRESENT;
 	DWORD error = 0;
 
 	/* Of a thousand new processes Wine loses about one before it runs anything, and says so with this error. */
@@ -145,6 +145,13 @@ static DWORD create(wchar_t *program, wchar_t *command, STARTUPINFOEXW *how, PRO
 				? 0
 				: GetLastError();
 	return error;
+}
+
+/* In a group of its own, whose processes Ctrl-C leaves alone: it is ours. */
+static DWORD create(wchar_t *program, wchar_t *command, STARTUPINFOEXW *how, PROCESS_INFORMATION *ret_started)
+{
+	return started_create(program, command, CREATE_NEW_PROCESS_GROUP | EXTENDED_STARTUPINFO_PRESENT, how,
+			      ret_started);
 }
 
 /*
@@ -206,7 +213,7 @@ int process_start(char *const *arguments, int64_t *ret_id)
 {
 	static wchar_t program[32768];
 	struct child *child = malloc(sizeof(*child));
-	wchar_t *command = command_line(arguments);
+	wchar_t *command = started_command_line(arguments);
 	DWORD error = ERROR_NOT_ENOUGH_MEMORY;
 
 	if (child && command) {
