@@ -2,6 +2,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 WINDOWS ?= build-windows
+CHART ?= $(BUILD)/channels.svg
 .PHONY: help run test test-windows build build-windows dist-windows bench check soak install clean
 .PHONY: deps deps-test deps-check deps-windows
 
@@ -11,7 +12,7 @@ help:
 	@echo 'make test-windows  the tests of the Windows build alone, under Wine'
 	@echo 'make dist-windows  a zip with the library and the tool for Windows'
 	@echo 'make build    build the library, the tool ($(BUILD)/tools/stoa) and the tests'
-	@echo 'make bench    build, then measure'
+	@echo 'make bench    build, then measure, beside other libraries too; draws a chart (CHART=$(CHART))'
 	@echo 'make check    everything else that can be checked: both compilers, sanitizers, models, style'
 	@echo 'make soak     the tests with long rounds (about an hour)'
 	@echo 'make install  install (PREFIX=/usr/local, DESTDIR=)'
@@ -58,7 +59,8 @@ bench: build
 	@scripts/deps bench || true
 	@test -x $(BUILD)/bench/stoa-bench-peer-nng || { meson configure --clearcache $(BUILD) && meson setup --reconfigure $(BUILD) >/dev/null; }
 	@ninja -C $(BUILD)
-	@$(BUILD)/tools/stoa bench
+	@$(BUILD)/tools/stoa bench --svg $(CHART)
+	@echo 'chart: $(CHART)'
 
 check: deps-check
 	@scripts/check

@@ -5,13 +5,16 @@
  */
 #include "bench.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <stoa/stoa.h>
 
+#include "chart.h"
 #include "crew.h"
 #include "os/host.h"
 #include "os/rival.h"
@@ -23,6 +26,7 @@
 #define PAIRS_DEFAULT UINT64_MAX
 #define CASES_MAX 128
 #define PAIR_SECONDS 60
+#define CHART_ROUNDS 10
 
 static int leave(struct bench *bench, int status, const char *format, va_list arguments)
 {
@@ -364,7 +368,80 @@ struct settings {
 	uint64_t pairs;
 	const char *directory;
 	bool directory_named;
+	const char *svg; /* where the chart goes */
+	FILE *chart;
 };
+
+/* Before anything is measured: can the chart be drawn, and written? */
+static int chart_begin(struct settings *settings, const struct bench_case *const *chosen, unsigned count)
+{
+	bool shown = false;
+
+	for (unsigned i = 0; i < count; i++)
+		shown |= chart_shows(chosen[i]);
+	if (!shown)
+		return tool_misuse("bench: --svg draws the speed of channels, and no case that has it was chosen");
+	settings->chart = host_create(settings->svg);
+	return settings->chart ? TOOL_GO : tool_fail("bench: --svg '%s': %s", settings->svg, strerror(errno));
+}
+
+static int chart_end(const struct settings *settings)
+{
+	char host[256], machine[512], day[16] = "";
+	time_t now = time(NULL);
+	struct tm *date = localtime(&now);
+	bool good;
+
+	if (date)
+		strftime(day, sizeof(day), "%Y-%m-%d", date);
+	host_describe(host, sizeof(host));
+	snprintf(machine, sizeof(machine), "%s, %u processors; stoa %s, %s%s", host, host_cpus(), stoa_version(), day,
+		 settings->quick ? "; --quick, which says nothing" : "");
+	good = chart_write(settings->chart, machine);
+	good &= fclose(settings->chart) == 0;
+	return good ? TOOL_OK : tool_fail("bench: --svg '%s': it could not be written", settings->svg);
+}
+
+static int run_one(struct bench *bench, const struct settings *settings, const struct bench_case *which, unsigned place,
+		   unsigned places)
+{
+	int status;
+
+	*bench = (struct bench){
+		.which = which,
+		.quick = settings->quick,
+		.pairs = (unsigned)settings->pairs,
+		.directory = settings->directory,
+		.directory_named = settings->directory_named,
+		.baseline = which->baseline,
+		.place = place,
+		.places = places,
+	};
+	fflush(stdout); /* what is known may be read while the next case runs */
+	progress_show("[%u/%u] %s", place, places, which->name);
+	host_watch(which->name, PAIR_SECONDS);
+	status = which->run(bench);
+	host_watch(NULL, 0);
+	host_unpin();
+	progress_end();
+	return status;
+}
+
+/* What stood apart, some times again: for the chart alone, what was printed stays. */
+static void run_apart(const struct settings *settings, const struct bench_case *const *chosen, unsigned count)
+{
+	for (unsigned k = 0; k < CHART_ROUNDS && !settings->quick; k++) {
+		for (unsigned i = 0; i < count; i++) {
+			struct bench bench;
+
+			if (!chart_is_apart(chosen[i]))
+				continue;
+			if (run_one(&bench, settings, chosen[i], i + 1, count) == 0)
+				chart_add(&bench);
+			measure_result_free(&bench.result);
+		}
+	}
+}
 
 static int run_all(const struct settings *settings, const struct bench_case *const *chosen, unsigned count)
 {
@@ -376,31 +453,17 @@ static int run_all(const struct settings *settings, const struct bench_case *con
 	if (!settings->json && !table)
 		return tool_fail("bench: out of memory");
 	for (unsigned i = 0; i < count; i++) {
-		struct bench bench = {
-			.which = chosen[i],
-			.quick = settings->quick,
-			.pairs = (unsigned)settings->pairs,
-			.directory = settings->directory,
-			.directory_named = settings->directory_named,
-			.baseline = chosen[i]->baseline,
-			.place = i + 1,
-			.places = count,
-		};
-		int status;
+		struct bench bench;
+		int status = run_one(&bench, settings, chosen[i], i + 1, count);
 
-		fflush(stdout); /* what is known may be read while the next case runs */
-		progress_show("[%u/%u] %s", bench.place, bench.places, bench.which->name);
-		host_watch(bench.which->name, PAIR_SECONDS);
-		status = bench.which->run(&bench);
-		host_watch(NULL, 0);
-		host_unpin();
-		progress_end();
 		if (table)
 			print_row(table, &bench, status);
 		else
 			print_json(&bench, status);
 		if (status == BENCH_FAILED)
 			exit_status = TOOL_FAILED;
+		if (!status && settings->chart)
+			chart_add(&bench);
 		dropped += bench.result.dropped;
 		pairs += bench.result.pairs;
 		measure_result_free(&bench.result);
@@ -410,6 +473,10 @@ static int run_all(const struct settings *settings, const struct bench_case *con
 	if (table)
 		print_library(dropped, pairs);
 	table_destroy(table);
+	if (settings->chart) {
+		run_apart(settings, chosen, count);
+		exit_status = chart_end(settings) == TOOL_OK ? exit_status : TOOL_FAILED;
+	}
 	return exit_status;
 }
 
@@ -422,6 +489,8 @@ static int parse(struct settings *settings, int argc, char **argv, int *ret_oper
 		{0, "pairs", OPTION_NUMBER, &settings->pairs, "N", "pairs of blocks per case (25, quick: 3)"},
 		{0, "directory", OPTION_TEXT, &settings->directory, "DIR",
 		 "where file cases put a file (default: for temporary files)"},
+		{0, "svg", OPTION_TEXT, &settings->svg, "FILE",
+		 "draw the speed of channels, and of others, as a chart"},
 	};
 	const struct usage usage = {
 		.command = "bench",
@@ -475,5 +544,7 @@ int command_bench(int argc, char **argv)
 		return print_list(settings.json);
 	host_cpus(); /* before anything is pinned */
 	status = choose(operands, argv + 1, chosen, &count);
+	if (status == TOOL_GO && settings.svg)
+		status = chart_begin(&settings, chosen, count);
 	return status == TOOL_GO ? run_all(&settings, chosen, count) : status;
 }

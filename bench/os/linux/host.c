@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,6 +84,26 @@ const char *host_library(const void *something)
 	Dl_info library;
 
 	return dladdr(something, &library) ? library.dli_fname : NULL;
+}
+
+void host_describe(char *words, size_t size)
+{
+	FILE *list = fopen("/proc/cpuinfo", "re");
+	char line[256], model[128] = "unknown processor";
+	struct utsname system = {.release = "?"};
+
+	while (list && fgets(line, sizeof(line), list))
+		if (sscanf(line, "model name : %127[^\n]", model) == 1)
+			break;
+	if (list)
+		fclose(list);
+	(void)uname(&system);
+	snprintf(words, size, "%s, %s %s", model, system.sysname, system.release);
+}
+
+FILE *host_create(const char *path)
+{
+	return fopen(path, "we");
 }
 
 static const char *watched_name;

@@ -85,6 +85,22 @@ const char *host_library(const void *something)
 	return path;
 }
 
+void host_describe(char *words, size_t size)
+{
+	const char *processor = getenv("PROCESSOR_IDENTIFIER");
+
+	snprintf(words, size, "%s, Windows", processor ? processor : "unknown processor");
+}
+
+FILE *host_create(const char *path)
+{
+	wchar_t *wide = wide_path(path);
+	FILE *file = wide ? _wfopen(wide, L"wb") : NULL;
+
+	free(wide);
+	return file;
+}
+
 static void CALLBACK expired(void *argument, BOOLEAN fired)
 {
 	(void)fired;
