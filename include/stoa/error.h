@@ -30,7 +30,7 @@ extern "C" {
 #define STOA_EXISTED 1    /* create-or-open: the object was there and has been opened */
 #define STOA_OWNER_DIED 2 /* the lock is yours; its last owner died holding it: check what it guards */
 #define STOA_TIMED_OUT 3  /* the deadline passed; nothing was taken */
-#define STOA_CLOSED 4     /* channel: nobody is left on the other side, and nothing to receive */
+#define STOA_CLOSED 4     /* channel: nobody is left on the other side, and nothing to receive; stream: its end */
 #define STOA_OVERRUN 5    /* channel: the message was being overwritten while it was read */
 
 /* Errors. Functions return them negated. */
@@ -53,8 +53,9 @@ extern "C" {
 #define STOA_EBUSY 17        /* in use in a way that forbids the call, e.g. a seal with a writable map */
 #define STOA_ENOTSUP 18      /* this kind of object, kernel or system cannot do it; the detail says which */
 #define STOA_EIO 19          /* the device under a file failed */
-#define STOA_ECLOSED 20      /* the other end of a socket is gone */
+#define STOA_ECLOSED 20      /* the other end of a socket or stream is gone */
 #define STOA_ESYSTEM 21      /* the system failed in a way we do not expect; the detail has its word */
+#define STOA_ETRUNCATED 22   /* a stream's writer died, or left, before it had finished: this is not all */
 
 /*
  * The constant's name, e.g. "STOA_ENOMEM", for a value that a stoa function returned; errors also without

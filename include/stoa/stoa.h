@@ -9,6 +9,7 @@
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>
 #include <stoa/segment.h>
+#include <stoa/stream.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>
 #include <stoa/wait.h>

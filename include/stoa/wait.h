@@ -29,6 +29,9 @@ extern "C" {
 #define STOA_WAIT_NO_SENDERS 8   /* struct stoa_receiver *: there were senders, and the last has left or died */
 #define STOA_WAIT_NO_RECEIVERS 9 /* struct stoa_sender *: there were receivers, and the last has left or died */
 #define STOA_WAIT_RECEIVERS 10   /* struct stoa_sender *: a receiver is here */
+/* Ends of streams; segment NULL; never consumed: */
+#define STOA_WAIT_READER 11 /* struct stoa_reader *: there is something to read, or to be told */
+#define STOA_WAIT_WRITER 12 /* struct stoa_writer *: there is room where it was last refused, or something to be told */
 
 struct stoa_waitable {
 	struct stoa_segment *segment;

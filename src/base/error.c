@@ -47,6 +47,7 @@ static const struct {
 	{-STOA_EIO, "STOA_EIO", "input or output failed"},
 	{-STOA_ECLOSED, "STOA_ECLOSED", "the other end is gone"},
 	{-STOA_ESYSTEM, "STOA_ESYSTEM", "unexpected system failure"},
+	{-STOA_ETRUNCATED, "STOA_ETRUNCATED", "it ends before its end"},
 };
 
 static const struct {

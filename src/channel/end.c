@@ -106,6 +106,13 @@ static int enrol(struct channel_end *end, struct stoa_channel *channel, bool is_
 
 static int end_item(const struct stoa_waitable *thing, struct item *ret_item);
 
+static const char *end_noun(bool of_stream, bool is_sender)
+{
+	if (of_stream)
+		return is_sender ? "writer" : "reader";
+	return is_sender ? "sender" : "receiver";
+}
+
 int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool is_sender)
 {
 	uint32_t places = places_of(channel, is_sender), place = 0;
@@ -122,8 +129,8 @@ int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool
 	if (rc < 0)
 		return rc;
 	if (place == places)
-		return error_set(-STOA_ELIMIT, "all %" PRIu32 " places for %s are taken by the living", places,
-				 is_sender ? "senders" : "receivers");
+		return error_set(-STOA_ELIMIT, "all %" PRIu32 " places for %ss are taken by the living", places,
+				 end_noun(channel->plan.shape.kind == CHANNEL_STREAM, is_sender));
 	end->place = place;
 	end->own = is_sender ? channel->sending_bells : channel->receiving_bells;
 	end->peers = is_sender ? channel->receiving_bells : channel->sending_bells;
@@ -387,13 +394,14 @@ static const struct item_source here_source = {receivers_here, source_arm, sourc
 static int end_item(const struct stoa_waitable *thing, struct item *ret_item)
 {
 	struct channel_end *end = thing->object;
-	bool is_sender = thing->kind == STOA_WAIT_SENDER || thing->kind == STOA_WAIT_NO_RECEIVERS ||
-			 thing->kind == STOA_WAIT_RECEIVERS;
+	bool of_stream = thing->kind == STOA_WAIT_READER || thing->kind == STOA_WAIT_WRITER;
 	bool of_peers = thing->kind == STOA_WAIT_NO_SENDERS || thing->kind == STOA_WAIT_NO_RECEIVERS;
+	bool is_sender = thing->kind == STOA_WAIT_SENDER || thing->kind == STOA_WAIT_NO_RECEIVERS ||
+			 thing->kind == STOA_WAIT_RECEIVERS || thing->kind == STOA_WAIT_WRITER;
 
-	if (end->is_sender != is_sender)
+	if (end->is_sender != is_sender || (end->channel->plan.shape.kind == CHANNEL_STREAM) != of_stream)
 		return error_set(-STOA_EINVAL, "kind %" PRIu32 " of waitable is for a %s, which this is not",
-				 thing->kind, is_sender ? "sender" : "receiver");
+				 thing->kind, end_noun(of_stream, is_sender));
 	if (channel_end_is_parents(end))
 		return channel_end_check(end);
 	if (thing->kind == STOA_WAIT_RECEIVERS)

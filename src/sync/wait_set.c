@@ -288,7 +288,9 @@ int wait_item(const struct stoa_waitable *thing, bool peek, struct item *ret_ite
 	case STOA_WAIT_SENDER:
 	case STOA_WAIT_NO_SENDERS:
 	case STOA_WAIT_NO_RECEIVERS:
-	case STOA_WAIT_RECEIVERS: return channel_item(thing, ret_item);
+	case STOA_WAIT_RECEIVERS:
+	case STOA_WAIT_READER:
+	case STOA_WAIT_WRITER: return channel_item(thing, ret_item);
 	default: return error_set(-STOA_EINVAL, "%" PRIu32 " is not a kind of waitable", thing->kind);
 	}
 	item_init_latch(ret_item, word);

@@ -43,6 +43,9 @@ struct run {
 	struct stoa_receiver *receiver;
 	struct stoa_loan loan;
 	struct stoa_message message;
+	struct stoa_stream *stream;
+	struct stoa_writer *writer;
+	struct stoa_reader *reader;
 	char token[STOA_TOKEN_SIZE];
 	int descriptor;
 	union {
@@ -58,6 +61,9 @@ struct run {
 		struct stoa_channel *channel;
 		struct stoa_sender *sender;
 		struct stoa_receiver *receiver;
+		struct stoa_stream *stream;
+		struct stoa_writer *writer;
+		struct stoa_reader *reader;
 		void *address;
 		int number;
 		uint32_t user;
@@ -82,7 +88,7 @@ struct fault_case {
 	int (*call)(struct run *run);
 	void (*undo)(struct run *run, int result); /* without faults; may be NULL */
 };
-extern const struct fault_case segment_cases[], sync_cases[], wait_cases[], channel_cases[];
+extern const struct fault_case segment_cases[], sync_cases[], wait_cases[], channel_cases[], stream_cases[];
 
 /* What a process does that has not used the library before: use() sets up what it needs, and takes it down again. */
 struct first_use {
