@@ -93,6 +93,11 @@ TEST_TIMEOUT(channels, 300)
 	prove_all(channel_operations);
 }
 
+TEST_TIMEOUT(streams, 300)
+{
+	prove_all(stream_operations);
+}
+
 TEST_TIMEOUT(segments, 300)
 {
 	prove_all(segment_operations);

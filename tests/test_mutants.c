@@ -16,7 +16,7 @@ unsigned mutants_chosen;
 static const struct step_operation *find(const char *name)
 {
 	const struct step_operation *const tables[] = {mutex_operations, signal_operations, segment_operations,
-						       channel_operations};
+						       channel_operations, stream_operations};
 
 	for (size_t i = 0; i < CC_COUNT(tables); i++)
 		for (const struct step_operation *operation = tables[i]; operation->name; operation++)

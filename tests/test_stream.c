@@ -389,6 +389,39 @@ TEST(one_after_the_other)
 	close_pair(&pair);
 }
 
+/* ---- what cannot be ---- */
+
+TEST(overwritten)
+{
+	struct pair pair = open_pair(RING);
+	struct channel_lane *lane = &pair.stream->channel.lanes[0];
+	_Atomic uint64_t *hold = channel_hold(&pair.stream->channel, 0, 0);
+	unsigned char bytes[RING];
+	uint64_t got;
+
+	fill(bytes, 0, RING);
+	CHECK_RC(stoa_stream_write(pair.writer, bytes, RING, STOA_TRY, NULL), 0);
+	store_rlx(hold, RING + 1); /* more than was written */
+	CHECK_RC(stoa_stream_write(pair.writer, bytes, 1, STOA_FOREVER, NULL), -STOA_EFORMAT);
+	store_rlx(hold, 10);
+	CHECK_RC(stoa_stream_write(pair.writer, bytes, 10, STOA_FOREVER, NULL), 0);
+	store_rlx(hold, 9); /* less than before */
+	CHECK_RC(stoa_stream_write(pair.writer, bytes, 1, STOA_FOREVER, NULL), -STOA_EFORMAT);
+	store_rlx(&lane->tail, RING + 1); /* more than the ring holds */
+	CHECK_RC(stoa_stream_read(pair.reader, bytes, RING, STOA_FOREVER, &got), -STOA_EFORMAT);
+	store_rlx(&lane->tail, 100);
+	CHECK_RC(stoa_stream_read(pair.reader, bytes, 50, STOA_FOREVER, &got), 0);
+	store_rlx(&lane->tail, 99);
+	CHECK_RC(stoa_stream_read(pair.reader, bytes, RING, STOA_FOREVER, &got), -STOA_EFORMAT);
+	store_rlx(&lane->tail, 50);
+	CHECK_RC(stoa_stream_read(pair.reader, bytes, RING, STOA_FOREVER, &got), -STOA_EFORMAT);
+	close_pair(&pair);
+	pair = open_pair(RING);
+	store_rlx(&pair.stream->channel.lanes[0].ending, 2); /* neither finished nor an error */
+	read_end(&pair, -STOA_EFORMAT);
+	close_pair(&pair);
+}
+
 /* ---- one of each, once ---- */
 
 TEST(once)

@@ -356,8 +356,19 @@ TEST(a_reader_fails)
 	stoa_stream_close(stream);
 }
 
-/* The reader sleeps before there is a writer. */
-static void told(void (*end)(struct stoa_writer *writer), int expected)
+static int fail(struct stoa_writer *writer)
+{
+	return stoa_writer_fail(writer, -STOA_EACCES);
+}
+
+static int leave(struct stoa_writer *writer)
+{
+	stoa_writer_leave(writer);
+	return 0;
+}
+
+/* The reader sleeps before there is a writer, and is told by that alone: the writer stays. */
+static void told(int (*end)(struct stoa_writer *writer), int expected)
 {
 	struct stoa_stream *stream = make(STOA_SLEEP, 0);
 	struct stoa_writer *writer;
@@ -367,29 +378,17 @@ static void told(void (*end)(struct stoa_writer *writer), int expected)
 	test_await_sleep(reader);
 	CHECK_RC(stoa_writer_join(stream, NULL, &writer), 0);
 	test_await_sleep(reader);
-	end(writer);
+	CHECK_RC(end(writer), 0);
 	CHECK_EQ(test_join(reader), 0);
 	CHECK_RC(atomic_load(&plan->result), expected);
+	if (end != leave)
+		stoa_writer_leave(writer);
 	stoa_stream_close(stream);
-}
-
-static void finish(struct stoa_writer *writer)
-{
-	CHECK_RC(stoa_stream_finish(writer), 0);
-	test_nap(20);
-	stoa_writer_leave(writer);
-}
-
-static void fail(struct stoa_writer *writer)
-{
-	CHECK_RC(stoa_writer_fail(writer, -STOA_EACCES), 0);
-	test_nap(20);
-	stoa_writer_leave(writer);
 }
 
 TEST(a_writer_finishes)
 {
-	told(finish, STOA_CLOSED);
+	told(stoa_stream_finish, STOA_CLOSED);
 }
 
 TEST(a_writer_fails)
@@ -399,5 +398,81 @@ TEST(a_writer_fails)
 
 TEST(a_writer_leaves)
 {
-	told(stoa_writer_leave, -STOA_ETRUNCATED);
+	told(leave, -STOA_ETRUNCATED);
+}
+
+/* ---- many short ones: their ends come together with their bytes ---- */
+
+#define STREAMS 400
+#define STRIDE (UINT64_C(64) << 10)
+
+static struct stoa_segment *arena;
+
+static struct stoa_stream *attach(uint32_t which)
+{
+	struct stoa_stream *stream;
+
+	CHECK_RC(stoa_stream_attach(arena, which * STRIDE, &stream), 0);
+	return stream;
+}
+
+static void write_short_ones(void *argument)
+{
+	static const char bytes[64];
+
+	plan = argument;
+	for (uint32_t i = 0; i < STREAMS; i++) {
+		struct stoa_stream *stream = attach(i);
+		struct stoa_writer *writer;
+
+		CHECK_RC(stoa_writer_join(stream, NULL, &writer), 0);
+		CHECK_RC(stoa_stream_write(writer, bytes, i % 60 + 1, STOA_FOREVER, NULL), 0);
+		if (i % 3)
+			CHECK_RC(i % 3 == 1 ? stoa_stream_finish(writer) : stoa_writer_fail(writer, -STOA_EIO), 0);
+		stoa_writer_leave(writer);
+		stoa_stream_close(stream);
+	}
+}
+
+static void read_short_ones(void *argument)
+{
+	static const int ends[] = {-STOA_ETRUNCATED, STOA_CLOSED, -STOA_EIO};
+	static char bytes[64];
+
+	plan = argument;
+	for (uint32_t i = 0; i < STREAMS; i++) {
+		const uint64_t until = i % 4 ? STOA_TRY : STOA_FOREVER;
+		struct stoa_stream *stream = attach(i);
+		struct stoa_reader *reader;
+		uint64_t all = 0, got;
+		int rc;
+
+		CHECK_RC(stoa_reader_join(stream, NULL, &reader), 0);
+		while ((rc = stoa_stream_read(reader, bytes, sizeof(bytes), until, &got)) == 0 || rc == STOA_TIMED_OUT)
+			all += got;
+		CHECK_EQ(all, i % 60 + 1);
+		CHECK_RC(rc, ends[i % 3]);
+		stoa_reader_leave(reader);
+		stoa_stream_close(stream);
+	}
+}
+
+TEST(short_ones)
+{
+	const struct stoa_stream_options options = {.ring = 4096};
+	struct stoa_stream *stream;
+	pid_t roles[2];
+
+	plan = test_shared(sizeof(*plan));
+	CHECK_RC(stoa_segment_create(NULL, STREAMS * STRIDE, NULL, &arena), 0);
+	for (uint32_t i = 0; i < STREAMS; i++) {
+		CHECK_RC(stoa_stream_place(arena, i * STRIDE, &options, &stream), 0);
+		stoa_stream_close(stream);
+	}
+	test_share(&arena, NULL);
+	roles[0] = test_role(read_short_ones, plan);
+	roles[1] = test_role(write_short_ones, plan);
+	CHECK_EQ(test_join(roles[0]), 0);
+	CHECK_EQ(test_join(roles[1]), 0);
+	stoa_segment_close(arena);
 }

@@ -10,8 +10,7 @@
 
 #include "death.h"
 
-#include <channel/look.h>
-#include <stdio.h>
+#include <channel/channel.h>
 
 #define SMALL 40   /* of others */
 #define LENGTH 928 /* of messages: the smallest ring takes four, and the fifth does not fit behind them */
@@ -46,24 +45,10 @@ static int set_up(struct step_world *world, uint32_t kind, uint32_t senders, uin
 	return 0;
 }
 
-/* What lies in the memory after a death is what the next one can go on with, as `stoa check` sees it. */
-static void tell_damage(void *argument, int severity, const char *sentence)
-{
-	char *told = argument;
-
-	if (severity == STOA_DAMAGE && !told[0])
-		snprintf(told, 200, "%s", sentence);
-}
-
+/* What a death leaves is what the next one can go on with. */
 static int check_remains(struct step_world *world)
 {
-	const struct channel_site site = channel_site(scene_of(world)->channel);
-	char told[200] = "";
-	int rc = channel_valid(&site, tell_damage, told);
-
-	if (rc)
-		return step_bad(world, "looking at it: %s", stoa_error_name(rc));
-	return told[0] ? step_bad(world, "damage: %s", told) : 0;
+	return death_check_channel(world, scene_of(world)->channel);
 }
 
 /* ---- what everybody does ---- */

@@ -2,11 +2,13 @@
 /* What the scenes share: objects, reports, and checks that a stranger makes. Uses the public API. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "death.h"
 
+#include <channel/look.h>
 #include <os/os.h>
 
 struct death_reports *death_reports(const struct step_world *world)
@@ -149,4 +151,23 @@ int death_check_roster(struct step_world *world, unsigned threads)
 	return bad ? step_bad(world, "a slot was not recovered: %s for one of %u threads", stoa_error_name(bad),
 			      threads)
 		   : 0;
+}
+
+static void tell_damage(void *argument, int severity, const char *sentence)
+{
+	char *told = argument;
+
+	if (severity == STOA_DAMAGE && !told[0])
+		snprintf(told, 200, "%s", sentence);
+}
+
+int death_check_channel(struct step_world *world, const struct stoa_channel *channel)
+{
+	const struct channel_site site = channel_site(channel);
+	char told[200] = "";
+	int rc = channel_valid(&site, tell_damage, told);
+
+	if (rc)
+		return step_bad(world, "looking at it: %s", stoa_error_name(rc));
+	return told[0] ? step_bad(world, "damage: %s", told) : 0;
 }

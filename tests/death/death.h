@@ -13,6 +13,7 @@ extern const struct step_operation mutex_operations[];
 extern const struct step_operation signal_operations[];
 extern const struct step_operation segment_operations[];
 extern const struct step_operation channel_operations[];
+extern const struct step_operation stream_operations[];
 
 /* The objects of a scene, each on a cache line of its own, at the start of an unnamed segment's data. */
 struct death_objects {
@@ -60,6 +61,10 @@ int death_all_done(struct step_world *world, uint32_t count);
 
 /* A deadline within which everything must have happened. */
 uint64_t death_deadline(const struct step_world *world);
+
+/* What lies in the channel's memory is in order, as `stoa check` sees it; else step_bad(). */
+struct stoa_channel;
+int death_check_channel(struct step_world *world, const struct stoa_channel *channel);
 
 /* Lock and unlock twice: 0 or STOA_OWNER_DIED from the first, 0 from the second; else step_bad(). */
 int death_check_mutex(struct step_world *world, struct stoa_mutex *mutex);
