@@ -78,7 +78,7 @@ static void fill_random(void *bytes, size_t length, uint64_t *random)
 
 TEST(batches_carry_what_was_written)
 {
-	unsigned char *buffer = calloc(1, FIND_BUFFER);
+	unsigned char *buffer = calloc(1, FIND_BATCH);
 	struct find_item item = {.name = "name", .length = 4, .kind = FIND_KIND_NAME, .type = 'f'};
 	struct find_writer writer;
 	struct find_section section;
@@ -122,7 +122,7 @@ TEST(batches_carry_what_was_written)
 
 TEST(a_full_batch_refuses_and_stays_whole)
 {
-	unsigned char *buffer = malloc(FIND_BUFFER);
+	unsigned char *buffer = malloc(FIND_BATCH);
 	char name[256];
 	struct find_item item = {.name = name, .kind = FIND_KIND_NAME, .type = 'f'};
 	struct find_writer writer;
@@ -140,8 +140,8 @@ TEST(a_full_batch_refuses_and_stays_whole)
 	do
 		item.length = (uint32_t)(1 + test_random(&random) % 255);
 	while (find_writer_add(&writer, &item) && ++written);
-	CHECK_INT(writer.used, <=, FIND_BUFFER);
-	CHECK_INT(writer.used, >, FIND_BUFFER - 300);
+	CHECK_INT(writer.used, <=, FIND_BATCH);
+	CHECK_INT(writer.used, >, FIND_BATCH - 300);
 	find_writer_close(&writer, 0);
 	CHECK_EQ(find_batch_section(buffer, writer.used, &at, &section), 1);
 	while (find_batch_item(buffer + at, section.bytes, &inside, &item) == 1)

@@ -45,7 +45,7 @@ void find_report_print(const struct find_report *report)
 	fprintf(stderr, "processes    1 client and %" PRIu32 " servers, %" PRIu32 " started in all\n", report->jobs,
 		report->started);
 	fprintf(stderr, "batches      %" PRIu64 " of up to %" PRIu32 "KiB, handed over without copying\n",
-		report->batches, FIND_BUFFER / 1024);
+		report->batches, FIND_RING / 4 / 1024);
 	fprintf(stderr, "memory       %s reserved, %s committed\n", size_text(report->reserved, reserved),
 		size_text(report->committed, committed));
 	fprintf(stderr, "waiting      %" PRIu64 " sleeps, %" PRIu64 " wake-ups\n", report->sleeps, report->wakes);

@@ -10,7 +10,7 @@
  *                                            +----------------------------------------+
  *                                            | text: DIR and GLOB, each ended by 0    |
  *                                            +----------------------------------------+
- *                                            | two buffers for each slot              |
+ *                                            | channel: batches, servers to client    |
  *                                            +----------------------------------------+
  *                                            | arena: directory records, growing      |  committed as it grows
  *                                            +----------------------------------------+
@@ -18,11 +18,11 @@
  * The hard idea is that a server may be killed at any instruction and still every entry is printed exactly once. Two facts
  * are kept apart for each directory: `spread` (its sub-directories are in the table, in one step: see find_table.c) and
  * `acknowledged` (the client has received the last of its entries). The client prints a directory only when it has all of it.
- * When a server has died, the client first takes the batches that were handed over, and then queues again what that server
+ * When a server has died, the client first receives what it had sent, and then queues again what that server
  * had claimed and the client has not acknowledged; who redoes a directory that was spread does not spread it again. A server that
  * is stopped counts as nothing until the client kills it.
  *
- * Everything shared is read and written under a mutex: find_shared.mutex for the table, find_slot.mutex for the two buffers.
+ * Everything but the batches is read and written under find_shared.mutex.
  */
 #ifndef TOOLS_FIND_H
 #define TOOLS_FIND_H
@@ -36,9 +36,10 @@
 #include "os/walk.h"
 
 #define FIND_MAGIC UINT64_C(0x646e6966616f7473) /* "stoafind" */
-#define FIND_VERSION 1u
+#define FIND_VERSION 2u
 #define FIND_JOBS_MAX 64u
-#define FIND_BUFFER UINT32_C(65536)       /* bytes of one buffer */
+#define FIND_RING UINT32_C(131072)        /* bytes of batches on their way, of each server */
+#define FIND_BATCH UINT32_C(32512)        /* of one, at most: a quarter of the ring, less what it costs to send it */
 #define FIND_RESERVE (UINT64_C(16) << 30) /* some 300 million directories */
 #define FIND_RESERVE_LEAST (UINT64_C(64) << 20)
 #define FIND_NAME_BYTES 4096u /* no longer name is handed over */
@@ -48,7 +49,7 @@
 #define FIND_EXIT_DONE 0
 #define FIND_EXIT_FAILED 71   /* find_slot.sentence says why: the search fails */
 #define FIND_EXIT_PATIENCE 72 /* the client did nothing for --patience: replaced when it goes on */
-#define FIND_EXIT_ORPHAN 73   /* the client is gone */
+#define FIND_EXIT_ORPHAN 73   /* the client is gone, or takes no more */
 
 /* ---- what lies in the segment ---- */
 
@@ -77,35 +78,22 @@ struct find_directory {
 	uint32_t length;         /* 28 of the name */
 };
 
-struct find_buffer {
-	uint32_t full;   /* 0 the server's, 1 the client's */
-	uint32_t length; /* of the batch in it; 0 is the empty batch that ends the protocol */
-};
-
-/* A server's place. Buffers and what is said at the end under `mutex`; `idle` under find_shared.mutex. */
+/* A server's place. What is said at the end is read when it has ended. */
 struct find_slot {
-	struct stoa_mutex mutex;       /*   0 */
-	struct find_buffer buffers[2]; /*  16 */
-	uint32_t server;               /*  32 number of the server that has the slot; client, before it starts */
-	uint32_t idle;                 /*  36 1: sleeps, or is about to, until `work` is set */
-	uint32_t stop;                 /*  40 the client takes no more batches */
-	int32_t error;                 /*  44 -STOA_E* behind FIND_EXIT_FAILED */
-	uint64_t padding0[2];          /*  48 */
-	struct stoa_event read;        /*  64 client to server: read finished, a buffer is free */
-	uint64_t padding1[6];          /*  80 */
-	struct stoa_event work;        /* 128 to server: there is something to claim, or the search is finished */
-	uint64_t padding2[6];          /* 144 */
-	uint64_t sleeps;               /* 192 counters for --stats */
-	uint64_t wakes;                /* 200 */
-	uint64_t padding3[6];          /* 208 */
-	char sentence[256];            /* 256 */
+	struct stoa_event work; /*  0 to server: there is something to claim, or the search is finished */
+	uint32_t server;        /* 16 number of the server that has the slot; client, before it starts */
+	uint32_t idle;          /* 20 1: sleeps, or is about to, until `work` is set */
+	uint64_t sleeps;        /* 24 counters for --stats */
+	uint64_t wakes;         /* 32 */
+	uint64_t padding0[3];   /* 40 */
+	char sentence[192];     /* 64 behind FIND_EXIT_FAILED */
 };
 
 struct find_shared {
 	uint64_t magic;       /*   0 */
 	uint32_t version;     /*   8 */
 	uint32_t jobs;        /*  12 slots in use */
-	int64_t client;       /*  16 its process id */
+	uint64_t reserved;    /*  16 */
 	uint64_t patience;    /*  24 nanoseconds */
 	uint64_t size_min;    /*  32 the filter */
 	uint64_t size_max;    /*  40 */
@@ -114,7 +102,7 @@ struct find_shared {
 	uint32_t root_length; /*  56 */
 	uint32_t glob_length; /*  60 FIND_NO_GLOB: none */
 	uint64_t text;        /*  64 offsets in the segment */
-	uint64_t buffers;     /*  72 */
+	uint64_t channel;     /*  72 */
 	uint64_t arena;       /*  80 */
 	uint64_t padding0[5]; /*  88 */
 
@@ -124,21 +112,16 @@ struct find_shared {
 	uint32_t padding1;                     /* 156 */
 	uint64_t padding2[4];                  /* 160 */
 	struct find_table table;               /* 192 */
-	struct stoa_event news;                /* 256 server to client: new data */
-	uint64_t padding3[6];                  /* 272 */
-	struct find_slot slots[FIND_JOBS_MAX]; /* 320 */
+	struct find_slot slots[FIND_JOBS_MAX]; /* 256 */
 };
 
 _Static_assert(sizeof(struct find_table) == 64, "layout");
 _Static_assert(sizeof(struct find_directory) == 32, "layout");
-_Static_assert(sizeof(struct find_slot) == 512, "layout");
-_Static_assert(offsetof(struct find_slot, read) == 64, "layout");
-_Static_assert(offsetof(struct find_slot, work) == 128, "layout");
-_Static_assert(offsetof(struct find_slot, sentence) == 256, "layout");
+_Static_assert(sizeof(struct find_slot) == 256, "layout");
+_Static_assert(offsetof(struct find_slot, sentence) == 64, "layout");
 _Static_assert(offsetof(struct find_shared, mutex) == 128, "layout");
 _Static_assert(offsetof(struct find_shared, table) == 192, "layout");
-_Static_assert(offsetof(struct find_shared, news) == 256, "layout");
-_Static_assert(offsetof(struct find_shared, slots) == 320, "layout");
+_Static_assert(offsetof(struct find_shared, slots) == 256, "layout");
 
 /* ---- options and filter (find_options.c, find_filter.c) ---- */
 
@@ -181,13 +164,14 @@ struct find_area {
 	unsigned char *base;
 	uint64_t reserve;
 	struct find_shared *shared;
+	struct stoa_channel *channel;
 };
 
 int find_area_create(const struct find_options *options, bool attributes, struct find_area *ret_area);
 int find_area_adopt(const char *token, struct find_area *ret_area); /* server: and check what is in it */
 void find_area_filter(const struct find_area *area, struct find_filter *ret_filter);
 const char *find_area_root(const struct find_area *area);
-unsigned char *find_area_buffer(const struct find_area *area, unsigned slot, unsigned which);
+void find_area_close(struct find_area *area); /* its ends of the channel have left */
 /* Prepare slot `index` for server number `server`; its last one has ended. Under find_shared.mutex, as others may set `work`. */
 int find_area_prepare_slot(struct find_area *area, unsigned index, uint32_t server);
 
@@ -235,7 +219,11 @@ int find_table_path(const struct find_area *area, uint64_t offset, uint64_t limi
 
 /* ---- batches (find_batch.c) ---- */
 
-/* A batch is sections, each some entries of one directory. */
+/* A batch is a message: this, and sections, each some entries of one directory. */
+struct find_batch {
+	uint32_t slot;
+	uint32_t server; /* its number */
+};
 struct find_section {
 	uint64_t directory; /* 0 offset of its record */
 	uint32_t bytes;     /* 8 of entries behind this head */
@@ -259,7 +247,7 @@ _Static_assert(sizeof(struct find_section) == 16, "layout");
 _Static_assert(sizeof(struct find_entry) == 8, "layout");
 
 struct find_writer {
-	unsigned char *buffer;
+	unsigned char *buffer; /* FIND_BATCH bytes */
 	uint32_t used;
 	uint32_t section; /* where the open section's head is; UINT32_MAX: none is open */
 };

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/process.h"
-
 static uint64_t whole_pages(uint64_t bytes)
 {
 	uint64_t page = stoa_page_size();
@@ -24,6 +22,14 @@ static void attach(struct stoa_segment *segment, struct find_area *area)
 	area->base = stoa_segment_address(segment);
 	area->reserve = stoa_segment_reserve(segment);
 	area->shared = (struct find_shared *)(void *)area->base;
+	area->channel = NULL;
+}
+
+void find_area_close(struct find_area *area)
+{
+	stoa_channel_close(area->channel);
+	stoa_segment_close(area->segment);
+	area->segment = NULL;
 }
 
 static void fill(struct find_area *area, const struct find_options *options, bool attributes)
@@ -35,7 +41,6 @@ static void fill(struct find_area *area, const struct find_options *options, boo
 	shared->magic = FIND_MAGIC;
 	shared->version = FIND_VERSION;
 	shared->jobs = options->jobs;
-	shared->client = process_self();
 	shared->patience = options->patience;
 	shared->size_min = filter->size_min;
 	shared->size_max = filter->size_max;
@@ -44,14 +49,20 @@ static void fill(struct find_area *area, const struct find_options *options, boo
 	shared->root_length = (uint32_t)strlen(options->root);
 	shared->glob_length = filter->glob_length;
 	shared->text = sizeof(*shared);
-	shared->buffers = whole_pages(shared->text + shared->root_length + 1 + glob_length + 1);
-	shared->arena = shared->buffers + UINT64_C(2) * FIND_BUFFER * options->jobs;
+	shared->channel = whole_pages(shared->text + shared->root_length + 1 + glob_length + 1);
+}
+
+static struct stoa_channel_options batches(uint32_t jobs)
+{
+	return (struct stoa_channel_options){.senders = jobs, .ring = FIND_RING};
 }
 
 static int lay_out(struct find_area *area, const struct find_options *options, bool attributes)
 {
+	const struct stoa_channel_options channel = batches(options->jobs);
 	struct find_shared *shared = area->shared;
 	struct find_shared plan;
+	uint64_t size;
 	char *text;
 	int result;
 
@@ -60,17 +71,18 @@ static int lay_out(struct find_area *area, const struct find_options *options, b
 	memset(&plan, 0, sizeof(plan));
 	fill(area, options, attributes);
 	area->shared = shared;
-	result = stoa_segment_commit(area->segment, plan.arena);
+	result = stoa_channel_size(&channel, &size);
+	if (result == 0)
+		result = stoa_channel_place(area->segment, plan.channel, &channel, &area->channel);
 	if (result < 0)
 		return result;
+	plan.arena = plan.channel + size;
 	*shared = plan;
 	text = (char *)area->base + plan.text;
 	memcpy(text, options->root, plan.root_length);
 	if (plan.glob_length != FIND_NO_GLOB)
 		memcpy(text + plan.root_length + 1, options->filter.glob, plan.glob_length);
 	result = stoa_mutex_init(area->segment, &shared->mutex, 0);
-	if (result == 0)
-		result = stoa_event_init(area->segment, &shared->news, 0);
 	return result == 0 ? find_table_start(area) : result;
 }
 
@@ -90,7 +102,7 @@ int find_area_create(const struct find_options *options, bool attributes, struct
 	attach(segment, ret_area);
 	result = lay_out(ret_area, options, attributes);
 	if (result < 0)
-		stoa_segment_close(segment);
+		find_area_close(ret_area);
 	return result;
 }
 
@@ -105,8 +117,7 @@ static bool plausible(const struct find_area *area, uint64_t committed)
 	    shared->text != sizeof(*shared))
 		return false;
 	text_end = shared->text + shared->root_length + glob_length + 2;
-	if (text_end > shared->buffers || shared->buffers > shared->arena || shared->arena > committed ||
-	    shared->arena - shared->buffers < UINT64_C(2) * FIND_BUFFER * shared->jobs)
+	if (text_end > shared->channel || shared->channel > shared->arena || shared->arena > committed)
 		return false;
 	return area->base[shared->text + shared->root_length] == 0 && area->base[text_end - 1] == 0;
 }
@@ -119,10 +130,12 @@ int find_area_adopt(const char *token, struct find_area *ret_area)
 	if (result < 0)
 		return result;
 	attach(segment, ret_area);
+	result = -STOA_EFORMAT;
 	if (plausible(ret_area, stoa_segment_committed(segment)))
-		return 0;
-	stoa_segment_close(segment);
-	return -STOA_EFORMAT;
+		result = stoa_channel_attach(segment, ret_area->shared->channel, &ret_area->channel);
+	if (result < 0)
+		stoa_segment_close(segment);
+	return result;
 }
 
 void find_area_filter(const struct find_area *area, struct find_filter *ret_filter)
@@ -141,41 +154,20 @@ const char *find_area_root(const struct find_area *area)
 	return (const char *)area->base + area->shared->text;
 }
 
-unsigned char *find_area_buffer(const struct find_area *area, unsigned slot, unsigned which)
-{
-	return area->base + area->shared->buffers + (UINT64_C(2) * slot + which) * FIND_BUFFER;
-}
-
-static int start_slot(struct find_area *area, struct find_slot *slot)
-{
-	int result = stoa_mutex_init(area->segment, &slot->mutex, 0);
-
-	if (result == 0)
-		result = stoa_event_init(area->segment, &slot->read, 0);
-	if (result == 0)
-		result = stoa_event_init(area->segment, &slot->work, 0);
-	return result;
-}
-
 int find_area_prepare_slot(struct find_area *area, unsigned index, uint32_t server)
 {
 	struct find_slot *slot = &area->shared->slots[index];
 	int result;
 
-	/* Events outlive their users. Its mutex the client has locked, and unlocked, after the last user's end. */
+	/* Events outlive their users. */
 	if (slot->server == 0)
-		result = start_slot(area, slot);
+		result = stoa_event_init(area->segment, &slot->work, 0);
 	else
-		result = stoa_event_reset(area->segment, &slot->read);
-	if (result == 0)
 		result = stoa_event_reset(area->segment, &slot->work);
 	slot->server = server;
 	slot->idle = 0;
-	slot->stop = 0;
-	slot->error = 0;
 	slot->sleeps = 0;
 	slot->wakes = 0;
-	memset(slot->buffers, 0, sizeof(slot->buffers));
 	memset(slot->sentence, 0, sizeof(slot->sentence));
 	return result;
 }

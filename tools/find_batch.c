@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches: what one buffer carries from a server to the client. Sections follow each other, each a head and entries of one directory; a
+ * Batches: what one message carries from a server to the client. Sections follow each other, each a head and entries of one directory; a
  * directory too large for one batch has a section in each of several. The reader checks every length against what
  * encloses it, so a batch that was scribbled over is refused and never read past its end.
  */
@@ -21,7 +21,7 @@ bool find_writer_open(struct find_writer *writer, uint64_t directory, uint32_t f
 {
 	struct find_section section = {directory, 0, flags};
 
-	if (FIND_BUFFER - writer->used < sizeof(section))
+	if (FIND_BATCH - writer->used < sizeof(section))
 		return false;
 	memcpy(writer->buffer + writer->used, &section, sizeof(section));
 	writer->section = writer->used;
@@ -55,7 +55,7 @@ bool find_writer_add(struct find_writer *writer, const struct find_item *item)
 	struct find_entry head = {(uint16_t)bytes, (uint16_t)length, item->kind, (uint8_t)item->type, 0};
 	unsigned char *to = writer->buffer + writer->used;
 
-	if (FIND_BUFFER - writer->used < bytes)
+	if (FIND_BATCH - writer->used < bytes)
 		return false;
 	memset(to + bytes - 8, 0, 8);
 	memcpy(to, &head, sizeof(head));

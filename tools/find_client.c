@@ -17,7 +17,8 @@
 #include "os/process.h"
 #include "tool.h"
 
-#define GROUP (STOA_WAIT_MAX - 1) /* processes watched in one wait, beside the news */
+#define GROUP (STOA_WAIT_MAX - 1) /* processes watched in one wait, beside the channel */
+#define BEAT 16                   /* batches between two beats */
 #define FRUITLESS 16              /* servers that may die, each started after the one before, without any progress */
 #define LAST_WAIT UINT64_C(5000000000) /* for servers that should end, before they are killed */
 #define ROTATE UINT64_C(100000000)     /* one group of processes, when there are several */
@@ -31,7 +32,6 @@ struct peer {
 	struct stoa_process *process;
 	uint64_t stopped;   /* since when somebody has had it stopped; 0: runs, when last looked at */
 	bool ended_by_us;   /* because of that */
-	unsigned next;      /* buffer to read next */
 	bool goodbye;       /* the empty batch has come */
 	uint64_t directory; /* `pending` is of */
 	struct find_text pending;
@@ -40,6 +40,7 @@ struct peer {
 struct client {
 	const struct find_options *options;
 	struct find_area area;
+	struct stoa_receiver *receiver;
 	struct find_output *output;
 	struct peer peers[FIND_JOBS_MAX];
 	struct find_report report;
@@ -213,16 +214,12 @@ static int take_section(struct client *client, struct peer *peer, const struct f
 	return find_text_add(&peer->pending, bytes, section->bytes) ? 0 : -STOA_ENOMEM;
 }
 
-static int take_batch(struct client *client, struct peer *peer, const unsigned char *bytes, uint32_t length)
+static int take_sections(struct client *client, struct peer *peer, const unsigned char *bytes, size_t length)
 {
 	struct find_section section;
 	size_t at = 0;
 	int result;
 
-	if (length > FIND_BUFFER)
-		return -STOA_EFORMAT;
-	peer->goodbye = length == 0;
-	client->report.batches++;
 	while ((result = find_batch_section(bytes, length, &at, &section)) == 1) {
 		result = take_section(client, peer, &section, bytes + at);
 		if (result < 0)
@@ -251,36 +248,45 @@ static void kill_as_asked(struct client *client, const struct peer *peer)
 	process_kill(peer->id);
 }
 
-/* Take what server `i` has handed over; *ret_taken counts batches. */
-static int take_from(struct client *client, unsigned i, unsigned *ret_taken)
+static int take_batch(struct client *client, const struct stoa_message *message)
 {
-	struct find_slot *slot = &client->area.shared->slots[i];
-	struct peer *peer = &client->peers[i];
+	struct find_batch head;
+	struct peer *peer;
+	int result = -STOA_EFORMAT;
 
-	for (unsigned k = 0; k < 2 && !peer->goodbye; k++) {
-		struct find_buffer buffer;
-		int result = lock(client, &slot->mutex);
-
-		if (result < 0)
-			return result;
-		buffer = slot->buffers[peer->next];
-		unlock(client, &slot->mutex);
-		if (!buffer.full)
-			return 0;
-		result = take_batch(client, peer, find_area_buffer(&client->area, i, peer->next), buffer.length);
-		if (result < 0)
-			return report_damage(client, result);
-		result = lock(client, &slot->mutex);
-		if (result < 0)
-			return result;
-		slot->buffers[peer->next].full = 0;
-		unlock(client, &slot->mutex);
-		stoa_event_set(client->area.segment, &slot->read);
-		peer->next ^= 1;
-		++*ret_taken;
-		kill_as_asked(client, peer);
-	}
+	if (message->length < sizeof(head))
+		return report_damage(client, result);
+	memcpy(&head, message->bytes, sizeof(head));
+	peer = head.slot < client->options->jobs ? &client->peers[head.slot] : NULL;
+	if (peer && peer->id && peer->number == head.server)
+		result = take_sections(client, peer, (const unsigned char *)message->bytes + sizeof(head),
+				       message->length - sizeof(head));
+	if (result < 0)
+		return report_damage(client, result);
+	peer->goodbye = message->length == sizeof(head);
+	client->report.batches++;
+	kill_as_asked(client, peer);
 	return 0;
+}
+
+/* Receive all batches that are there; *ret_taken counts them. */
+static int take_batches(struct client *client, unsigned *ret_taken)
+{
+	struct stoa_message message;
+	int result;
+
+	*ret_taken = 0;
+	while ((result = stoa_receiver_receive(client->receiver, STOA_TRY, &message)) == 0) {
+		result = take_batch(client, &message);
+		stoa_receiver_release(client->receiver, &message);
+		if (result == 0 && ++*ret_taken % BEAT == 0)
+			result = look_at_table(client);
+		if (result < 0 || find_output_failed(client->output))
+			return result;
+	}
+	if (result < 0)
+		tool_fail_result("find: receive", result);
+	return result < 0 ? result : 0;
 }
 
 /* ---- servers ---- */
@@ -314,10 +320,9 @@ static int start_server(struct client *client, unsigned i)
 	client->report.started++;
 	peer->ended = false;
 	peer->ended_by_us = false;
+	peer->goodbye = false;
 	peer->stopped = 0;
 	peer->number = number;
-	peer->next = 0;
-	peer->goodbye = false;
 	peer->pending.length = 0;
 	peer->directory = 0;
 	result = stoa_process_open(peer->id, &peer->process);
@@ -435,7 +440,7 @@ static int bury(struct client *client, unsigned i, const struct process_end *end
 	int result;
 
 	peer->ended = true;
-	result = take_from(client, i, &taken);
+	result = take_batches(client, &taken);
 	stoa_process_close(peer->process);
 	peer->process = NULL;
 	if (result < 0)
@@ -470,16 +475,18 @@ static int bury_the_dead(struct client *client, unsigned *ret_running)
 
 /* ---- the search ---- */
 
-/* Wait for news, the end of a server, or the time for the next beat. */
+/* Wait for a batch, the end of a server, or the time for the next beat. */
 static int wait_for_news(struct client *client, uint64_t deadline)
 {
-	struct stoa_waitable set[STOA_WAIT_MAX] = {
-		{client->area.segment, &client->area.shared->news, STOA_WAIT_EVENT, 0}};
+	struct stoa_waitable set[STOA_WAIT_MAX];
 	unsigned jobs = client->options->jobs;
 	unsigned first = client->group * GROUP;
-	size_t count = 1;
+	size_t count = 0;
 	size_t which;
 	int result;
+
+	if (client->receiver)
+		set[count++] = (struct stoa_waitable){NULL, client->receiver, STOA_WAIT_RECEIVER, 0};
 
 	for (unsigned i = first; i < jobs && i < first + GROUP; i++)
 		if (client->peers[i].process)
@@ -490,6 +497,8 @@ static int wait_for_news(struct client *client, uint64_t deadline)
 		deadline = deadline < turn ? deadline : turn;
 		client->group = first + GROUP < jobs ? client->group + 1 : 0;
 	}
+	if (!count)
+		return 0;
 	result = stoa_wait_any(set, count, deadline, &which);
 	if (result < 0)
 		tool_fail_result("find: wait for servers", result);
@@ -512,17 +521,6 @@ static uint64_t flush_sometimes(struct client *client)
 	return 0;
 }
 
-static int take_from_all(struct client *client, unsigned *ret_taken)
-{
-	int result = 0;
-
-	*ret_taken = 0;
-	for (unsigned i = 0; i < client->options->jobs && result == 0; i++)
-		if (client->peers[i].id)
-			result = take_from(client, i, ret_taken);
-	return result;
-}
-
 /* Until every directory in the table is acknowledged. */
 static int search(struct client *client)
 {
@@ -532,7 +530,7 @@ static int search(struct client *client)
 	int result = 0;
 
 	while (result >= 0 && client->acknowledged < client->total) {
-		result = take_from_all(client, &taken);
+		result = take_batches(client, &taken);
 		end_the_stopped(client);
 		if (result == 0)
 			result = bury_the_dead(client, &running);
@@ -548,7 +546,7 @@ static int search(struct client *client)
 	return result < 0 ? result : 0;
 }
 
-static int tell_all(struct client *client, bool stop)
+static int tell_all(struct client *client)
 {
 	struct find_shared *shared = client->area.shared;
 	int result = lock(client, &shared->mutex);
@@ -557,19 +555,7 @@ static int tell_all(struct client *client, bool stop)
 		return result;
 	shared->finished = 1;
 	unlock(client, &shared->mutex);
-	for (unsigned i = 0; i < client->options->jobs; i++) {
-		struct find_slot *slot = &shared->slots[i];
-
-		if (!client->peers[i].id)
-			continue;
-		if (stop && lock(client, &slot->mutex) == 0) {
-			slot->stop = 1;
-			unlock(client, &slot->mutex);
-		}
-		stoa_event_set(client->area.segment, &slot->read);
-		stoa_event_set(client->area.segment, &slot->work);
-	}
-	return 0;
+	return wake_all(client);
 }
 
 /* Nobody is left behind: what does not end by itself is killed. */
@@ -595,12 +581,12 @@ static int dismiss(struct client *client)
 	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
 	unsigned running;
 	unsigned taken;
-	int result = tell_all(client, false);
+	int result = tell_all(client);
 
 	while (result == 0) {
 		uint64_t soon = stoa_deadline_in(period(client));
 
-		result = take_from_all(client, &taken);
+		result = take_batches(client, &taken);
 		end_the_stopped(client);
 		if (result == 0)
 			result = bury_the_dead(client, &running);
@@ -617,8 +603,10 @@ static void call_off(struct client *client)
 {
 	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
 	struct process_end end;
-	bool running = tell_all(client, true) == 0;
+	bool running = tell_all(client) == 0;
 
+	stoa_receiver_leave(client->receiver);
+	client->receiver = NULL;
 	while (running && stoa_now() < deadline) {
 		running = false;
 		for (unsigned i = 0; i < client->options->jobs; i++) {
@@ -675,6 +663,9 @@ static int prepare(struct client *client)
 		tool_fail_result("find", result);
 		return result;
 	}
+	result = stoa_receiver_join(client->area.channel, NULL, &client->receiver);
+	if (result < 0)
+		return tool_fail_result("find: join the channel", result), result;
 	result = look_at_table(client);
 	for (unsigned i = 0; i < options->jobs && result == 0; i++)
 		result = start_server(client, i);
@@ -711,7 +702,8 @@ static int search_tree(struct client *client)
 	end_all(client);
 	if (client->area.segment) {
 		sum_up(client);
-		stoa_segment_close(client->area.segment);
+		stoa_receiver_leave(client->receiver);
+		find_area_close(&client->area);
 	}
 	return result;
 }

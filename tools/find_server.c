@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server of `stoa find`: claims directories, reads them, hands their entries to the client in its slot's two buffers, and queues their
+ * A server of `stoa find`: claims directories, reads them, sends their entries to the client in batches, and queues their
  * sub-directories for all. Started by the client as a process of its own; see find.h for the whole.
  *
  * The order that survives a kill: a directory's sub-directories are spread before the batch with the end of its entries is
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/process.h"
 #include "tool.h"
 
 #define CHUNK 16                       /* directories claimed at once, at most */
@@ -34,11 +33,11 @@ struct server {
 	uint32_t number;
 	struct find_filter filter;
 	bool attributes;
-	struct stoa_process *client;
 	struct walk *walk;
-	struct find_writer writer;
-	bool has_buffer;
-	unsigned which; /* the buffer to fill next, or now */
+	struct stoa_sender *sender;
+	struct stoa_loan loan; /* the batch being written, if has_loan */
+	bool has_loan;
+	struct find_writer writer; /* in it */
 	uint64_t glanced;
 	struct walked walked[CHUNK]; /* not spread yet */
 	unsigned walked_count;
@@ -59,15 +58,22 @@ static int fail(struct server *server, int result, const char *what)
 {
 	struct find_slot *slot = server->slot;
 
-	slot->error = result;
 	snprintf(slot->sentence, sizeof(slot->sentence), "%s: %s", what,
 		 result == -STOA_EFORMAT ? "the shared table is damaged" : stoa_error_detail());
 	return give_up(server, FIND_EXIT_FAILED);
 }
 
-static bool client_is_gone(struct server *server)
+/* Or wants no more: it receives from the time before the first server on until the end. */
+static struct stoa_waitable client_gone(const struct server *server)
 {
-	return stoa_process_exited(server->client) || process_parent() != server->area.shared->client;
+	return (struct stoa_waitable){NULL, server->sender, STOA_WAIT_NO_RECEIVERS, 0};
+}
+
+static bool client_is_gone(const struct server *server)
+{
+	const struct stoa_waitable gone = client_gone(server);
+
+	return stoa_wait_any(&gone, 1, STOA_TRY, NULL) == 0;
 }
 
 /*
@@ -98,49 +104,44 @@ static void unlock(struct server *server, struct stoa_mutex *mutex)
 	stoa_mutex_unlock(server->area.segment, mutex);
 }
 
-/* The client's beat, and whether the search is over. */
-static int look_at_client(struct server *server, uint64_t *ret_beat)
+/* After some time of waiting for the client, or for others: is it well? It moves its beat. */
+#define NO_BEAT UINT64_MAX
+static int look_at_client(struct server *server, uint64_t *seen)
 {
 	struct find_shared *shared = server->area.shared;
+	uint64_t beat;
 	int result = lock(server, &shared->mutex);
 
 	if (result < 0)
 		return result;
-	*ret_beat = shared->beat;
+	beat = shared->beat;
 	unlock(server, &shared->mutex);
+	if (beat == *seen)
+		return give_up(server, FIND_EXIT_PATIENCE);
+	*seen = beat;
 	return 0;
 }
 
-/* Wait for `event`, as long as the client is there and beats. */
-static int wait_for(struct server *server, struct stoa_event *event)
+/* Wait for directories to claim, as long as the client is there and beats. */
+static int wait_for_work(struct server *server)
 {
 	struct stoa_waitable set[2] = {
-		{server->area.segment, event, STOA_WAIT_EVENT, 0},
-		{NULL, server->client, STOA_WAIT_PROCESS, 0},
+		client_gone(server),
+		{server->area.segment, &server->slot->work, STOA_WAIT_EVENT, 0},
 	};
-	uint64_t patience = server->area.shared->patience;
-	uint64_t seen = 0;
-	uint64_t beat = 0;
+	uint64_t slice = server->area.shared->patience / 2;
+	uint64_t seen = NO_BEAT;
 	size_t which = 0;
 	int result;
 
-	/* The common case first, without looking at the beat. */
-	result = stoa_wait_any(set, 2, stoa_deadline_in(patience / 2), &which);
-	if (result == STOA_TIMED_OUT && look_at_client(server, &seen) < 0)
-		return -STOA_ECLOSED;
-	while (result == STOA_TIMED_OUT) {
-		result = stoa_wait_any(set, 2, stoa_deadline_in(patience), &which);
-		if (result != STOA_TIMED_OUT)
-			break;
-		if (look_at_client(server, &beat) < 0)
+	while ((result = stoa_wait_any(set, 2, stoa_deadline_in(slice), &which)) == STOA_TIMED_OUT) {
+		if (look_at_client(server, &seen) < 0)
 			return -STOA_ECLOSED;
-		if (beat == seen)
-			return give_up(server, FIND_EXIT_PATIENCE);
-		seen = beat;
+		slice = server->area.shared->patience;
 	}
 	if (result < 0)
 		return fail(server, result, "wait");
-	return which == 1 ? give_up(server, FIND_EXIT_ORPHAN) : 0;
+	return which == 0 ? give_up(server, FIND_EXIT_ORPHAN) : 0;
 }
 
 /* Wake servers that sleep for want of directories, at most as many as there are directories. Under the mutex. */
@@ -188,7 +189,6 @@ static int spread(struct server *server)
 static int hand_over(struct server *server)
 {
 	struct find_shared *shared = server->area.shared;
-	struct find_slot *slot = server->slot;
 	int result;
 
 	if (server->walked_count) {
@@ -200,43 +200,33 @@ static int hand_over(struct server *server)
 		if (result < 0)
 			return result;
 	}
-	result = lock(server, &slot->mutex);
-	if (result < 0)
-		return result;
-	slot->buffers[server->which].length = server->writer.used;
-	slot->buffers[server->which].full = 1;
-	unlock(server, &slot->mutex);
-	server->has_buffer = false;
-	server->which ^= 1;
-	result = stoa_event_set(server->area.segment, &shared->news);
-	return result < 0 ? fail(server, result, "announce a batch") : 0;
+	server->loan.length = sizeof(struct find_batch) + server->writer.used;
+	server->has_loan = false;
+	result = stoa_sender_commit(server->sender, &server->loan);
+	return result < 0 ? fail(server, result, "send a batch") : 0;
 }
 
-/* Wait until the client has read the next buffer's last batch. */
-static int take_buffer(struct server *server)
+/* Begin a batch, when the client has received enough of the last ones. */
+static int take_loan(struct server *server)
 {
-	struct find_slot *slot = server->slot;
-	uint32_t full;
-	uint32_t stop;
+	const struct find_batch head = {server->index, server->number};
+	uint64_t slice = server->area.shared->patience / 2;
+	uint64_t seen = NO_BEAT;
 	int result;
 
-	for (;;) {
-		result = lock(server, &slot->mutex);
-		if (result < 0)
-			return result;
-		full = slot->buffers[server->which].full;
-		stop = slot->stop;
-		unlock(server, &slot->mutex);
-		if (stop)
-			return give_up(server, FIND_EXIT_DONE);
-		if (!full)
-			break;
-		result = wait_for(server, &slot->read);
-		if (result < 0)
-			return result;
+	while ((result = stoa_sender_loan(server->sender, sizeof(head) + FIND_BATCH, stoa_deadline_in(slice),
+					  &server->loan)) == STOA_TIMED_OUT) {
+		if (look_at_client(server, &seen) < 0)
+			return -STOA_ECLOSED;
+		slice = server->area.shared->patience;
 	}
-	find_writer_start(&server->writer, find_area_buffer(&server->area, server->index, server->which));
-	server->has_buffer = true;
+	if (result == STOA_CLOSED)
+		return give_up(server, FIND_EXIT_ORPHAN);
+	if (result < 0)
+		return fail(server, result, "begin a batch");
+	memcpy(server->loan.bytes, &head, sizeof(head));
+	find_writer_start(&server->writer, (unsigned char *)server->loan.bytes + sizeof(head));
+	server->has_loan = true;
 	return 0;
 }
 
@@ -244,12 +234,12 @@ static int open_section(struct server *server, uint64_t directory, uint32_t flag
 {
 	int result = 0;
 
-	if (server->has_buffer && find_writer_open(&server->writer, directory, flags))
+	if (server->has_loan && find_writer_open(&server->writer, directory, flags))
 		return 0;
-	if (server->has_buffer)
+	if (server->has_loan)
 		result = hand_over(server);
 	if (result == 0)
-		result = take_buffer(server);
+		result = take_loan(server);
 	if (result == 0)
 		find_writer_open(&server->writer, directory, flags);
 	return result;
@@ -319,7 +309,6 @@ static int take_entry(struct server *server, uint64_t directory, const struct wa
 	if (item.type == 'd' && is_loop(server, directory, entry->name))
 		return add_error(server, directory, entry->name, entry->length, WALK_LOOP);
 	if (item.type == 'd' && !collect(server, entry)) {
-		server->slot->error = -STOA_ENOMEM;
 		snprintf(server->slot->sentence, sizeof(server->slot->sentence),
 			 "no memory for the names of directories");
 		return give_up(server, FIND_EXIT_FAILED);
@@ -444,14 +433,14 @@ static int claim(struct server *server, uint64_t *offsets, unsigned *ret_count)
 	return result;
 }
 
-/* The end as both sides agree on it: what is left, and then a batch of nothing. */
+/* The end as both sides agree on it, since a status of 0 may be that of a killed process: what is left, and then a batch of nothing. */
 static int say_goodbye(struct server *server)
 {
 	struct stoa_wait_stat stat;
-	int result = server->has_buffer ? hand_over(server) : 0;
+	int result = server->has_loan ? hand_over(server) : 0;
 
 	if (result == 0)
-		result = take_buffer(server);
+		result = take_loan(server);
 	if (result < 0)
 		return result;
 	stoa_wait_stat(&stat);
@@ -469,10 +458,10 @@ static int serve(struct server *server)
 	while ((result = claim(server, offsets, &count)) == 0) {
 		for (unsigned i = 0; i < count && result == 0; i++)
 			result = walk_directory(server, offsets[i]);
-		if (result == 0 && count == 0 && server->has_buffer)
+		if (result == 0 && count == 0 && server->has_loan)
 			result = hand_over(server);
 		if (result == 0 && count == 0)
-			result = wait_for(server, &server->slot->work);
+			result = wait_for_work(server);
 		if (result < 0)
 			return result;
 	}
@@ -481,6 +470,7 @@ static int serve(struct server *server)
 
 static int start(struct server *server)
 {
+	const struct stoa_sender_options options = {.waiting = STOA_SLEEP, .flags = STOA_UNTIL_PEERS_LEAVE};
 	struct find_shared *shared = server->area.shared;
 	int error;
 	int result;
@@ -491,10 +481,9 @@ static int start(struct server *server)
 	server->attributes = shared->attributes;
 	server->top = shared->arena;
 	find_area_filter(&server->area, &server->filter);
-	result = stoa_process_open(shared->client, &server->client);
+	result = stoa_sender_join(server->area.channel, &options, &server->sender);
 	if (result < 0)
-		return process_parent() == shared->client ? fail(server, result, "watch the client")
-							  : give_up(server, FIND_EXIT_ORPHAN);
+		return fail(server, result, "join the channel");
 	if (client_is_gone(server))
 		return give_up(server, FIND_EXIT_ORPHAN);
 	error = walk_create(find_area_root(&server->area), &server->walk);
@@ -532,10 +521,10 @@ int find_server(int argc, char **argv)
 		server->exit = FIND_EXIT_DONE;
 	result = server->exit;
 	walk_destroy(server->walk);
-	stoa_process_close(server->client);
 	find_text_free(&server->names);
 	find_text_free(&server->path);
-	stoa_segment_close(server->area.segment);
+	stoa_sender_leave(server->sender);
+	find_area_close(&server->area);
 	free(server);
 	return result;
 }

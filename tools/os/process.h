@@ -10,7 +10,6 @@
 void process_guard_standard(void);
 
 int64_t process_self(void);
-int64_t process_parent(void);
 unsigned process_cpu_count(void); /* that this process may run on */
 
 /*

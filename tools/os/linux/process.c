@@ -28,11 +28,6 @@ int64_t process_self(void)
 	return getpid();
 }
 
-int64_t process_parent(void)
-{
-	return getppid();
-}
-
 unsigned process_cpu_count(void)
 {
 	cpu_set_t set;

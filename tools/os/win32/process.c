@@ -12,8 +12,6 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-#include <tlhelp32.h>
-
 /* Whom we started and have not seen the end of. A handle keeps the id from being used again. */
 struct child {
 	struct child *next;
@@ -37,26 +35,6 @@ void process_guard_standard(void)
 int64_t process_self(void)
 {
 	return GetCurrentProcessId();
-}
-
-/* As the system wrote it down when we were started: the number may be another process's by now. Looked up once. */
-int64_t process_parent(void)
-{
-	static DWORD parent;
-	HANDLE list;
-	PROCESSENTRY32W entry = {.dwSize = sizeof(entry)};
-	DWORD self = GetCurrentProcessId();
-
-	if (parent)
-		return parent;
-	list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
-	if (list == INVALID_HANDLE_VALUE)
-		return 0;
-	for (BOOL more = Process32FirstW(list, &entry); more; more = Process32NextW(list, &entry))
-		if (entry.th32ProcessID == self)
-			parent = entry.th32ParentProcessID;
-	CloseHandle(list);
-	return parent;
 }
 
 unsigned process_cpu_count(void)
