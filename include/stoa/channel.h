@@ -83,6 +83,11 @@ STOA_API void stoa_channel_close(struct stoa_channel *channel);
 /* stoa_sender_options.flags, stoa_receiver_options.flags */
 #define STOA_UNTIL_PEERS_LEAVE \
 	(1u << 0) /* waiting ends with STOA_CLOSED when there were ends on the other side and none is left */
+/*
+ * Of a receiver of a broadcast: an observer, which takes no place, writes nothing that others read, and is waited for by nobody. What it
+ * is too slow for is lost to it, as with STOA_DROP_OLDEST; it looks every few milliseconds, as nobody wakes it, and not in wait sets.
+ */
+#define STOA_OBSERVE (1u << 1)
 
 struct stoa_sender_options { /* all zero is the default */
 	uint32_t waiting;

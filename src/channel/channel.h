@@ -133,6 +133,7 @@ int channel_create_apart(struct channel_plan *plan, struct stoa_channel **ret_ch
 struct channel_end {
 	struct stoa_channel *channel;
 	bool is_sender;
+	bool observes;    /* without a place; nobody knows of it */
 	uint32_t place;   /* lane or reader */
 	uint32_t waiting; /* STOA_BALANCED ... */
 	uint32_t flags;
@@ -154,6 +155,9 @@ struct channel_end {
 /* Become the owner of a free place: ELIMIT when there is none. Places of the dead are free. */
 int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool is_sender);
 void channel_end_leave(struct channel_end *end);
+
+/* Instead of joining: `silent`, all zero, is where it would ring, and nobody waits. */
+void channel_end_observe(struct channel_end *end, struct stoa_channel *channel, struct channel_bells *silent);
 
 /* May this process use it? */
 static inline bool channel_end_is_parents(const struct channel_end *end)

@@ -147,12 +147,21 @@ int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool
 	return 0;
 }
 
+void channel_end_observe(struct channel_end *end, struct stoa_channel *channel, struct channel_bells *silent)
+{
+	end->made_in = os_fork_generation();
+	store_rlx(&wait_channel_item, end_item);
+	end->channel = channel;
+	end->observes = true;
+	end->own = end->peers = silent;
+}
+
 void channel_end_leave(struct channel_end *end)
 {
 	uint64_t identity = end->identity, settled = identity;
 
-	if (channel_end_is_parents(end))
-		return;      /* the parent's */
+	if (end->observes || channel_end_is_parents(end))
+		return;
 	if (!end->is_sender) /* whoever joins here next, this thread again perhaps, has not settled */
 		(void)cas_rlx(&end->channel->readers[end->place].settled, &settled, 0);
 	/* R1: everything this end wrote; pairs with A1 in channel_peers_left(), A2 in take_place(). Not if it is another's now. */
@@ -162,11 +171,14 @@ void channel_end_leave(struct channel_end *end)
 
 int channel_end_check(const struct channel_end *end)
 {
-	uint64_t owner = load_rlx(channel_owner(end->channel, end->is_sender, end->place));
+	uint64_t owner;
 
 	if (channel_end_is_parents(end))
 		return error_set(-STOA_ENOTOWNER,
 				 "this end is the parent's; a forked child opens the channel and joins");
+	if (end->observes)
+		return 0;
+	owner = load_rlx(channel_owner(end->channel, end->is_sender, end->place));
 	if (owner != end->identity || !channel_lives(end->channel, end->is_sender, owner))
 		return error_set(-STOA_ENOTOWNER, "this end is gone: the thread that joined has ended");
 	return 0;
@@ -402,6 +414,8 @@ static int end_item(const struct stoa_waitable *thing, struct item *ret_item)
 	if (end->is_sender != is_sender || (end->channel->plan.shape.kind == CHANNEL_STREAM) != of_stream)
 		return error_set(-STOA_EINVAL, "kind %" PRIu32 " of waitable is for a %s, which this is not",
 				 thing->kind, end_noun(of_stream, is_sender));
+	if (end->observes)
+		return error_set(-STOA_EINVAL, "an observer is woken by nobody: it cannot be waited for beside others");
 	if (channel_end_is_parents(end))
 		return channel_end_check(end);
 	if (thing->kind == STOA_WAIT_RECEIVERS)
@@ -480,6 +494,27 @@ static int sleep_until_ready(struct channel_end *end, uint64_t deadline)
 	return rc;
 }
 
+#define NAP_MIN UINT64_C(50000)
+#define NAP_MAX UINT64_C(2000000)
+
+/* Nobody knows that it waits, so nobody wakes it. */
+static int look_now_and_then(struct channel_end *end, uint64_t deadline)
+{
+	_Atomic uint32_t nothing = 0;
+
+	for (uint64_t nap = NAP_MIN;; nap = 2 * nap < NAP_MAX ? 2 * nap : NAP_MAX) {
+		uint64_t now = os_now(), until = deadline - now < nap ? deadline : now + nap;
+
+		if (end->ready(end, true))
+			return 0;
+		if (end->flags & STOA_UNTIL_PEERS_LEAVE && channel_peers_left(end))
+			return end->ready(end, true) ? 0 : STOA_CLOSED;
+		if (now >= deadline)
+			return STOA_TIMED_OUT;
+		os_wait(&(struct os_wait_word){&nothing, 0, OS_WORD_WOKEN}, 1, until);
+	}
+}
+
 bool channel_too_late(uint64_t deadline)
 {
 	return deadline == STOA_TRY || (deadline != STOA_FOREVER && os_now() >= deadline);
@@ -499,6 +534,8 @@ int channel_end_wait(struct channel_end *end, uint64_t deadline)
 		return rc;
 	if (end->waiting == STOA_SPIN)
 		return spin(end, deadline);
+	if (end->observes)
+		return look_now_and_then(end, deadline);
 	if (end->waiting == STOA_BALANCED && look_patiently(end))
 		return 0;
 	return sleep_until_ready(end, deadline);

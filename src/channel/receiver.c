@@ -32,8 +32,16 @@ struct inlet {
 	uint64_t held[STOA_UNRELEASED_MAX]; /* positions, in their order */
 };
 
+/* What an observer writes in place of the words of a reader. Nobody else sees it. */
+struct bystander {
+	struct channel_bells bells;
+	struct channel_reader reader;
+	_Atomic uint64_t holds[STOA_ENDS_MAX];
+};
+
 struct stoa_receiver {
 	struct channel_end end;
+	struct bystander *bystander; /* NULL: it has a place */
 	struct record_form form;
 	struct channel_shape shape;
 	struct channel_reader *reader;
@@ -507,12 +515,16 @@ static void begin_broadcast(struct stoa_receiver *receiver, struct inlet *inlet,
 
 static int check_options(const struct stoa_channel *channel, const struct stoa_receiver_options *options)
 {
-	if (options->waiting > STOA_SLEEP || options->flags & ~STOA_UNTIL_PEERS_LEAVE)
+	if (options->waiting > STOA_SLEEP || options->flags & ~(STOA_UNTIL_PEERS_LEAVE | STOA_OBSERVE))
 		return error_set(-STOA_EINVAL, "a receiver does not take waiting %" PRIu32 ", flags 0x%" PRIx32,
 				 options->waiting, options->flags);
 	if (options->when_slow > STOA_DETACH || options->from > STOA_FROM_OLDEST)
 		return error_set(-STOA_EINVAL, "when_slow %" PRIu32 " or from %" PRIu32 " is unknown",
 				 options->when_slow, options->from);
+	if (channel->plan.shape.kind == STOA_QUEUE && options->flags & STOA_OBSERVE)
+		return error_set(-STOA_EINVAL, "a queue cannot be observed: each of its messages is for one receiver");
+	if (options->flags & STOA_OBSERVE && options->when_slow == STOA_DETACH)
+		return error_set(-STOA_EINVAL, "an observer is not detached: it is in nobody's way");
 	if (channel->plan.shape.kind == STOA_QUEUE && (options->when_slow || options->from || options->lag))
 		return error_set(-STOA_EINVAL, "when_slow, from and lag are a broadcast's: a queue keeps every message "
 					       "for its receiver");
@@ -524,7 +536,8 @@ static int check_options(const struct stoa_channel *channel, const struct stoa_r
 static void set_up_receiver(struct stoa_receiver *receiver, const struct stoa_receiver_options *options)
 {
 	struct stoa_channel *channel = receiver->end.channel;
-	struct channel_reader *reader = &channel->readers[receiver->end.place];
+	struct bystander *bystander = receiver->bystander;
+	struct channel_reader *reader = bystander ? &bystander->reader : &channel->readers[receiver->end.place];
 
 	receiver->reader = reader;
 	receiver->received = load_rlx(&reader->received);
@@ -534,7 +547,7 @@ static void set_up_receiver(struct stoa_receiver *receiver, const struct stoa_re
 	receiver->timed = receiver->shape.flags & STOA_TIMES;
 	receiver->lag = options->lag;
 	receiver->turn = receiver->end.place * STAY; /* several receivers begin with different senders */
-	receiver->may_be_overtaken = options->when_slow != STOA_BLOCK;
+	receiver->may_be_overtaken = bystander || options->when_slow != STOA_BLOCK;
 	receiver->may_be_detached = options->when_slow == STOA_DETACH;
 	receiver->plain = receiver->shape.kind == STOA_QUEUE && !receiver->shares && receiver->shape.senders == 1 &&
 			  !receiver->timed && !receiver->form.alignment;
@@ -545,7 +558,7 @@ static void set_up_receiver(struct stoa_receiver *receiver, const struct stoa_re
 
 		inlet->ring = channel_ring(channel, lane);
 		inlet->lane = &channel->lanes[lane];
-		inlet->hold = channel_hold(channel, receiver->end.place, lane);
+		inlet->hold = bystander ? &bystander->holds[lane] : channel_hold(channel, receiver->end.place, lane);
 		inlet->head = channel_head(channel, lane);
 		for (unsigned i = 0; i < STOA_UNRELEASED_MAX; i++)
 			inlet->held[i] = NOT_HELD;
@@ -564,6 +577,7 @@ int stoa_receiver_join(struct stoa_channel *channel, const struct stoa_receiver_
 {
 	static const struct stoa_receiver_options defaults = {.waiting = STOA_BALANCED};
 	struct stoa_receiver *receiver;
+	size_t size;
 	int rc;
 
 	options = options ? options : &defaults;
@@ -572,16 +586,22 @@ int stoa_receiver_join(struct stoa_channel *channel, const struct stoa_receiver_
 	rc = check_options(channel, options);
 	if (rc)
 		return rc;
-	receiver = os_allocate(sizeof(*receiver) + channel->plan.shape.senders * sizeof(struct inlet));
+	size = sizeof(*receiver) + channel->plan.shape.senders * sizeof(struct inlet);
+	receiver = os_allocate(size + (options->flags & STOA_OBSERVE ? sizeof(struct bystander) : 0));
 	if (!receiver)
 		return -STOA_ENOMEM;
+	if (options->flags & STOA_OBSERVE)
+		receiver->bystander = (void *)((unsigned char *)receiver + size);
 	receiver->shape = channel->plan.shape;
 	receiver->form = channel->plan.form;
 	receiver->mask = ring_mask(&receiver->shape);
 	receiver->end.ready = has_something;
 	receiver->end.waiting = options->waiting;
 	receiver->end.flags = options->flags;
-	rc = channel_end_join(&receiver->end, channel, false);
+	if (receiver->bystander)
+		channel_end_observe(&receiver->end, channel, &receiver->bystander->bells);
+	else
+		rc = channel_end_join(&receiver->end, channel, false);
 	if (rc) {
 		os_free(receiver);
 		return rc;
