@@ -532,7 +532,13 @@ TEST(misuse_is_told)
 TEST(a_name_of_something_else)
 {
 	struct stoa_segment *segment;
+	struct stoa_channel *queue;
 	const char *name = test_name("x");
+
+	CHECK_RC(stoa_channel_create(name, NULL, &queue), 0);
+	CHECK_EQ(run_stoa("send", name, "--broadcast", NULL)->status, 1);
+	CHECK_HAS(run_stoa("recv", name, "--broadcast", NULL)->err, "': it is there, as a queue, and no broadcast\n");
+	stoa_channel_close(queue);
 
 	CHECK_RC(stoa_segment_create(name, 1 << 20, NULL, &segment), 0);
 	CHECK_EQ(run_stoa("send", name, NULL)->status, 1);

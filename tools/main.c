@@ -26,6 +26,7 @@ static const struct command commands[] = {
 #endif
 	{"send", "the input into a channel, line by line or as it comes", command_send},
 	{"recv", "a channel to the output", command_recv},
+	{"tap", "watch a broadcast, without a place in it", command_tap},
 	{"pipe", "commands one behind the other, as in a shell's pipe", command_pipe},
 	{"find", "list a directory tree, as find(1) does, with many processes", command_find},
 	{"help", "explain a command", command_help},

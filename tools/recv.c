@@ -24,6 +24,7 @@ struct receiving {
 	const char *detach_text;
 	bool drop, oldest;
 	bool copies; /* what is received may be overwritten meanwhile */
+	struct transfer_buffer copy;
 	char *buffer;
 	size_t room, used;
 	int error; /* of writing */
@@ -87,31 +88,9 @@ static int put_message(struct receiving *receiving, const struct stoa_message *m
 
 /* ---- input ---- */
 
-/* Into a buffer of its own: `spare` is as long as the longest so far. */
-static int receive_copy(struct receiving *receiving, uint64_t deadline, struct stoa_message *ret_message)
-{
-	static char *spare;
-	static size_t room;
-
-	for (;;) {
-		size_t larger = room ? 2 * room : BUFFER;
-		int result = room ? stoa_receiver_recv(receiving->receiver, spare, room, deadline, ret_message)
-				  : -STOA_ERANGE;
-		char *grown;
-
-		if (result != -STOA_ERANGE)
-			return result;
-		grown = realloc(spare, larger);
-		if (!grown)
-			return result;
-		spare = grown;
-		room = larger;
-	}
-}
-
 static int receive(struct receiving *receiving, uint64_t deadline, struct stoa_message *ret_message)
 {
-	return receiving->copies ? receive_copy(receiving, deadline, ret_message)
+	return receiving->copies ? transfer_receive(receiving->receiver, &receiving->copy, deadline, ret_message)
 				 : stoa_receiver_receive(receiving->receiver, deadline, ret_message);
 }
 
@@ -212,6 +191,7 @@ static int recv_joined(struct receiving *receiving)
 	status = receive_all(receiving);
 	empty_buffer(receiving);
 	free(receiving->buffer);
+	transfer_buffer_free(&receiving->copy);
 	return status;
 }
 

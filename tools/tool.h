@@ -218,5 +218,6 @@ int command_find(int argc, char **argv);
 int command_send(int argc, char **argv);
 int command_recv(int argc, char **argv);
 int command_pipe(int argc, char **argv);
+int command_tap(int argc, char **argv);
 
 #endif

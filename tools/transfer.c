@@ -3,6 +3,7 @@
 #include "transfer.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "os/console.h"
@@ -36,6 +37,26 @@ int transfer_fail(const struct transfer *transfer, int result)
 	return result == -STOA_ENAME || result == -STOA_EINVAL ? TOOL_MISUSE : TOOL_FAILED;
 }
 
+void transfer_close(struct transfer *transfer)
+{
+	stoa_channel_close(transfer->channel);
+	transfer->channel = NULL;
+}
+
+/* One that was there keeps its kind; who asked for a broadcast must not share a queue with others. */
+static int check_broadcast(struct transfer *transfer)
+{
+	static struct stoa_channel_stat stat;
+	int result = stoa_channel_stat(transfer->channel, &stat);
+
+	if (result == 0 && stat.kind == STOA_BROADCAST)
+		return TOOL_GO;
+	transfer_close(transfer);
+	if (result < 0)
+		return transfer_fail(transfer, result);
+	return tool_fail("channel '%s': it is there, as a queue, and no broadcast", transfer->options.name);
+}
+
 int transfer_open(struct transfer *transfer)
 {
 	const struct transfer_options *options = &transfer->options;
@@ -55,13 +76,9 @@ int transfer_open(struct transfer *transfer)
 	made.senders = (uint32_t)options->senders;
 	made.receivers = (uint32_t)either(options->receivers, options->broadcast ? LISTENERS : 1);
 	result = stoa_channel_create_or_open(options->name, &made, &transfer->channel);
-	return result < 0 ? transfer_fail(transfer, result) : TOOL_GO;
-}
-
-void transfer_close(struct transfer *transfer)
-{
-	stoa_channel_close(transfer->channel);
-	transfer->channel = NULL;
+	if (result < 0)
+		return transfer_fail(transfer, result);
+	return options->broadcast && result == STOA_EXISTED ? check_broadcast(transfer) : TOOL_GO;
 }
 
 /* ---- waiting ---- */
@@ -83,6 +100,35 @@ uint64_t patience_piece(const struct patience *patience)
 bool patience_left(const struct patience *patience)
 {
 	return !flow_asked() && (patience->end == STOA_FOREVER || stoa_now() < patience->end);
+}
+
+/* ---- receiving ---- */
+
+#define BUFFER ((size_t)256 << 10)
+
+int transfer_receive(struct stoa_receiver *receiver, struct transfer_buffer *buffer, uint64_t deadline,
+		     struct stoa_message *ret_message)
+{
+	for (;;) {
+		size_t larger = buffer->room ? 2 * buffer->room : BUFFER;
+		int result = -STOA_ERANGE;
+		char *grown;
+
+		if (buffer->room)
+			result = stoa_receiver_recv(receiver, buffer->bytes, buffer->room, deadline, ret_message);
+		if (result != -STOA_ERANGE)
+			return result;
+		grown = realloc(buffer->bytes, larger);
+		if (!grown)
+			return -STOA_ENOMEM;
+		*buffer = (struct transfer_buffer){grown, larger};
+	}
+}
+
+void transfer_buffer_free(struct transfer_buffer *buffer)
+{
+	free(buffer->bytes);
+	*buffer = (struct transfer_buffer){NULL, 0};
 }
 
 /* ---- counting ---- */
@@ -123,10 +169,18 @@ void transfer_progress(const struct transfer *transfer)
 		      size_text(transfer->bytes, size), size_text(rate(transfer->bytes, seconds), speed));
 }
 
-int transfer_report(const struct transfer *transfer, int status)
+void transfer_say(const struct transfer *transfer)
 {
 	double seconds = seconds_since(transfer->begun);
 	char size[SIZE_TEXT], speed[SIZE_TEXT];
+
+	fprintf(stderr, "%s: %" PRIu64 " messages, %s in %.3gs: %s/s, %" PRIu64 " messages/s\n", transfer->command,
+		transfer->messages, size_text(transfer->bytes, size), seconds,
+		size_text(rate(transfer->bytes, seconds), speed), rate(transfer->messages, seconds));
+}
+
+int transfer_report(const struct transfer *transfer, int status)
+{
 	struct json json;
 
 	progress_end();
@@ -137,13 +191,11 @@ int transfer_report(const struct transfer *transfer, int status)
 		json_number(&json, "messages", transfer->messages);
 		json_number(&json, "bytes", transfer->bytes);
 		json_number(&json, "lost", transfer->lost);
-		json_real(&json, "seconds", seconds);
+		json_real(&json, "seconds", seconds_since(transfer->begun));
 		json_bool(&json, "complete", status == TOOL_OK);
 		json_end(&json);
 	} else if (transfer->options.stats) {
-		fprintf(stderr, "%s: %" PRIu64 " messages, %s in %.3gs: %s/s, %" PRIu64 " messages/s\n",
-			transfer->command, transfer->messages, size_text(transfer->bytes, size), seconds,
-			size_text(rate(transfer->bytes, seconds), speed), rate(transfer->messages, seconds));
+		transfer_say(transfer);
 	}
 	fflush(stderr);
 	return status;

@@ -49,11 +49,22 @@ struct patience patience_new(const struct transfer *transfer);
 uint64_t patience_piece(const struct patience *patience);
 bool patience_left(const struct patience *patience);
 
+/* The next message, copied into a buffer that grows with the longest (all zero at first): as stoa_receiver_recv(). */
+struct transfer_buffer {
+	char *bytes;
+	size_t room;
+};
+int transfer_receive(struct stoa_receiver *receiver, struct transfer_buffer *buffer, uint64_t deadline,
+		     struct stoa_message *ret_message);
+void transfer_buffer_free(struct transfer_buffer *buffer);
+
 /* A message has passed. */
 void transfer_count(struct transfer *transfer, uint64_t bytes);
 bool transfer_counted_all(const struct transfer *transfer); /* as many as --count says */
 /* While it works; silent where it would get between the lines of the output. */
 void transfer_progress(const struct transfer *transfer);
+/* The statistics, for people. */
+void transfer_say(const struct transfer *transfer);
 /* The statistics, if they are wanted. `status` is passed on. */
 int transfer_report(const struct transfer *transfer, int status);
 
