@@ -6,6 +6,7 @@
 #include <harness/test.h>
 
 #include <channel/stream.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <stoa/stoa.h>
 
@@ -145,16 +146,21 @@ static void read_on(void *argument)
 
 /* ---- kills ---- */
 
-/* Some after a while of work, some as soon as they are there, some before. */
+/* Some after a while of work; some before, at any time from the start on. */
 static void let_it_live(uint64_t *seed)
 {
-	uint64_t choice = test_random(seed), until = choice >> 8 & 0xffff, latest = 20000;
+	static uint64_t usual; /* until the first byte */
+	uint64_t choice = test_random(seed), begin = stoa_now(), latest = begin + (choice >> 8) % (2 * usual + 1);
 
-	if (choice % 3 == 0) /* from before it is anybody */
-		latest = (choice >> 24) % (choice % 2 ? 1000 : 50000), until = UINT64_MAX;
-	latest = stoa_deadline_in(latest * 1000);
-	while (atomic_load(&board->got) < until && stoa_now() < latest)
-		;
+	while (choice % 3 == 0 && stoa_now() < latest)
+		sched_yield();
+	if (choice % 3 == 0)
+		return;
+	while (!atomic_load(&board->got))
+		sched_yield();
+	usual = stoa_now() - begin;
+	while (atomic_load(&board->got) < (choice >> 8 & 0xffff))
+		sched_yield();
 }
 
 /* How long it took until the survivor was told. */
