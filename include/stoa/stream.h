@@ -99,7 +99,8 @@ STOA_API int stoa_writer_fail(struct stoa_writer *writer, int error);
 STOA_API int stoa_stream_flush(struct stoa_writer *writer, uint64_t deadline);
 
 /*
- * Read what is there, at least one byte and at most `room`, waiting for it until `deadline`. 0: *ret_got bytes. Without bytes, and
+ * Read what is there, at least one byte and at most `room`, waiting for it until `deadline`; and about a microsecond more for what a writer of
+ * small pieces is just writing, but with STOA_TRY or STOA_SLEEP. 0: *ret_got bytes. Without bytes, and
  * *ret_got 0: STOA_TIMED_OUT; STOA_CLOSED: the end, all was read. Errors: the writer's own, ETRUNCATED, EINVAL (also after
  * fail()), EFORMAT.
  */

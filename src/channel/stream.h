@@ -59,6 +59,7 @@ struct stoa_reader {
 	_Atomic uint64_t next; /* as in its hold; read by a watch, too */
 	uint64_t seen;         /* what lies before is there */
 	uint64_t peeked;
+	unsigned quiet; /* reads during which it is not waited for more than a byte */
 	bool has_failed;
 	bool has_ended;  /* all is read, and: */
 	uint32_t ending; /* as the writer told it, or ENDING_NONE */

@@ -58,6 +58,34 @@ static CC_NOINLINE int look_for_end(struct stoa_reader *reader)
 	return tell_end(reader);
 }
 
+#define WORTH UINT64_C(4096) /* bytes: more is not waited for */
+#define LOOKS 2              /* at the tail, while it moves */
+#define PAUSES 40            /* before each: some hundred nanoseconds */
+#define PROBE 64             /* reads, before it is tried again */
+
+/*
+ * Who reads each small write as it comes takes the tail's line from the writer each time, and both are slow. So while more keeps
+ * coming, let a little of it come. Where none did, this is not tried for a while: an answer that is alone is not held up.
+ */
+static CC_NOINLINE void let_more_come(struct stoa_reader *reader, uint64_t wanted)
+{
+	uint64_t next = load_rlx(&reader->next), before;
+
+	if (reader->quiet) {
+		reader->quiet--;
+		return;
+	}
+	for (unsigned looks = 0; looks < LOOKS && reader->seen - next < wanted; looks++) {
+		before = reader->seen;
+		for (unsigned i = 0; i < PAUSES; i++)
+			cc_pause();
+		if (!look(reader) && reader->seen != before)
+			continue;
+		reader->quiet = looks ? 0 : PROBE;
+		return;
+	}
+}
+
 /* How many bytes are there, at least one; all of them, if those known before are fewer than `wanted`. */
 static int some_bytes(struct stoa_reader *reader, uint64_t wanted, uint64_t deadline, uint64_t *ret_there)
 {
@@ -74,6 +102,9 @@ static int some_bytes(struct stoa_reader *reader, uint64_t wanted, uint64_t dead
 			rc = look_for_end(reader);
 		if (rc)
 			return rc;
+		if (reader->seen - next < wanted && reader->seen - next < WORTH && reader->seen != next &&
+		    deadline != STOA_TRY && reader->end.waiting != STOA_SLEEP)
+			let_more_come(reader, wanted < WORTH ? wanted : WORTH);
 		*ret_there = reader->seen - next;
 		if (CC_LIKELY(*ret_there))
 			return 0;
