@@ -11,6 +11,7 @@
 
 #include <base/mutant.h>
 #include <base/signal.h>
+#include <channel/channel.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <windows/steps.h>
@@ -416,6 +417,116 @@ static void both_were_taken_or_can_be(void)
 	take_both();
 }
 
+/* ---- channels ---- */
+
+#define CHANNEL_OFFSET 65536
+static struct stoa_channel *channel;
+static struct stoa_sender *sender;
+static struct stoa_receiver *receiver;
+
+static void place_channel(void)
+{
+	CHECK_RC(stoa_channel_place(segment, CHANNEL_OFFSET, &(struct stoa_channel_options){.ring = 4096}, &channel),
+		 0);
+}
+
+static void join_as_sender(void)
+{
+	CHECK_RC(stoa_sender_join(channel, NULL, &sender), 0);
+}
+
+static void join_as_receiver(void)
+{
+	CHECK_RC(stoa_receiver_join(channel, &(struct stoa_receiver_options){.waiting = STOA_SLEEP}, &receiver), 0);
+}
+
+static void place_and_join_as_sender(void)
+{
+	place_channel();
+	join_as_sender();
+}
+
+static void place_and_join_as_receiver(void)
+{
+	place_channel();
+	join_as_receiver();
+}
+
+static void attach_channel(void)
+{
+	CHECK_RC(stoa_channel_attach(segment, CHANNEL_OFFSET, &channel), 0);
+}
+
+static void send_message(void)
+{
+	CHECK_RC(stoa_sender_send(sender, "message", 8, STOA_TRY), 0);
+}
+
+static void receive_message(void)
+{
+	struct stoa_message message;
+
+	CHECK_RC(stoa_receiver_receive(receiver, stoa_deadline_in(2 * PATIENCE), &message), 0);
+	CHECK_STR(message.bytes, "message");
+	CHECK_RC(stoa_receiver_release(receiver, &message), 0);
+}
+
+static void *sleep_for_message(void *unused)
+{
+	join_as_receiver();
+	receive_message();
+	stoa_receiver_leave(receiver);
+	atomic_fetch_add(&done, 1);
+	return unused;
+}
+
+static void one_sleeper_for_a_message(void)
+{
+	attach_channel();
+	start_sleepers(1, sleep_for_message);
+}
+
+static void attach_and_join_as_sender(void)
+{
+	attach_channel();
+	join_as_sender();
+}
+
+/* What was sent reaches the sleeper by itself; what was not, is sent by who takes the dead one's place. */
+static void sent_or_not(void)
+{
+	uint64_t word = load_acq(&record_at(channel_ring(channel, 0), 0, 0)->word);
+
+	if (word >> 32 == record_tag(0))
+		must_come_through(1);
+	join_as_sender();
+	if (!atomic_load(&done))
+		send_message();
+	must_come_through(1);
+	end_sleepers();
+	stoa_sender_leave(sender);
+	stoa_channel_close(channel);
+}
+
+/* Taken with the dead one or still there; the next one comes in any case. */
+static void received_or_not(void)
+{
+	struct stoa_message message;
+	int rc;
+
+	join_as_receiver();
+	rc = stoa_receiver_receive(receiver, STOA_TRY, &message);
+	if (rc == 0)
+		CHECK_RC(stoa_receiver_release(receiver, &message), 0);
+	else
+		CHECK_RC(rc, STOA_TIMED_OUT);
+	send_message();
+	receive_message();
+	stoa_receiver_leave(receiver);
+	stoa_sender_leave(sender);
+	stoa_channel_close(channel);
+}
+
 #define NAME test_name("death")
 
 static void create_write_close(void)
@@ -488,6 +599,10 @@ static const struct operation operations[] = {
 	{"wait beside sleepers", NULL, two_sleepers_for_the_event, wait_for_event, set, each_gets_one, 10},
 	{"wait for all at once", NULL, make_both_available, take_both, NULL, both_or_none, 2},
 	{"wait for all in a sleep", NULL, NULL, take_both, make_both_available, both_were_taken_or_can_be, 10},
+	{"send before a sleeper", place_and_join_as_sender, one_sleeper_for_a_message, send_message, NULL, sent_or_not,
+	 2},
+	{"receive in a sleep", place_and_join_as_receiver, attach_and_join_as_sender, receive_message, send_message,
+	 received_or_not, 10},
 	{"create, write, close", NULL, NULL, create_write_close, NULL, name_can_be_had, 20},
 	{"open and close", NULL, keep_the_name, open_and_close, NULL, name_is_kept, 6},
 	{"commit", NULL, NULL, commit, NULL, commit_goes_on, 2},
@@ -594,6 +709,8 @@ PROVE(post_before_sleepers, "post before sleepers")
 PROVE(wait_beside_sleepers, "wait beside sleepers")
 PROVE(wait_for_all_at_once, "wait for all at once")
 PROVE(wait_for_all_in_a_sleep, "wait for all in a sleep")
+PROVE(send_before_a_sleeper, "send before a sleeper")
+PROVE(receive_in_a_sleep, "receive in a sleep")
 PROVE(create_write_and_close, "create, write, close")
 PROVE(open_and_close_a_name, "open and close")
 PROVE(commit_memory, "commit")
