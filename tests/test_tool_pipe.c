@@ -197,6 +197,37 @@ TEST(misuse_is_told)
 	}
 }
 
+/* Of the two that `text` has of one who told: nobody, or a name. */
+static void take_names(const char *text, const char *who, char names[2][100])
+{
+	const char *line = line_with(text, who);
+
+	CHECK(line != NULL);
+	CHECK_EQ(sscanf(strstr(line, ": from ") + 7, "%99s to %99[^.]", names[0], names[1]), 2);
+}
+
+/* Programs that use stoa find a name for what lies between them; a pipeline in a pipeline has what that one has. */
+TEST(links_have_names)
+{
+	char first[2][100], inner[2][2][100], last[2][100];
+	const struct run *run =
+		run_stoa("pipe", "--separator=/", "--", FILTER, "names", "first", "/", STOA_TOOL, "pipe", "--", FILTER,
+			 "names", "inner1", "--", FILTER, "names", "inner2", "/", FILTER, "names", "last", NULL);
+
+	check_status(run, 0);
+	take_names(run->err, "first", first);
+	take_names(run->err, "inner1", inner[0]);
+	take_names(run->err, "inner2", inner[1]);
+	take_names(run->err, "last", last);
+	CHECK_STR(first[0], "nobody");
+	CHECK_STR(last[1], "nobody");
+	CHECK_STR(first[1], inner[0][0]);
+	CHECK_STR(inner[0][1], inner[1][0]);
+	CHECK_STR(inner[1][1], last[0]);
+	CHECK(strcmp(first[1], inner[0][1]) != 0 && strcmp(inner[0][1], last[0]) != 0 &&
+	      strcmp(first[1], last[0]) != 0);
+}
+
 /* Channels beside it. */
 TEST(send_and_recv_in_pipes)
 {

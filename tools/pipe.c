@@ -118,6 +118,19 @@ static int run(struct pipeline *pipeline, const struct pipe_options *options)
 	return status;
 }
 
+/* Names that nothing else has. What is made by them is made, and goes, with those who use it. */
+static char **link_names(size_t count)
+{
+	static char room[COMMANDS_MAX][64];
+	static char *names[COMMANDS_MAX];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(room[i], sizeof(room[i]), "pipe-%" PRId64 "-%" PRIx64 "-%zu", process_self(), stoa_now(), i);
+		names[i] = room[i];
+	}
+	return names;
+}
+
 /* Cut the words at the separators, which become the ends of lists. */
 static int cut(char **words, int count, const char *separator, struct pipeline *pipeline)
 {
@@ -181,6 +194,7 @@ int command_pipe(int argc, char **argv)
 	if (status != TOOL_GO)
 		return status;
 	pipeline.buffer = given.buffer;
+	pipeline.names = link_names(pipeline.count - 1);
 	pipeline.counts = given.stats || given.json;
 	return run(&pipeline, &given);
 }

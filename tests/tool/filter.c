@@ -5,6 +5,7 @@
  *   make N     N bytes that follow from their places      pass      the input to the output, byte by byte as it comes
  *   sum        how many there were, and a sum of them     take N    N bytes, and no more
  *   say W...   the words, each in a line                  exit N    with this status, the input unread
+ *   names WORD into its error output: WORD, and how streams are called; then as pass
  *   die        as killed                                  wait      until the input ends, then say so
  */
 #include <inttypes.h>
@@ -60,6 +61,14 @@ static int sum(void)
 	return printf("%" PRIu64 " %016" PRIx64 "\n", count, total) < 0;
 }
 
+static int tell_names(const char *word)
+{
+	const char *in = getenv("STOA_STREAM_IN"), *out = getenv("STOA_STREAM_OUT");
+
+	fprintf(stderr, "%s: from %s to %s.\n", word, in ? in : "nobody", out ? out : "nobody");
+	return pass();
+}
+
 static int wait_for_end(void)
 {
 	while (fread(bytes, 1, PIECE, stdin) > 0)
@@ -91,6 +100,8 @@ int main(int argc, char **argv)
 		return take(number);
 	if (strcmp(what, "wait") == 0)
 		return wait_for_end();
+	if (strcmp(what, "names") == 0)
+		return tell_names(argc > 2 ? argv[2] : "");
 	if (strcmp(what, "die") == 0)
 		filter_die();
 	if (strcmp(what, "say") == 0)

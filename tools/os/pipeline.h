@@ -19,7 +19,12 @@ struct pipeline_link { /* between two of them; where it is counted */
 struct pipeline {
 	char ***commands; /* each its words, NULL at the end */
 	size_t count;
-	uint64_t buffer;             /* bytes between two of them, as many as the system gives */
+	uint64_t buffer; /* bytes between two of them, as many as the system gives */
+	/*
+	 * A name for each of the count - 1 links, in the environment of the two that it is between: STOA_STREAM_OUT of the one, STOA_STREAM_IN
+	 * of the other. Who passes this process something by such a name passes it to the first, or gets it from the last.
+	 */
+	char **names;
 	bool counts;                 /* this process carries the bytes, and fills in `links` */
 	struct pipeline_link *links; /* count - 1 */
 	int *statuses; /* as a shell tells them: of one that could not be started 127 (not found) or 126 */

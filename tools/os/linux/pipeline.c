@@ -210,6 +210,19 @@ static void start_command(struct pipeline *pipeline, size_t i, const struct stre
 	pipeline->refused(words[0], error != ENOENT, error);
 }
 
+/* `outer` is what stands behind the last. */
+static void name_links(const struct pipeline *pipeline, size_t i, const char *outer)
+{
+	const char *next = i + 1 < pipeline->count ? pipeline->names[i] : outer;
+
+	if (i > 0)
+		setenv("STOA_STREAM_IN", pipeline->names[i - 1], 1);
+	if (next)
+		setenv("STOA_STREAM_OUT", next, 1);
+	else
+		unsetenv("STOA_STREAM_OUT");
+}
+
 static void close_if(int descriptor)
 {
 	if (descriptor >= 0)
@@ -241,6 +254,8 @@ static int open_link(const struct pipeline *pipeline, size_t i, struct relay *re
 /* Start all; where descriptors run out in between, the rest is refused. */
 static void start_all(struct pipeline *pipeline, struct relay *relays)
 {
+	const char *given = getenv("STOA_STREAM_OUT");
+	char *outer = given ? strdup(given) : NULL;
 	int input = -1;
 
 	for (size_t i = 0; i < pipeline->count; i++) {
@@ -255,12 +270,14 @@ static void start_all(struct pipeline *pipeline, struct relay *relays)
 				pipeline->refused(pipeline->commands[i][0], true, error);
 			}
 		} else {
+			name_links(pipeline, i, outer);
 			start_command(pipeline, i, &streams);
 		}
 		close_if(input);
 		close_if(streams.output);
 		input = next;
 	}
+	free(outer);
 }
 
 static int status_of(pid_t child)

@@ -142,10 +142,23 @@ static DWORD open_link(const struct pipeline *pipeline, size_t i, struct relay *
 	return 0;
 }
 
+/* `outer` is what stands behind the last; "": nothing. */
+static void name_links(const struct pipeline *pipeline, size_t i, const char *outer)
+{
+	const char *next = i + 1 < pipeline->count ? pipeline->names[i] : outer;
+
+	if (i > 0)
+		SetEnvironmentVariableA("STOA_STREAM_IN", pipeline->names[i - 1]);
+	SetEnvironmentVariableA("STOA_STREAM_OUT", next[0] ? next : NULL);
+}
+
 static void start_all(struct pipeline *pipeline, struct relay *relays, HANDLE *processes)
 {
+	char outer[512] = "";
 	HANDLE input = NULL;
 
+	if (GetEnvironmentVariableA("STOA_STREAM_OUT", outer, sizeof(outer)) >= sizeof(outer))
+		outer[0] = 0; /* no name is that long */
 	for (size_t i = 0; i < pipeline->count; i++) {
 		HANDLE output = NULL, next = NULL;
 		DWORD error = 0;
@@ -158,6 +171,7 @@ static void start_all(struct pipeline *pipeline, struct relay *relays, HANDLE *p
 				pipeline->refused(pipeline->commands[i][0], true, (int)error);
 			}
 		} else {
+			name_links(pipeline, i, outer);
 			start_command(pipeline, i, input, output, &processes[i]);
 		}
 		close_if(input);
