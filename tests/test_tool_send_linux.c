@@ -65,6 +65,31 @@ TEST(a_signal_ends_a_receiver)
 	check_gone(name);
 }
 
+TEST(a_signal_ends_a_watcher)
+{
+	const char *name = test_name("x");
+	struct stoa_channel *channel;
+	struct job *job, *sender = start_stoa(JOB_PIPE, NULL, "send", name, "--broadcast", "--no-wait", NULL);
+	char byte;
+
+	write_job(sender, "one\n", 4);
+	while (stoa_channel_open(name, 0, &channel) < 0)
+		test_nap(1);
+	stoa_channel_close(channel);
+	job = start_stoa(JOB_NOTHING, JOB_PIPE, "tap", name, "--from-oldest", NULL);
+	CHECK_EQ(read_job(job, &byte, 1), 1);
+	signal_job(job, SIGINT);
+	CHECK_EQ(end_stoa(job), -SIGINT);
+	CHECK_STR(job_errors(job), "");
+	job = start_stoa(JOB_NOTHING, JOB_PIPE, "tap", name, "--from-oldest", NULL);
+	CHECK_EQ(read_job(job, &byte, 1), 1);
+	end_job_output(job);
+	write_job(sender, "two\nthree\n", 10);
+	CHECK_EQ(end_stoa(job), -SIGPIPE);
+	CHECK_EQ(end_stoa(sender), 0);
+	check_gone(name);
+}
+
 /* Who waits for a peer, or for room. */
 TEST(a_signal_ends_waits)
 {

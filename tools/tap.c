@@ -23,6 +23,7 @@ struct tapping {
 	struct transfer_buffer buffer;
 	uint64_t payload;
 	bool oldest, hex;
+	int error; /* of writing */
 };
 
 /* ---- rendering ---- */
@@ -125,7 +126,10 @@ static int next_message(struct tapping *tapping, struct stoa_message *ret_messag
 
 	if (result != STOA_TIMED_OUT)
 		return result;
-	fflush(stdout);
+	if (fflush(stdout) != 0) {
+		tapping->error = errno;
+		return result;
+	}
 	patience = patience_new(&tapping->transfer);
 	while (result == STOA_TIMED_OUT && patience_left(&patience))
 		result = transfer_receive(tapping->receiver, &tapping->buffer, patience_piece(&patience), ret_message);
@@ -138,7 +142,7 @@ static int watch(struct tapping *tapping)
 	char time[DURATION_TEXT];
 	int result = 0;
 
-	while (!ferror(stdout) && !transfer_counted_all(&tapping->transfer)) {
+	while (!tapping->error && !ferror(stdout) && !transfer_counted_all(&tapping->transfer)) {
 		result = next_message(tapping, &message);
 		if (result)
 			break;
@@ -151,7 +155,7 @@ static int watch(struct tapping *tapping)
 	}
 	if (result < 0)
 		return transfer_fail(&tapping->transfer, result);
-	if (result == STOA_TIMED_OUT && !flow_asked())
+	if (result == STOA_TIMED_OUT && !flow_asked() && !tapping->error)
 		return tool_fail("channel '%s': nothing came in %s", tapping->transfer.options.name,
 				 duration_text(tapping->transfer.options.timeout, time));
 	return flow_asked() ? TOOL_FAILED : TOOL_OK;
@@ -183,10 +187,11 @@ static int tap(struct tapping *tapping)
 	stoa_receiver_leave(tapping->receiver);
 	transfer_close(&tapping->transfer);
 	transfer_buffer_free(&tapping->buffer);
-	fflush(stdout);
+	if (fflush(stdout) != 0 && !tapping->error)
+		tapping->error = errno;
 	if (tapping->transfer.options.stats)
 		transfer_say(&tapping->transfer);
-	if (ferror(stdout) && errno == EPIPE && flow_broken())
+	if (tapping->error == EPIPE && flow_broken())
 		console_end_as(flow_broken());
 	if (flow_asked())
 		console_end_as(flow_asked());
