@@ -76,7 +76,7 @@ static void send_to_a_peer(enum channel_kind kind)
 
 TEST(sent_over_streams_and_packets)
 {
-	send_to_a_peer(CHANNEL_STREAM);
+	send_to_a_peer(CHANNEL_BYTES);
 	send_to_a_peer(CHANNEL_PACKETS);
 }
 
@@ -220,7 +220,7 @@ TEST(raw_segments_travel_with_their_reserve)
 	struct stoa_segment *segment, *received;
 	int ends[2];
 
-	CHECK_SYS(channel_pair(CHANNEL_STREAM, true, ends));
+	CHECK_SYS(channel_pair(CHANNEL_BYTES, true, ends));
 	CHECK_RC(stoa_segment_create(NULL, 7 * MIB, &raw, &segment), 0);
 	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ | STOA_WRITE, ends[0]), 0);
 	received = receive(ends[1]);
@@ -244,7 +244,7 @@ TEST(what_can_be_run_can_be_run_elsewhere)
 	void *address = NULL;
 	int ends[2];
 
-	CHECK_SYS(channel_pair(CHANNEL_STREAM, true, ends));
+	CHECK_SYS(channel_pair(CHANNEL_BYTES, true, ends));
 	CHECK_RC(stoa_segment_create(NULL, MIB, &executable, &segment), 0);
 	memcpy(bytes_of(segment), return_42, sizeof(return_42));
 	CHECK_RC(stoa_segment_send_with_socket(segment, STOA_READ, ends[0]), 0);
@@ -364,7 +364,7 @@ TEST(streams_that_break_off)
 	struct stoa_segment *segment = make(PAGE), *received = NULL;
 	int memory = (int)segment->memory, ends[2];
 
-	CHECK_SYS(channel_pair(CHANNEL_STREAM, true, ends));
+	CHECK_SYS(channel_pair(CHANNEL_BYTES, true, ends));
 	channel_put(ends[0], &good, 10, sizeof(good), memory);
 	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), 0); /* in pieces, but whole */
 	stoa_segment_close(received);
@@ -384,7 +384,7 @@ TEST(streams_that_break_off)
 
 TEST(a_channel_that_was_never_connected)
 {
-	static const enum channel_kind kinds[] = {CHANNEL_STREAM, CHANNEL_PACKETS};
+	static const enum channel_kind kinds[] = {CHANNEL_BYTES, CHANNEL_PACKETS};
 	struct stoa_segment *segment = make(PAGE), *received = NULL;
 	int strange = strange_descriptor();
 
@@ -431,7 +431,7 @@ TEST(half_a_message_without_waiting)
 	struct stoa_segment *segment = make(PAGE), *received = NULL;
 	int ends[2];
 
-	CHECK_SYS(channel_pair(CHANNEL_STREAM, false, ends));
+	CHECK_SYS(channel_pair(CHANNEL_BYTES, false, ends));
 	channel_put_half(ends[0], &good, 10, (int)segment->memory);
 	CHECK_RC(stoa_segment_receive_with_socket(ends[1], &received, NULL), -STOA_EFORMAT);
 	CHECK(received == NULL);

@@ -6,6 +6,7 @@
 #include <stoa/channel.h>
 #include <stoa/channel_stat.h>
 #include <stoa/error.h>
+#include <stoa/grant.h>
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>
 #include <stoa/segment.h>

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Channels whose parts are apart, each in an unnamed segment of its own: so somebody can be given the one to write and the other to
- * read. Uses segment.
+ * read, which the system enforces. Making them, putting a handle together of two segments that came from elsewhere, and seals. Uses
+ * segment.
  */
 #include <channel/channel.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+static uint64_t part_length(const struct channel_plan *plan, bool of_senders)
+{
+	return of_senders ? plan->sending_length : plan->receiving_length;
+}
 
 static int fill(struct stoa_segment *segment, void *argument)
 {
@@ -20,12 +29,11 @@ static int fill(struct stoa_segment *segment, void *argument)
 int channel_create_apart(struct channel_plan *plan, struct stoa_channel **ret_channel)
 {
 	const struct stoa_segment_options options = {.flags = 0};
-	const uint64_t lengths[2] = {plan->receiving_length, plan->sending_length};
 	struct stoa_segment *segments[2] = {NULL, NULL};
 	int rc = 0;
 
 	for (unsigned i = 0; i < 2 && !rc; i++)
-		rc = segment_create_kind(NULL, lengths[i], &options, SEGMENT_KIND_CHANNEL, fill, plan, false,
+		rc = segment_create_kind(NULL, part_length(plan, i), &options, SEGMENT_KIND_CHANNEL, fill, plan, false,
 					 &segments[i]);
 	if (!rc)
 		rc = channel_handle(segments, segments[0]->data, segments[1]->data, plan, true, ret_channel);
@@ -33,5 +41,91 @@ int channel_create_apart(struct channel_plan *plan, struct stoa_channel **ret_ch
 		return 0;
 	stoa_segment_close(segments[0]);
 	stoa_segment_close(segments[1]);
+	return rc;
+}
+
+/* ---- what came from elsewhere: any of it may be wrong ---- */
+
+static int read_header(const struct stoa_segment *segment, struct channel_plan *ret_plan)
+{
+	struct channel_header header;
+
+	if (segment->of_other_system || segment->out_of_sight)
+		return error_set(-STOA_ENOTSUP,
+				 "the channel is one of another operating system's programs or of another session");
+	if (stoa_segment_committed(segment) < OS_PAGE)
+		return error_set(-STOA_EFORMAT, "not a channel: nothing is committed there");
+	memcpy(&header, segment->data, sizeof(header));
+	return channel_header_read(&header, ret_plan);
+}
+
+/* Is the whole part there, for as long as we use it? */
+static int check_length(struct stoa_segment *segment, uint64_t length)
+{
+	if (length > segment->reserve || stoa_segment_committed(segment) < length)
+		return error_set(-STOA_EFORMAT,
+				 "a channel's part of %" PRIu64 " bytes that ends beyond what is committed", length);
+	return segment->writable ? stoa_segment_commit(segment, length) : 0;
+}
+
+int channel_open_apart(struct stoa_segment *const segments[2], struct stoa_channel **ret_channel)
+{
+	struct channel_plan plans[2];
+	int rc = 0;
+
+	for (unsigned i = 0; i < 2 && !rc; i++)
+		rc = read_header(segments[i], &plans[i]);
+	if (!rc)
+		rc = channel_check_kind(&plans[0], false);
+	if (!rc && memcmp(&plans[0].shape, &plans[1].shape, sizeof(plans[0].shape)) != 0)
+		rc = error_set(-STOA_EFORMAT, "a channel's two parts do not belong together");
+	for (unsigned i = 0; i < 2 && !rc; i++)
+		rc = check_length(segments[i], part_length(&plans[0], i));
+	return rc ? rc : channel_handle(segments, segments[0]->data, segments[1]->data, &plans[0], true, ret_channel);
+}
+
+/* ---- rights ---- */
+
+uint32_t stoa_channel_grants(const struct stoa_channel *channel)
+{
+	uint32_t grants = 0;
+
+	if (channel && channel_segment(channel, true)->writable)
+		grants |= STOA_GRANT_SENDER;
+	if (channel && channel_segment(channel, false)->writable)
+		grants |= STOA_GRANT_RECEIVER;
+	return grants;
+}
+
+int channel_check_grant(const struct stoa_channel *channel, uint32_t grant)
+{
+	if (!channel)
+		return error_set(-STOA_EINVAL, "no channel was given");
+	if (!grant || grant & ~CHANNEL_GRANTS)
+		return error_set(-STOA_EINVAL,
+				 "a grant of 0x%" PRIx32 " is neither STOA_GRANT_SENDER nor STOA_GRANT_RECEIVER",
+				 grant);
+	if (!channel_is_apart(channel))
+		return error_set(-STOA_ENOTSUP,
+				 "a channel by name or in a segment is one piece of memory: only unnamed "
+				 "ones can be handed over");
+	if (grant & ~stoa_channel_grants(channel))
+		return error_set(-STOA_ERIGHTS, "this handle was handed over without the right to %s",
+				 grant & ~stoa_channel_grants(channel) & STOA_GRANT_SENDER ? "send" : "receive");
+	return 0;
+}
+
+bool channel_is_granted(uint32_t grant, bool to_send)
+{
+	return grant & (to_send ? STOA_GRANT_SENDER : STOA_GRANT_RECEIVER);
+}
+
+int stoa_channel_seal(struct stoa_channel *channel, uint32_t grants)
+{
+	int rc = channel_check_grant(channel, grants);
+
+	for (unsigned i = 0; i < 2 && !rc; i++)
+		if (channel_is_granted(grants, i))
+			rc = os_memory_seal(channel->segments[i]->memory, OS_SEAL_FUTURE_WRITE);
 	return rc;
 }

@@ -33,6 +33,7 @@ int channel_handle(struct stoa_segment *const segments[2], unsigned char *receiv
 		.plan = *plan,
 		.segments = {segments[0], segments[1]},
 		.owns_segments = owns,
+		.lent = {OS_NO_HANDLE, OS_NO_HANDLE},
 		.receiving = receiving,
 		.sending = sending,
 	};
@@ -74,7 +75,7 @@ static const char *noun(bool stream)
 	return stream ? "stream" : "channel";
 }
 
-static int check_kind(const struct channel_plan *plan, bool stream)
+int channel_check_kind(const struct channel_plan *plan, bool stream)
 {
 	bool is_stream = plan->shape.kind == CHANNEL_STREAM;
 
@@ -97,7 +98,7 @@ static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, boo
 	memcpy(&header, at, sizeof(header));
 	rc = channel_header_read(&header, &plan);
 	if (!rc)
-		rc = check_kind(&plan, stream);
+		rc = channel_check_kind(&plan, stream);
 	if (rc)
 		return rc;
 	if (whole_length(&plan) > segment->reserve - offset ||
@@ -271,5 +272,8 @@ void stoa_channel_close(struct stoa_channel *channel)
 		stoa_segment_close(channel->segments[0]);
 	if (channel->owns_segments && channel_is_apart(channel))
 		stoa_segment_close(channel->segments[1]);
+	for (unsigned i = 0; i < 2; i++)
+		if (channel->lent[i] != OS_NO_HANDLE)
+			os_handle_close(channel->lent[i]);
 	os_free(channel);
 }

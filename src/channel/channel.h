@@ -9,6 +9,7 @@
 #include <channel/layout.h>
 #include <roster/roster.h>
 #include <segment/segment.h>
+#include <stoa/grant.h>
 #include <sync/wait_set.h>
 
 struct stoa_channel {
@@ -16,6 +17,7 @@ struct stoa_channel {
 	struct stoa_segment
 		*segments[2]; /* the receivers', then the senders': each has its part, and is in its roster */
 	bool owns_segments;
+	os_handle lent[2];        /* descriptors of them that only read, to be inherited (grant.c) */
 	unsigned char *receiving; /* the parts, mapped */
 	unsigned char *sending;
 	struct channel_bells *receiving_bells;
@@ -126,8 +128,20 @@ int channel_attach(struct stoa_segment *segment, uint64_t offset, bool stream, s
 int channel_handle(struct stoa_segment *const segments[2], unsigned char *receiving, unsigned char *sending,
 		   const struct channel_plan *plan, bool owns, struct stoa_channel **ret_channel);
 
-/* An unnamed channel, of two segments. (apart.c) */
+/* Is it a stream's, or is it not, as asked? EKIND. (channel.c) */
+int channel_check_kind(const struct channel_plan *plan, bool stream);
+
+/*
+ * An unnamed channel, of two segments; a handle made of such two that came from elsewhere, which it owns then. EFORMAT, EVERSION, EKIND,
+ * ENOTSUP. (apart.c)
+ */
 int channel_create_apart(struct channel_plan *plan, struct stoa_channel **ret_channel);
+int channel_open_apart(struct stoa_segment *const segments[2], struct stoa_channel **ret_channel);
+
+/* Can the handle grant that? EINVAL, ENOTSUP, ERIGHTS. Then, is the part that senders (or receivers) write granted to be written? */
+#define CHANNEL_GRANTS (STOA_GRANT_SENDER | STOA_GRANT_RECEIVER)
+int channel_check_grant(const struct stoa_channel *channel, uint32_t grant);
+bool channel_is_granted(uint32_t grant, bool to_send);
 
 /* An end of this process, sender or receiver. */
 struct channel_end {

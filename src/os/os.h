@@ -435,11 +435,14 @@ void os_file_unmake(os_handle memory, const char *path);
 /* ---- transfer ---- */
 
 /*
- * Send a message with one handle over what connects two processes here, a local socket or a named pipe; receive one, of exactly
- * `length` bytes. Where only processes of one user can hand each other handles, another user's message is -STOA_EACCES.
+ * Send a message with `count` handles over what connects two processes here, a local socket or a named pipe; receive one, of exactly
+ * `length` bytes and so many handles. Where only processes of one user can hand each other handles, another user's message is
+ * -STOA_EACCES.
  */
-int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed);
-int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender);
+#define OS_PASSED_MAX 2
+int os_send(os_handle socket, const void *bytes, size_t length, const os_handle *passed, unsigned count);
+int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, unsigned count,
+	       uint32_t *ret_sender);
 #define OS_SENDER_UNKNOWN UINT32_MAX
 
 /*

@@ -113,6 +113,15 @@ int segment_create_kind(const char *name, uint64_t reserve, const struct stoa_se
 int segment_open_kind(const char *name, const struct stoa_segment_options *options, uint32_t kind,
 		      struct stoa_segment **ret_segment);
 
+/*
+ * For layers above that hand on segments of their own (transfer.c): another handle to the memory, with OS_WRITE only if who is at the other
+ * end may have that; and the way back, where a `sender` of another user is refused memory that it could cut. On success the
+ * segment owns `memory`. The third mixes what tells one object from another, for tokens.
+ */
+int segment_dup_for(const struct stoa_segment *segment, uint32_t access, int socket, os_handle *ret_memory);
+int segment_take_from(os_handle memory, uint32_t sender, uint32_t kind, struct stoa_segment **ret_segment);
+int segment_token_check(os_handle memory, uint32_t *ret_check);
+
 /* A running or finished prefetch ends in a signal word (base/signal.h), manual-reset. */
 _Atomic uint64_t *segment_prefetch_word(struct stoa_prefetch *prefetch);
 int segment_prefetch_result(const struct stoa_prefetch *prefetch);

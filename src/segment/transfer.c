@@ -75,7 +75,7 @@ static int raw_header(const struct os_memory_info *info, uint64_t reserve, uint3
 
 /* Decide what the object is, and check it. */
 static int learn_object(os_handle memory, const struct os_memory_info *info, uint64_t reserve, uint32_t flags,
-			struct segment_header *ret_header)
+			uint32_t kind, struct segment_header *ret_header)
 {
 	uint8_t start[8];
 	size_t got = 0;
@@ -91,8 +91,11 @@ static int learn_object(os_handle memory, const struct os_memory_info *info, uin
 	if (flags & STOA_RAW || !header_is_ours(start, got))
 		return raw_header(info, reserve, flags, ret_header);
 	rc = header_read(memory, ret_header);
-	if (rc == 0 && ret_header->kind != SEGMENT_KIND_DATA)
-		rc = error_set(-STOA_EKIND, "the segment belongs to a named mutex, event or semaphore");
+	if (rc == 0 && ret_header->kind != kind)
+		rc = error_set(-STOA_EKIND, kind == SEGMENT_KIND_CHANNEL
+						    ? "the memory is not part of a channel"
+						    : "the segment belongs to a named mutex, event or semaphore, or to "
+						      "a channel");
 	return rc;
 }
 
@@ -102,7 +105,7 @@ static bool may_write(const struct os_memory_info *info, uint32_t flags)
 	return info->writable && !(info->seals & (OS_SEAL_WRITE | OS_SEAL_FUTURE_WRITE)) && !(flags & STOA_READ_ONLY);
 }
 
-static int take(os_handle memory, uint64_t reserve, uint32_t flags, struct os_name *name,
+static int take(os_handle memory, uint64_t reserve, uint32_t flags, uint32_t kind, struct os_name *name,
 		struct stoa_segment **ret_segment)
 {
 	struct segment_header header;
@@ -111,7 +114,7 @@ static int take(os_handle memory, uint64_t reserve, uint32_t flags, struct os_na
 
 	if (rc)
 		return rc;
-	rc = learn_object(memory, &info, reserve, flags, &header);
+	rc = learn_object(memory, &info, reserve, flags, kind, &header);
 	if (rc)
 		return rc;
 	rc = segment_attach(memory, &header, may_write(&info, flags), name, ret_segment);
@@ -137,7 +140,7 @@ int stoa_segment_take_descriptor(int descriptor, uint64_t reserve, const struct 
 		return error_refuse("taking a descriptor", ERROR_SEGMENT_FLAGS, flags & ~known);
 	if (reserve > STOA_RESERVE_MAX)
 		return error_set(-STOA_EINVAL, "a reserve of %" PRIu64 " bytes is more than 2^40", reserve);
-	rc = take(descriptor, reserve, flags, NULL, &segment);
+	rc = take(descriptor, reserve, flags, SEGMENT_KIND_DATA, NULL, &segment);
 	if (rc)
 		return rc;
 	rc = os_handle_keep(descriptor);
@@ -174,20 +177,37 @@ static int check_receiver(os_handle memory, int socket)
 			 peer);
 }
 
+int segment_dup_for(const struct stoa_segment *segment, uint32_t access, int socket, os_handle *ret_memory)
+{
+	os_handle memory;
+	int rc = os_memory_duplicate(segment->memory, access, &memory);
+
+	if (rc == 0 && access & OS_WRITE) {
+		rc = check_receiver(memory, socket);
+		if (rc < 0)
+			os_handle_close(memory);
+	}
+	if (rc == 0)
+		*ret_memory = memory;
+	return rc;
+}
+
 int stoa_segment_send_with_socket(const struct stoa_segment *segment, uint32_t access, int socket)
 {
 	struct message message = {.version = MESSAGE_VERSION};
 	int descriptor, rc = stoa_segment_dup_descriptor(segment, access, &descriptor);
+	os_handle passed;
 
 	if (rc < 0)
 		return rc;
+	passed = descriptor;
 	memcpy(message.magic, message_magic, sizeof(message_magic));
 	message.flags = segment->flags & MESSAGE_FLAGS;
 	message.reserve = segment->flags & STOA_RAW ? segment->reserve : 0;
 	if (access & STOA_WRITE)
 		rc = check_receiver(segment->memory, socket);
 	if (rc == 0)
-		rc = os_send(socket, &message, sizeof(message), descriptor);
+		rc = os_send(socket, &message, sizeof(message), &passed, 1);
 	os_handle_close(descriptor);
 	return rc;
 }
@@ -215,6 +235,13 @@ static int check_sender(os_handle memory, uint32_t sender)
 			 sender);
 }
 
+int segment_take_from(os_handle memory, uint32_t sender, uint32_t kind, struct stoa_segment **ret_segment)
+{
+	int rc = check_sender(memory, sender);
+
+	return rc < 0 ? rc : take(memory, 0, 0, kind, NULL, ret_segment);
+}
+
 int stoa_segment_receive_with_socket(int socket, struct stoa_segment **ret_segment, uint32_t *ret_sender)
 {
 	struct message message;
@@ -224,14 +251,14 @@ int stoa_segment_receive_with_socket(int socket, struct stoa_segment **ret_segme
 
 	if (!ret_segment)
 		return error_set(-STOA_EINVAL, "no place for the handle was given");
-	rc = os_receive(socket, &message, sizeof(message), &memory, &sender);
+	rc = os_receive(socket, &message, sizeof(message), &memory, 1, &sender);
 	if (rc < 0)
 		return rc;
 	rc = check_message(&message);
 	if (rc == 0)
 		rc = check_sender(memory, sender);
 	if (rc == 0)
-		rc = take(memory, message.reserve, message.flags, NULL, ret_segment);
+		rc = take(memory, message.reserve, message.flags, SEGMENT_KIND_DATA, NULL, ret_segment);
 	if (rc < 0)
 		os_handle_close(memory);
 	else if (ret_sender)
@@ -245,7 +272,7 @@ int stoa_segment_receive_with_socket(int socket, struct stoa_segment **ret_segme
  */
 #define TOKEN_FORMAT "stoa1:%" PRIu64 ":%" PRId64 ":%" PRIx32 ":%" PRIx64 ":%" PRIx32
 
-static int token_check(os_handle memory, uint32_t *ret_check)
+int segment_token_check(os_handle memory, uint32_t *ret_check)
 {
 	struct os_memory_info info;
 	uint64_t mixed;
@@ -269,7 +296,7 @@ int stoa_segment_inherit(struct stoa_segment *segment, char *token)
 	if (!token)
 		return error_set(-STOA_EINVAL, "no room for the token was given");
 	use = os_name_handle(segment->name);
-	rc = token_check(segment->memory, &check);
+	rc = segment_token_check(segment->memory, &check);
 	if (rc == 0)
 		rc = os_handle_inherit(segment->memory);
 	if (rc == 0 && use != OS_NO_HANDLE) {
@@ -324,7 +351,7 @@ static int check_inherited(const struct token *token)
 	    (token->lock >= 0 && !os_handle_inherited((os_handle)token->lock)))
 		return error_set(-STOA_ENOENT, "descriptor %" PRIu64 " was not inherited, or was adopted before",
 				 token->memory);
-	rc = token_check((os_handle)token->memory, &check);
+	rc = segment_token_check((os_handle)token->memory, &check);
 	if (rc == 0 && check != token->check)
 		rc = error_set(-STOA_ENOENT, "descriptor %" PRIu64 " is not the segment that was inherited",
 			       token->memory);
@@ -348,7 +375,7 @@ int stoa_segment_adopt(const char *token, struct stoa_segment **ret_segment)
 		rc = os_name_adopt(parsed.lock >= 0 ? (os_handle)parsed.lock : OS_NO_HANDLE, &name);
 	if (rc < 0)
 		return rc;
-	rc = take((os_handle)parsed.memory, parsed.reserve, parsed.flags, name, ret_segment);
+	rc = take((os_handle)parsed.memory, parsed.reserve, parsed.flags, SEGMENT_KIND_DATA, name, ret_segment);
 	if (rc < 0) {
 		os_name_disown(name);
 		return rc;

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stoa/stoa.h>
 
-enum channel_kind { CHANNEL_STREAM, CHANNEL_PACKETS };
+enum channel_kind { CHANNEL_BYTES, CHANNEL_PACKETS };
 
 /* Two ends in this process; with `waits` false neither waits for the other. -1, from all of these: it failed. */
 int channel_pair(enum channel_kind kind, bool waits, int *ret_ends);

@@ -8,7 +8,7 @@
 
 static int type_of(enum channel_kind kind)
 {
-	return (kind == CHANNEL_STREAM ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC;
+	return (kind == CHANNEL_BYTES ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC;
 }
 
 int channel_pair(enum channel_kind kind, bool waits, int *ret_ends)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One message with one descriptor over a Unix socket. What arrives may be anything: every descriptor that came is either
+ * One message with descriptors over a Unix socket. What arrives may be anything: every descriptor that came is either
  * handed to the caller or closed, whatever the message was.
  */
 #include <os/linux/sys.h>
@@ -15,7 +15,7 @@
 #define SCM_PIDFD 0x04
 #endif
 
-/* Room for our one descriptor, credentials if the socket's owner asked for them, and a few descriptors too many. */
+/* Room for our descriptors, credentials if the socket's owner asked for them, and a few descriptors too many. */
 #define PASSED_MAX 8
 union control {
 	struct cmsghdr align;
@@ -48,22 +48,24 @@ static int send_rest(int socket, const char *bytes, size_t length)
 	return 0;
 }
 
-int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed)
+int os_send(os_handle socket, const void *bytes, size_t length, const os_handle *passed, unsigned count)
 {
 	union control control;
 	struct iovec piece = {(void *)(uintptr_t)bytes, length};
 	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control};
 	struct cmsghdr *header;
-	int fd = sys_fd(passed);
+	int fds[OS_PASSED_MAX];
 	ssize_t sent;
 
+	for (unsigned i = 0; i < count; i++)
+		fds[i] = sys_fd(passed[i]);
 	memset(&control, 0, sizeof(control));
-	message.msg_controllen = CMSG_SPACE(sizeof(fd));
+	message.msg_controllen = CMSG_SPACE(count * sizeof(*fds));
 	header = CMSG_FIRSTHDR(&message);
 	header->cmsg_level = SOL_SOCKET;
 	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	header->cmsg_len = CMSG_LEN(count * sizeof(*fds));
+	memcpy(CMSG_DATA(header), fds, count * sizeof(*fds));
 	do
 		sent = SYS(sendmsg, sys_fd(socket), &message, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
@@ -136,16 +138,16 @@ static int receive_rest(int socket, char *bytes, size_t length)
 	return 0;
 }
 
-/* Is it one whole message with one descriptor? A packet is whole at once; of a stream the rest may follow. */
+/* Is it one whole message with `wanted` descriptors? A packet is whole at once; of a stream the rest may follow. */
 static int check_received(os_handle socket, const struct msghdr *message, char *bytes, size_t got, size_t length,
-			  unsigned count)
+			  unsigned count, unsigned wanted)
 {
 	int type = 0;
 	socklen_t size = sizeof(type);
 
-	if (message->msg_flags & MSG_CTRUNC && count == 0)
+	if (message->msg_flags & MSG_CTRUNC && count < wanted)
 		return error_set(-STOA_ELIMIT, "a descriptor came, and this process may not open one more");
-	if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || count != 1)
+	if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || count != wanted)
 		return error_set(-STOA_EFORMAT, "a message that is not stoa's: %zu bytes with %u descriptors%s", got,
 				 count, message->msg_flags & MSG_CTRUNC ? " or more" : "");
 	if (SYS(getsockopt, sys_fd(socket), SOL_SOCKET, SO_TYPE, &type, &size) < 0)
@@ -155,7 +157,8 @@ static int check_received(os_handle socket, const struct msghdr *message, char *
 	return receive_rest(sys_fd(socket), bytes + got, length - got);
 }
 
-int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender)
+int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, unsigned wanted,
+	       uint32_t *ret_sender)
 {
 	union control control;
 	struct iovec piece = {bytes, length};
@@ -174,7 +177,7 @@ int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_pass
 	count = collect(&message, fds, &sender);
 	if (got == 0 && count == 0)
 		return error_set(-STOA_ECLOSED, "the other end has closed the socket");
-	rc = check_received(socket, &message, bytes, (size_t)got, length, count);
+	rc = check_received(socket, &message, bytes, (size_t)got, length, count, wanted);
 	if (rc < 0) {
 		while (count)
 			close(fds[--count]);
@@ -182,7 +185,8 @@ int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_pass
 	}
 	if (sender == OS_SENDER_UNKNOWN)
 		(void)os_socket_peer(socket, &sender);
-	*ret_passed = fds[0];
+	while (count--)
+		ret_passed[count] = fds[count];
 	*ret_sender = sender;
 	return 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One message with one handle over a named pipe: the sender puts a copy of the handle into the receiver's process and
- * says its number there. Only a process that may do that can mean such a number: one of another user cannot, and a
+ * One message with handles over a named pipe: the sender puts copies of the handles into the receiver's process and
+ * says their numbers there. Only a process that may do that can mean such numbers: one of another user cannot, and a
  * message from one is refused before anything is done with the number, which could be that of any handle here.
  *
  *   offset size field
- *   0      8    magic   "STOAHND\n"
- *   8      8    handle  its number in the receiver
- *   16     n    the caller's bytes
+ *   0      8    magic    "STOAHND\n" with one handle, "STOAHN2\n" with two
+ *   8      8    handle   its number in the receiver
+ *   16     8    another  with two
+ *   16/24  n    the caller's bytes
  */
 #include <os/win32/memory.h>
 
@@ -18,12 +19,19 @@
 
 struct message {
 	uint8_t magic[8];
-	uint64_t handle;
+	uint64_t handles[OS_PASSED_MAX];
 };
-_Static_assert(offsetof(struct message, handle) == 8, "layout");
-_Static_assert(sizeof(struct message) == 16, "layout");
+_Static_assert(offsetof(struct message, handles) == 8, "layout");
+_Static_assert(sizeof(struct message) == 24, "layout");
 
-static const uint8_t message_magic[8] = {'S', 'T', 'O', 'A', 'H', 'N', 'D', '\n'};
+static const uint8_t message_magics[OS_PASSED_MAX][8] = {{'S', 'T', 'O', 'A', 'H', 'N', 'D', '\n'},
+							 {'S', 'T', 'O', 'A', 'H', 'N', '2', '\n'}};
+
+/* What lies before the caller's bytes. */
+static size_t head_length(unsigned count)
+{
+	return offsetof(struct message, handles) + count * sizeof(uint64_t);
+}
 
 #define CALLER_MAX 512
 
@@ -226,12 +234,14 @@ static void take_back(DWORD id, uint64_t number)
 	CloseHandle(process);
 }
 
-int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed)
+int os_send(os_handle socket, const void *bytes, size_t length, const os_handle *passed, unsigned count)
 {
 	unsigned char packet[sizeof(struct message) + CALLER_MAX];
 	HANDLE pipe = sys_handle(socket), event;
 	struct message message;
-	bool sent;
+	size_t head = head_length(count);
+	unsigned given = 0;
+	bool sent = false;
 	DWORD id;
 	int rc = length <= CALLER_MAX ? peer_process(pipe, &id) : not_a_channel();
 
@@ -241,16 +251,19 @@ int os_send(os_handle socket, const void *bytes, size_t length, os_handle passed
 		rc = make_event(&event);
 	if (rc < 0)
 		return rc;
-	rc = give(id, passed, &message.handle);
-	if (rc == 0) {
-		memcpy(message.magic, message_magic, sizeof(message_magic));
-		memcpy(packet, &message, sizeof(message));
-		memcpy(packet + sizeof(message), bytes, length);
-		rc = write_message(pipe, event, packet, sizeof(message) + length, &sent);
-		/* Once all is said the number is the receiver's. */
-		if (!sent)
-			take_back(id, message.handle);
+	while (rc == 0 && given < count) {
+		rc = give(id, passed[given], &message.handles[given]);
+		given += rc == 0;
 	}
+	if (rc == 0) {
+		memcpy(message.magic, message_magics[count - 1], sizeof(message.magic));
+		memcpy(packet, &message, head);
+		memcpy(packet + head, bytes, length);
+		rc = write_message(pipe, event, packet, head + length, &sent);
+	}
+	/* Once all is said the numbers are the receiver's. */
+	while (!sent && given)
+		take_back(id, message.handles[--given]);
 	CloseHandle(event);
 	return rc;
 }
@@ -310,32 +323,51 @@ static uint32_t sender_of(HANDLE pipe)
 	return user;
 }
 
-/* Is there a handle with the message, from one who could have put it here? */
-static int check_head(HANDLE pipe, const unsigned char *packet, size_t got, uint64_t *ret_handle, uint32_t *ret_sender)
+/* How many handles the message says that it brings; 0: it is not ours. */
+static unsigned count_of(const struct message *message, size_t got)
+{
+	for (unsigned count = 1; count <= OS_PASSED_MAX; count++)
+		if (got >= head_length(count) &&
+		    !memcmp(message->magic, message_magics[count - 1], sizeof(message->magic)))
+			return count;
+	return 0;
+}
+
+/* Are there handles with the message, from one who could have put them here? */
+static int check_head(HANDLE pipe, const unsigned char *packet, size_t got, uint64_t *ret_handles, unsigned *ret_count,
+		      uint32_t *ret_sender)
 {
 	struct message message;
+	unsigned count;
 	DWORD flags;
 
 	memcpy(&message, packet, sizeof(message));
-	if (got < sizeof(message) || memcmp(message.magic, message_magic, sizeof(message_magic)) != 0 ||
-	    message.handle > INT32_MAX)
+	count = count_of(&message, got);
+	for (unsigned i = 0; i < count; i++)
+		if (message.handles[i] > INT32_MAX || (i && message.handles[i] == message.handles[0]))
+			return not_ours(got);
+	if (!count)
 		return not_ours(got);
 	*ret_sender = sender_of(pipe);
 	if (*ret_sender != os_user_id())
 		return error_set(-STOA_EACCES, "a handle from another user cannot have come with a message");
-	if (!GetHandleInformation(sys_handle((os_handle)message.handle), &flags))
-		return error_set(-STOA_EFORMAT, "a message that is not stoa's: no handle came with it");
-	*ret_handle = message.handle;
+	for (unsigned i = 0; i < count; i++)
+		if (!GetHandleInformation(sys_handle((os_handle)message.handles[i]), &flags))
+			return error_set(-STOA_EFORMAT, "a message that is not stoa's: no handle came with it");
+	memcpy(ret_handles, message.handles, count * sizeof(*ret_handles));
+	*ret_count = count;
 	return 0;
 }
 
-int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, uint32_t *ret_sender)
+int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, unsigned wanted,
+	       uint32_t *ret_sender)
 {
 	unsigned char packet[sizeof(struct message) + CALLER_MAX] = {0};
 	HANDLE pipe = sys_handle(socket), event;
-	uint64_t handle = 0;
+	uint64_t handles[OS_PASSED_MAX];
+	size_t got = 0, head = head_length(wanted);
+	unsigned count = 0;
 	uint32_t sender;
-	size_t got = 0;
 	DWORD id;
 	int rc = length <= CALLER_MAX ? peer_process(pipe, &id) : not_a_channel();
 
@@ -343,20 +375,24 @@ int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_pass
 		rc = make_event(&event);
 	if (rc < 0)
 		return rc;
-	rc = read_message(pipe, event, packet, sizeof(struct message) + length, &got);
+	rc = read_message(pipe, event, packet, head + length, &got);
 	CloseHandle(event);
 	if (rc == 0)
-		rc = check_head(pipe, packet, sizeof(struct message) + length, &handle, &sender);
-	else if (got && check_head(pipe, packet, got, &handle, &sender) == 0)
+		rc = check_head(pipe, packet, head + length, handles, &count, &sender);
+	else if (got && check_head(pipe, packet, got, handles, &count, &sender) == 0)
 		rc = not_ours(got);
+	if (rc == 0 && count != wanted)
+		rc = not_ours(head + length);
 	if (rc < 0) {
-		if (handle)
-			(void)CloseHandle(sys_handle((os_handle)handle));
+		while (count)
+			(void)CloseHandle(sys_handle((os_handle)handles[--count]));
 		return rc;
 	}
-	memory_refresh((os_handle)handle, NULL);
-	memcpy(bytes, packet + sizeof(struct message), length);
-	*ret_passed = (os_handle)handle;
+	memcpy(bytes, packet + head, length);
+	while (count--) {
+		memory_refresh((os_handle)handles[count], NULL);
+		ret_passed[count] = (os_handle)handles[count];
+	}
 	*ret_sender = sender;
 	return 0;
 }
