@@ -481,9 +481,10 @@ static int sleep_until_ready(struct channel_end *end, uint64_t deadline)
 			wait_count_rescue(woken);
 			break;
 		}
-		if (end->flags & STOA_UNTIL_PEERS_LEAVE && channel_peers_left(end))
+		if (end->flags & STOA_UNTIL_PEERS_LEAVE && channel_peers_left(end)) {
 			rc = end->ready(end, true) ? 0 : STOA_CLOSED;
-		else if (deadline != STOA_FOREVER && os_now() >= deadline)
+			wait_count_rescue(woken);
+		} else if (deadline != STOA_FOREVER && os_now() >= deadline)
 			rc = STOA_TIMED_OUT;
 		if (rc)
 			break;

@@ -3,11 +3,12 @@
  * Handing a channel on: both its parts in one message over a local socket, or through exec. What the receiver may do is in the
  * descriptors: that of a part which it shall not write only reads. All that arrives is foreign. Uses segment.
  *
- * The message, 32 bytes, goes with two descriptors, of the part that receivers write and of that which senders write:
+ * The message, 24 bytes, goes with two descriptors, of the part that receivers write and of that which senders write:
  *   offset size field
  *   0      8    magic    "STOACHG\n"
  *   8      4    version  1
- *   12     20   unused   0
+ *   12     12   unused   0
+ * With what os_send() puts before it this is as long as a segment's, so that one taken for the other is read to its end, and told.
  */
 #include <channel/channel.h>
 
@@ -18,11 +19,11 @@
 struct message {
 	uint8_t magic[8];
 	uint32_t version;
-	uint32_t unused[5];
+	uint32_t unused[3];
 };
 _Static_assert(offsetof(struct message, version) == 8, "layout");
 _Static_assert(offsetof(struct message, unused) == 12, "layout");
-_Static_assert(sizeof(struct message) == 32, "layout");
+_Static_assert(sizeof(struct message) == 24, "layout");
 _Static_assert(OS_PASSED_MAX == 2, "the parts of a channel");
 
 static const struct message the_message = {.magic = {'S', 'T', 'O', 'A', 'C', 'H', 'G', '\n'}, .version = 1};
