@@ -52,7 +52,8 @@ struct stoa_channel_options { /* all zero: a queue from one sender to one receiv
 };
 
 /*
- * A channel by name, or unnamed (NULL) for threads and forked children of this process. Creating commits its memory. The caller
+ * A channel by name, or unnamed (NULL) for threads and forked children of this process, and for whom it is handed to
+ * (stoa/grant.h). Creating commits its memory. The caller
  * owns *ret_channel. create_or_open: STOA_EXISTED when it was there; it keeps its own options. Errors as
  * stoa_segment_create_or_open(); EINVAL with the option in the sentence; EFORMAT.
  */
@@ -113,8 +114,9 @@ struct stoa_receiver_options { /* all zero is the default */
 };
 
 /*
- * Take part. ELIMIT: all places are taken by the living (or the roster is full). leave() cancels what is on loan, releases what is
- * unreleased, and frees the end; NULL is allowed. EINVAL, ENOMEM, ERIGHTS, ENOTSUP (the system proves no lives), EFORMAT (a lane that was overwritten).
+ * Take part. ELIMIT: all places are taken by the living (or the roster is full). ERIGHTS: this handle was opened, or handed over, without
+ * that right. leave() cancels what is on loan, releases what is unreleased, and frees the end; NULL is allowed. EINVAL, ENOMEM, ENOTSUP
+ * (the system proves no lives), EFORMAT (a lane that was overwritten).
  */
 STOA_API int stoa_sender_join(struct stoa_channel *channel, const struct stoa_sender_options *options,
 			      struct stoa_sender **ret_sender);

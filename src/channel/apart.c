@@ -110,7 +110,7 @@ int channel_check_grant(const struct stoa_channel *channel, uint32_t grant)
 				 "a channel by name or in a segment is one piece of memory: only unnamed "
 				 "ones can be handed over");
 	if (grant & ~stoa_channel_grants(channel))
-		return error_set(-STOA_ERIGHTS, "this handle was handed over without the right to %s",
+		return error_set(-STOA_ERIGHTS, "this handle is without the right to %s",
 				 grant & ~stoa_channel_grants(channel) & STOA_GRANT_SENDER ? "send" : "receive");
 	return 0;
 }

@@ -96,7 +96,7 @@ static int enrol(struct channel_end *end, struct stoa_channel *channel, bool is_
 	int rc;
 
 	if (!segment->writable)
-		return error_set(-STOA_ERIGHTS, "this handle was handed over without the right to %s",
+		return error_set(-STOA_ERIGHTS, "this handle is without the right to %s",
 				 is_sender ? "send" : "receive");
 	rc = roster_enrol(segment, &end->identity);
 	if (!rc && channel_is_apart(channel))
