@@ -80,6 +80,7 @@ extern const struct bench_case bench_mutex_cases[];
 extern const struct bench_case bench_wait_cases[];
 extern const struct bench_case bench_channel_cases[];
 extern const struct bench_case bench_count_cases[];
+extern const struct bench_case bench_stream_cases[];
 extern const struct bench_case bench_peer_cases[];
 extern const struct bench_case bench_find_cases[];
 
