@@ -93,6 +93,13 @@ TEST_TIMEOUT(channels, 300)
 	prove_all(channel_operations);
 }
 
+/* The same, with ends that can write but their own side's part. */
+TEST_TIMEOUT(channels_apart, 300)
+{
+	death_apart = true;
+	prove_all(channel_operations);
+}
+
 TEST_TIMEOUT(streams, 300)
 {
 	prove_all(stream_operations);

@@ -15,10 +15,13 @@
 #define SMALL 40   /* of others */
 #define LENGTH 928 /* of messages: the smallest ring takes four, and the fifth does not fit behind them */
 
+bool death_apart;
+
 struct channel_scene {
 	struct stoa_segment *segment;
 	struct stoa_channel *channel;
-	struct stoa_sender *sender; /* of the process that joined */
+	struct stoa_channel *to_send, *to_receive; /* the same, or what was granted */
+	struct stoa_sender *sender;                /* of the process that joined */
 	struct stoa_receiver *receiver;
 };
 
@@ -39,9 +42,14 @@ static int set_up(struct step_world *world, uint32_t kind, uint32_t senders, uin
 		return step_bad(world, "out of memory");
 	world->local = scene;
 	os_capabilities(); /* probed once in a process, here and not in each victim */
+	if (death_apart)
+		return death_make_apart(&options, &scene->channel, &scene->to_send, &scene->to_receive)
+			       ? step_bad(world, "setting up: %s", stoa_error_detail())
+			       : 0;
 	if (stoa_segment_create(NULL, 1 << 20, &segment_options, &scene->segment) ||
 	    stoa_channel_place(scene->segment, 0, &options, &scene->channel) || roster_attach(scene->segment, &roster))
 		return step_bad(world, "setting up: %s", stoa_error_detail());
+	scene->to_send = scene->to_receive = scene->channel;
 	return 0;
 }
 
@@ -57,7 +65,7 @@ static void join_sender(struct step_world *world)
 {
 	struct channel_scene *scene = scene_of(world);
 
-	death_must(world, stoa_sender_join(scene->channel, &(struct stoa_sender_options){.waiting = STOA_SLEEP},
+	death_must(world, stoa_sender_join(scene->to_send, &(struct stoa_sender_options){.waiting = STOA_SLEEP},
 					   &scene->sender));
 }
 
@@ -65,7 +73,7 @@ static void join_receiver(struct step_world *world)
 {
 	struct channel_scene *scene = scene_of(world);
 
-	death_must(world, stoa_receiver_join(scene->channel, &(struct stoa_receiver_options){.waiting = STOA_SLEEP},
+	death_must(world, stoa_receiver_join(scene->to_receive, &(struct stoa_receiver_options){.waiting = STOA_SLEEP},
 					     &scene->receiver));
 }
 
@@ -643,7 +651,7 @@ static void until_closed(struct step_world *world)
 	struct stoa_message message;
 	int rc;
 
-	death_must(world, stoa_receiver_join(scene_of(world)->channel, &options, &scene_of(world)->receiver));
+	death_must(world, stoa_receiver_join(scene_of(world)->to_receive, &options, &scene_of(world)->receiver));
 	atomic_fetch_add(&death_reports(world)->ready, 1);
 	rc = stoa_receiver_receive(scene_of(world)->receiver, STOA_FOREVER, &message);
 	death_report(world, rc == STOA_CLOSED ? 0 : -STOA_ESYSTEM);

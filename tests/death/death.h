@@ -13,6 +13,12 @@ extern const struct step_operation mutex_operations[];
 extern const struct step_operation signal_operations[];
 extern const struct step_operation segment_operations[];
 extern const struct step_operation channel_operations[];
+extern bool death_apart; /* channel_operations: the parts are two segments, and each end can write but its own side's */
+
+struct stoa_channel;
+struct stoa_channel_options;
+int death_make_apart(const struct stoa_channel_options *options, struct stoa_channel **ret_whole,
+		     struct stoa_channel **ret_to_send, struct stoa_channel **ret_to_receive);
 extern const struct step_operation stream_operations[];
 
 /* The objects of a scene, each on a cache line of its own, at the start of an unnamed segment's data. */
