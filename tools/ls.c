@@ -5,7 +5,7 @@
  */
 #include "ls.h"
 
-#include "object.h"
+#include "channel.h"
 #include "os/pages.h"
 
 #include <inttypes.h>
@@ -69,7 +69,8 @@ struct row {
 	const char *state;
 	bool users_known;
 	uint64_t users;
-	int64_t age; /* seconds, -1 unknown */
+	int64_t age;                             /* seconds, -1 unknown */
+	const struct stoa_channel_stat *channel; /* NULL: it is none */
 };
 
 static void size_cell(struct table *table, bool known, uint64_t bytes)
@@ -87,6 +88,7 @@ static void print_row(struct table *table, const struct row *row)
 	char text[OBJECT_FLAGS_TEXT];
 	char age[DURATION_TEXT] = "-";
 	char users[24] = "-";
+	char messages[CHANNEL_SUMMARY];
 
 	if (row->users_known)
 		snprintf(users, sizeof(users), "%" PRIu64, row->users);
@@ -102,6 +104,7 @@ static void print_row(struct table *table, const struct row *row)
 	table_cell(table, age, COLOUR_OFF);
 	table_cell(table, row->state, strcmp(row->state, "leftover") == 0 ? COLOUR_YELLOW : COLOUR_OFF);
 	table_cell(table, object_flags(flags, text), COLOUR_OFF);
+	table_cell(table, row->channel ? channel_summary(row->channel, messages) : "-", COLOUR_OFF);
 }
 
 static void json_known(struct json *json, const char *key, bool known, uint64_t number)
@@ -127,6 +130,7 @@ static void print_json(const struct row *row, const struct scan_object *users)
 	json_known(&json, "committed", is && !is->header, is ? is->committed : 0);
 	json_known(&json, "resident", is, is ? is->resident : 0);
 	json_known(&json, "roster_alive", is && !is->header && !is->other_system, is ? is->roster_alive : 0);
+	channel_json(&json, row->channel, false);
 	json_known(&json, "age", row->age >= 0, row->age >= 0 ? (uint64_t)row->age : 0);
 	if (row->users_known)
 		object_json_users(&json, users);
@@ -157,6 +161,7 @@ static void show_entry(const struct listing *listing, const struct entry *entry)
 	struct scan_object users = {0};
 	struct scan_user room[256];
 	struct object object = {.name = entry->name};
+	struct stoa_channel_stat channel;
 	int64_t born;
 
 	if (stoa_inspect_open(entry->name, entry->flags & STOA_GLOBAL, &object.inspector) < 0 ||
@@ -173,6 +178,7 @@ static void show_entry(const struct listing *listing, const struct entry *entry)
 		object_others(found, &users, room, sizeof(room) / sizeof(room[0]));
 	born = pages_born(stoa_inspect_descriptor(object.inspector));
 	row.is = &object.is;
+	row.channel = channel_inspect(&object, &channel) ? &channel : NULL;
 	row.users_known = object_users_known(listing->scan);
 	row.users = users.user_count;
 	row.age = born && time(NULL) >= born ? time(NULL) - born : -1;
@@ -208,6 +214,7 @@ static int ls_ours(const struct ls_options *options)
 		{"AGE", TABLE_RIGHT},
 		{"STATE", 0},
 		{"FLAGS", 0},
+		{"MESSAGES", 0},
 	};
 	struct listing listing = {.options = options,
 				  .table = table_create(columns, sizeof(columns) / sizeof(columns[0]))};
@@ -246,9 +253,10 @@ int command_ls(int argc, char **argv)
 	const struct usage usage = {
 		"ls",
 		"",
-		"List this user's named segments, mutexes, events and semaphores; or, with --all, every shared-memory object\n"
-		"on the host, whatever program made it. State: 'used', 'unused' (persistent, nobody has it open), 'leftover'\n"
-		"(its users were killed; 'stoa gc' removes it), 'unreadable'. Changes nothing.",
+		"List this user's named segments, mutexes, events, semaphores and channels; or, with --all, every\n"
+		"shared-memory object on the host, whatever program made it. State: 'used', 'unused' (persistent, nobody\n"
+		"has it open), 'leftover' (its users were killed; 'stoa gc' removes it), 'unreadable'. Of a channel the\n"
+		"last column tells kind, senders and receivers, messages sent, and not received yet. Changes nothing.",
 		specs,
 		sizeof(specs) / sizeof(specs[0]),
 		0,

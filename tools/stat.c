@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `stoa stat`: everything that is known about a named object, and who uses it. */
-#include "object.h"
+#include "channel.h"
 
 #include "os/pages.h"
 
@@ -75,6 +75,7 @@ static void print_text(const struct object *object, const struct scan_object *us
 	char flags[OBJECT_FLAGS_TEXT];
 	char owner[OBJECT_OWNER_TEXT];
 	char list[900];
+	struct stoa_channel_stat channel;
 
 	print_line("name", object->name);
 	print_line("kind", object_kind(is->kind));
@@ -94,6 +95,8 @@ static void print_text(const struct object *object, const struct scan_object *us
 	printf("%-11s %016" PRIx64 "\n", "identity", is->identity);
 	if (is->roster_slots)
 		print_members(object);
+	if (channel_inspect(object, &channel))
+		channel_print(object, &channel);
 	object_users(users, list, sizeof(list));
 	if (is->left)
 		snprintf(list, sizeof(list), "nobody: its users are dead; 'stoa gc' removes it");
@@ -104,6 +107,7 @@ static void print_json(const struct object *object, const struct scan_object *us
 {
 	const struct stoa_inspection *is = &object->is;
 	int64_t made = pages_born(stoa_inspect_descriptor(object->inspector));
+	struct stoa_channel_stat channel;
 	struct stoa_member member;
 	struct json json;
 
@@ -135,6 +139,7 @@ static void print_json(const struct object *object, const struct scan_object *us
 		json_object_end(&json);
 	}
 	json_array_end(&json);
+	channel_json(&json, channel_inspect(object, &channel) ? &channel : NULL, true);
 	if (users_known)
 		object_json_users(&json, users);
 	else
@@ -176,8 +181,9 @@ int command_stat(int argc, char **argv)
 	const struct usage usage = {
 		"stat",
 		"NAME...",
-		"Tell what a named segment, mutex, event or semaphore is like now: its sizes, the threads that\n"
-		"take part, and the processes that use it. Changes nothing.",
+		"Tell what a named segment, mutex, event, semaphore or channel is like now: its sizes, the threads that\n"
+		"take part, the processes that use it; of a channel, what each end has sent, received and lags behind.\n"
+		"Changes nothing.",
 		options,
 		sizeof(options) / sizeof(options[0]),
 		1,
