@@ -14,6 +14,7 @@ static int command_help(int argc, char **argv);
 static const struct command commands[] = {
 	{"ls", "list shared memory: ours, or all on this host", command_ls},
 	{"stat", "all about one named object: sizes, threads, processes", command_stat},
+	{"top", "channels and names live: rates, lag, rings in use", command_top},
 	{"map", "a picture of a segment's pages", command_map},
 	{"check", "is a named object damaged?", command_check},
 	{"create", "make a named segment", command_create},

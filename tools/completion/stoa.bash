@@ -60,6 +60,7 @@ _stoa_options()
 _stoa_values()
 {
 	case $2 in
+	--sort) candidates=(name messages bytes lag used sleeps users memory) ;;
 	--huge) candidates=(auto never require) ;;
 	--type) candidates=(f d l p s b c) ;;
 	--directory) compopt -o dirnames 2>/dev/null ;;
@@ -114,6 +115,7 @@ _stoa()
 	current=${words[last]}
 	((last > 0)) && before=${words[last - 1]}
 	[[ $before == -t && ${words[1]} == find ]] && before=--type
+	[[ $before == -s && ${words[1]} == top ]] && before=--sort
 	if ((last == 1)); then
 		_stoa_commands
 		candidates+=(--help --version)

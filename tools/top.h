@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* `stoa top`: what it shows. top_sample.c gathers it, top.c prints it, top_screen.c shows it live. Uses channel.h. */
+#ifndef TOOLS_TOP_H
+#define TOOLS_TOP_H
+
+#include "channel.h"
+
+/* One named object, as it is now, and how fast it moves since the sample before. */
+struct top_row {
+	char *name;
+	uint32_t flags;
+	uint64_t identity; /* the same name can be another object */
+	uint32_t kind;     /* STOA_KIND_* */
+	uint32_t users;    /* threads that take part */
+	uint64_t resident;
+	bool is_channel;
+	uint32_t channel_kind, senders, receivers;
+	uint64_t ring; /* bytes of all rings together */
+	struct channel_totals totals;
+	/* Per second; 0 when it is new. */
+	double messages, bytes, sleeps, lost;
+};
+
+struct top_sample {
+	uint64_t time; /* stoa_now() */
+	struct top_row *rows;
+	size_t count;
+};
+
+enum top_sort { TOP_NAME, TOP_MESSAGES, TOP_BYTES, TOP_LAG, TOP_USED, TOP_SLEEPS, TOP_USERS, TOP_MEMORY, TOP_SORTS };
+
+struct top_options {
+	uint64_t interval; /* nanoseconds */
+	uint64_t count;    /* tables; 0: no end */
+	enum top_sort sort;
+	bool reverse, global, json;
+};
+
+const char *top_sort_name(enum top_sort sort);
+
+/* All that has a name. `before` (may be NULL) is what the rates are against. TOOL_GO, or a status, said. */
+int top_take(const struct top_options *options, const struct top_sample *before, struct top_sample *ret_sample);
+void top_drop(struct top_sample *sample);
+void top_order(const struct top_options *options, struct top_sample *sample);
+
+/* A row's cells, in the order of top_columns. */
+#define TOP_COLUMNS 10
+#define TOP_CELL 24
+extern const struct table_column top_columns[TOP_COLUMNS];
+void top_cells(const struct top_row *row, char cells[TOP_COLUMNS][TOP_CELL]); /* all but the name, which is the first */
+
+/* The live screen until it is left: false when there can be none. *ret_asked as screen_asked(). */
+bool top_screen(struct top_options *options, int *ret_status, int *ret_asked);
+
+#endif
