@@ -522,3 +522,39 @@ TEST(lies_about_a_broadcast_are_bounded)
 {
 	lie_about(STOA_BROADCAST);
 }
+
+TEST(a_stream_in_numbers)
+{
+	const struct stoa_stream_options options = {.ring = 4096};
+	struct stoa_stream *stream;
+	struct stoa_writer *writer;
+	struct stoa_reader *reader;
+	struct stoa_inspector *inspector;
+	struct stoa_channel_stat stat;
+	unsigned counts[2] = {0};
+	unsigned char bytes[1000] = {0};
+	uint64_t length;
+
+	CHECK_RC(stoa_stream_create(test_name("x"), &options, &stream), 0);
+	CHECK_RC(stoa_writer_join(stream, NULL, &writer), 0);
+	CHECK_RC(stoa_reader_join(stream, NULL, &reader), 0);
+	for (unsigned i = 0; i < 9; i++) {
+		CHECK_RC(stoa_stream_write(writer, bytes, 1000, STOA_TRY, &length), 0);
+		CHECK_RC(stoa_stream_read(reader, bytes, 900 + i % 2 * 100, STOA_TRY, &length), 0);
+	}
+	CHECK_RC(stoa_inspect_open(test_name("x"), 0, &inspector), 0);
+	CHECK_RC(stoa_inspect_channel(inspector, 0, &stat), 0);
+	CHECK_EQ(stat.kind, STOA_STREAM);
+	CHECK_EQ(stat.senders_alive, 1);
+	CHECK_EQ(stat.receivers_alive, 1);
+	CHECK_EQ(stat.sender[0].bytes, 9000);
+	CHECK_EQ(stat.receiver[0].bytes, 8500);
+	CHECK_EQ(stat.sender[0].used, 500);
+	CHECK_EQ(stat.receiver[0].lag_bytes, 500);
+	CHECK_RC(stoa_inspect_check(inspector, count, counts), 0);
+	CHECK_EQ(counts[STOA_DAMAGE], 0);
+	stoa_inspect_close(inspector);
+	stoa_writer_leave(writer);
+	stoa_reader_leave(reader);
+	stoa_stream_close(stream);
+}
