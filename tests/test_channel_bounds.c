@@ -73,7 +73,7 @@ static void try_largest(uint64_t ring, uint32_t alignment, uint32_t flags)
 		pass(sender, receiver, most, alignment);
 		pass(sender, receiver, step % 3 * 20, alignment);
 	}
-	CHECK_RC(stoa_sender_loan(sender, most + 1, STOA_TRY, &loan), -STOA_ERANGE);
+	CHECK_RC(stoa_sender_loan(sender, channel->plan.shape.large + 1, STOA_TRY, &loan), -STOA_ERANGE);
 	CHECK_RC(stoa_sender_loan(sender, UINT64_MAX, STOA_TRY, &loan), -STOA_ERANGE);
 	CHECK_EQ(loan.length, 77);
 	stoa_sender_leave(sender);

@@ -62,12 +62,14 @@ static void forge_record(const struct stoa_channel *channel, uint64_t *random)
 	uint64_t choice = test_random(random), info = test_random(random);
 	uint32_t lane = (uint32_t)(choice % channel->plan.shape.senders);
 	uint64_t from = choice & 256 ? load_rlx(&channel->lanes[lane].tail) : load_rlx(channel_head(channel, lane));
-	uint64_t position = (from + ((choice >> 32) % 8) * CHANNEL_RECORD_UNIT) & ~UINT64_C(63);
+	uint64_t position = (from + ((choice >> 32) % 8) * CHANNEL_RECORD_UNIT) & ~UINT64_C(15);
 	uint32_t length = (uint32_t)info & (info & 1 << 30 ? RECORD_LENGTH_MASK : 1023);
 	struct channel_record *record =
 		record_at(channel_ring(channel, lane), channel->plan.shape.ring - CHANNEL_RECORD_UNIT, position);
 
-	store_rlx(&record->word, record_word(position, (uint32_t)(info >> 32) % 4 << RECORD_LENGTH_BITS | length));
+	if ((uint32_t)(info >> 32) % 6 << RECORD_LENGTH_BITS == RECORD_LARGE)
+		length = info % 8 ? sizeof(struct channel_place) : length;
+	store_rlx(&record->word, record_word(position, (uint32_t)(info >> 32) % 6 << RECORD_LENGTH_BITS | length));
 }
 
 static void strike(const struct stoa_channel *channel, uint64_t *random)
@@ -157,8 +159,8 @@ static void check_inside(const struct stoa_channel *channel, const void *bytes, 
 {
 	uint64_t at = (uint64_t)((const unsigned char *)bytes - channel->sending);
 
-	CHECK(at >= channel->plan.rings && at <= channel->plan.sending_length);
-	CHECK(length <= channel->plan.sending_length - at);
+	CHECK(at >= channel->plan.rings && at <= channel->plan.sending_reserve);
+	CHECK(length <= channel->plan.sending_reserve - at);
 	CHECK_EQ(at % channel->plan.shape.alignment, 0);
 }
 
@@ -170,7 +172,8 @@ static void send_some(struct stoa_channel *channel, struct stoa_sender *sender, 
 
 	(void)CALL(stoa_sender_send(sender, "message", 8, stoa_deadline_in(WAIT)));
 	while (count < CC_COUNT(loans)) {
-		uint64_t length = test_random(random) % (most + 1);
+		uint64_t length =
+			test_random(random) % ((test_random(random) % 8 ? most : channel->plan.shape.large) + 1);
 
 		if (CALL(stoa_sender_loan(sender, length, stoa_deadline_in(WAIT), &loans[count])))
 			break;
@@ -378,12 +381,13 @@ static void bear(struct stoa_channel_options options)
 
 TEST_TIMEOUT(a_queue_of_one_to_one, 120)
 {
-	bear((struct stoa_channel_options){.ring = 4096});
+	bear((struct stoa_channel_options){.ring = 4096, .large = 1 << 16});
 }
 
 TEST_TIMEOUT(a_shared_queue, 120)
 {
-	bear((struct stoa_channel_options){.ring = 4096, .senders = 2, .receivers = 3, .flags = STOA_TIMES});
+	bear((struct stoa_channel_options){
+		.ring = 4096, .senders = 2, .receivers = 3, .flags = STOA_TIMES, .large = 1 << 14});
 }
 
 TEST_TIMEOUT(a_broadcast, 120)

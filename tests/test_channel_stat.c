@@ -101,7 +101,7 @@ static unsigned damages_of(const struct stoa_channel *channel)
 TEST(a_queue_in_numbers)
 {
 	const struct stoa_channel_options options = {
-		.ring = 8192, .senders = 3, .receivers = 1, .alignment = 32, .flags = STOA_TIMES};
+		.ring = 8192, .senders = 3, .receivers = 1, .alignment = 32, .flags = STOA_TIMES, .large = 1 << 20};
 	struct pair pair = open_pair(&options, NULL);
 	struct stoa_channel_stat stat = stat_of(pair.channel);
 	struct stoa_message message;
@@ -113,6 +113,8 @@ TEST(a_queue_in_numbers)
 	CHECK_EQ(stat.senders, 3);
 	CHECK_EQ(stat.receivers, 1);
 	CHECK_EQ(stat.ring, 8192);
+	CHECK_EQ(stat.large, 1 << 20);
+	CHECK_EQ(stat.message_max, 1 << 20);
 	CHECK_EQ(stat.alignment, 32);
 	CHECK_EQ(stat.size, size);
 	CHECK_EQ(stat.senders_alive, 1);

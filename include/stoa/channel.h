@@ -49,6 +49,9 @@ struct stoa_channel_options { /* all zero: a queue from one sender to one receiv
 		ring; /* bytes for messages on their way, of each sender; a power of two from 4 KiB to 1 GiB; 0 is 256 KiB */
 	uint32_t alignment;     /* of messages: a power of two, 16 (0) to 4096 */
 	uint32_t segment_flags; /* by name: STOA_PERSISTENT, STOA_GLOBAL */
+	uint64_t
+		large; /* bytes for messages on their way that are too large for the ring (a quarter of it), of each sender; at most 1 TiB. Reserved,
+			  and committed as they are needed: 0 is 64 MiB. In a segment of yours committed at once: 0 is none */
 };
 
 /*

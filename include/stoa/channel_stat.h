@@ -33,6 +33,7 @@ struct stoa_sender_stat {
 	uint64_t wakes;    /* how often it woke a receiver */
 	uint64_t used;     /* bytes of its ring that nobody may overwrite yet */
 	uint64_t most;     /* at the most, as far as it looked: it does when the room that it knows of is used up */
+	uint64_t area;     /* bytes that messages too large for the ring took at the most; they are used again */
 	uint64_t lag;      /* messages not taken yet; of a broadcast: by the slowest living receiver */
 	uint64_t lag_bytes;
 };
@@ -62,6 +63,7 @@ struct stoa_channel_stat {
 	uint32_t senders; /* places: so many entries below count */
 	uint32_t receivers;
 	uint64_t ring;
+	uint64_t large; /* bytes that each sender may take for messages too large for its ring */
 	uint32_t alignment;
 	uint32_t senders_alive;
 	uint32_t receivers_alive;

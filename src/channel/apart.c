@@ -14,15 +14,27 @@ static uint64_t part_length(const struct channel_plan *plan, bool of_senders)
 	return of_senders ? plan->sending_length : plan->receiving_length;
 }
 
+static uint64_t part_reserve(const struct channel_plan *plan, bool of_senders)
+{
+	return of_senders ? plan->sending_reserve : plan->receiving_length;
+}
+
+/* A part, as it is made. */
+struct part {
+	const struct channel_plan *plan;
+	uint64_t length;
+};
+
 static int fill(struct stoa_segment *segment, void *argument)
 {
-	int rc = stoa_segment_commit(segment, segment->reserve);
+	const struct part *part = argument;
+	int rc = stoa_segment_commit(segment, part->length);
 
 	/* Who can only read it cannot back the page with the relay word. */
 	if (!rc)
 		rc = segment_back_slot(segment, 1);
 	if (!rc)
-		channel_header_write(argument, segment->data);
+		channel_header_write(part->plan, segment->data);
 	return rc;
 }
 
@@ -32,9 +44,12 @@ int channel_create_apart(struct channel_plan *plan, struct stoa_channel **ret_ch
 	struct stoa_segment *segments[2] = {NULL, NULL};
 	int rc = 0;
 
-	for (unsigned i = 0; i < 2 && !rc; i++)
-		rc = segment_create_kind(NULL, part_length(plan, i), &options, SEGMENT_KIND_CHANNEL, fill, plan, false,
-					 &segments[i]);
+	for (unsigned i = 0; i < 2 && !rc; i++) {
+		struct part part = {plan, part_length(plan, i)};
+
+		rc = segment_create_kind(NULL, part_reserve(plan, i), &options, SEGMENT_KIND_CHANNEL, fill, &part,
+					 false, &segments[i]);
+	}
 	if (!rc)
 		rc = channel_handle(segments, segments[0]->data, segments[1]->data, plan, true, ret_channel);
 	if (!rc)
@@ -60,9 +75,9 @@ static int read_header(const struct stoa_segment *segment, struct channel_plan *
 }
 
 /* Is the whole part there, for as long as we use it? */
-static int check_length(struct stoa_segment *segment, uint64_t length)
+static int check_length(struct stoa_segment *segment, uint64_t length, uint64_t reserve)
 {
-	if (length > segment->reserve || stoa_segment_committed(segment) < length)
+	if (reserve > segment->reserve || stoa_segment_committed(segment) < length)
 		return error_set(-STOA_EFORMAT,
 				 "a channel's part of %" PRIu64 " bytes that ends beyond what is committed", length);
 	return segment->writable ? stoa_segment_commit(segment, length) : 0;
@@ -80,7 +95,7 @@ int channel_open_apart(struct stoa_segment *const segments[2], struct stoa_chann
 	if (!rc && memcmp(&plans[0].shape, &plans[1].shape, sizeof(plans[0].shape)) != 0)
 		rc = error_set(-STOA_EFORMAT, "a channel's two parts do not belong together");
 	for (unsigned i = 0; i < 2 && !rc; i++)
-		rc = check_length(segments[i], part_length(&plans[0], i));
+		rc = check_length(segments[i], part_length(&plans[0], i), part_reserve(&plans[0], i));
 	return rc ? rc : channel_handle(segments, segments[0]->data, segments[1]->data, &plans[0], true, ret_channel);
 }
 

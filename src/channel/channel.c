@@ -5,9 +5,15 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Both parts behind one another: what is committed at once, and with the areas. */
 static uint64_t whole_length(const struct channel_plan *plan)
 {
 	return plan->receiving_length + plan->sending_length;
+}
+
+static uint64_t whole_reserve(const struct channel_plan *plan)
+{
+	return plan->receiving_length + plan->sending_reserve;
 }
 
 int stoa_channel_size(const struct stoa_channel_options *options, uint64_t *ret_size)
@@ -16,7 +22,7 @@ int stoa_channel_size(const struct stoa_channel_options *options, uint64_t *ret_
 	int rc = ret_size ? channel_plan(options, &plan) : error_set(-STOA_EINVAL, "no place for the size was given");
 
 	if (!rc)
-		*ret_size = whole_length(&plan);
+		*ret_size = whole_reserve(&plan);
 	return rc;
 }
 
@@ -91,6 +97,7 @@ static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, boo
 	unsigned char *at = segment->data + offset;
 	struct channel_plan plan, other;
 	struct channel_header header;
+	uint64_t length;
 	int rc;
 
 	if (stoa_segment_committed(segment) < offset + OS_PAGE)
@@ -101,12 +108,13 @@ static int open_at(struct stoa_segment *segment, uint64_t offset, bool owns, boo
 		rc = channel_check_kind(&plan, stream);
 	if (rc)
 		return rc;
-	if (whole_length(&plan) > segment->reserve - offset ||
-	    stoa_segment_committed(segment) < offset + whole_length(&plan))
+	/* In a segment of the user's all is committed. */
+	length = owns ? whole_length(&plan) : whole_reserve(&plan);
+	if (whole_reserve(&plan) > segment->reserve - offset || stoa_segment_committed(segment) < offset + length)
 		return error_set(-STOA_EFORMAT, "a channel of %" PRIu64 " bytes that ends beyond what is committed",
-				 whole_length(&plan));
+				 length);
 	if (segment->writable) /* for this process too; who only looks reads, see look.h */
-		rc = stoa_segment_commit(segment, offset + whole_length(&plan));
+		rc = stoa_segment_commit(segment, offset + length);
 	if (rc)
 		return rc;
 	memcpy(&header, at + plan.receiving_length, sizeof(header));
@@ -146,7 +154,7 @@ int channel_create(const char *name, uint32_t segment_flags, struct channel_plan
 	if (!name)
 		return segment_flags ? error_set(-STOA_EINVAL, "segment_flags are for channels by name")
 				     : channel_create_apart(plan, ret_channel);
-	outcome = segment_create_kind(name, whole_length(plan), &options, SEGMENT_KIND_CHANNEL, fill, plan, may_open,
+	outcome = segment_create_kind(name, whole_reserve(plan), &options, SEGMENT_KIND_CHANNEL, fill, plan, may_open,
 				      &segment);
 	if (outcome < 0)
 		return outcome;
@@ -162,12 +170,17 @@ int channel_create(const char *name, uint32_t segment_flags, struct channel_plan
 static int create(const char *name, const struct stoa_channel_options *options, bool may_open,
 		  struct stoa_channel **ret_channel)
 {
+	struct stoa_channel_options with_area = {.large = CHANNEL_LARGE_DEFAULT};
 	struct channel_plan plan;
 	int rc;
 
 	if (!ret_channel)
 		return error_set(-STOA_EINVAL, "no place for the channel was given");
-	rc = channel_plan(options, &plan);
+	if (options) {
+		with_area = *options;
+		with_area.large = options->large ? options->large : CHANNEL_LARGE_DEFAULT;
+	}
+	rc = channel_plan(&with_area, &plan);
 	if (rc)
 		return name ? error_prefix(rc, "channel '%s'", name) : rc;
 	return channel_create(name, options ? options->segment_flags : 0, &plan, may_open, ret_channel);
@@ -222,10 +235,10 @@ int channel_place(struct stoa_segment *segment, uint64_t offset, const struct ch
 		rc = error_set(-STOA_ERIGHTS, "this handle is read-only: a channel cannot be placed through it");
 	if (rc)
 		return rc;
-	if (whole_length(plan) > segment->reserve - offset)
+	if (whole_reserve(plan) > segment->reserve - offset)
 		return error_set(-STOA_ERANGE, "%" PRIu64 " bytes at %" PRIu64 " go beyond the segment's reserve",
-				 whole_length(plan), offset);
-	rc = stoa_segment_commit(segment, offset + whole_length(plan));
+				 whole_reserve(plan), offset);
+	rc = stoa_segment_commit(segment, offset + whole_reserve(plan));
 	if (rc)
 		return rc;
 	memset(segment->data + offset, 0, whole_length(plan)); /* there may have been something else before */

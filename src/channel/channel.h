@@ -56,6 +56,11 @@ static inline unsigned char *channel_ring(const struct stoa_channel *channel, ui
 	return channel->sending + channel->plan.rings + lane * channel->plan.shape.ring;
 }
 
+static inline unsigned char *channel_area(const struct stoa_channel *channel, uint32_t lane)
+{
+	return channel->sending + channel->plan.areas + lane * channel->plan.shape.large;
+}
+
 /* A position's place in its ring: whole units, so that no position reaches beyond the ring's end. */
 static inline uint64_t ring_mask(const struct channel_shape *shape)
 {
@@ -74,18 +79,21 @@ static inline struct channel_record *record_at(unsigned char *ring, uint64_t mas
 }
 
 /* From a record's begin to its payload, and to its end. */
-static inline uint64_t record_payload(const struct record_form *form, uint64_t position, bool wide)
+static inline uint64_t record_payload(const struct record_form *form, uint64_t position, uint32_t kind)
 {
-	uint64_t unit = CC_UNLIKELY(wide) ? form->wide_alignment : form->alignment;
+	uint64_t unit = form->alignment;
+
+	if (CC_UNLIKELY(kind != RECORD_MESSAGE))
+		unit = kind == RECORD_WIDE ? form->wide_alignment : 0;
 
 	if (CC_LIKELY(!unit))
 		return form->payload;
 	return ((position + form->payload + unit - 1) & ~(unit - 1)) - position;
 }
 
-static inline uint64_t record_size(const struct record_form *form, uint64_t position, uint64_t length, bool wide)
+static inline uint64_t record_size(const struct record_form *form, uint64_t position, uint64_t length, uint32_t kind)
 {
-	return (record_payload(form, position, wide) + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
+	return (record_payload(form, position, kind) + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
 }
 
 /*
@@ -98,7 +106,9 @@ static inline uint64_t record_valid(const struct record_form *form, uint64_t pos
 	uint64_t to_end = form->ring - (position & (form->ring - 1)), size = 0;
 
 	if (CC_LIKELY(kind == RECORD_MESSAGE || kind == RECORD_WIDE))
-		size = record_size(form, position, length, kind == RECORD_WIDE);
+		size = record_size(form, position, length, kind);
+	else if (kind == RECORD_LARGE && length == sizeof(struct channel_place))
+		size = record_size(form, position, length, kind);
 	else if (kind == RECORD_SKIP)
 		size = length * CHANNEL_RECORD_UNIT;
 	else if (kind == RECORD_SKIP_LAP)
@@ -110,7 +120,7 @@ static inline bool record_is_message(uint64_t word)
 {
 	uint32_t kind = (uint32_t)word & RECORD_KIND_MASK;
 
-	return CC_LIKELY(kind == RECORD_MESSAGE) || kind == RECORD_WIDE;
+	return CC_LIKELY(kind == RECORD_MESSAGE) || kind == RECORD_WIDE || kind == RECORD_LARGE;
 }
 
 /* ---- making and opening, with the layout at hand, or known to be a stream's or not ---- */
@@ -121,6 +131,12 @@ int channel_open(const char *name, uint32_t segment_flags, bool stream, struct s
 int channel_place(struct stoa_segment *segment, uint64_t offset, const struct channel_plan *plan,
 		  struct stoa_channel **ret_channel);
 int channel_attach(struct stoa_segment *segment, uint64_t offset, bool stream, struct stoa_channel **ret_channel);
+
+/* Where the message of a large record lies. */
+static inline struct channel_place *record_place(const struct record_form *form, struct channel_record *record)
+{
+	return (void *)((unsigned char *)record + form->payload);
+}
 
 /* ---- ends ---- */
 

@@ -9,11 +9,11 @@
  *   |                          | bells     | 0 .. receivers - 1 | reader, a word per | (queue only)           |       |
  *   |                          |           |                    | lane               |                        |       |
  *   +--------------------------+-----------+--------------------+--------------------+------------------------+-------+
- *   sending part, 0            4096        4096 + 640           whole pages
- *   +--------------------------+-----------+--------------------+------------------------------------+
- *   | header (the same)        | waiting,  | lanes              | rings: one per lane                |
- *   |                          | bells     | 0 .. senders - 1   |                                    |
- *   +--------------------------+-----------+--------------------+------------------------------------+
+ *   sending part, 0            4096        4096 + 640           whole pages              whole pages, committed as needed
+ *   +--------------------------+-----------+--------------------+-------------------------+- - - - - - - - - - - - - - - +
+ *   | header (the same)        | waiting,  | lanes              | rings: one per lane     | areas: one per lane, for     |
+ *   |                          | bells     | 0 .. senders - 1   |                         | messages too large for it    |
+ *   +--------------------------+-----------+--------------------+-------------------------+- - - - - - - - - - - - - - - +
  *
  * A *lane* belongs to one sender at a time: a ring of records that it alone writes. Positions in a lane count bytes from its first
  * owner on and never wrap; a position modulo the ring's size is a place in the ring.
@@ -24,6 +24,9 @@
  *   | word   | sequence | time, 0           | alignment   | payload
  *   +--------+----------+- - - - - - - - - -+- - - - - - -+------------------- - - -
  *   word: {position / 16 + 1 : 32 | kind : 4 | length : 28}, 0: not published.
+ *
+ * A message that is too large for the ring lies in its lane's area, in whole pages, which come back in the order of the records. Its record's
+ * payload, with no alignment, is the place: {offset in the area : 64 | length : 64}.
  *
  * The word is written last. The word behind a record is zeroed before the record is published; so a reader at that place polls
  * a word that is either 0 or the record's, and never what an earlier lap's payload left there. Small records lie
@@ -36,6 +39,7 @@
  *                        the record's word
  *   lane.floor           owner, before it overwrites   raised, and the holds not looked at again: the next owner lowers it
  *   lane.given_up        owner, after that look        less is kept than could be
+ *   lane.area_used       owner, before it uses it      the next owner uses nothing before it until all is received
  *   reader.owner         CAS of who joins or leaves    a dead owner: its holds count for nothing
  *   reader.settled       reader, when it has joined    somebody who is not, or no longer, the owner: it is not there
    hold[r][l]           reader r                      all from here on is (still) its; HOLD_NONE: nothing
@@ -59,6 +63,8 @@
 #define CHANNEL_RING_MIN UINT64_C(4096)
 #define CHANNEL_RING_MAX (UINT64_C(1) << 30)
 #define CHANNEL_RING_DEFAULT (UINT64_C(256) << 10)
+#define CHANNEL_LARGE_MAX (UINT64_C(1) << 40)
+#define CHANNEL_LARGE_DEFAULT (UINT64_C(64) << 20) /* where it is committed as needed */
 
 #define CHANNEL_STREAM 2 /* kind, beside STOA_QUEUE and STOA_BROADCAST: a ring of bytes */
 
@@ -71,8 +77,9 @@ struct channel_shape {
 	uint64_t ring;
 	uint32_t alignment;
 	uint32_t unused;
+	uint64_t large; /* bytes of a lane's area */
 };
-_Static_assert(sizeof(struct channel_shape) == 32, "layout");
+_Static_assert(sizeof(struct channel_shape) == 40, "layout");
 
 struct channel_header {
 	uint8_t magic[8]; /* "STOACHN\n" */
@@ -82,8 +89,8 @@ struct channel_header {
 };
 _Static_assert(offsetof(struct channel_header, layout) == 8, "layout");
 _Static_assert(offsetof(struct channel_header, shape) == 16, "layout");
-_Static_assert(offsetof(struct channel_header, check) == 48, "layout");
-_Static_assert(sizeof(struct channel_header) == 56, "layout");
+_Static_assert(offsetof(struct channel_header, check) == 56, "layout");
+_Static_assert(sizeof(struct channel_header) == 64, "layout");
 
 /* One side's part in waking: bit n of `waiting` is set by end n of this side while it sleeps; bells are rung for the other's. */
 struct channel_bells {
@@ -114,12 +121,15 @@ struct channel_lane {
 	_Atomic uint32_t joined;    /* owners so far */
 	_Atomic uint64_t given_up;  /* what lies before this may have been overwritten */
 	_Atomic uint32_t ending;    /* of a stream: how its writer ended it */
-	uint8_t pad_100[28];
+	uint8_t pad_100[4];
+	_Atomic uint64_t area_used; /* bytes of its area that messages may lie in */
+	uint8_t pad_112[16];
 };
 _Static_assert(offsetof(struct channel_lane, floor) == 64, "layout");
 _Static_assert(offsetof(struct channel_lane, joined) == 84, "layout");
 _Static_assert(offsetof(struct channel_lane, given_up) == 88, "layout");
 _Static_assert(offsetof(struct channel_lane, ending) == 96, "layout");
+_Static_assert(offsetof(struct channel_lane, area_used) == 104, "layout");
 _Static_assert(sizeof(struct channel_lane) == 128, "layout");
 
 struct channel_reader {
@@ -172,6 +182,7 @@ _Static_assert(sizeof(struct channel_record) == 32, "layout");
 	(UINT32_C(2) << RECORD_LENGTH_BITS) /* nothing: cancelled; `length` counts units of 16, all in all */
 #define RECORD_SKIP_LAP (UINT32_C(3) << RECORD_LENGTH_BITS) /* nothing up to the ring's end */
 #define RECORD_WIDE (UINT32_C(4) << RECORD_LENGTH_BITS)     /* a message whose payload begins a line */
+#define RECORD_LARGE (UINT32_C(5) << RECORD_LENGTH_BITS)    /* a message elsewhere: the payload is the place */
 #define RECORD_KIND_MASK (~RECORD_LENGTH_MASK)
 
 static inline uint32_t record_tag(uint64_t position)
@@ -186,6 +197,13 @@ static inline uint64_t record_word(uint64_t position, uint32_t info)
 {
 	return (uint64_t)record_tag(position) << 32 | info;
 }
+
+/* The payload of a large one. */
+struct channel_place {
+	_Atomic uint64_t offset; /* in the lane's area, in whole pages */
+	_Atomic uint64_t length;
+};
+_Static_assert(sizeof(struct channel_place) == 16, "layout");
 
 /* ---- where everything is ---- */
 
@@ -202,8 +220,9 @@ struct channel_plan {
 	struct channel_shape shape;
 	struct record_form form;
 	uint64_t readers, holds, hold_row, heads, receiving_length; /* offsets in, and length of, the receiving part */
-	uint64_t lanes, rings, sending_length;                      /* and of the sending part */
-	uint64_t payload_max;                                       /* bytes of a message in a ring */
+	uint64_t lanes, rings, sending_length; /* and of the sending part's, as far as it is committed */
+	uint64_t areas, sending_reserve;       /* and of all of it */
+	uint64_t payload_max;                  /* bytes of a message in a ring */
 };
 #define CHANNEL_BELLS UINT64_C(4096) /* offset of the bells in both parts */
 

@@ -92,7 +92,7 @@ static int read_headers(struct channel_look *look)
 		parts[1].room -= look->plan.receiving_length;
 	}
 	if (!rc)
-		rc = check_room(&parts[1], look->plan.sending_length);
+		rc = check_room(&parts[1], look->plan.sending_reserve);
 	if (!rc)
 		rc = read_header(&parts[1], &other);
 	if (!rc && memcmp(&look->plan.shape, &other.shape, sizeof(other.shape)) != 0)

@@ -12,12 +12,12 @@ static const uint8_t magic[8] = {'S', 'T', 'O', 'A', 'C', 'H', 'N', '\n'};
 /* All that two programs must agree on to share a channel. Whoever changes one of these things changes this string. */
 static const char layout[] =
 	"little-endian; page 4096; receiving part, then sending part, each: header at 0: magic8 layout8 kind4 flags4 "
-	"senders4 receivers4 ring8 alignment4 zero4 check8; at 4096: waiting8 fences4, bells 64x8 at 64, 640 in all; "
+	"senders4 receivers4 ring8 alignment4 zero4 large8 check8; at 4096: waiting8 fences4, bells 64x8 at 64, 640 in all; "
 	"receiving: readers of 128: owner8 received8 bytes8 lost8 sleeps8 wakes8, at 64 lag8 slow4 sleeps_on4 joined4 ending4 settled8; "
 	"rows of holds, whole lines; heads of 64; sending: lanes of 128: owner8 tail8 sent8 bytes8 sleeps8 wakes8 "
-	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4; rings from whole pages; record at multiples of 16: word8 "
+	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4 zero4 area_used8; rings from whole pages; areas behind; record at multiples of 16: word8 "
 	"(position/16+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end 4 "
-	"message aligned to 64; "
+	"message aligned to 64 5 message in the area: offset8 length8; "
 	"kind 2: a stream, bytes instead of records";
 
 static bool is_power_of_two(uint64_t value)
@@ -66,6 +66,9 @@ static int check_shape(const struct channel_shape *shape)
 	if (shape->ring < 4 * (uint64_t)shape->alignment)
 		return error_set(-STOA_EINVAL, "an alignment of %" PRIu32 " needs a ring of at least four times that",
 				 shape->alignment);
+	if (shape->large > CHANNEL_LARGE_MAX || shape->large % OS_PAGE)
+		return error_set(-STOA_EINVAL, "%s for larger messages are more than 1TiB, or not in whole pages",
+				 error_size(shape->large, text));
 	return 0;
 }
 
@@ -88,6 +91,8 @@ static void lay_out(struct channel_plan *plan)
 	plan->lanes = whole(bells_end, 128);
 	plan->rings = whole(plan->lanes + shape->senders * sizeof(struct channel_lane), OS_PAGE);
 	plan->sending_length = plan->rings + shape->senders * shape->ring;
+	plan->areas = plan->sending_length;
+	plan->sending_reserve = plan->areas + shape->senders * shape->large;
 	/* Two records of this size, one of them skipped at the ring's end, and a word behind always fit. */
 	plan->payload_max =
 		room > 2 * shape->alignment ? room - RECORD_HEADER_TIMED - plan->form.wide_alignment : CHANNEL_LINE;
@@ -118,7 +123,8 @@ int channel_plan(const struct stoa_channel_options *options, struct channel_plan
 						  .senders = options->senders ? options->senders : 1,
 						  .receivers = options->receivers ? options->receivers : 1,
 						  .ring = options->ring ? options->ring : CHANNEL_RING_DEFAULT,
-						  .alignment = options->alignment ? options->alignment : 16},
+						  .alignment = options->alignment ? options->alignment : 16,
+						  .large = whole(options->large, OS_PAGE)},
 			  ret_plan);
 }
 

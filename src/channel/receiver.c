@@ -29,6 +29,7 @@ struct inlet {
 	uint64_t expected;                  /* broadcast: sequence of the next message */
 	uint32_t first;                     /* of the held ones, modulo STOA_UNRELEASED_MAX */
 	uint32_t taken;                     /* behind the last of them */
+	uint64_t backed;                    /* bytes of the area that were seen to be there */
 	uint64_t held[STOA_UNRELEASED_MAX]; /* positions, in their order */
 };
 
@@ -83,7 +84,8 @@ struct sight {
 	uint64_t position;
 	uint64_t size;
 	uint32_t kind;
-	uint32_t length;
+	uint64_t length;
+	uint64_t offset; /* of a large one, in the area */
 	uint64_t sequence;
 	uint64_t time;
 };
@@ -101,11 +103,23 @@ static bool taken_meanwhile(const struct stoa_receiver *receiver, const struct i
 	return receiver->shares && load_rlx(inlet->head) != position;
 }
 
+/* Where a large message lies. false: nowhere it could. */
+static CC_NOINLINE bool look_at_place(const struct stoa_receiver *receiver, struct channel_record *found,
+				      struct sight *sight)
+{
+	const struct channel_place *place = record_place(&receiver->form, found);
+
+	sight->offset = load_rlx(&place->offset);
+	sight->length = load_rlx(&place->length);
+	return sight->length <= receiver->shape.large && sight->offset % OS_PAGE == 0 &&
+	       sight->offset <= receiver->shape.large - sight->length;
+}
+
 static inline enum look look_at(const struct stoa_receiver *receiver, const struct inlet *inlet, struct sight *sight)
 {
 	uint64_t position = receiver->shares ? load_acq(inlet->head)
 					     : load_rlx(&inlet->next); /* A2: pairs with R2 in claim_record() */
-	const struct channel_record *found = record(receiver, inlet, position);
+	struct channel_record *found = record(receiver, inlet, position);
 	uint64_t word = load_acq(&found->word); /* A1: the record; pairs with R1 in skip_lap(), R2 in publish() */
 	bool there = word >> 32 == record_tag(position);
 
@@ -117,6 +131,8 @@ static inline enum look look_at(const struct stoa_receiver *receiver, const stru
 		sight->sequence = load_rlx(&found->sequence);
 		if (CC_UNLIKELY(receiver->timed) && record_is_message(sight->kind))
 			sight->time = load_rlx(&found->time);
+		if (CC_UNLIKELY(sight->kind == RECORD_LARGE) && !look_at_place(receiver, found, sight))
+			sight->size = 0;
 	}
 	if (CC_UNLIKELY(receiver->may_be_overtaken) && overrun(inlet, position))
 		return LOOK_OVERTAKEN;
@@ -235,7 +251,7 @@ static inline void fill_in(struct stoa_receiver *receiver, struct inlet *inlet, 
 			   const struct sight *sight, struct stoa_message *message)
 {
 	struct channel_reader *reader = receiver->reader;
-	uint64_t payload = record_payload(&receiver->form, sight->position, sight->kind == RECORD_WIDE);
+	uint64_t payload = record_payload(&receiver->form, sight->position, sight->kind);
 	uint64_t lost = 0;
 
 	if (receiver->shape.kind == STOA_BROADCAST) {
@@ -247,7 +263,9 @@ static inline void fill_in(struct stoa_receiver *receiver, struct inlet *inlet, 
 	store_rlx(&reader->received, ++receiver->received);
 	store_rlx(&reader->bytes, receiver->bytes += sight->length);
 	*message = (struct stoa_message){
-		.bytes = inlet->ring + (sight->position & receiver->mask) + payload,
+		.bytes = CC_UNLIKELY(sight->kind == RECORD_LARGE)
+				 ? channel_area(receiver->end.channel, lane) + sight->offset
+				 : inlet->ring + (sight->position & receiver->mask) + payload,
 		.length = sight->length,
 		.sequence = sight->sequence,
 		.time = receiver->timed ? sight->time : 0,
@@ -260,15 +278,41 @@ static inline void fill_in(struct stoa_receiver *receiver, struct inlet *inlet, 
 #define NOTHING 16    /* no outcome of the public API */
 #define PATIENCE 1000 /* a hostile writer can make tries fail for ever */
 
+static CC_NOINLINE int refuse_lane(uint32_t lane)
+{
+	return error_set(-STOA_EFORMAT, "lane %" PRIu32 " of the channel was overwritten", lane);
+}
+
 static CC_NOINLINE int refuse_message(const struct sight *sight, uint32_t lane, uint64_t room)
 {
 	if (sight->length <= room)
 		return error_set(-STOA_ELIMIT, "%d messages of sender %" PRIu32 " are unreleased: release some",
 				 STOA_UNRELEASED_MAX, lane);
 	return error_set(-STOA_ERANGE,
-			 "the message has %" PRIu32 " bytes, the buffer %" PRIu64
+			 "the message has %" PRIu64 " bytes, the buffer %" PRIu64
 			 "; receive it in place, or with a larger one",
 			 sight->length, room);
+}
+
+/*
+ * The sender commits an area from its begin on; one who lies shall not have us touch what is not there. Of a message that another
+ * receiver has taken meanwhile it does not matter: it will not be ours.
+ */
+static bool is_there(struct stoa_receiver *receiver, uint32_t lane, const struct sight *sight)
+{
+	const struct stoa_segment *segment = receiver->end.channel->segments[1];
+	uint64_t at = (uint64_t)(channel_area(receiver->end.channel, lane) - segment->data), end;
+	struct inlet *inlet = inlet_of(receiver, lane);
+
+	if (CC_LIKELY(sight->kind != RECORD_LARGE))
+		return true;
+	end = (sight->offset + sight->length + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1);
+	if (end <= inlet->backed)
+		return true;
+	if (!segment_is_there(segment, at + inlet->backed, end - inlet->backed))
+		return taken_meanwhile(receiver, inlet, sight->position);
+	inlet->backed = end;
+	return true;
 }
 
 /* Try one lane, for a message of at most `room` bytes. 0, NOTHING, or an error. */
@@ -280,8 +324,7 @@ static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room
 	for (unsigned tries = 0; tries < PATIENCE; tries++) {
 		switch (look_at(receiver, inlet, &sight)) {
 		case LOOK_NOTHING: let_go(receiver, lane); return NOTHING;
-		case LOOK_DAMAGED:
-			return error_set(-STOA_EFORMAT, "lane %" PRIu32 " of the channel was overwritten", lane);
+		case LOOK_DAMAGED: return refuse_lane(lane);
 		case LOOK_SKIP: (void)take(receiver, inlet, &sight, true); break;
 		case LOOK_OVERTAKEN: catch_up(receiver, inlet); break;
 		case LOOK_TAKEN: break;
@@ -291,6 +334,8 @@ static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room
 				break;
 			if (sight.length > room && taken_meanwhile(receiver, inlet, sight.position))
 				break;
+			if (!is_there(receiver, lane, &sight))
+				return refuse_lane(lane);
 			if (inlet->taken - inlet->first == STOA_UNRELEASED_MAX || sight.length > room)
 				return refuse_message(&sight, lane, room);
 			if (!take(receiver, inlet, &sight, false))
@@ -560,6 +605,7 @@ static void set_up_receiver(struct stoa_receiver *receiver, const struct stoa_re
 		inlet->lane = &channel->lanes[lane];
 		inlet->hold = bystander ? &bystander->holds[lane] : channel_hold(channel, receiver->end.place, lane);
 		inlet->head = channel_head(channel, lane);
+		inlet->backed = channel->owns_segments ? 0 : receiver->shape.large;
 		for (unsigned i = 0; i < STOA_UNRELEASED_MAX; i++)
 			inlet->held[i] = NOT_HELD;
 		if (receiver->shape.kind == STOA_QUEUE)

@@ -11,7 +11,7 @@
  * the two sees the other), and only then is overwritten. A reader that may be overtaken looks at the floor after it
  * has read.
  */
-#include <channel/channel.h>
+#include <channel/area.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -53,6 +53,7 @@ struct stoa_sender {
 	_Atomic uint64_t floor; /* nobody reads what lies before */
 	_Atomic uint64_t needs; /* what the last loan that found no room needs it up to */
 	struct channel_shape shape;
+	struct channel_area area;
 };
 
 static struct channel_record *record(const struct stoa_sender *sender, uint64_t position)
@@ -259,6 +260,7 @@ static void draw_back(struct stoa_sender *sender, uint64_t position)
 	sender->position = position;
 	sender->zeroed = position + CHANNEL_RECORD_UNIT;
 	sender->clear = 0;
+	area_drop(&sender->area, position);
 }
 
 /* Fill the lap up with a record that says so. Whatever is before it is published first. */
@@ -275,27 +277,29 @@ static void skip_lap(struct stoa_sender *sender)
 static CC_NOINLINE int refuse_loan(const struct stoa_sender *sender, uint64_t length)
 {
 	char texts[2][ERROR_SIZE];
+	uint64_t most;
 
 	if (!sender)
 		return error_set(-STOA_EINVAL, "no sender, or no place for the loan, was given");
 	if (channel_end_is_parents(&sender->end))
 		return channel_end_check(&sender->end);
-	if (length > sender->payload_max)
-		return error_set(-STOA_ERANGE, "a message of %s: this channel carries at most %s, with its ring",
-				 error_size(length, texts[0]), error_size(sender->payload_max, texts[1]));
+	most = sender->payload_max > sender->shape.large ? sender->payload_max : sender->shape.large;
+	if (length > most)
+		return error_set(-STOA_ERANGE, "a message of %s: this channel carries at most %s",
+				 error_size(length, texts[0]), error_size(most, texts[1]));
 	return error_set(-STOA_ELIMIT, "%d loans are out: commit or cancel some", STOA_LOANS_MAX);
 }
 
 /* Make room for a record of a message of that length, at the position or, if it does not fit there, at the next lap's begin. */
-static int make_room(struct stoa_sender *sender, uint64_t length, bool wide, uint64_t deadline)
+static int make_room(struct stoa_sender *sender, uint64_t length, uint32_t kind, uint64_t deadline)
 {
-	uint64_t position = sender->position, size = record_size(&sender->form, position, length, wide), needs;
+	uint64_t position = sender->position, size = record_size(&sender->form, position, length, kind), needs;
 	bool fits = (position & sender->mask) + size <= sender->form.ring;
 	int rc = 0;
 
 	if (!fits) {
 		position = (position | sender->mask) + CHANNEL_RECORD_UNIT;
-		size = record_size(&sender->form, position, length, wide);
+		size = record_size(&sender->form, position, length, kind);
 	}
 	needs = position + size + CHANNEL_RECORD_UNIT;
 	if (needs > sender->limit)
@@ -303,6 +307,18 @@ static int make_room(struct stoa_sender *sender, uint64_t length, bool wide, uin
 	if (!rc && !fits)
 		skip_lap(sender);
 	return rc;
+}
+
+/* A loan of a plain record needs no second look as long as it ends here. */
+static void look_ahead(struct stoa_sender *sender)
+{
+	uint64_t lap_end = (sender->position | sender->mask) + CHANNEL_RECORD_UNIT;
+
+	sender->clear = sender->zeroed - CHANNEL_RECORD_UNIT; /* not beyond the limit */
+	if (sender->clear > lap_end)
+		sender->clear = lap_end;
+	if (sender->form.alignment) /* there are no plain ones */
+		sender->clear = 0;
 }
 
 /* Give out a record that has room, as the next loan. */
@@ -320,30 +336,78 @@ static inline void lend(struct stoa_sender *sender, uint64_t length, uint64_t si
 	loan->opaque[1] = at;
 }
 
+/* The record itself: room for it, a zero behind it. */
+static int loan_record(struct stoa_sender *sender, uint64_t length, uint32_t kind, uint64_t deadline,
+		       struct stoa_loan *loan)
+{
+	uint64_t size;
+	int rc = make_room(sender, length, kind, deadline);
+
+	if (rc)
+		return rc;
+	size = record_size(&sender->form, sender->position, length, kind);
+	zero_ahead(sender, sender->position + size, kind == RECORD_WIDE);
+	look_ahead(sender);
+	lend(sender, length, size, record_payload(&sender->form, sender->position, kind), kind, loan);
+	return 0;
+}
+
+#define AREA_HISTORY 4 /* messages of a size that a broadcast keeps for those who join, before it takes more memory */
+
+/* Room for a message in the area, before anything is taken of the ring. */
+static int room_in_area(struct stoa_sender *sender, uint64_t size, uint64_t deadline, uint64_t *ret_offset)
+{
+	struct channel_area *area = &sender->area;
+	int rc;
+
+	for (;;) {
+		area_pass(area, load_rlx(&sender->floor));
+		if (sender->shape.kind == STOA_QUEUE || area_in_use(area) / size >= AREA_HISTORY) {
+			if (area->first != area->next)
+				store_rlx(&sender->needs, area_waits_for(area) + sender->shape.ring);
+			(void)find_room(sender, false);
+			area_pass(area, load_rlx(&sender->floor));
+		}
+		rc = area_take(area, size, ret_offset);
+		if (rc)
+			return rc < 0 ? rc : 0;
+		rc = wait_for_room(sender, area_waits_for(area) + sender->shape.ring, deadline);
+		if (rc)
+			return rc;
+	}
+}
+
+/* A message that lies in the area. */
+static int loan_large(struct stoa_sender *sender, uint64_t length, uint64_t deadline, struct stoa_loan *loan)
+{
+	uint64_t size = (length + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1), offset;
+	struct stoa_loan place;
+	int rc = room_in_area(sender, size, deadline, &offset);
+
+	if (!rc)
+		rc = loan_record(sender, sizeof(struct channel_place), RECORD_LARGE, deadline, &place);
+	if (rc)
+		return rc;
+	store_rlx(&record_place(&sender->form, record(sender, place.opaque[0]))->offset, offset);
+	sender->outstanding[place.opaque[1]].room = length;
+	area_keep(&sender->area, offset, size, sender->position);
+	place.bytes = sender->area.bytes + offset;
+	place.length = length;
+	*loan = place;
+	return 0;
+}
+
 static CC_NOINLINE int loan_with_care(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
 				      struct stoa_loan *loan)
 {
-	bool wide = length >= RECORD_WIDE_FROM;
-	uint64_t size, lap_end;
-	int rc;
+	bool fits = length <= sender->payload_max;
 
-	if (length > sender->payload_max || sender->next - sender->first == STOA_LOANS_MAX ||
+	if ((!fits && length > sender->shape.large) || sender->next - sender->first == STOA_LOANS_MAX ||
 	    channel_end_is_parents(&sender->end))
 		return refuse_loan(sender, length);
-	rc = make_room(sender, length, wide, deadline);
-	if (rc)
-		return rc;
-	size = record_size(&sender->form, sender->position, length, wide);
-	zero_ahead(sender, sender->position + size, wide);
-	lap_end = (sender->position | sender->mask) + CHANNEL_RECORD_UNIT;
-	sender->clear = sender->zeroed - CHANNEL_RECORD_UNIT; /* not beyond the limit */
-	if (sender->clear > lap_end)
-		sender->clear = lap_end;
-	if (sender->form.alignment) /* there are no plain ones */
-		sender->clear = 0;
-	lend(sender, length, size, record_payload(&sender->form, sender->position, wide),
-	     wide ? RECORD_WIDE : RECORD_MESSAGE, loan);
-	return 0;
+	if (!fits)
+		return loan_large(sender, length, deadline, loan);
+	return loan_record(sender, length, length < RECORD_WIDE_FROM ? RECORD_MESSAGE : RECORD_WIDE, deadline, loan);
 }
 
 CC_HOT_CODE int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
@@ -382,6 +446,9 @@ static inline void publish(struct stoa_sender *sender, uint64_t position, uint32
 		if (CC_UNLIKELY(sender->timed))
 			store_rlx(&to->time, os_now());
 		sender->bytes += info & RECORD_LENGTH_MASK;
+		if (CC_UNLIKELY((info & RECORD_KIND_MASK) == RECORD_LARGE))
+			sender->bytes +=
+				load_rlx(&record_place(&sender->form, to)->length) - sizeof(struct channel_place);
 	}
 	store_rel(&to->word,
 		  record_word(position, info)); /* R2: the record; pairs with A1 in look_at(), A8 in receive_plain() */
@@ -439,7 +506,7 @@ static uint32_t skip_info(uint64_t size)
 /* A shorter message leaves a gap up to the record's end: cut the record if it is the last, else fill the gap. */
 static CC_NOINLINE void shorten(struct stoa_sender *sender, struct outstanding *out, uint64_t length)
 {
-	uint64_t size = record_size(&sender->form, out->position, length, out->info == RECORD_WIDE);
+	uint64_t size = record_size(&sender->form, out->position, length, out->info);
 	uint64_t gap = out->size - size, at = out->position + size;
 
 	if (!gap)
@@ -454,6 +521,13 @@ static CC_NOINLINE void shorten(struct stoa_sender *sender, struct outstanding *
 	out->size = (uint32_t)size;
 }
 
+/* The length of what lies in the area; the record has its own. */
+static CC_NOINLINE uint32_t finish_large(struct stoa_sender *sender, const struct outstanding *out, uint64_t length)
+{
+	store_rlx(&record_place(&sender->form, record(sender, out->position))->length, length);
+	return RECORD_LARGE | (uint32_t)sizeof(struct channel_place);
+}
+
 static CC_NOINLINE int refuse_commit(const struct stoa_sender *sender)
 {
 	if (sender && channel_end_is_parents(&sender->end))
@@ -464,12 +538,16 @@ static CC_NOINLINE int refuse_commit(const struct stoa_sender *sender)
 CC_HOT_CODE int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
 {
 	struct outstanding *out = find_loan(sender, loan);
+	uint32_t info;
 
 	if (CC_UNLIKELY(!out))
 		return refuse_commit(sender);
-	if (CC_UNLIKELY(loan->length != out->room))
+	info = out->info | (uint32_t)loan->length;
+	if (CC_UNLIKELY(out->info == RECORD_LARGE))
+		info = finish_large(sender, out, loan->length);
+	else if (CC_UNLIKELY(loan->length != out->room))
 		shorten(sender, out, loan->length);
-	resolve(sender, out, out->info | (uint32_t)loan->length);
+	resolve(sender, out, info);
 	return 0;
 }
 
@@ -554,6 +632,8 @@ static int adopt_lane(struct stoa_sender *sender)
 	store_rel(&sender->lane->tail, tail);             /* R6: `sent`; pairs with A5 in begin_broadcast() */
 	store_rlx(&sender->floor, floor);
 	sender->limit = floor + sender->shape.ring;
+	if (sender->shape.large)
+		area_open(&sender->area, sender->end.channel, sender->end.place, tail);
 	return 0;
 }
 

@@ -33,10 +33,10 @@ static int find_sequence(const struct channel_look *look, uint32_t lane, uint64_
 	uint64_t tail = tail_of(look, lane), sequence = UINT64_MAX;
 
 	for (unsigned i = 0; i < SKIPS && position < tail && sequence == UINT64_MAX; i++) {
-		struct channel_record record;
+		struct channel_record record = {.word = 0};
 		uint64_t word, size = 0;
 		int rc = channel_look_read(&look->site.parts[1], look_place(look, lane, position), &record,
-					   sizeof(record));
+					   RECORD_HEADER);
 
 		if (rc)
 			return rc;
@@ -162,12 +162,14 @@ static void stat_stream(const struct channel_look *look, struct stoa_sender_stat
 	writer->lag_bytes = reader->lag_bytes = reader->holds = writer->used;
 }
 
-static void bound_most(struct stoa_sender_stat *sender, uint64_t ring)
+static void bound_most(struct stoa_sender_stat *sender, uint64_t ring, uint64_t large)
 {
 	if (sender->most < sender->used)
 		sender->most = sender->used;
 	if (sender->most > ring)
 		sender->most = ring;
+	if (sender->area > large)
+		sender->area = large;
 }
 
 static int stat_sender(const struct channel_look *look, uint32_t place, struct stoa_sender_stat *ret_sender)
@@ -188,6 +190,7 @@ static int stat_sender(const struct channel_look *look, uint32_t place, struct s
 		.sleeps = load_rlx(&lane->sleeps),
 		.wakes = load_rlx(&lane->wakes),
 		.most = load_rlx(&lane->most),
+		.area = load_rlx(&lane->area_used),
 	};
 	return 0;
 }
@@ -232,7 +235,7 @@ static int fill_in(const struct channel_look *look, struct stoa_channel_stat *st
 			stat_stream(look, &stat->sender[0], &stat->receiver[0]);
 		else
 			rc = stat_lane(look, lane, stat);
-		bound_most(&stat->sender[lane], stat->ring);
+		bound_most(&stat->sender[lane], stat->ring, stat->large);
 	}
 	return rc;
 }
@@ -250,9 +253,12 @@ int channel_stat(const struct channel_site *site, struct stoa_channel_stat *ret_
 	stat.senders = look.plan.shape.senders;
 	stat.receivers = look.plan.shape.receivers;
 	stat.ring = look.plan.shape.ring;
+	stat.large = look.plan.shape.large;
 	stat.alignment = look.plan.shape.alignment;
-	stat.message_max = stat.kind == STOA_STREAM ? 0 : look.plan.payload_max;
-	stat.size = look.plan.receiving_length + look.plan.sending_length;
+	stat.message_max = look.plan.payload_max > stat.large ? look.plan.payload_max : stat.large;
+	if (stat.kind == STOA_STREAM)
+		stat.message_max = 0;
+	stat.size = look.plan.receiving_length + look.plan.sending_reserve;
 	rc = fill_in(&look, &stat);
 	channel_look_end(&look);
 	if (!rc)

@@ -152,6 +152,11 @@ static int check_lane(struct validation *validation, uint32_t place)
 		     load_rlx(&lane->most), look->plan.shape.ring);
 	UNUSED(base, struct channel_lane, pad_56);
 	UNUSED(base, struct channel_lane, pad_100);
+	UNUSED(base, struct channel_lane, pad_112);
+	if (load_rlx(&lane->area_used) > look->plan.shape.large || load_rlx(&lane->area_used) % OS_PAGE)
+		tell(validation, STOA_DAMAGE,
+		     "sender %" PRIu32 ": %" PRIu64 " bytes of an area of %" PRIu64 " were in use", place,
+		     load_rlx(&lane->area_used), look->plan.shape.large);
 	if (look->plan.shape.kind == STOA_QUEUE)
 		check_position(validation, "sender", place, "head", look_head(look, place));
 	if (look->plan.shape.kind != STOA_BROADCAST && (load_rlx(&lane->floor) || load_rlx(&lane->given_up)))
@@ -229,8 +234,29 @@ static int read_record(struct validation *validation, uint64_t at, struct channe
 	validation->block_read = !rc;
 	validation->block_at = block;
 	if (!rc)
-		memcpy(ret_record, validation->block + (at - block), sizeof(*ret_record));
+		memcpy(ret_record, validation->block + (at - block), RECORD_HEADER);
 	return rc;
+}
+
+/* Does a large message lie in the part of the area that its sender says it uses? */
+static int check_place(struct validation *validation, uint32_t lane, uint64_t position)
+{
+	const struct channel_look *look = &validation->look;
+	uint64_t used = load_rlx(&look_lane(look, lane)->area_used), offset, length;
+	struct channel_place place;
+	int rc = channel_look_read(&look->site.parts[1], look_place(look, lane, position) + look->plan.form.payload,
+				   &place, sizeof(place));
+
+	if (rc)
+		return rc;
+	offset = load_rlx(&place.offset);
+	length = load_rlx(&place.length);
+	if (offset % OS_PAGE || offset > used || length > used - offset)
+		tell(validation, STOA_DAMAGE,
+		     "sender %" PRIu32 ": the message at position %" PRIu64 " has %" PRIu64 " bytes at %" PRIu64
+		     " of its area, of which %" PRIu64 " are in use",
+		     lane, position, length, offset, used);
+	return 0;
 }
 
 /* What is found from one position of a lane up to the last record published. */
@@ -249,7 +275,7 @@ static int follow(struct validation *validation, uint32_t lane, uint64_t from, s
 	*chain = (struct chain){.end = from};
 	validation->block_read = false;
 	for (;;) {
-		struct channel_record record;
+		struct channel_record record = {.word = 0};
 		uint64_t word, size, sequence;
 		int rc = read_record(validation, look_place(look, lane, chain->end), &record);
 
@@ -276,6 +302,10 @@ static int follow(struct validation *validation, uint32_t lane, uint64_t from, s
 			chain->next = sequence + 1;
 			if (chain->end < tail)
 				chain->before = chain->next;
+			if (((uint32_t)word & RECORD_KIND_MASK) == RECORD_LARGE)
+				rc = check_place(validation, lane, chain->end);
+			if (rc)
+				return rc;
 		}
 		chain->end += size;
 	}

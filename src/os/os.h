@@ -272,8 +272,8 @@ uint32_t os_memory_seals(os_handle memory);
 /* The length alone; 0 when even that fails. */
 uint64_t os_memory_length(os_handle memory);
 
-/* May the page at `offset` be read through a map, by one who cannot commit it? */
-bool os_memory_there(os_handle memory, uint64_t offset);
+/* May [offset, offset + length), in whole pages, be read through a map, by one who cannot commit it? */
+bool os_memory_there(os_handle memory, uint64_t offset, uint64_t length);
 
 /*
  * A second handle to the same object, with OS_WRITE or without, and with OS_EXEC if this one may be mapped so (a system may not

@@ -92,6 +92,18 @@ int stoa_segment_commit(struct stoa_segment *segment, uint64_t length)
 	return commit_slowly(segment, length);
 }
 
+int segment_commit_range(const struct stoa_segment *segment, uint64_t from, uint64_t to)
+{
+	uint64_t done;
+
+	return segment_explain_length(os_commit(&segment->extent, from, to, &done), segment->data_offset, to);
+}
+
+bool segment_is_there(const struct stoa_segment *segment, uint64_t offset, uint64_t length)
+{
+	return os_memory_there(segment->memory, segment->data_offset + offset, length);
+}
+
 /* A range that discard and recommit may touch. */
 static int check_committed(const struct stoa_segment *segment, uint64_t offset, uint64_t length)
 {
@@ -161,7 +173,7 @@ int segment_back_slot(struct stoa_segment *segment, uint32_t slot)
 	if (load_rlx(&segment->backed_slots[slot / 64]) & bit)
 		return 0;
 	if (!segment->writable) {
-		if (!os_memory_there(segment->memory, slot * OS_PAGE))
+		if (!os_memory_there(segment->memory, slot * OS_PAGE, OS_PAGE))
 			return error_set(-STOA_EFORMAT, "roster slot %" PRIu32 " of the segment is not there", slot);
 		or_rlx(&segment->backed_slots[slot / 64], bit);
 		return 0;

@@ -77,6 +77,15 @@ int segment_attach(os_handle memory, const struct segment_header *header, bool w
  */
 int segment_explain_length(int rc, uint64_t data_offset, uint64_t length);
 
+/*
+ * Back [from, to) of the data, in whole pages of the reserve, whatever lies before: that stays a hole if it is one. Only for who keeps
+ * book of such ranges itself, since the segment's own length then says nothing about what lies before. Errors as stoa_segment_commit().
+ */
+int segment_commit_range(const struct stoa_segment *segment, uint64_t from, uint64_t to);
+
+/* Can this range, of whole pages, be touched without a signal? Where others may write the segment, and take pages back, it may read as zeros. */
+bool segment_is_there(const struct stoa_segment *segment, uint64_t offset, uint64_t length);
+
 /* Check a range of whole pages in the reserve. -STOA_EINVAL, -STOA_ERANGE. */
 int segment_check_range(const struct stoa_segment *segment, uint64_t offset, uint64_t length);
 

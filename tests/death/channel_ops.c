@@ -13,6 +13,7 @@
 #include <channel/channel.h>
 
 #define SMALL 40   /* of others */
+#define LARGE 5000 /* too large for the ring */
 #define LENGTH 928 /* of messages: the smallest ring takes four, and the fifth does not fit behind them */
 
 bool death_apart;
@@ -34,7 +35,7 @@ static int set_up(struct step_world *world, uint32_t kind, uint32_t senders, uin
 {
 	const struct stoa_segment_options segment_options = {.roster_slots = 12};
 	const struct stoa_channel_options options = {
-		.kind = kind, .ring = 4096, .senders = senders, .receivers = receivers};
+		.kind = kind, .ring = 4096, .senders = senders, .receivers = receivers, .large = 1 << 14};
 	struct channel_scene *scene = calloc(1, sizeof(*scene));
 	struct roster *roster;
 
@@ -83,7 +84,10 @@ static void send_of(struct step_world *world, uint64_t length, unsigned char val
 	int rc = stoa_sender_loan(scene_of(world)->sender, length, deadline, &loan);
 
 	death_must(world, rc ? -STOA_ESYSTEM : 0);
-	memset(loan.bytes, value, length);
+	/* Processors set long runs by one instruction that is stepped byte by byte. */
+	memset(loan.bytes, value, length < LENGTH ? length : LENGTH);
+	if (length > LENGTH)
+		memset((unsigned char *)loan.bytes + length - SMALL, value, SMALL);
 	death_must(world, stoa_sender_commit(scene_of(world)->sender, &loan));
 }
 
@@ -106,8 +110,9 @@ static int receive(struct step_world *world, uint64_t deadline)
 	if (rc)
 		return step_bad(world, "receive: %s", stoa_error_name(rc)), WRONG;
 	bytes = message.bytes;
-	for (unsigned i = 0; i < message.length; i++)
-		if ((message.length != LENGTH && message.length != SMALL) || bytes[i] != bytes[0])
+	for (unsigned i = 0; i < message.length; i = i + 1 == LENGTH ? LARGE - SMALL : i + 1)
+		if ((message.length != LENGTH && message.length != SMALL && message.length != LARGE) ||
+		    bytes[i] != bytes[0])
 			return step_bad(world, "a torn message"), WRONG;
 	rc = bytes[0];
 	death_must(world, stoa_receiver_release(scene_of(world)->receiver, &message));
@@ -163,6 +168,11 @@ static void operate_send(struct step_world *world)
 static void operate_send_small(struct step_world *world)
 {
 	send_of(world, SMALL, 2, STOA_TRY);
+}
+
+static void operate_send_large(struct step_world *world)
+{
+	send_of(world, LARGE, 2, STOA_TRY);
 }
 
 static int verify_send(struct step_world *world)
@@ -466,6 +476,17 @@ static int setup_small(struct step_world *world)
 	return 0;
 }
 
+static int setup_large(struct step_world *world)
+{
+	if (setup_queue(world) < 0)
+		return -1;
+	join_sender(world);
+	for (unsigned char i = 1; i <= 3; i++)
+		send_of(world, i == 3 ? SMALL : LARGE, i, STOA_TRY);
+	stoa_sender_leave(scene_of(world)->sender);
+	return 0;
+}
+
 static int verify_small(struct step_world *world)
 {
 	int first, next;
@@ -478,6 +499,21 @@ static int verify_small(struct step_world *world)
 		next++;
 	stoa_receiver_leave(scene_of(world)->receiver);
 	return next == 3 ? first - 1 : step_bad(world, "after message %d came another", next);
+}
+
+/* The whole area is room again. */
+static int verify_large(struct step_world *world)
+{
+	int outcome = verify_small(world);
+
+	if (outcome < 0)
+		return outcome;
+	join_receiver(world);
+	join_sender(world);
+	send_of(world, 3 * LARGE, 4, STOA_TRY);
+	stoa_sender_leave(scene_of(world)->sender);
+	stoa_receiver_leave(scene_of(world)->receiver);
+	return outcome;
 }
 
 /* Taken or not, released or not: what is left comes in order, and the sender gets its room. */
@@ -681,6 +717,12 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_sender,
 	 .operate = operate_send_small,
 	 .verify = verify_send},
+	{.name = "send a large one",
+	 .outcome_names = {"not sent", "sent"},
+	 .setup = setup_queue,
+	 .prepare = prepare_sender,
+	 .operate = operate_send_large,
+	 .verify = verify_send},
 	{.name = "send around the ring's end",
 	 .outcome_names = {"not sent", "sent"},
 	 .setup = setup_lap,
@@ -743,6 +785,12 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_receiver,
 	 .operate = operate_receive,
 	 .verify = verify_small},
+	{.name = "receive and release a large one",
+	 .outcome_names = {"there", "taken"},
+	 .setup = setup_large,
+	 .prepare = prepare_receiver,
+	 .operate = operate_receive,
+	 .verify = verify_large},
 	{.name = "receive as one of several",
 	 .outcome_names = {"there", "taken"},
 	 .setup = setup_full_shared,

@@ -209,6 +209,27 @@ static int loan(struct run *run)
 	return stoa_sender_loan(run->sender, 100, stoa_deadline_in(1000000), &run->big.loan);
 }
 
+static void make_large_ends(struct run *run)
+{
+	const struct stoa_channel_options options = {.ring = 4096, .large = 1 << 20};
+
+	CHECK_RC(stoa_channel_create(NULL, &options, &run->channel), 0);
+	CHECK_RC(stoa_sender_join(run->channel, NULL, &run->sender), 0);
+	CHECK_RC(stoa_receiver_join(run->channel, NULL, &run->receiver), 0);
+}
+
+static int loan_large(struct run *run)
+{
+	return stoa_sender_loan(run->sender, 50000, stoa_deadline_in(1000000), &run->big.loan);
+}
+
+static void make_large_message(struct run *run)
+{
+	make_large_ends(run);
+	CHECK_RC(stoa_sender_loan(run->sender, 50000, STOA_TRY, &run->loan), 0);
+	CHECK_RC(stoa_sender_commit(run->sender, &run->loan), 0);
+}
+
 static void cancel_loan(struct run *run, int result)
 {
 	if (result == 0)
@@ -294,6 +315,7 @@ const struct fault_case channel_cases[] = {
 	{"stoa_sender_leave", "", make_ends, leave_sender_call, end_receiver},
 	{"stoa_sender_loan", "EINVAL ERANGE", make_ends, loan, cancel_loan},
 	{"stoa_sender_loan", "EINVAL ERANGE", fill_ring, loan, cancel_loan},
+	{"stoa_sender_loan", "EINVAL ERANGE ERIGHTS", make_large_ends, loan_large, cancel_loan},
 	{"stoa_sender_commit", "EINVAL", make_loan, commit, end_all},
 	{"stoa_sender_cancel", "EINVAL", make_loan, cancel, end_all},
 	{"stoa_sender_send", "EINVAL ERANGE", fill_ring, send, end_all},
@@ -301,6 +323,7 @@ const struct fault_case channel_cases[] = {
 	{"stoa_receiver_join", "EINVAL ENOTSUP", make_unnamed, join_receiver, leave_receiver},
 	{"stoa_receiver_leave", "", make_ends, leave_receiver_call, end_sender},
 	{"stoa_receiver_receive", "EINVAL EFORMAT ECLOSED", make_ends, receive, release_received},
+	{"stoa_receiver_receive", "EINVAL EFORMAT ECLOSED", make_large_message, receive, release_received},
 	{"stoa_receiver_release", "EINVAL", make_message, release, end_all},
 	{"stoa_receiver_recv", "EINVAL ERANGE EFORMAT ECLOSED", make_ends, recv_copy, end_all},
 	{0},

@@ -29,7 +29,8 @@ static void judge(const struct stoa_channel *channel, const void *bytes, uint64_
 {
 	uint64_t at = (uint64_t)((const unsigned char *)bytes - channel->sending);
 
-	if (at < channel->plan.rings || at > channel->plan.sending_length || length > channel->plan.sending_length - at)
+	if (at < channel->plan.rings || at > channel->plan.sending_reserve ||
+	    length > channel->plan.sending_reserve - at)
 		abort();
 }
 
@@ -37,7 +38,7 @@ static void judge(const struct stoa_channel *channel, const void *bytes, uint64_
 static void overwrite(struct stoa_channel *channel, struct input *input)
 {
 	uint64_t where = take(input, 2), kind = take(input, 1), value = take(input, 1 + kind % 8);
-	uint64_t all = channel->plan.receiving_length + channel->plan.sending_length;
+	uint64_t all = channel->plan.receiving_length + channel->plan.sending_reserve;
 	uint64_t position =
 		load_rlx(kind & 32 ? &channel->lanes[0].tail : channel_hold(channel, 0, 0)) + where % 16 * 64;
 	uint64_t mask = channel->plan.shape.ring - CHANNEL_RECORD_UNIT;
@@ -159,7 +160,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 						     .senders = 1 + (choice >> 2 & 1),
 						     .receivers = 1 + (choice >> 3 & 1),
 						     .ring = choice & 16 ? 4096 : 8192,
-						     .alignment = 16u << (choice >> 5)};
+						     .alignment = 16u << (choice >> 5),
+						     .large = choice & 4 ? 0 : 8192};
 	unsigned char *at = stoa_segment_address(arena());
 	struct stoa_channel *channel;
 	struct channel_plan plan;
@@ -174,7 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	if (channel_plan(&options, &plan))
 		return 0;
 	/* At the end of the memory, so that what lies behind it is nobody's. */
-	if (stoa_channel_place(arena(), ARENA - plan.receiving_length - plan.sending_length, &options, &channel))
+	if (stoa_channel_place(arena(), ARENA - plan.receiving_length - plan.sending_reserve, &options, &channel))
 		abort();
 	use(channel, &input);
 	stoa_channel_close(channel);

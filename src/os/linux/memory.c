@@ -208,9 +208,11 @@ uint64_t os_memory_length(os_handle memory)
 }
 
 /* A hole reads as zeros. */
-bool os_memory_there(os_handle memory, uint64_t offset)
+bool os_memory_there(os_handle memory, uint64_t offset, uint64_t length)
 {
-	return offset < os_memory_length(memory);
+	uint64_t present = os_memory_length(memory);
+
+	return offset <= present && length <= present - offset;
 }
 
 int os_memory_duplicate(os_handle memory, uint32_t access, os_handle *ret_memory)

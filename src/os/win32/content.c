@@ -161,7 +161,7 @@ int os_memory_read(os_handle memory, uint64_t offset, void *bytes, size_t length
 	return rc;
 }
 
-bool os_memory_there(os_handle memory, uint64_t offset)
+bool os_memory_there(os_handle memory, uint64_t offset, uint64_t length)
 {
 	struct memory_glance glance = {NULL, NULL};
 	struct memory now;
@@ -169,10 +169,14 @@ bool os_memory_there(os_handle memory, uint64_t offset)
 
 	if (memory_look(memory, &now) < 0)
 		return false;
-	if (now.kind != MEMORY_SECTION)
-		return offset < os_memory_length(memory);
-	if (offset < now.size && memory_glance(memory, offset, OS_PAGE, FILE_MAP_READ, &glance) == 0) {
-		there = memory_run(glance.at, OS_PAGE) == OS_PAGE;
+	if (now.kind != MEMORY_SECTION) {
+		uint64_t present = os_memory_length(memory);
+
+		return offset <= present && length <= present - offset;
+	}
+	if (offset <= now.size && length <= now.size - offset &&
+	    memory_glance(memory, offset, length, FILE_MAP_READ, &glance) == 0) {
+		there = memory_run(glance.at, length) == length;
 		memory_look_away(&glance);
 	}
 	return there;
