@@ -186,6 +186,22 @@ STOA_API int stoa_sender_send(struct stoa_sender *sender, const void *bytes, uin
 STOA_API int stoa_receiver_recv(struct stoa_receiver *receiver, void *buffer, uint64_t room, uint64_t deadline,
 				struct stoa_message *ret_message);
 
+/*
+ * Several at once, for less each. send_batch: copies, in this order; *ret_sent tells how many were sent, also where it fails: results as
+ * send, of the first that was not. receive_batch: waits as receive for one, and takes what else is there, up to `most`.
+ * release_batch: STOA_OVERRUN if any of them was; EINVAL: one was not held, those before it are released.
+ */
+struct stoa_bytes {
+	const void *bytes;
+	uint64_t length;
+};
+STOA_API int stoa_sender_send_batch(struct stoa_sender *sender, const struct stoa_bytes *messages, uint32_t count,
+				    uint64_t deadline, uint32_t *ret_sent);
+STOA_API int stoa_receiver_receive_batch(struct stoa_receiver *receiver, struct stoa_message *messages, uint32_t most,
+					 uint64_t deadline, uint32_t *ret_count);
+STOA_API int stoa_receiver_release_batch(struct stoa_receiver *receiver, const struct stoa_message *messages,
+					 uint32_t count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -445,6 +445,30 @@ CC_HOT_CODE int stoa_receiver_receive(struct stoa_receiver *receiver, uint64_t d
 	return receive(receiver, UINT64_MAX, deadline, ret_message);
 }
 
+int stoa_receiver_receive_batch(struct stoa_receiver *receiver, struct stoa_message *messages, uint32_t most,
+				uint64_t deadline, uint32_t *ret_count)
+{
+	uint32_t count = 1;
+	int rc;
+
+	if (!receiver || !messages || !most || !ret_count)
+		return error_set(-STOA_EINVAL, "no receiver, or no place for messages, was given");
+	rc = receive(receiver, UINT64_MAX, deadline, &messages[0]);
+	if (rc)
+		return rc;
+	while (count < most) {
+		struct stoa_message *next = &messages[count];
+
+		/* What is wrong with the next one is told by the next call. */
+		if (!(receiver->plain && receive_plain(receiver, UINT64_MAX, STOA_TRY, next)) &&
+		    try_lanes(receiver, UINT64_MAX, next))
+			break;
+		count++;
+	}
+	*ret_count = count;
+	return 0;
+}
+
 /* ---- releasing ---- */
 
 static CC_NOINLINE int refuse_release(const struct stoa_receiver *receiver)
@@ -454,27 +478,68 @@ static CC_NOINLINE int refuse_release(const struct stoa_receiver *receiver)
 	return error_set(-STOA_EINVAL, "the message is not held: it was released before, or never received");
 }
 
-CC_HOT_CODE int stoa_receiver_release(struct stoa_receiver *receiver, const struct stoa_message *message)
+/* The message is held no more; the lane's hold stays where it is. 0, STOA_OVERRUN, or -STOA_EINVAL without a sentence. */
+static inline int let_loose(struct stoa_receiver *receiver, const struct stoa_message *message)
 {
 	struct inlet *inlet;
 	bool late;
 
-	if (CC_UNLIKELY(!receiver || !message || message->sender >= receiver->shape.senders ||
-			channel_end_is_parents(&receiver->end)))
-		return refuse_release(receiver);
+	if (CC_UNLIKELY(message->sender >= receiver->shape.senders))
+		return -STOA_EINVAL;
 	inlet = inlet_of(receiver, message->sender);
 	if (CC_UNLIKELY(inlet->held[message->opaque[1] % STOA_UNRELEASED_MAX] != message->opaque[0]))
-		return refuse_release(receiver);
+		return -STOA_EINVAL;
 	late = CC_UNLIKELY(receiver->may_be_overtaken) && overrun(inlet, message->opaque[0]);
 	inlet->held[message->opaque[1] % STOA_UNRELEASED_MAX] = NOT_HELD;
+	return late ? STOA_OVERRUN : 0;
+}
+
+/* Some of the lane's messages are held no more: the hold moves on, if the oldest is one of them. */
+static inline void move_hold(struct stoa_receiver *receiver, uint32_t lane)
+{
+	struct inlet *inlet = inlet_of(receiver, lane);
+
 	if (CC_UNLIKELY(inlet->held[inlet->first % STOA_UNRELEASED_MAX] != NOT_HELD))
-		return late ? STOA_OVERRUN : 0; /* an earlier one is held still */
+		return;
 	do
 		inlet->first++;
 	while (CC_UNLIKELY(inlet->first != inlet->taken) &&
 	       inlet->held[inlet->first % STOA_UNRELEASED_MAX] == NOT_HELD);
-	advance_hold(receiver, message->sender, resting_hold(receiver, inlet));
-	return late ? STOA_OVERRUN : 0;
+	advance_hold(receiver, lane, resting_hold(receiver, inlet));
+}
+
+CC_HOT_CODE int stoa_receiver_release(struct stoa_receiver *receiver, const struct stoa_message *message)
+{
+	int rc;
+
+	if (CC_UNLIKELY(!receiver || !message || channel_end_is_parents(&receiver->end)))
+		return refuse_release(receiver);
+	rc = let_loose(receiver, message);
+	if (CC_UNLIKELY(rc < 0))
+		return refuse_release(receiver);
+	move_hold(receiver, message->sender);
+	return rc;
+}
+
+int stoa_receiver_release_batch(struct stoa_receiver *receiver, const struct stoa_message *messages, uint32_t count)
+{
+	uint64_t lanes = 0;
+	int rc = 0;
+
+	if (!receiver || (!messages && count) || channel_end_is_parents(&receiver->end))
+		return refuse_release(receiver);
+	for (uint32_t i = 0; i < count && rc >= 0; i++) {
+		int one = let_loose(receiver, &messages[i]);
+
+		if (one >= 0)
+			lanes |= UINT64_C(1) << messages[i].sender;
+		if (one)
+			rc = one;
+	}
+	for (uint32_t lane = 0; lanes; lane++, lanes >>= 1)
+		if (lanes & 1)
+			move_hold(receiver, lane);
+	return rc < 0 ? refuse_release(receiver) : rc;
 }
 
 /* It was overwritten while it was copied: as if it had not been received, it is one of the lost that the next of its sender tells. */

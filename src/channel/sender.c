@@ -410,6 +410,18 @@ static CC_NOINLINE int loan_with_care(struct stoa_sender *sender, uint64_t lengt
 	return loan_record(sender, length, length < RECORD_WIDE_FROM ? RECORD_MESSAGE : RECORD_WIDE, deadline, loan);
 }
 
+static inline uint64_t plain_size(const struct stoa_sender *sender, uint64_t length)
+{
+	return (sender->header + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
+}
+
+/* Nothing is to be looked at, and so nothing waited for. */
+static inline bool is_plain(const struct stoa_sender *sender, uint64_t length, uint64_t size)
+{
+	return length <= sender->plain_max && sender->position + size <= sender->clear &&
+	       sender->next - sender->first != STOA_LOANS_MAX && !channel_end_is_parents(&sender->end);
+}
+
 CC_HOT_CODE int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
 				 struct stoa_loan *ret_loan)
 {
@@ -417,9 +429,8 @@ CC_HOT_CODE int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, ui
 
 	if (CC_UNLIKELY(!sender || !ret_loan))
 		return refuse_loan(NULL, length);
-	size = (sender->header + length + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
-	if (CC_UNLIKELY(length > sender->plain_max || sender->position + size > sender->clear ||
-			sender->next - sender->first == STOA_LOANS_MAX || channel_end_is_parents(&sender->end)))
+	size = plain_size(sender, length);
+	if (CC_UNLIKELY(!is_plain(sender, length, size)))
 		return loan_with_care(sender, length, deadline, ret_loan);
 	lend(sender, length, size, sender->header, RECORD_MESSAGE, ret_loan);
 	return 0;
@@ -485,6 +496,14 @@ static CC_NOINLINE void resolve_among(struct stoa_sender *sender, struct outstan
 	announce(sender, published(sender));
 }
 
+/* The only loan that is out is resolved, and not announced. */
+static inline void publish_only(struct stoa_sender *sender, struct outstanding *out, uint32_t info)
+{
+	sender->first = sender->next;
+	publish(sender, out->position, info);
+	out->position = NOT_OUT;
+}
+
 /* The loan is resolved; `info` says how. */
 static inline void resolve(struct stoa_sender *sender, struct outstanding *out, uint32_t info)
 {
@@ -492,9 +511,7 @@ static inline void resolve(struct stoa_sender *sender, struct outstanding *out, 
 		resolve_among(sender, out, info);
 		return;
 	}
-	sender->first = sender->next;
-	publish(sender, out->position, info);
-	out->position = NOT_OUT;
+	publish_only(sender, out, info);
 	announce(sender, sender->position);
 }
 
@@ -535,19 +552,23 @@ static CC_NOINLINE int refuse_commit(const struct stoa_sender *sender)
 	return error_set(-STOA_EINVAL, "not on loan from this sender, or longer than it was");
 }
 
+/* What its record's word will say. */
+static inline uint32_t finish(struct stoa_sender *sender, struct outstanding *out, uint64_t length)
+{
+	if (CC_UNLIKELY(out->info == RECORD_LARGE))
+		return finish_large(sender, out, length);
+	if (CC_UNLIKELY(length != out->room))
+		shorten(sender, out, length);
+	return out->info | (uint32_t)length;
+}
+
 CC_HOT_CODE int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
 {
 	struct outstanding *out = find_loan(sender, loan);
-	uint32_t info;
 
 	if (CC_UNLIKELY(!out))
 		return refuse_commit(sender);
-	info = out->info | (uint32_t)loan->length;
-	if (CC_UNLIKELY(out->info == RECORD_LARGE))
-		info = finish_large(sender, out, loan->length);
-	else if (CC_UNLIKELY(loan->length != out->room))
-		shorten(sender, out, loan->length);
-	resolve(sender, out, info);
+	resolve(sender, out, finish(sender, out, loan->length));
 	return 0;
 }
 
@@ -580,6 +601,49 @@ int stoa_sender_send(struct stoa_sender *sender, const void *bytes, uint64_t len
 	if (length)
 		memcpy(loan.bytes, bytes, length);
 	return stoa_sender_commit(sender, &loan);
+}
+
+/*
+ * Each is published as it is written, so that who polls goes on at once; only what tells sleepers, and those who join, is
+ * stored once, at the end, or before something is waited for.
+ */
+int stoa_sender_send_batch(struct stoa_sender *sender, const struct stoa_bytes *messages, uint32_t count,
+			   uint64_t deadline, uint32_t *ret_sent)
+{
+	uint32_t sent, announced = 0;
+	bool alone;
+	int rc = 0;
+
+	if (!sender || (!messages && count) || !ret_sent)
+		return error_set(-STOA_EINVAL, "no sender, no messages, or no place for their count, was given");
+	alone = sender->first == sender->next; /* else they come behind what is out */
+	for (sent = 0; sent < count; sent++) {
+		const struct stoa_bytes *message = &messages[sent];
+		struct stoa_loan loan;
+
+		if (alone && sent != announced &&
+		    !is_plain(sender, message->length, plain_size(sender, message->length))) {
+			announce(sender, sender->position);
+			announced = sent;
+		}
+		rc = message->bytes || !message->length ? stoa_sender_loan(sender, message->length, deadline, &loan)
+							: error_set(-STOA_EINVAL, "no bytes were given");
+		if (rc)
+			break;
+		if (message->length)
+			memcpy(loan.bytes, message->bytes, message->length);
+		if (alone) {
+			struct outstanding *out = &sender->outstanding[loan.opaque[1]];
+
+			publish_only(sender, out, finish(sender, out, message->length));
+		} else {
+			(void)stoa_sender_commit(sender, &loan);
+		}
+	}
+	if (alone && sent != announced)
+		announce(sender, sender->position);
+	*ret_sent = sent;
+	return rc;
 }
 
 /* ---- joining and leaving ---- */
