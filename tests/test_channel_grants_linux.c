@@ -297,7 +297,7 @@ static void send_what_can_be_cut(void *argument)
 	int copies[2];
 
 	for (unsigned i = 0; i < 2; i++) {
-		uint64_t length = whole->segments[i]->data_offset + whole->segments[i]->reserve;
+		uint64_t length = whole->segments[i]->data_offset + stoa_segment_committed(whole->segments[i]);
 		off_t from = 0;
 
 		copies[i] = memfd_create("copy", MFD_CLOEXEC);
