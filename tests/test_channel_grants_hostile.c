@@ -64,7 +64,8 @@ static void attack(void *argument)
 	test_await(&board->ready, 1 + VICTIMS);
 	while (!load_rlx(&board->stop)) {
 		for (unsigned i = 0; i < 500; i++) {
-			uint64_t choice = test_random(&random), at = (choice >> 8) % mine->reserve / 8 * 8;
+			uint64_t choice = test_random(&random),
+				 at = (choice >> 8) % stoa_segment_committed(mine) / 8 * 8;
 			unsigned char *target = bytes_of(mine) + at;
 
 			/* Lives and relay; who sleeps and on what; anything. */
@@ -108,8 +109,8 @@ static void check_inside(const struct stoa_channel *channel, const void *bytes, 
 {
 	uint64_t at = (uint64_t)((const unsigned char *)bytes - channel->sending);
 
-	CHECK(at >= channel->plan.rings && at <= channel->plan.sending_length);
-	CHECK(length <= channel->plan.sending_length - at);
+	CHECK(at >= channel->plan.rings && at <= channel->plan.sending_reserve);
+	CHECK(length <= channel->plan.sending_reserve - at);
 }
 
 static void send_some(const struct stoa_channel *channel, struct stoa_sender *sender, uint64_t *random)

@@ -7,10 +7,11 @@
 #include "death.h"
 
 /* With few roster slots, as all of them are looked at after each step. */
-static int make_part(const struct channel_plan *plan, uint64_t length, struct stoa_segment **ret_segment)
+static int make_part(const struct channel_plan *plan, uint64_t length, uint64_t reserve,
+		     struct stoa_segment **ret_segment)
 {
 	const struct stoa_segment_options options = {.roster_slots = 12};
-	int rc = segment_create_kind(NULL, length, &options, SEGMENT_KIND_CHANNEL, NULL, NULL, false, ret_segment);
+	int rc = segment_create_kind(NULL, reserve, &options, SEGMENT_KIND_CHANNEL, NULL, NULL, false, ret_segment);
 
 	if (!rc)
 		rc = stoa_segment_commit(*ret_segment, length);
@@ -53,9 +54,9 @@ int death_make_apart(const struct stoa_channel_options *options, struct stoa_cha
 	int rc = channel_plan(options, &plan);
 
 	if (!rc)
-		rc = make_part(&plan, plan.receiving_length, &segments[0]);
+		rc = make_part(&plan, plan.receiving_length, plan.receiving_length, &segments[0]);
 	if (!rc)
-		rc = make_part(&plan, plan.sending_length, &segments[1]);
+		rc = make_part(&plan, plan.sending_length, plan.sending_reserve, &segments[1]);
 	if (!rc)
 		rc = channel_open_apart(segments, ret_whole);
 	if (!rc)

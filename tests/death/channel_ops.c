@@ -175,6 +175,31 @@ static void operate_send_large(struct step_world *world)
 	send_of(world, LARGE, 2, STOA_TRY);
 }
 
+static void operate_send_batch(struct step_world *world)
+{
+	static unsigned char two[SMALL], three[SMALL];
+	const struct stoa_bytes batch[] = {{two, SMALL}, {three, SMALL}};
+	uint32_t sent;
+
+	memset(two, 2, SMALL);
+	memset(three, 3, SMALL);
+	death_must(world, stoa_sender_send_batch(scene_of(world)->sender, batch, 2, STOA_TRY, &sent));
+}
+
+/* None, one or both. */
+static int verify_send_batch(struct step_world *world)
+{
+	int next = 1, got;
+
+	join_receiver(world);
+	while ((got = receive(world, STOA_TRY)) == next)
+		next++;
+	stoa_receiver_leave(scene_of(world)->receiver);
+	if (got != NONE || next < 2)
+		return step_bad(world, "%d messages, then %d", next - 1, got);
+	return next - 2;
+}
+
 static int verify_send(struct step_world *world)
 {
 	return receive_all(world, 1, 2);
@@ -723,6 +748,12 @@ const struct step_operation channel_operations[] = {
 	 .prepare = prepare_sender,
 	 .operate = operate_send_large,
 	 .verify = verify_send},
+	{.name = "send two at once",
+	 .outcome_names = {"none", "one", "both"},
+	 .setup = setup_queue,
+	 .prepare = prepare_sender,
+	 .operate = operate_send_batch,
+	 .verify = verify_send_batch},
 	{.name = "send around the ring's end",
 	 .outcome_names = {"not sent", "sent"},
 	 .setup = setup_lap,

@@ -230,6 +230,26 @@ static void make_large_message(struct run *run)
 	CHECK_RC(stoa_sender_commit(run->sender, &run->loan), 0);
 }
 
+static const struct stoa_bytes three[] = {{"one", 3}, {"two", 3}, {"three", 5}};
+
+static int send_batch(struct run *run)
+{
+	return stoa_sender_send_batch(run->sender, three, 3, stoa_deadline_in(1000000), &run->ret.count);
+}
+
+static int receive_batch(struct run *run)
+{
+	struct stoa_message messages[4];
+	int rc = stoa_receiver_receive_batch(run->receiver, messages, 4, stoa_deadline_in(1000000), &run->ret.count);
+
+	return rc ? rc : stoa_receiver_release_batch(run->receiver, messages, run->ret.count);
+}
+
+static int release_batch(struct run *run)
+{
+	return stoa_receiver_release_batch(run->receiver, &run->message, 1);
+}
+
 static void cancel_loan(struct run *run, int result)
 {
 	if (result == 0)
@@ -319,12 +339,15 @@ const struct fault_case channel_cases[] = {
 	{"stoa_sender_commit", "EINVAL", make_loan, commit, end_all},
 	{"stoa_sender_cancel", "EINVAL", make_loan, cancel, end_all},
 	{"stoa_sender_send", "EINVAL ERANGE", fill_ring, send, end_all},
+	{"stoa_sender_send_batch", "EINVAL ERANGE", fill_ring, send_batch, end_all},
 	{"stoa_sender_flush", "EINVAL", make_sent, flush, end_all},
 	{"stoa_receiver_join", "EINVAL ENOTSUP", make_unnamed, join_receiver, leave_receiver},
 	{"stoa_receiver_leave", "", make_ends, leave_receiver_call, end_sender},
 	{"stoa_receiver_receive", "EINVAL EFORMAT ECLOSED", make_ends, receive, release_received},
 	{"stoa_receiver_receive", "EINVAL EFORMAT ECLOSED", make_large_message, receive, release_received},
 	{"stoa_receiver_release", "EINVAL", make_message, release, end_all},
+	{"stoa_receiver_receive_batch", "EINVAL EFORMAT ECLOSED", make_sent, receive_batch, end_all},
+	{"stoa_receiver_release_batch", "EINVAL", make_message, release_batch, end_all},
 	{"stoa_receiver_recv", "EINVAL ERANGE EFORMAT ECLOSED", make_ends, recv_copy, end_all},
 	{0},
 };

@@ -50,6 +50,7 @@ struct run {
 	int descriptor;
 	union {
 		uint64_t bits;
+		uint32_t count;
 		struct stoa_segment *segment;
 		struct stoa_prefetch *prefetch;
 		struct stoa_process *process;
