@@ -119,6 +119,11 @@ TEST(the_largest_rings)
 	CHECK_RC(stoa_channel_size(&options, &size), -STOA_EINVAL);
 	options.ring = 8192;
 	CHECK_RC(stoa_channel_size(&options, &size), -STOA_EINVAL); /* for that alignment */
+	options.ring = 16384;
+	options.large = CHANNEL_LARGE_MAX + 1;
+	CHECK_RC(stoa_channel_size(&options, &size), -STOA_EINVAL);
+	options.large = UINT64_MAX; /* in whole pages it is none */
+	CHECK_RC(stoa_channel_size(&options, &size), -STOA_EINVAL);
 	CHECK_EQ(size, 7);
 }
 

@@ -115,16 +115,19 @@ int channel_plan(const struct stoa_channel_options *options, struct channel_plan
 {
 	static const struct stoa_channel_options defaults = {.kind = STOA_QUEUE};
 
+	uint64_t large;
+
 	options = options ? options : &defaults;
 	if (options->kind == CHANNEL_STREAM)
 		return refuse_kind(options->kind);
+	large = options->large > CHANNEL_LARGE_MAX ? options->large : whole(options->large, OS_PAGE);
 	return plan_shape(&(struct channel_shape){.kind = options->kind,
 						  .flags = options->flags,
 						  .senders = options->senders ? options->senders : 1,
 						  .receivers = options->receivers ? options->receivers : 1,
 						  .ring = options->ring ? options->ring : CHANNEL_RING_DEFAULT,
 						  .alignment = options->alignment ? options->alignment : 16,
-						  .large = whole(options->large, OS_PAGE)},
+						  .large = large},
 			  ret_plan);
 }
 
