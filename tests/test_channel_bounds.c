@@ -463,3 +463,30 @@ TEST(ends_of_a_thread_that_ended)
 	stoa_receiver_leave(receiver);
 	stoa_channel_close(channel);
 }
+
+/* Who was refused a message is in nobody's way when another takes it, also where it has passed something to come there. */
+TEST(who_is_refused_holds_nothing)
+{
+	const struct stoa_channel_options options = {.receivers = 2, .ring = 4096};
+	struct stoa_channel *channel = create(&options);
+	struct stoa_sender *sender = join_sender(channel);
+	struct stoa_receiver *small = join_receiver(channel, 0, 0), *other = join_receiver(channel, 0, 0);
+	struct stoa_loan loans[2];
+	struct stoa_message message;
+	unsigned char buffer[600] = {0};
+
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_RC(stoa_sender_loan(sender, sizeof(buffer), STOA_TRY, &loans[i]), 0);
+	CHECK_RC(stoa_sender_cancel(sender, &loans[0]), 0);
+	CHECK_RC(stoa_sender_commit(sender, &loans[1]), 0);
+	CHECK_RC(stoa_receiver_recv(small, buffer, 8, STOA_TRY, &message), -STOA_ERANGE);
+	CHECK_RC(stoa_receiver_recv(other, buffer, sizeof(buffer), STOA_TRY, &message), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		CHECK_RC(stoa_sender_send(sender, buffer, sizeof(buffer), STOA_TRY), 0);
+		CHECK_RC(stoa_receiver_recv(other, buffer, sizeof(buffer), STOA_TRY, &message), 0);
+	}
+	stoa_sender_leave(sender);
+	stoa_receiver_leave(small);
+	stoa_receiver_leave(other);
+	stoa_channel_close(channel);
+}

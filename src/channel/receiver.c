@@ -213,7 +213,7 @@ static uint64_t resting_hold(const struct stoa_receiver *receiver, const struct 
 	return receiver->shares ? HOLD_NONE : load_rlx(&inlet->next);
 }
 
-/* There is nothing to take: hold back no room that was skipped, or that others took. */
+/* Nothing was taken: hold back no room that was skipped, or that others took. */
 static void let_go(struct stoa_receiver *receiver, uint32_t lane)
 {
 	const struct inlet *inlet = inlet_of(receiver, lane);
@@ -315,15 +315,15 @@ static bool is_there(struct stoa_receiver *receiver, uint32_t lane, const struct
 	return true;
 }
 
-/* Try one lane, for a message of at most `room` bytes. 0, NOTHING, or an error. */
-static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room, struct stoa_message *ret_message)
+static inline int take_next(struct stoa_receiver *receiver, uint32_t lane, uint64_t room,
+			    struct stoa_message *ret_message)
 {
 	struct inlet *inlet = inlet_of(receiver, lane);
 	struct sight sight;
 
 	for (unsigned tries = 0; tries < PATIENCE; tries++) {
 		switch (look_at(receiver, inlet, &sight)) {
-		case LOOK_NOTHING: let_go(receiver, lane); return NOTHING;
+		case LOOK_NOTHING: return NOTHING;
 		case LOOK_DAMAGED: return refuse_lane(lane);
 		case LOOK_SKIP: (void)take(receiver, inlet, &sight, true); break;
 		case LOOK_OVERTAKEN: catch_up(receiver, inlet); break;
@@ -347,6 +347,16 @@ static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room
 			return error_set(-STOA_ECLOSED, "detached: this receiver was too slow");
 	}
 	return NOTHING;
+}
+
+/* Try one lane, for a message of at most `room` bytes. 0, NOTHING, or an error. */
+static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room, struct stoa_message *ret_message)
+{
+	int rc = take_next(receiver, lane, room, ret_message);
+
+	if (CC_UNLIKELY(rc))
+		let_go(receiver, lane);
+	return rc;
 }
 
 #define GLANCES 64 /* before it is looked whether, and how, to wait */
