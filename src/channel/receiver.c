@@ -100,7 +100,10 @@ static bool overrun(const struct inlet *inlet, uint64_t position)
 /* Has another receiver moved the head on? Then what was read at `position` means nothing: it may be a later record's payload. */
 static bool taken_meanwhile(const struct stoa_receiver *receiver, const struct inlet *inlet, uint64_t position)
 {
-	return receiver->shares && load_rlx(inlet->head) != position;
+	if (!receiver->shares)
+		return false;
+	fence_acq(); /* F5: what was read there, before the head; pairs with A2 in lowest_held(), after which that is overwritten */
+	return load_rlx(inlet->head) != position;
 }
 
 /* Where a large message lies. false: nowhere it could. */
@@ -199,7 +202,7 @@ static inline bool take(struct stoa_receiver *receiver, struct inlet *inlet, con
 		return false;
 	store_rlx(&inlet->next, next);
 	if (!receiver->shares && receiver->shape.kind == STOA_QUEUE)
-		store_rlx(inlet->head, next);
+		store_rel(inlet->head, next); /* R4: our place, and its hold; pairs with A2 in lowest_held() */
 	if (!skip)
 		inlet->held[inlet->taken++ % STOA_UNRELEASED_MAX] = sight->position;
 	return true;
@@ -396,7 +399,7 @@ static inline bool receive_plain(struct stoa_receiver *receiver, uint64_t room, 
 	message->opaque[0] = position;
 	message->opaque[1] = at % STOA_UNRELEASED_MAX;
 	store_rlx(&inlet->next, position + size);
-	store_rlx(inlet->head, position + size);
+	store_rel(inlet->head, position + size); /* R5: as R4; pairs with A2 in lowest_held() */
 	store_rlx(&receiver->reader->received, ++receiver->received);
 	store_rlx(&receiver->reader->bytes, receiver->bytes += length);
 	return true;
