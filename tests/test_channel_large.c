@@ -240,6 +240,50 @@ TEST(broadcasts)
 	close_pair(&pair);
 }
 
+/* Only the oldest makes room: who is up to date loses nothing, and who comes late finds what is kept. */
+TEST(no_more_is_given_up_than_needed)
+{
+	const struct stoa_channel_options options = {.kind = STOA_BROADCAST, .receivers = 2, .large = 16 * MIB};
+	struct pair pair = open_pair(&options, &(struct stoa_receiver_options){.when_slow = STOA_DROP_OLDEST});
+	struct stoa_receiver *late;
+	struct stoa_message message;
+	uint64_t number = 0;
+
+	while (number < 50) {
+		CHECK_RC(send_marked(pair.sender, MIB, number++), 0);
+		CHECK_RC(stoa_receiver_receive(pair.receiver, STOA_TRY, &message), 0);
+		CHECK_RC(send_marked(pair.sender, MIB, number++), 0);
+		check_marked(&message, MIB, number - 2);
+		CHECK_RC(stoa_receiver_release(pair.receiver, &message), 0);
+		receive_marked(pair.receiver, MIB, number - 1);
+		CHECK_RC(stoa_receiver_join(pair.channel, &(struct stoa_receiver_options){.from = STOA_FROM_OLDEST},
+					    &late),
+			 0);
+		for (uint64_t i = number > 4 ? number - 4 : 0; i < number; i++)
+			receive_marked(late, MIB, i);
+		stoa_receiver_leave(late);
+	}
+	CHECK_INT(load_rlx(&pair.channel->lanes[0].area_used), <=, 8 * MIB);
+	close_pair(&pair);
+}
+
+/* A sender that was refused nothing can be waited for, whatever is on its way. */
+TEST(ready_unless_refused)
+{
+	struct pair pair = open_pair(&(struct stoa_channel_options){.large = 4 * MIB}, NULL);
+	struct stoa_waitable sender = {NULL, pair.sender, STOA_WAIT_SENDER, 0};
+
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_RC(stoa_wait_any(&sender, 1, STOA_TRY, NULL), 0);
+		CHECK_RC(send_marked(pair.sender, MIB, i), 0);
+	}
+	CHECK_RC(send_marked(pair.sender, MIB, 4), STOA_TIMED_OUT);
+	CHECK_RC(stoa_wait_any(&sender, 1, STOA_TRY, NULL), STOA_TIMED_OUT);
+	receive_marked(pair.receiver, MIB, 0);
+	CHECK_RC(stoa_wait_any(&sender, 1, STOA_TRY, NULL), 0);
+	close_pair(&pair);
+}
+
 /* What a sender left stays whole while the next one sends. */
 TEST(the_next_sender)
 {

@@ -49,13 +49,18 @@ uint64_t area_waits_for(const struct channel_area *area)
 	return area->kept[area->first % AREA_KEPT_MAX].end;
 }
 
-uint64_t area_in_use(const struct channel_area *area)
+uint64_t area_surplus(const struct channel_area *area, uint64_t bytes)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t i = area->first; i != area->next; i++)
-		sum += area->kept[i % AREA_KEPT_MAX].size;
-	return sum;
+	for (uint32_t i = area->next; i != area->first; i--) {
+		const struct area_kept *kept = &area->kept[(i - 1) % AREA_KEPT_MAX];
+
+		sum += kept->size;
+		if (sum >= bytes)
+			return kept->end;
+	}
+	return 0;
 }
 
 /* Where would they go? false: nowhere. */

@@ -44,6 +44,7 @@ void area_drop(struct channel_area *area, uint64_t position);
 /* Something is kept: where does the oldest one's record end? */
 uint64_t area_waits_for(const struct channel_area *area);
 
-uint64_t area_in_use(const struct channel_area *area);
+/* Where do the records of the oldest end that have to go for less than `bytes` to be kept? 0: none have to. */
+uint64_t area_surplus(const struct channel_area *area, uint64_t bytes);
 
 #endif

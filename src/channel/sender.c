@@ -127,13 +127,11 @@ static uint64_t walk(const struct stoa_sender *sender, uint64_t from, uint64_t w
 	return from;
 }
 
-/* Raise the floor of a broadcast as far as is needed, and somewhat further. */
-static uint64_t raise_floor(struct stoa_sender *sender, uint64_t least, bool ask_life)
+/* Raise the floor of a broadcast to `wanted`. */
+static uint64_t raise_floor(struct stoa_sender *sender, uint64_t wanted, uint64_t least, bool ask_life)
 {
-	uint64_t floor = load_rlx(&sender->floor), raised;
-	uint64_t needed = load_rlx(&sender->needs) - sender->shape.ring;
+	uint64_t floor = load_rlx(&sender->floor), raised = walk(sender, floor, wanted, least);
 
-	raised = walk(sender, floor, needed + sender->shape.ring / 8, least);
 	store_rlx(&sender->lane->floor, raised);
 	fence_seq(); /* F1: the floor, before the holds are looked at again; pairs with F2 in begin_broadcast() */
 	least = lowest_held(sender, ask_life);
@@ -146,19 +144,19 @@ static uint64_t raise_floor(struct stoa_sender *sender, uint64_t least, bool ask
 	return raised;
 }
 
-/* Is there room up to sender->needs? */
-static bool find_room(struct stoa_sender *sender, bool ask_life)
+/* Is there room up to `needs`? `more` is what a broadcast gives up beyond what is needed, so as not to come back for each record. */
+static bool find_room(struct stoa_sender *sender, uint64_t needs, uint64_t more, bool ask_life)
 {
 	uint64_t least = lowest_held(sender, ask_life), used;
 
 	if (sender->shape.kind == STOA_BROADCAST)
-		least = raise_floor(sender, least, ask_life);
+		least = raise_floor(sender, needs - sender->shape.ring + more, least, ask_life);
 	store_rlx(&sender->floor, least);
 	sender->limit = least + sender->shape.ring;
 	used = sender->position > least ? sender->position - least : 0;
 	if (used > load_rlx(&sender->lane->most))
 		store_rlx(&sender->lane->most, used);
-	return load_rlx(&sender->needs) <= sender->limit;
+	return needs <= sender->limit;
 }
 
 /* How far the floor could be raised, if that is as far as is needed; for a broadcast the begin of a record. */
@@ -181,14 +179,14 @@ static bool has_room(void *end, bool thorough)
 }
 
 /* Wait for room up to `needs`. */
-static CC_NOINLINE int wait_for_room(struct stoa_sender *sender, uint64_t needs, uint64_t deadline)
+static CC_NOINLINE int wait_for_room(struct stoa_sender *sender, uint64_t needs, uint64_t more, uint64_t deadline)
 {
 	int rc = channel_end_check(&sender->end);
 	bool again = false;
 
 	store_rlx(&sender->needs, needs);
 	store_rlx(&sender->lane->wants, needs - sender->shape.ring);
-	while (!rc && !find_room(sender, false) && !find_room(sender, true)) {
+	while (!rc && !find_room(sender, needs, more, false) && !find_room(sender, needs, more, true)) {
 		rc = again && channel_too_late(deadline) ? STOA_TIMED_OUT : channel_end_wait(&sender->end, deadline);
 		again = true;
 	}
@@ -303,7 +301,7 @@ static int make_room(struct stoa_sender *sender, uint64_t length, uint32_t kind,
 	}
 	needs = position + size + CHANNEL_RECORD_UNIT;
 	if (needs > sender->limit)
-		rc = wait_for_room(sender, needs, deadline);
+		rc = wait_for_room(sender, needs, sender->shape.ring / 8, deadline);
 	if (!rc && !fits)
 		skip_lap(sender);
 	return rc;
@@ -358,20 +356,20 @@ static int loan_record(struct stoa_sender *sender, uint64_t length, uint32_t kin
 static int room_in_area(struct stoa_sender *sender, uint64_t size, uint64_t deadline, uint64_t *ret_offset)
 {
 	struct channel_area *area = &sender->area;
+	uint64_t ring = sender->shape.ring, surplus;
 	int rc;
 
 	for (;;) {
 		area_pass(area, load_rlx(&sender->floor));
-		if (sender->shape.kind == STOA_QUEUE || area_in_use(area) / size >= AREA_HISTORY) {
-			if (area->first != area->next)
-				store_rlx(&sender->needs, area_waits_for(area) + sender->shape.ring);
-			(void)find_room(sender, false);
+		surplus = area_surplus(area, sender->shape.kind == STOA_QUEUE ? 1 : AREA_HISTORY * size);
+		if (surplus) {
+			(void)find_room(sender, surplus + ring, 0, false);
 			area_pass(area, load_rlx(&sender->floor));
 		}
 		rc = area_take(area, size, ret_offset);
 		if (rc)
 			return rc < 0 ? rc : 0;
-		rc = wait_for_room(sender, area_waits_for(area) + sender->shape.ring, deadline);
+		rc = wait_for_room(sender, area_waits_for(area) + ring, 0, deadline);
 		if (rc)
 			return rc;
 	}
