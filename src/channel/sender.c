@@ -193,10 +193,29 @@ static CC_NOINLINE int wait_for_room(struct stoa_sender *sender, uint64_t needs,
 	return rc;
 }
 
+/* Where does the last message end that is not received for sure? What was cancelled or skipped behind it nobody releases. */
+static uint64_t last_message_end(const struct stoa_sender *sender)
+{
+	uint64_t tail = whole_position(load_rlx(&sender->lane->tail)), at = load_rlx(&sender->floor), last = at;
+
+	while (at < tail) {
+		uint64_t word = load_rlx(&record(sender, at)->word), size = 0;
+
+		if (word && word >> 32 == record_tag(at))
+			size = record_valid(&sender->form, at, word);
+		if (!size || size > tail - at) /* overwritten, or the floor is not where a record begins */
+			return tail;
+		at += size;
+		if (record_is_message(word))
+			last = at;
+	}
+	return last;
+}
+
 int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline)
 {
 	bool again = false;
-	uint64_t tail;
+	uint64_t last;
 	int rc;
 
 	if (!sender)
@@ -205,9 +224,9 @@ int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline)
 	if (rc)
 		return rc;
 	/* All is received when the whole ring could be written behind it. */
-	tail = whole_position(load_rlx(&sender->lane->tail));
-	store_rlx(&sender->needs, tail + sender->shape.ring);
-	store_rlx(&sender->lane->wants, tail);
+	last = last_message_end(sender);
+	store_rlx(&sender->needs, last + sender->shape.ring);
+	store_rlx(&sender->lane->wants, last);
 	while (!rc && !could_have_room(sender, true)) {
 		rc = again && channel_too_late(deadline) ? STOA_TIMED_OUT : channel_end_wait(&sender->end, deadline);
 		again = true;
