@@ -12,7 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+#define ENDS (sizeof(ends) / sizeof(ends[0]))
+
 static volatile sig_atomic_t asked_by;
+static struct sigaction old[ENDS];
 static sigset_t before;
 static SCREEN *screen;
 static bool shown; /* what is drawn next is another picture */
@@ -25,13 +29,12 @@ static void ask(int number)
 /* Before ncurses, which leaves handlers that are there already alone. */
 static void catch_ends(void)
 {
-	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = ask}, old;
+	struct sigaction action = {.sa_handler = ask};
 	sigset_t blocked;
 
 	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+	for (size_t i = 0; i < ENDS; i++) {
+		if (sigaction(ends[i], NULL, &old[i]) == 0 && old[i].sa_handler == SIG_IGN)
 			continue;
 		sigaddset(&blocked, ends[i]);
 		sigaction(ends[i], &action, NULL);
@@ -65,6 +68,8 @@ void screen_end(void)
 		delscreen(screen);
 	}
 	screen = NULL;
+	for (size_t i = 0; i < ENDS; i++) /* what was not seen yet ends this process, too */
+		sigaction(ends[i], &old[i], NULL);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
