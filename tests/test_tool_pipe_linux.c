@@ -7,7 +7,10 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Both of its commands run. */
 static struct job *start_two(void)
@@ -58,6 +61,52 @@ TEST(a_script_without_a_first_line)
 	run = run_stoa("pipe", "--", path, "a b", NULL);
 	CHECK_EQ(run->status, 0);
 	CHECK_STR(run->out, "a b 1\n");
+}
+
+/* Which is found as a program is: not one of the same name that lies here. */
+TEST(a_script_of_the_path)
+{
+	char there[600], path[8192];
+	FILE *file;
+
+	snprintf(there, sizeof(there), "%s/there", test_dir());
+	CHECK_SYS(mkdir(there, 0700));
+	CHECK_SYS(chmod(make_input("job", "echo here\n", 10), 0700));
+	snprintf(path, sizeof(path), "%s/job", there);
+	file = fopen(path, "w");
+	CHECK(file != NULL);
+	fputs("echo there \"$1\"\n", file);
+	CHECK_EQ(fclose(file), 0);
+	CHECK_SYS(chmod(path, 0700));
+	snprintf(path, sizeof(path), "/no/such:%s:%s", there, getenv("PATH"));
+	CHECK_SYS(setenv("PATH", path, 1));
+	CHECK_SYS(chdir(test_dir()));
+	CHECK_STR(run_stoa("pipe", "--", "job", "x", "--", "cat", NULL)->out, "there x\n");
+	CHECK_SYS(setenv("PATH", "", 1));
+	CHECK_STR(run_stoa("pipe", "--", "job", "x", NULL)->out, "here\n");
+}
+
+/* The statuses are a shell's. */
+TEST(what_is_no_command)
+{
+	static char name[5000];
+	const char *program = make_input("program", "\177ELF\0\0\0\n", 8);
+	const struct run *run;
+
+	CHECK_SYS(chmod(program, 0700));
+	run = run_stoa("pipe", "--", program, NULL);
+	CHECK_EQ(run->status, 126);
+	CHECK_HAS(run->err, "program': Exec format error\n");
+	memset(name, 'x', sizeof(name) - 1);
+	CHECK_EQ(run_stoa("pipe", "--", name, NULL)->status, 127);
+	CHECK_EQ(run_stoa("pipe", "--", "", NULL)->status, 127);
+	CHECK_EQ(run_stoa("pipe", "--", test_dir(), NULL)->status, 126);
+	CHECK_EQ(run_stoa("pipe", "--", "./no/such", NULL)->status, 127);
+	CHECK_SYS(chmod(program, 0600));
+	CHECK_SYS(setenv("PATH", test_dir(), 1));
+	CHECK_EQ(run_stoa("pipe", "--", "program", NULL)->status, 126);
+	CHECK_SYS(setenv("PATH", strcat(strcpy(name, test_dir()), "/.."), 1));
+	CHECK_EQ(run_stoa("pipe", "--", strrchr(test_dir(), '/') + 1, NULL)->status, 127); /* a directory */
 }
 
 /* Commands have the descriptors that one alone has: none of the pipes of others. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,12 +147,44 @@ static int open_pipe(const struct pipeline *pipeline, int ends[2])
 	return 0;
 }
 
+/* 0: it can be run. ENOENT; EACCES: it is there, but cannot be. */
+static int check_program(const char *path)
+{
+	struct stat is;
+
+	if (stat(path, &is) < 0 || S_ISDIR(is.st_mode))
+		return ENOENT;
+	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? EACCES : 0;
+}
+
+/* The file of a command, as a shell finds it: the first of its name in PATH that can be run. ENOENT, EACCES, ENAMETOOLONG. */
+static int find_program(const char *name, char path[PATH_MAX])
+{
+	const char *given = getenv("PATH"), *at = given ? given : "/bin:/usr/bin";
+	int error = ENOENT;
+
+	if (strchr(name, '/'))
+		return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX ? 0 : ENAMETOOLONG;
+	while (name[0]) {
+		int length = (int)strcspn(at, ":");
+		int needed = snprintf(path, PATH_MAX, "%.*s/%s", length ? length : 1, length ? at : ".", name);
+		int found = needed < PATH_MAX ? check_program(path) : ENOENT;
+
+		if (found != ENOENT)
+			error = found;
+		if (!error || !at[length])
+			break;
+		at += length + 1;
+	}
+	return error;
+}
+
 /* What a command reads and writes; -1: as this process. */
 struct streams {
 	int input, output;
 };
 
-static int spawn(const char *program, char *const *words, bool by_path, const struct streams *streams, pid_t *ret_id)
+static int spawn(const char *program, char *const *words, const struct streams *streams, pid_t *ret_id)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -168,15 +202,28 @@ static int spawn(const char *program, char *const *words, bool by_path, const st
 	if (!error && streams->output >= 0)
 		error = posix_spawn_file_actions_adddup2(&actions, streams->output, STDOUT_FILENO);
 	if (!error)
-		error = (by_path ? posix_spawnp : posix_spawn)(ret_id, program, &actions, &attributes, words, environ);
+		error = posix_spawn(ret_id, program, &actions, &attributes, words, environ);
 	posix_spawnattr_destroy(&attributes);
 out:
 	posix_spawn_file_actions_destroy(&actions);
 	return error;
 }
 
+/* Is its first line text? */
+static bool is_script(const char *path)
+{
+	char begin[80];
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = file >= 0 ? read(file, begin, sizeof(begin)) : -1;
+	const char *end = got > 0 ? memchr(begin, '\n', (size_t)got) : NULL;
+
+	if (file >= 0)
+		close(file);
+	return got == 0 || (got > 0 && !memchr(begin, 0, end ? (size_t)(end - begin) : (size_t)got));
+}
+
 /* A script that does not say whose it is, is the shell's. */
-static int spawn_script(char *const *words, const struct streams *streams, pid_t *ret_id)
+static int spawn_script(const char *path, char *const *words, const struct streams *streams, pid_t *ret_id)
 {
 	size_t count = 0;
 	char **longer;
@@ -189,7 +236,8 @@ static int spawn_script(char *const *words, const struct streams *streams, pid_t
 		return ENOMEM;
 	longer[0] = (char *)(uintptr_t) "sh";
 	memcpy(longer + 1, words, count * sizeof(*longer));
-	error = spawn("/bin/sh", longer, false, streams, ret_id);
+	longer[1] = (char *)(uintptr_t)path;
+	error = spawn("/bin/sh", longer, streams, ret_id);
 	free(longer);
 	return error;
 }
@@ -197,11 +245,14 @@ static int spawn_script(char *const *words, const struct streams *streams, pid_t
 static void start_command(struct pipeline *pipeline, size_t i, const struct streams *streams)
 {
 	char *const *words = pipeline->commands[i];
+	char path[PATH_MAX];
 	pid_t id = -1;
-	int error = spawn(words[0], words, true, streams, &id);
+	int error = find_program(words[0], path);
 
-	if (error == ENOEXEC)
-		error = spawn_script(words, streams, &id);
+	if (!error)
+		error = spawn(path, words, streams, &id);
+	if (error == ENOEXEC && is_script(path))
+		error = spawn_script(path, words, streams, &id);
 	children[i] = error ? -1 : id;
 	child_count = (sig_atomic_t)(i + 1);
 	if (!error)
