@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stoa/stoa.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static void signal_job(struct job *job, int number)
@@ -149,4 +150,53 @@ TEST(an_input_that_cannot_be_read)
 	CHECK_EQ(end_stoa(sender), 1);
 	CHECK_STR(job_errors(sender), "stoa: cannot read the input: Is a directory\n");
 	CHECK_EQ(end_stoa(receiver), 0);
+}
+
+/* Another program that shares them can have made them so. */
+TEST(streams_that_do_not_wait)
+{
+	static char line[200000], got[sizeof(line)];
+	const char *name = test_name("x");
+	struct job *receiver = start_stoa(NULL, JOB_UNWAITING, "recv", name, NULL);
+	struct job *sender = start_stoa(JOB_UNWAITING, NULL, "send", name, NULL);
+	size_t length = 0, more;
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	write_job(sender, "one\n", 4);
+	CHECK_EQ(read_job(receiver, got, sizeof(got)), 4);
+	test_await_sleep((pid_t)job_process(sender));
+	write_job(sender, line, sizeof(line)); /* more than a pipe has room for */
+	test_await_sleep((pid_t)job_process(receiver));
+	end_job_input(sender);
+	while ((more = read_job(receiver, got + length, sizeof(got) - length)) > 0)
+		length += more;
+	CHECK_EQ(length, sizeof(line));
+	CHECK(memcmp(got, line, length) == 0);
+	CHECK_EQ(end_stoa(sender), 0);
+	CHECK_STR(job_errors(sender), "");
+	CHECK_EQ(end_stoa(receiver), 0);
+	CHECK_STR(job_errors(receiver), "");
+}
+
+/* And they are left when asked to, also where nothing moves. */
+TEST(a_signal_ends_streams_that_do_not_wait)
+{
+	static char line[200000];
+	const char *name = test_name("x");
+	struct job *receiver = start_stoa(NULL, JOB_UNWAITING, "recv", name, NULL);
+	struct job *sender = start_stoa(JOB_UNWAITING, NULL, "send", name, NULL);
+	char byte;
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	write_job(sender, line, sizeof(line));
+	CHECK_EQ(read_job(receiver, &byte, 1), 1);
+	test_await_sleep((pid_t)job_process(sender));
+	test_await_sleep((pid_t)job_process(receiver));
+	signal_job(sender, SIGTERM);
+	CHECK_EQ(end_stoa(sender), -SIGTERM);
+	signal_job(receiver, SIGTERM);
+	CHECK_EQ(end_stoa(receiver), -SIGTERM);
+	check_gone(name);
 }

@@ -10,6 +10,8 @@ struct job;
 /* For input and output: a pipe to or from the test; and nothing at all. Else paths. */
 #define JOB_PIPE ((const char *)1)
 #define JOB_NOTHING NULL
+#define JOB_UNWAITING \
+	((const char *)2) /* a pipe whose other end, the job's, was made one that does not wait; on Linux */
 
 /* Start stoa with the arguments (NULL at the end). Its error output goes to a file. At most 64 in a test. */
 struct job *start_stoa(const char *input, const char *output, const char *first, ...);

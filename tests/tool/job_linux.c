@@ -27,8 +27,10 @@ static int open_stream(const char *what, bool is_input, int *ret_ours)
 	int ends[2], descriptor;
 
 	*ret_ours = -1;
-	if (what == JOB_PIPE) {
+	if (what == JOB_PIPE || what == JOB_UNWAITING) {
 		CHECK_SYS(pipe2(ends, O_CLOEXEC));
+		if (what == JOB_UNWAITING)
+			CHECK_SYS(fcntl(ends[!is_input], F_SETFL, O_NONBLOCK));
 		*ret_ours = ends[is_input];
 		return ends[!is_input];
 	}

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t asked_by;
@@ -48,13 +50,24 @@ int flow_broken(void)
 	return SIGPIPE;
 }
 
+/* Whoever shares a stream with us may have made it one that does not wait: then it is waited for here. */
+static bool awaited(int error, int stream, short events)
+{
+	struct pollfd end = {stream, events, 0};
+
+	if (error != EAGAIN)
+		return false;
+	(void)poll(&end, 1, -1);
+	return true;
+}
+
 ptrdiff_t flow_read(void *to, size_t room)
 {
 	ssize_t got;
 
 	do
 		got = asked_by ? 0 : read(STDIN_FILENO, to, room);
-	while (got < 0 && errno == EINTR);
+	while (got < 0 && (errno == EINTR || awaited(errno, STDIN_FILENO, POLLIN)));
 	return asked_by ? 0 : got;
 }
 
@@ -65,7 +78,9 @@ int flow_write(const void *from, size_t length)
 	while (length > 0) {
 		ssize_t done = write(STDOUT_FILENO, at, length);
 
-		if (done < 0 && errno == EINTR && !asked_by)
+		if (done < 0 && errno == EAGAIN && asked_by)
+			return EINTR;
+		if (done < 0 && (awaited(errno, STDOUT_FILENO, POLLOUT) || (errno == EINTR && !asked_by)))
 			continue;
 		if (done < 0)
 			return errno;
