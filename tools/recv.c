@@ -76,6 +76,9 @@ static int put_message(struct receiving *receiving, const struct stoa_message *m
 
 	transfer_count(&receiving->transfer, message->length);
 	receiving->transfer.lost += message->lost;
+	if (options->records && message->length > UINT32_MAX)
+		return tool_fail("channel '%s': a message of %" PRIu64 " bytes: a record's length has 4 bytes",
+				 options->name, message->length);
 	put_length(message, prefix);
 	if (options->records)
 		status = put(receiving, prefix, PREFIX);

@@ -15,7 +15,6 @@
 
 #define BUFFER ((size_t)256 << 10) /* grows with the longest line */
 #define CHUNK ((uint64_t)128 << 10)
-#define LENGTH_MAX ((UINT64_C(1) << 28) - 1) /* no message is longer */
 #define PREFIX 4
 #define ENDED (-2) /* beside TOOL_GO: there is no more, or nobody wants it */
 
@@ -23,6 +22,7 @@ struct sending {
 	struct transfer transfer;
 	struct stoa_sender *sender;
 	bool alone; /* goes on without receivers */
+	uint64_t message_max;
 	char *buffer;
 	size_t room, used;
 	size_t scanned; /* of what is in the buffer: there is no line's end */
@@ -111,12 +111,16 @@ static int fill_buffer(struct sending *sending, size_t *ret_got)
 
 	if (sending->used == sending->room) {
 		size_t room = sending->room ? 2 * sending->room : BUFFER;
-		char *larger = room <= 2 * LENGTH_MAX ? realloc(sending->buffer, room) : NULL;
+		char *larger, most[SIZE_TEXT];
 
+		if (sending->used > sending->message_max)
+			return tool_fail("channel '%s': a line of %zu bytes and more: this channel carries at most %s; "
+					 "--bytes does without lines",
+					 sending->transfer.options.name, sending->used,
+					 size_text(sending->message_max, most));
+		larger = realloc(sending->buffer, room);
 		if (!larger)
-			return tool_fail(
-				"a line of %zu bytes and more: no message is that long; --bytes does without lines",
-				sending->used);
+			return tool_fail("out of memory");
 		sending->buffer = larger;
 		sending->room = room;
 	}
@@ -303,12 +307,16 @@ static int send_all(struct sending *sending)
 static int send(struct sending *sending)
 {
 	const struct stoa_sender_options options = {.flags = sending->alone ? 0 : STOA_UNTIL_PEERS_LEAVE};
+	static struct stoa_channel_stat stat;
 	int status = transfer_open(&sending->transfer), result;
 
 	if (status != TOOL_GO)
 		return status;
 	flow_begin();
-	result = stoa_sender_join(sending->transfer.channel, &options, &sending->sender);
+	result = stoa_channel_stat(sending->transfer.channel, &stat);
+	sending->message_max = stat.message_max;
+	if (result == 0)
+		result = stoa_sender_join(sending->transfer.channel, &options, &sending->sender);
 	status = result < 0 ? transfer_fail(&sending->transfer, result) : send_all(sending);
 	status = status == TOOL_GO || status == ENDED ? TOOL_OK : status;
 	stoa_sender_leave(sending->sender);
