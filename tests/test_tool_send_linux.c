@@ -141,6 +141,19 @@ TEST(an_output_that_is_full)
 	CHECK_STR(job_errors(receiver), "stoa: cannot write the output: No space left on device\n");
 }
 
+/* It is not read up to its end. */
+TEST(a_line_without_an_end)
+{
+	const char *name = test_name("x");
+	struct job *receiver = start_stoa(NULL, NULL, "recv", name, NULL);
+	struct job *sender = start_stoa("/dev/zero", NULL, "send", name, NULL);
+
+	CHECK_EQ(end_stoa(sender), 1);
+	CHECK_HAS(job_errors(sender),
+		  "': a line of 134217728 bytes and more: this channel carries at most 64MiB; --bytes");
+	CHECK_EQ(end_stoa(receiver), 0);
+}
+
 TEST(an_input_that_cannot_be_read)
 {
 	const char *name = test_name("x");
