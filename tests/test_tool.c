@@ -243,6 +243,7 @@ TEST(json_of_anything)
 	json_begin(&json, out);
 	json_bytes(&json, "all", bytes, sizeof(bytes));
 	json_text(&json, "none", NULL);
+	json_text(&json, "steers", "\xc2\x9b\xe2\x80\xa8\xf3\xa0\x80\x81\xc3\xbc");
 	json_array_begin(&json, "list");
 	json_object_begin(&json, NULL);
 	json_object_end(&json);
@@ -257,5 +258,6 @@ TEST(json_of_anything)
 	CHECK_EQ(fclose(out), 0);
 	check_json(text);
 	CHECK_HAS(text, "\"all_hex\":\"000102");
+	CHECK_HAS(text, "\"steers\":\"\\u009b\\u2028\\udb40\\udc01\xc3\xbc\"");
 	CHECK_HAS(text, "\"list\":[{},18446744073709551615,-1],\"real\":0.5,\"yes\":true}");
 }

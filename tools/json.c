@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON as it goes: one object per line, nothing kept. Uses libc only. */
+/* JSON as it goes: one object per line, nothing kept. Uses text.c. */
 #include "tool.h"
 
 #include <float.h>
@@ -7,13 +7,23 @@
 #include <math.h>
 #include <string.h>
 
+/* In the halves of UTF-16 where it needs two. */
+static void write_code(FILE *out, uint32_t code)
+{
+	if (code >= 0x10000)
+		fprintf(out, "\\u%04" PRIx32, 0xd800 + ((code - 0x10000) >> 10));
+	fprintf(out, "\\u%04" PRIx32, code >= 0x10000 ? 0xdc00 + (code & 0x3ff) : code);
+}
+
+/* What a terminal obeys is escaped, and what programs that read lines take for the end of one. */
 static void write_string(struct json *json, const char *text, size_t length)
 {
 	FILE *out = json->out;
 
 	fputc('"', out);
 	while (length > 0) {
-		size_t step = utf8_next(text, length, NULL);
+		uint32_t code = 0;
+		size_t step = utf8_next(text, length, &code);
 		unsigned char byte = (unsigned char)*text;
 
 		if (step == 0)
@@ -22,8 +32,8 @@ static void write_string(struct json *json, const char *text, size_t length)
 			fprintf(out, "\\%c", byte);
 		else if (byte == '\n')
 			fputs("\\n", out);
-		else if (byte < 0x20 || byte == 0x7f)
-			fprintf(out, "\\u%04x", byte);
+		else if (text_steers(code))
+			write_code(out, code);
 		else
 			fwrite(text, 1, step, out);
 		text += step ? step : 1;

@@ -42,8 +42,7 @@ bool utf8_valid(const char *text, size_t length)
 	return true;
 }
 
-/* Characters that a terminal obeys or that change how their neighbours look: controls, and marks of direction. */
-static bool steers_terminal(uint32_t code)
+bool text_steers(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || (code >= 0x200b && code <= 0x200f) ||
 	       (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff ||
@@ -61,9 +60,9 @@ static size_t safe_character(const char *text, size_t step, uint32_t code, char 
 			name = n + 1;
 	if (name)
 		return (size_t)snprintf(out, 16, "\\%c", *name);
-	if (step == 0 || (step == 1 && steers_terminal(code)))
+	if (step == 0 || (step == 1 && text_steers(code)))
 		return (size_t)snprintf(out, 16, "\\x%02x", (unsigned char)*text);
-	if (steers_terminal(code))
+	if (text_steers(code))
 		return (size_t)snprintf(out, 16, "\\u{%" PRIx32 "}", code);
 	memcpy(out, text, step);
 	return step;

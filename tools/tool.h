@@ -121,6 +121,9 @@ void progress_end(void);
 size_t utf8_next(const char *text, size_t length, uint32_t *ret_code);
 bool utf8_valid(const char *text, size_t length);
 
+/* Characters that a terminal obeys or that change how their neighbours look: controls, ends of lines, and marks of direction. */
+bool text_steers(uint32_t code);
+
 /*
  * Text from elsewhere (names, command lines) for people: control characters, bidirectional overrides and bytes that are not UTF-8
  * become \n, \t, \xNN and \u{NNNN}, a backslash becomes two, so that a name can neither steer the terminal nor pass for another. Cut,
