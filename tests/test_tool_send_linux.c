@@ -6,6 +6,7 @@
 #include "tool/run.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stoa/stoa.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -139,6 +140,20 @@ TEST(an_output_that_is_full)
 	CHECK_EQ(end_stoa(sender), 0);
 	CHECK_EQ(end_stoa(receiver), 1);
 	CHECK_STR(job_errors(receiver), "stoa: cannot write the output: No space left on device\n");
+}
+
+/* What is opened does not take their places: no memory is written as if it were an output. */
+TEST(closed_streams)
+{
+	const char *name = test_name("x");
+	struct job *receiver, *sender;
+	char command[5000];
+
+	snprintf(command, sizeof(command), "exec '%s' recv %s <&- >&- 2>&-", STOA_TOOL, name);
+	receiver = start_stoa(NULL, NULL, "pipe", "--", "sh", "-c", command, NULL);
+	sender = start_stoa(make_input("in", "one\n", 4), NULL, "send", name, NULL);
+	CHECK_EQ(end_stoa(sender), 0);
+	CHECK_EQ(end_stoa(receiver), 1);
 }
 
 /* It is not read up to its end. */

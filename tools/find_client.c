@@ -731,7 +731,6 @@ int find_client(const struct find_options *options)
 	if (!client)
 		return tool_fail("find: no memory");
 	client->options = options;
-	process_guard_standard();
 	client->output = find_output_create(options);
 	if (client->output) {
 		result = print_root(client);

@@ -8,6 +8,7 @@
 #include <stoa/stoa.h>
 
 #include "os/console.h"
+#include "os/process.h"
 
 static int command_help(int argc, char **argv);
 
@@ -108,6 +109,7 @@ int main(int argc, char **argv)
 {
 	int status;
 
+	process_guard_standard();
 	if (!console_start(&argc, &argv))
 		return tool_fail("no memory for the arguments");
 	/* The terminal of a server of find is its client's. */

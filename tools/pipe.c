@@ -102,7 +102,6 @@ static int run(struct pipeline *pipeline, const struct pipe_options *options)
 	double seconds;
 	int status, error;
 
-	process_guard_standard();
 	error = pipeline_run(pipeline);
 	if (error)
 		return tool_fail("pipe: %s", walk_error_text(error));

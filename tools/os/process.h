@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Make sure that nothing we open takes the place of a closed standard descriptor, which children would then see. */
+/* First of all: nothing we open takes the place of a closed standard descriptor, to which output would go, and which children would see. */
 void process_guard_standard(void);
 
 int64_t process_self(void);
