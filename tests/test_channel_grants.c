@@ -107,7 +107,7 @@ static void expect_reader(const struct stoa_channel *channel, unsigned part)
 	CHECK_EQ(bytes_of(segment)[0], 'S'); /* its header */
 	CHECK_EQ(touch(bytes_of(segment)), REFUSED);
 	CHECK_EQ(touch(bytes_of(segment) + CHANNEL_BELLS), REFUSED);
-	CHECK_EQ(touch(bytes_of(segment) + segment->reserve - 1), REFUSED);
+	CHECK_EQ(touch(bytes_of(segment) + stoa_segment_committed(segment) - 1), REFUSED);
 	CHECK_RC(roster_attach(segment, &roster), 0);
 	CHECK_EQ(touch(roster_page(roster, 1)), REFUSED);
 	CHECK_RC(stoa_segment_protect(segment, 0, PAGE, STOA_READ | STOA_WRITE), -STOA_ERIGHTS);
