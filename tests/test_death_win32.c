@@ -207,9 +207,13 @@ static void prove(const struct operation *operation)
 	TEST_LEAKS_OK(
 		"winpthreads keeps an event for each lock of its own that two threads once met at; none is kept by each round");
 	victim = test_shared(sizeof(*victim));
-	while (kill_at(operation, number))
-		if (number++ == 1)
-			before = count_handles();
+	/* A loaded machine lets one finish in fewer steps, as what it waits for is there before it sleeps: then once more. */
+	for (unsigned early = 0; early < 20 && (number <= operation->least || !early);) {
+		while (kill_at(operation, number))
+			if (number++ == 1)
+				before = count_handles();
+		early++;
+	}
 	CHECK_INT(count_handles(), <, before + number);
 	test_figure("%s: killed at each of %u steps", operation->name, number - 1);
 	CHECK_INT(number - 1, >=, operation->least);
