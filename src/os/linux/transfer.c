@@ -54,7 +54,7 @@ int os_send(os_handle socket, const void *bytes, size_t length, const os_handle 
 	struct iovec piece = {(void *)(uintptr_t)bytes, length};
 	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control};
 	struct cmsghdr *header;
-	int fds[OS_PASSED_MAX];
+	int fds[OS_PASSED_MAX] = {-1};
 	ssize_t sent;
 
 	for (unsigned i = 0; i < count; i++)
