@@ -307,7 +307,7 @@ static void check_gone(const char *name)
 	CHECK_RC(stoa_channel_open(name, 0, &channel), -STOA_ENOENT);
 }
 
-/* What it had sent arrives. */
+/* What it had sent arrives; and nobody takes a part for the whole. */
 TEST(a_sender_that_is_killed)
 {
 	const char *name = test_name("x");
@@ -322,6 +322,28 @@ TEST(a_sender_that_is_killed)
 	CHECK_STR(line, "one\n");
 	kill_stoa(sender);
 	CHECK_EQ(read_job(receiver, line, sizeof(line)), 0);
+	check_end(receiver, 1);
+	CHECK_HAS(job_errors(receiver), "': a sender died; what it had sent was received\n");
+	check_gone(name);
+}
+
+/* Another goes on in its place. */
+TEST(a_sender_that_is_replaced)
+{
+	const char *name = test_name("x");
+	struct job *receiver = start_stoa(NULL, JOB_PIPE, "recv", name, "--senders=2", NULL);
+	struct job *first = start_stoa(JOB_PIPE, NULL, "send", name, "--senders=2", NULL), *second;
+	char line[16];
+
+	write_job(first, "one\n", 4);
+	CHECK_EQ(read_job(receiver, line, sizeof(line)), 4);
+	second = start_stoa(JOB_PIPE, NULL, "send", name, "--senders=2", NULL);
+	write_job(second, "two\n", 4);
+	CHECK_EQ(read_job(receiver, line, sizeof(line)), 4);
+	kill_stoa(first);
+	check_end(start_stoa(make_input("in", "three\n", 6), NULL, "send", name, NULL), 0);
+	check_end(second, 0);
+	CHECK_EQ(read_job(receiver, line, sizeof(line)), 6);
 	check_end(receiver, 0);
 	check_gone(name);
 }

@@ -28,6 +28,7 @@ struct receiving {
 	char *buffer;
 	size_t room, used;
 	int error; /* of writing */
+	bool sender_died;
 };
 
 /* ---- output ---- */
@@ -112,10 +113,25 @@ static int await_message(struct receiving *receiving, struct stoa_message *ret_m
 	return result;
 }
 
+/* Who leaves in order gives its place back, and the next to come takes that of the dead. */
+static bool has_dead_sender(const struct receiving *receiving)
+{
+	static struct stoa_channel_stat stat;
+	bool died = false;
+
+	if (stoa_channel_stat(receiving->transfer.channel, &stat) < 0)
+		return false;
+	for (uint32_t i = 0; i < stat.senders; i++)
+		died |= stat.sender[i].state == STOA_END_DEAD;
+	return died;
+}
+
 static int stop(struct receiving *receiving, int result)
 {
 	char time[DURATION_TEXT];
 
+	if (result == STOA_CLOSED)
+		receiving->sender_died = has_dead_sender(receiving);
 	if (result == STOA_CLOSED || receiving->error || flow_asked())
 		return ENDED;
 	if (result == STOA_TIMED_OUT)
@@ -176,6 +192,9 @@ static int conclude(const struct receiving *receiving, int status)
 		return status;
 	if (receiving->error || flow_asked())
 		return TOOL_FAILED;
+	if (receiving->sender_died)
+		return tool_fail("channel '%s': a sender died; what it had sent was received",
+				 receiving->transfer.options.name);
 	if (!lost)
 		return TOOL_OK;
 	tool_warn("channel '%s': %" PRIu64 " %s lost, as this receiver was too slow", receiving->transfer.options.name,
@@ -248,7 +267,8 @@ int command_recv(int argc, char **argv)
 		"recv",
 		"NAME",
 		"Write what comes through the channel NAME to the output, a line for each message. The channel is made if\n"
-		"it is not there. Ends when senders were there and have left. Exit status 4: messages were lost.",
+		"it is not there. Ends when senders were there and have left; fails when one of them died. Exit status 4:\n"
+		"messages were lost.",
 		options,
 		sizeof(options) / sizeof(options[0]),
 		1,
