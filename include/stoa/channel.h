@@ -137,7 +137,7 @@ struct stoa_loan {
 
 /*
  * loan: room for a message of `length` bytes, waiting for it until `deadline` (STOA_TRY, STOA_FOREVER, stoa_deadline_in()). Up to
- * STOA_LOANS_MAX may be out at a time; messages go in the order of their loans, so one that is committed before
+ * STOA_LOANS_MAX may be out at a time, counted from the oldest that is; messages go in the order of their loans, so one that is committed before
  * an earlier one waits for that. 0, STOA_TIMED_OUT, STOA_CLOSED. ERANGE: longer than the channel can ever carry
  * (stoa_channel_stat()). ELIMIT: too many loans. EINVAL.
  * commit: send it; the other side can receive it from now on. cancel: give it back unsent. EINVAL: not on loan. Neither waits.
@@ -168,8 +168,8 @@ struct stoa_message {
 };
 
 /*
- * receive: the next message, waiting for it until `deadline`. Up to STOA_UNRELEASED_MAX may be unreleased at a time, per sender, released in
- * any order; a sender's room comes back in its order. 0, STOA_TIMED_OUT, STOA_CLOSED (STOA_UNTIL_PEERS_LEAVE, and all is received).
+ * receive: the next message, waiting for it until `deadline`. Up to STOA_UNRELEASED_MAX may be unreleased at a time, per sender, counted from
+ * the oldest that is, released in any order; a sender's room comes back in its order. 0, STOA_TIMED_OUT, STOA_CLOSED (STOA_UNTIL_PEERS_LEAVE, and all is received).
  * ECLOSED: detached. ELIMIT: too many unreleased. EFORMAT: the memory was overwritten.
  * release: done with it. STOA_OVERRUN (only with STOA_DROP_OLDEST and STOA_DETACH): it was being overwritten while you had it; what was
  * read may be of a later message. EINVAL: not received, or released before.
