@@ -3,33 +3,11 @@
 #include <harness/test.h>
 
 #include <channel/channel.h>
+#include <channel_pair.h>
 #include <stoa/stoa.h>
 #include <string.h>
 
 #define MILLISECOND UINT64_C(1000000)
-
-struct pair {
-	struct stoa_channel *channel;
-	struct stoa_sender *sender;
-	struct stoa_receiver *receiver;
-};
-
-static struct pair open_pair(const struct stoa_channel_options *options, const struct stoa_receiver_options *receiving)
-{
-	struct pair pair = {NULL, NULL, NULL};
-
-	CHECK_RC(stoa_channel_create(NULL, options, &pair.channel), 0);
-	CHECK_RC(stoa_sender_join(pair.channel, NULL, &pair.sender), 0);
-	CHECK_RC(stoa_receiver_join(pair.channel, receiving, &pair.receiver), 0);
-	return pair;
-}
-
-static void close_pair(struct pair *pair)
-{
-	stoa_sender_leave(pair->sender);
-	stoa_receiver_leave(pair->receiver);
-	stoa_channel_close(pair->channel);
-}
 
 static void send_number(struct stoa_sender *sender, uint64_t number)
 {

@@ -5,6 +5,7 @@
 #include <base/atomic.h>
 #include <base/hash.h>
 #include <channel/channel.h>
+#include <channel_pair.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <stoa/stoa.h>
@@ -13,29 +14,6 @@
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
 #define MILLISECOND UINT64_C(1000000)
-
-struct pair {
-	struct stoa_channel *channel;
-	struct stoa_sender *sender;
-	struct stoa_receiver *receiver;
-};
-
-static struct pair open_pair(const struct stoa_channel_options *options, const struct stoa_receiver_options *receiving)
-{
-	struct pair pair = {NULL, NULL, NULL};
-
-	CHECK_RC(stoa_channel_create(NULL, options, &pair.channel), 0);
-	CHECK_RC(stoa_sender_join(pair.channel, NULL, &pair.sender), 0);
-	CHECK_RC(stoa_receiver_join(pair.channel, receiving, &pair.receiver), 0);
-	return pair;
-}
-
-static void close_pair(struct pair *pair)
-{
-	stoa_sender_leave(pair->sender);
-	stoa_receiver_leave(pair->receiver);
-	stoa_channel_close(pair->channel);
-}
 
 /* A message says what it is at its begin and its end, and in between wherever a page begins. */
 static void mark(unsigned char *bytes, uint64_t length, uint64_t number)

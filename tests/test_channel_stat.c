@@ -3,6 +3,7 @@
 #include <harness/test.h>
 
 #include <channel/look.h>
+#include <channel_pair.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,29 +11,6 @@
 #include <string.h>
 
 #define MILLISECOND UINT64_C(1000000)
-
-struct pair {
-	struct stoa_channel *channel;
-	struct stoa_sender *sender;
-	struct stoa_receiver *receiver;
-};
-
-static struct pair open_pair(const struct stoa_channel_options *options, const struct stoa_receiver_options *receiving)
-{
-	struct pair pair = {NULL, NULL, NULL};
-
-	CHECK_RC(stoa_channel_create(test_name("x"), options, &pair.channel), 0);
-	CHECK_RC(stoa_sender_join(pair.channel, NULL, &pair.sender), 0);
-	CHECK_RC(stoa_receiver_join(pair.channel, receiving, &pair.receiver), 0);
-	return pair;
-}
-
-static void close_pair(struct pair *pair)
-{
-	stoa_sender_leave(pair->sender);
-	stoa_receiver_leave(pair->receiver);
-	stoa_channel_close(pair->channel);
-}
 
 static void send(struct stoa_sender *sender, unsigned count, uint64_t length)
 {
@@ -102,7 +80,7 @@ TEST(a_queue_in_numbers)
 {
 	const struct stoa_channel_options options = {
 		.ring = 8192, .senders = 3, .receivers = 1, .alignment = 32, .flags = STOA_TIMES, .large = 1 << 20};
-	struct pair pair = open_pair(&options, NULL);
+	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	struct stoa_channel_stat stat = stat_of(pair.channel);
 	struct stoa_message message;
 	uint64_t size, small, left;
@@ -165,7 +143,7 @@ TEST(a_queue_in_numbers)
 TEST(a_full_ring_is_the_most)
 {
 	const struct stoa_channel_options options = {.ring = 4096};
-	struct pair pair = open_pair(&options, NULL);
+	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	struct stoa_channel_stat stat;
 	uint64_t sent = 0, used;
 
@@ -189,7 +167,7 @@ TEST(a_full_ring_is_the_most)
 TEST(laps_and_gaps)
 {
 	const struct stoa_channel_options options = {.ring = 4096};
-	struct pair pair = open_pair(&options, NULL);
+	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	uint64_t seed = test_seed(), sent = 0, received = 0;
 
 	for (unsigned i = 0; i < 2000; i++) {
@@ -225,7 +203,7 @@ TEST(laps_and_gaps)
 TEST(several_receivers_of_a_queue)
 {
 	const struct stoa_channel_options options = {.ring = 4096, .receivers = 3};
-	struct pair pair = open_pair(&options, NULL);
+	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	struct stoa_receiver *other;
 	struct stoa_channel_stat stat;
 	struct stoa_message message;
@@ -259,7 +237,7 @@ TEST(a_broadcast_in_numbers)
 {
 	const struct stoa_channel_options options = {.ring = 4096, .kind = STOA_BROADCAST, .receivers = 3};
 	const struct stoa_receiver_options dropping = {.when_slow = STOA_DROP_OLDEST};
-	struct pair pair = open_pair(&options, NULL);
+	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	struct stoa_receiver *other;
 	struct stoa_channel_stat stat;
 	struct stoa_message message;
@@ -359,7 +337,7 @@ TEST(sleepers_wakes_and_the_dead)
 TEST(looking_changes_nothing)
 {
 	const struct stoa_channel_options options = {.ring = 4096, .kind = STOA_BROADCAST, .receivers = 2};
-	struct pair pair = open_pair(&options, NULL);
+	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	struct stoa_segment_stat segment_before, segment_after;
 	unsigned char *before;
 	uint64_t size;
@@ -477,7 +455,7 @@ static uint64_t lie(uint64_t *seed, uint64_t truth)
 static void lie_about(uint32_t kind)
 {
 	const struct stoa_channel_options options = {.ring = 4096, .kind = kind, .senders = 2, .receivers = 3};
-	struct pair pair = open_pair(&options, NULL);
+	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	struct stoa_channel_stat right, stat;
 	uint64_t seed = test_seed(), size;
 	const struct channel_site site = channel_site(pair.channel);

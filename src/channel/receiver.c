@@ -514,10 +514,8 @@ static inline void move_hold(struct stoa_receiver *receiver, uint32_t lane)
 
 	if (CC_UNLIKELY(inlet->held[inlet->first % STOA_UNRELEASED_MAX] != NOT_HELD))
 		return;
-	do
+	while (inlet->first != inlet->taken && inlet->held[inlet->first % STOA_UNRELEASED_MAX] == NOT_HELD)
 		inlet->first++;
-	while (CC_UNLIKELY(inlet->first != inlet->taken) &&
-	       inlet->held[inlet->first % STOA_UNRELEASED_MAX] == NOT_HELD);
 	advance_hold(receiver, lane, resting_hold(receiver, inlet));
 }
 
