@@ -148,6 +148,7 @@ static void be_a_strange_sender(void *argument)
 			    (off_t)channel->segments[1]->data_offset));
 	CHECK_EQ(ftruncate((int)channel->segments[1]->memory, 0), -1);
 	CHECK_RC(stoa_sender_send(sender, "from a stranger", 16, STOA_TRY), 0);
+	store_rlx(ready, 1);
 	test_pause();
 }
 
@@ -167,6 +168,7 @@ TEST(a_strange_sender)
 	CHECK_RC(stoa_channel_send_with_socket(whole, STOA_GRANT_SENDER, ends[0]), 0);
 	stoa_channel_close(whole);
 	CHECK_RC(stoa_receiver_join(channel, &options, &receiver), 0);
+	test_await(ready, 1); /* before, its peers may already have left */
 	receive_text(receiver, "from a stranger");
 	test_kill(role);
 	CHECK_RC(stoa_receiver_receive(receiver, STOA_FOREVER, &message), STOA_CLOSED);

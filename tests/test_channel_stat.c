@@ -170,7 +170,7 @@ TEST(laps_and_gaps)
 	struct pair pair = open_named_pair(test_name("x"), &options, NULL);
 	uint64_t seed = test_seed(), sent = 0, received = 0;
 
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < test_rounds(2000 / test_start_cost, 2000); i++) {
 		uint64_t choice = test_random(&seed), length = (choice >> 16) % 900;
 		struct stoa_channel_stat stat;
 		struct stoa_loan loans[2];
@@ -460,7 +460,7 @@ static void lie_about(uint32_t kind)
 	uint64_t seed = test_seed(), size;
 	const struct channel_site site = channel_site(pair.channel);
 	unsigned char *whole;
-	unsigned found = 0, rounds = test_rounds(3000, 100000);
+	unsigned found = 0, rounds = test_rounds(3000 / test_start_cost, 100000);
 
 	send(pair.sender, 20, 100);
 	receive(pair.receiver, 10);

@@ -259,7 +259,7 @@ static void check_things(struct stoa_inspector *const inspectors[THINGS])
 TEST_TIMEOUT(death_leaves_no_damage, 300)
 {
 	struct stoa_inspector *inspectors[THINGS];
-	unsigned rounds = test_rounds(60, 1500);
+	unsigned rounds = test_rounds(60 / test_start_cost, 1500);
 	struct things things;
 	uint64_t state = test_seed();
 

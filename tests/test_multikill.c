@@ -237,13 +237,13 @@ TEST_TIMEOUT(uncovered_waiters_look_again, 120)
 	CHECK_INT(rescues, >, 0);
 }
 #else
-#define TEST_OF(name, call)                                                     \
-	TEST_TIMEOUT(name, 120)                                                 \
-	{                                                                       \
-		const unsigned rounds = test_rounds(30 / start_cost, 2000);     \
-                                                                                \
-		call;                                                           \
-		test_figure("%s: %u kills by %s", #name, kills, killer_name()); \
+#define TEST_OF(name, call)                                                      \
+	TEST_TIMEOUT(name, 120)                                                  \
+	{                                                                        \
+		const unsigned rounds = test_rounds(30 / test_start_cost, 2000); \
+                                                                                 \
+		call;                                                            \
+		test_figure("%s: %u kills by %s", #name, kills, killer_name());  \
 	}
 
 TEST_OF(owner_and_first_waiter, owner_and_first_waiters(rounds, 1))

@@ -294,7 +294,7 @@ static void set_up(void)
 	test_share(&arena, NULL);
 }
 
-/* Whoever is killed in between leaves its place to others. */
+/* Whoever is killed in between leaves its place to others. It goes on until some bytes came through. */
 TEST_TIMEOUT(an_enemy, 120)
 {
 	pid_t enemy, victims[VICTIMS];
@@ -304,7 +304,8 @@ TEST_TIMEOUT(an_enemy, 120)
 	for (unsigned i = 0; i < VICTIMS; i++)
 		victims[i] = test_role(victim, board);
 	test_await(&board->ready, VICTIMS);
-	for (unsigned i = 0; i < test_rounds(6, 200); i++) {
+	for (unsigned i = 0; i < test_rounds(6, 200) || !atomic_load(&board->written) || !atomic_load(&board->read);
+	     i++) {
 		pid_t mortal;
 
 		atomic_store(&board->number, VICTIMS);
@@ -320,8 +321,6 @@ TEST_TIMEOUT(an_enemy, 120)
 		CHECK_EQ(test_join(victims[i]), 0);
 	CHECK_EQ(test_join(enemy), 0);
 	check_margins();
-	CHECK_INT(atomic_load(&board->written), >, 0);
-	CHECK_INT(atomic_load(&board->read), >, 0);
 	test_figure("%" PRIu64 " calls, %" PRIu64 " of them refused, %" PRIu64 " bytes written and %" PRIu64
 		    " read under %" PRIu64 " hostile writes",
 		    atomic_load(&board->calls), atomic_load(&board->errors), atomic_load(&board->written),

@@ -155,8 +155,30 @@ TEST(the_order_is_as_asked)
 	run = run_stoa("top", "--sort", "colour", NULL);
 	CHECK_EQ(run->status, 2);
 	CHECK_HAS(run->err, "no order 'colour'");
-	CHECK_EQ(run_stoa("top", "something", NULL)->status, 2);
 	CHECK_EQ(run_stoa("top", "--interval", "x", NULL)->status, 2);
+	stoa_segment_close(segments[0]);
+	stoa_segment_close(segments[1]);
+}
+
+TEST(only_those_that_were_named)
+{
+	struct stoa_segment *segments[2];
+	const struct run *run;
+	char pattern[64];
+
+	CHECK_RC(stoa_segment_create(test_name("one"), 1 << 20, NULL, &segments[0]), 0);
+	CHECK_RC(stoa_segment_create(test_name("two"), 1 << 20, NULL, &segments[1]), 0);
+	run = run_stoa("top", "--json", "-n", "1", "-i", "1ms", test_name("one"), NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_EQ(count_of(run->out, "\n"), 1);
+	CHECK_HAS(run->out, test_name("one"));
+	snprintf(pattern, sizeof(pattern), "%.*s?[vw]*", (int)strlen(test_name("two")) - 3, test_name("two"));
+	run = run_stoa("top", "--json", "-n", "1", "-i", "1ms", pattern, NULL);
+	CHECK_EQ(count_of(run->out, "\n"), 1);
+	CHECK_HAS(run->out, test_name("two"));
+	run = run_stoa("top", "--json", "-n", "1", "-i", "1ms", "no such name", test_name("two"), test_name("one"),
+		       NULL);
+	CHECK_EQ(count_of(run->out, "\n"), 2);
 	stoa_segment_close(segments[0]);
 	stoa_segment_close(segments[1]);
 }

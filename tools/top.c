@@ -176,18 +176,19 @@ int command_top(int argc, char **argv)
 	};
 	const struct usage usage = {
 		"top",
-		"",
+		"[NAME...]",
 		"Show this user's channels, and what else has a name, live: messages and bytes a second, how many are not\n"
 		"received yet (LAG), how much of the rings is in use, sleeps a second, living senders:receivers, threads\n"
 		"that take part. On a terminal a screen: q quits, s sorts, r reverses, + and - change the interval, space\n"
 		"pauses, arrows scroll. Elsewhere, and on Windows, tables: one, or with --count or --interval more.\n"
-		"Looking joins nothing and changes nothing.",
+		"With names, which may be patterns ('frames-*'), only those. Looking joins nothing and changes nothing.",
 		options,
 		sizeof(options) / sizeof(options[0]),
 		0,
-		0,
+		-1,
 		"  $ stoa top                       live\n"
 		"  $ stoa top | cat                 one table, of one second\n"
+		"  $ stoa top 'frames-*' prices     some of them\n"
 		"  $ stoa top --json -i 10s -n 6    a minute, for a program",
 	};
 	int operands, asked = 0;
@@ -197,6 +198,8 @@ int command_top(int argc, char **argv)
 		status = parse_sort(sort, &top.sort);
 	if (status != TOOL_GO)
 		return status;
+	top.names = argv + 1;
+	top.name_count = operands;
 	if (!top.count && !top.interval && !console_is_terminal(stdout))
 		top.count = 1;
 	top.interval = top.interval ? top.interval : UINT64_C(1000000000);

@@ -34,6 +34,8 @@ struct top_options {
 	uint64_t count;    /* tables; 0: no end */
 	enum top_sort sort;
 	bool reverse, global, json;
+	char *const *names; /* patterns as of `stoa find --name`; */
+	int name_count;     /* 0: all */
 };
 
 const char *top_sort_name(enum top_sort sort);

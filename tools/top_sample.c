@@ -2,10 +2,13 @@
 /* `stoa top`: looking at all that has a name, without taking part, and how fast it moves. Uses the inspector of the public API. */
 #include "top.h"
 
+#include "find.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 struct gathering {
+	const struct top_options *options;
 	struct top_sample sample;
 	size_t room;
 	bool failed;
@@ -46,6 +49,15 @@ static void fill_row(struct top_row *row, const struct object *object)
 	channel_add_up(&stat, &row->totals);
 }
 
+static bool is_wanted(const struct top_options *options, const char *name)
+{
+	bool wanted = !options->name_count;
+
+	for (int i = 0; i < options->name_count && !wanted; i++)
+		wanted = find_glob_matches(options->names[i], strlen(options->names[i]), name, strlen(name));
+	return wanted;
+}
+
 /* What has gone meanwhile, or is another user's, is left out. */
 static int gather(const struct stoa_segment_entry *found, void *argument)
 {
@@ -53,7 +65,8 @@ static int gather(const struct stoa_segment_entry *found, void *argument)
 	struct object object = {.name = found->name};
 	struct top_row *row;
 
-	if (stoa_inspect_open(found->name, found->flags & STOA_GLOBAL, &object.inspector) < 0)
+	if (!is_wanted(gathering->options, found->name) ||
+	    stoa_inspect_open(found->name, found->flags & STOA_GLOBAL, &object.inspector) < 0)
 		return 0;
 	if (stoa_inspect_get(object.inspector, &object.is) == 0) {
 		row = new_row(gathering, found->name);
@@ -91,7 +104,7 @@ static void compare(struct top_row *row, const struct top_sample *before, uint64
 
 int top_take(const struct top_options *options, const struct top_sample *before, struct top_sample *ret_sample)
 {
-	struct gathering gathering = {.sample = {.time = stoa_now()}};
+	struct gathering gathering = {.options = options, .sample = {.time = stoa_now()}};
 	int result = stoa_segment_list(0, gather, &gathering);
 
 	if (result >= 0 && !gathering.failed && options->global)

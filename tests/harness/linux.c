@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+const unsigned test_start_cost = 1;
+
 static char dir[4096];
 static bool own_names; /* /dev/shm is this test's alone */
 
@@ -55,12 +57,10 @@ static void count_mappings(struct holdings *h)
 	FILE *maps = fopen("/proc/self/maps", "re");
 	char line[512];
 
-	while (maps && fgets(line, sizeof(line), maps)) {
-		if (!strstr(line, "/dev/shm/") && !strstr(line, "/memfd:") && !strstr(line, "stoa"))
-			continue;
-		h->count[MAPPINGS]++;
-		snprintf(h->example[MAPPINGS], sizeof(h->example[MAPPINGS]), "%.*s", (int)strcspn(line, "\n"), line);
-	}
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "/dev/shm/") || strstr(line, "/memfd:") || strstr(line, "stoa"))
+			snprintf(h->example[MAPPINGS], sizeof(h->example[0]), "%.*s (%u)", (int)strcspn(line, "\n"),
+				 line, ++h->count[MAPPINGS]);
 	if (maps)
 		fclose(maps);
 }
@@ -89,10 +89,9 @@ static bool find_leak(const struct holdings *before, char *text, size_t size)
 {
 	struct holdings now = take_stock();
 	int compared = test_roles_are_threads() ? THREADS : KINDS; /* a thread sanitizer has its own of the others */
-	siginfo_t child;
 
 	text[0] = 0;
-	if (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
+	if (waitid(P_ALL, 0, NULL, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
 		snprintf(text, size, "leak: a child process is left, running or not waited for");
 	for (int i = 0; i < compared && !text[0]; i++)
 		if (now.count[i] > before->count[i])

@@ -82,6 +82,8 @@ void *test_shared(size_t size);            /* zeroed memory shared with roles st
 uint64_t test_seed(void);                  /* printed; STOA_SEED repeats a run */
 uint64_t test_random(uint64_t *state);     /* next number; start with a seed */
 unsigned test_rounds(unsigned few, unsigned soak); /* few, or soak with STOA_SOAK=1 */
+extern const unsigned
+	test_start_cost; /* how much longer than on Linux a process takes to start, roughly, and the system to answer */
 void test_note(const char *format, ...) CC_PRINTF(1, 2);
 void test_figure(const char *format, ...) CC_PRINTF(1, 2); /* a note that is shown also of a test that passes */
 bool test_roles_are_threads(void);

@@ -25,6 +25,8 @@
 
 #define TOKEN_ROOM 128
 
+const unsigned test_start_cost = 5;
+
 /* A segment that roles get a handle of. */
 struct share {
 	struct stoa_segment **segment;

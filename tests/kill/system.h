@@ -25,9 +25,6 @@ const char *killer_name(void);
 void note_objects(const volatile void *address);
 unsigned count_objects(void);
 
-/* How much longer than on Linux a process takes to start, roughly: so many rounds fewer where time is short. */
-extern const unsigned start_cost;
-
 /* Of each role. Windows has two killers, see by_linux_win32.c. */
 extern const unsigned kills_each;
 

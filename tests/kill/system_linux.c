@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-const unsigned start_cost = 1;
 const unsigned kills_each = 50;
 
 const char *killer_name(void)

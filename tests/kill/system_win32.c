@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <windows/objects_each.h>
 
-const unsigned start_cost = 5;
-const unsigned kills_each = 25;
+const unsigned kills_each = 15;
 
 void slay(pid_t role)
 {

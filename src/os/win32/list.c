@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Listing names: the directory of kernel objects, filtered. All its names are taken first, as objects come and go while
- * entries are looked at.
+ * entries are looked at. The system counts the entries of a directory, so one that goes while they are read makes the reader
+ * miss another: it is read again until it is found alike twice.
  */
 #include <os/win32/names.h>
 
 #include <base/error.h>
 #include <os/win32/nt.h>
 #include <string.h>
+
+#define MOST_READINGS 16
 
 struct found {
 	struct found *next;
@@ -64,7 +67,24 @@ static int take_entry(const struct nt_directory_entry *entry, struct found **lis
 	return 0;
 }
 
-static int collect(HANDLE directory, struct found **list)
+static void free_all(struct found *list)
+{
+	while (list) {
+		struct found *next = list->next;
+
+		os_free(list);
+		list = next;
+	}
+}
+
+static bool alike(const struct found *left, const struct found *right)
+{
+	for (; left && right && wcscmp(left->escaped, right->escaped) == 0; right = right->next)
+		left = left->next;
+	return !left && !right;
+}
+
+static int collect_once(HANDLE directory, struct found **list)
 {
 	union {
 		struct nt_directory_entry entry;
@@ -80,6 +100,25 @@ static int collect(HANDLE directory, struct found **list)
 		    !buffer.entry.name.text)
 			break;
 		rc = take_entry(&buffer.entry, list);
+	}
+	return rc;
+}
+
+/* As often as it takes, but not for ever where names come and go without end. */
+static int collect(HANDLE directory, struct found **list)
+{
+	int rc = collect_once(directory, list);
+
+	for (unsigned tries = 0; rc == 0 && tries < MOST_READINGS; tries++) {
+		struct found *again = NULL;
+		bool same;
+
+		rc = collect_once(directory, &again);
+		same = alike(*list, again);
+		free_all(*list);
+		*list = again;
+		if (same)
+			break;
 	}
 	return rc;
 }
