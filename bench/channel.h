@@ -97,6 +97,7 @@ struct channel_arena {
 struct flow {
 	struct bench *bench;
 	const struct plan *plan;
+	uint64_t until; /* how long a receiver waits before it looks whether all is done */
 	struct stoa_segment *segment;
 	struct channel_arena *arena;
 	unsigned char *bytes; /* of the bare ring */

@@ -19,8 +19,10 @@ static int channel_put(struct flow *flow, uint64_t number)
 static int channel_take(struct flow *flow)
 {
 	struct stoa_message message;
-	int rc = stoa_receiver_receive(flow->receiver, STOA_TRY, &message);
+	int rc = stoa_receiver_receive(flow->receiver, flow->crowded ? STOA_TRY : flow->until, &message);
 
+	if (rc == STOA_TIMED_OUT)
+		flow->until = stoa_deadline_in(1000000);
 	if (rc)
 		return rc;
 	measure_use(measure_sum(message.bytes, message.length));

@@ -103,7 +103,7 @@ TEST(the_largest_rings)
 	most = (UINT64_C(1) << 28) - RECORD_HEADER_TIMED - CHANNEL_LINE;
 	CHECK_EQ(plan.payload_max, most);
 	CHECK_EQ(record_valid(&plan.form, 0, record_word(0, RECORD_MESSAGE | (uint32_t)most)),
-		 (most + RECORD_HEADER + 15) & ~UINT64_C(15));
+		 (most + RECORD_HEADER + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1));
 	options.senders = options.receivers = STOA_ENDS_MAX;
 	options.alignment = 4096;
 	CHECK_RC(stoa_channel_size(&options, &size), 0);

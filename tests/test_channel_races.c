@@ -103,8 +103,11 @@ static void fill_with_records(const struct stoa_loan *loan)
 {
 	unsigned char *bytes = loan->bytes, *end = bytes + loan->length;
 	uint64_t in_ring = (uint64_t)(bytes - (unsigned char *)stoa_segment_address(segment)) % RING;
-	uint64_t position = loan->opaque[0] / RING * RING + in_ring + RING, word;
+	uint64_t position = loan->opaque[0] / RING * RING + in_ring + RING, word,
+		 to_line = -in_ring % CHANNEL_RECORD_UNIT;
 
+	bytes += to_line;
+	position += to_line;
 	for (; bytes + sizeof(word) <= end; bytes += CHANNEL_RECORD_UNIT, position += CHANNEL_RECORD_UNIT) {
 		word = record_word(position, RECORD_MESSAGE | 8);
 		memcpy(bytes, &word, sizeof(word));

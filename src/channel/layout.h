@@ -18,20 +18,20 @@
  * A *lane* belongs to one sender at a time: a ring of records that it alone writes. Positions in a lane count bytes from its first
  * owner on and never wrap; a position modulo the ring's size is a place in the ring.
  *
- * Record, at a multiple of 16 bytes:
+ * Record, at the begin of a line:
  *   0        8          16                  (32 with STOA_TIMES)
  *   +--------+----------+- - - - - - - - - -+- - - - - - -+------------------- - - -
  *   | word   | sequence | time, 0           | alignment   | payload
  *   +--------+----------+- - - - - - - - - -+- - - - - - -+------------------- - - -
- *   word: {position / 16 + 1 : 32 | kind : 4 | length : 28}, 0: not published.
+ *   word: {position / 64 + 1 : 32 | kind : 4 | length : 28}, 0: not published.
  *
  * A message that is too large for the ring lies in its lane's area, in whole pages, which come back in the order of the records. Its record's
  * payload, with no alignment, is the place: {offset in the area : 64 | length : 64}.
  *
  * The word is written last. The word behind a record is zeroed before the record is published; so a reader at that place polls
- * a word that is either 0 or the record's, and never what an earlier lap's payload left there. Small records lie
- * close together, as what a message costs is the lines that go from one processor to the other; the payload of a wide one begins a
- * line, as what it costs is the copy.
+ * a word that is either 0 or the record's, and never what an earlier lap's payload left there. No two records share a line:
+ * who polls for the next one takes no line from the sender that it still writes, and had to get back. The payload of a wide one
+ * begins a line, as what it costs is the copy.
  *
  *   field                written by                    a crash between two stores leaves
  *   lane.owner           CAS of who joins or leaves    a dead owner: the place is free for who joins next
@@ -58,8 +58,8 @@
 #include <os/os.h>
 #include <stoa/channel.h>
 
-#define CHANNEL_RECORD_UNIT UINT64_C(16)
 #define CHANNEL_LINE 64u
+#define CHANNEL_RECORD_UNIT ((uint64_t)CHANNEL_LINE)
 #define CHANNEL_RING_MIN UINT64_C(4096)
 #define CHANNEL_RING_MAX (UINT64_C(1) << 30)
 #define CHANNEL_RING_DEFAULT (UINT64_C(256) << 10)
@@ -178,8 +178,7 @@ _Static_assert(sizeof(struct channel_record) == 32, "layout");
 #define RECORD_LENGTH_BITS 28
 #define RECORD_LENGTH_MASK ((UINT32_C(1) << RECORD_LENGTH_BITS) - 1)
 #define RECORD_MESSAGE (UINT32_C(1) << RECORD_LENGTH_BITS)
-#define RECORD_SKIP \
-	(UINT32_C(2) << RECORD_LENGTH_BITS) /* nothing: cancelled; `length` counts units of 16, all in all */
+#define RECORD_SKIP (UINT32_C(2) << RECORD_LENGTH_BITS)     /* nothing: cancelled; `length` counts lines, all in all */
 #define RECORD_SKIP_LAP (UINT32_C(3) << RECORD_LENGTH_BITS) /* nothing up to the ring's end */
 #define RECORD_WIDE (UINT32_C(4) << RECORD_LENGTH_BITS)     /* a message whose payload begins a line */
 #define RECORD_LARGE (UINT32_C(5) << RECORD_LENGTH_BITS)    /* a message elsewhere: the payload is the place */

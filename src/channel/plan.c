@@ -15,8 +15,8 @@ static const char layout[] =
 	"senders4 receivers4 ring8 alignment4 zero4 large8 check8; at 4096: waiting8 fences4, bells 64x8 at 64, 640 in all; "
 	"receiving: readers of 128: owner8 received8 bytes8 lost8 sleeps8 wakes8, at 64 lag8 slow4 sleeps_on4 joined4 ending4 settled8; "
 	"rows of holds, whole lines; heads of 64; sending: lanes of 128: owner8 tail8 sent8 bytes8 sleeps8 wakes8 "
-	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4 zero4 area_used8; rings from whole pages; areas behind; record at multiples of 16: word8 "
-	"(position/16+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end 4 "
+	"most8, at 64 floor8 wants8 sleeps_on4 joined4 given_up8 ending4 zero4 area_used8; rings from whole pages; areas behind; record at multiples of 64: word8 "
+	"(position/64+1 32, kind 4, length 28) sequence8, timed: time8 zero8; kinds 1 message 2 skip 3 skip to the end 4 "
 	"message aligned to 64 5 message in the area: offset8 length8; "
 	"kind 2: a stream, bytes instead of records";
 
@@ -76,10 +76,12 @@ static void lay_out(struct channel_plan *plan)
 {
 	const struct channel_shape *shape = &plan->shape;
 	uint64_t bells_end = CHANNEL_BELLS + sizeof(struct channel_bells), room = shape->ring / 4;
+	uint64_t header = shape->flags & STOA_TIMES ? RECORD_HEADER_TIMED : RECORD_HEADER;
 
 	plan->form = (struct record_form){
 		.ring = shape->ring,
-		.payload = shape->flags & STOA_TIMES ? RECORD_HEADER_TIMED : RECORD_HEADER,
+		.payload =
+			(uint32_t)(shape->alignment > CHANNEL_RECORD_UNIT ? header : whole(header, shape->alignment)),
 		.alignment = shape->alignment > CHANNEL_RECORD_UNIT ? shape->alignment : 0,
 		.wide_alignment = shape->alignment > CHANNEL_LINE ? shape->alignment : CHANNEL_LINE,
 	};

@@ -47,6 +47,7 @@ struct stoa_sender {
 	struct outstanding outstanding[STOA_LOANS_MAX];
 
 	uint64_t limit;  /* floor + ring: what it may write lies before */
+	uint64_t low;    /* a plain record that ends behind this: zero more */
 	uint64_t zeroed; /* the words of units from `position` up to here are zero */
 	struct record_form form;
 	uint64_t payload_max;
@@ -76,7 +77,7 @@ static void regard_reader(const struct stoa_sender *sender, uint32_t place, bool
 	const struct stoa_channel *channel = sender->end.channel;
 	const struct channel_reader *reader = &channel->readers[place];
 	uint64_t owner = load_rlx(&reader->owner);
-	/* A1: what it read; pairs with R1 in advance_hold() */
+	/* A1: what it read; pairs with R1 in advance_hold(), R6 in stoa_receiver_release() */
 	uint64_t hold = whole_position(load_acq(channel_hold(channel, place, sender->end.place)));
 
 	/* A hold before the floor protects nothing: its owner is still joining, or died, or lies. */
@@ -237,38 +238,36 @@ int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline)
 /* ---- loans ---- */
 
 /*
- * The word behind a record that ends at `end` must be zero before the record is published. More of them are zeroed at once: so
- * their lines come from the receiver all together, and not one by one while a message waits for it.
+ * The word behind a record must be zero before the record is published. More of them are zeroed at once, so that their lines come
+ * from the receiver all together; and when a message is on its way, rather than while one waits for it (prepare()).
  */
 #define ZEROED_AHEAD UINT64_C(1024)
+#define ZEROED_LEFT UINT64_C(512) /* that few are left: zero more */
 
-static inline void zero_line(unsigned char *line)
+static void zero_to(struct stoa_sender *sender, uint64_t from, uint64_t to)
 {
-	_Atomic uint64_t *words = (void *)line;
-
-	store_rlx(&words[0], 0);
-	store_rlx(&words[2], 0);
-	store_rlx(&words[4], 0);
-	store_rlx(&words[6], 0);
-}
-
-static void zero_ahead(struct stoa_sender *sender, uint64_t end, bool wide)
-{
-	uint64_t to = end + (wide ? CHANNEL_LINE : ZEROED_AHEAD), at;
-
-	if (end < sender->zeroed)
-		return;
-	if (to > sender->limit)
-		to = sender->limit;
-	if (MUTANT(RECORD_NOT_ENDED))
-		sender->zeroed = to;
-	for (at = sender->zeroed > end ? sender->zeroed : end; at < to && at % CHANNEL_LINE; at += CHANNEL_RECORD_UNIT)
-		store_rlx(&record(sender, at)->word, 0);
-	for (; at + CHANNEL_LINE <= to; at += CHANNEL_LINE)
-		zero_line(sender->ring + (at & sender->mask));
-	for (; at < to; at += CHANNEL_RECORD_UNIT)
+	to = to < sender->limit ? to : sender->limit;
+	for (uint64_t at = from; at < to && !MUTANT(RECORD_NOT_ENDED); at += CHANNEL_RECORD_UNIT)
 		store_rlx(&record(sender, at)->word, 0);
 	sender->zeroed = to;
+}
+
+/* A loan is to end at `end`. The one line behind a wide record comes while that is written; it is zeroed by end_records(). */
+static void zero_ahead(struct stoa_sender *sender, uint64_t end, bool wide)
+{
+	if (end < sender->zeroed)
+		return;
+	if (wide)
+		cc_prefetch_write(record(sender, end));
+	else
+		zero_to(sender, end, end + ZEROED_AHEAD);
+}
+
+/* The word behind all loans is zero from now on. To be called before something is published, or lent behind them. */
+static inline void end_records(struct stoa_sender *sender)
+{
+	if (CC_UNLIKELY(sender->position >= sender->zeroed))
+		zero_to(sender, sender->position, sender->position + CHANNEL_RECORD_UNIT);
 }
 
 /* Begin again at a lower position: the word there is zero, those behind it may be payload. */
@@ -277,6 +276,7 @@ static void draw_back(struct stoa_sender *sender, uint64_t position)
 	sender->position = position;
 	sender->zeroed = position + CHANNEL_RECORD_UNIT;
 	sender->clear = 0;
+	sender->low = UINT64_MAX;
 	area_drop(&sender->area, position);
 }
 
@@ -285,7 +285,9 @@ static void skip_lap(struct stoa_sender *sender)
 {
 	uint64_t next = (sender->position | sender->mask) + CHANNEL_RECORD_UNIT;
 
-	zero_ahead(sender, next, true);
+	end_records(sender);
+	if (next >= sender->zeroed)
+		zero_to(sender, next, next + CHANNEL_RECORD_UNIT);
 	/* R1: the zero behind it; pairs with A1 in look_at() */
 	store_rel(&record(sender, sender->position)->word, record_word(sender->position, RECORD_SKIP_LAP));
 	sender->position = next;
@@ -326,7 +328,7 @@ static int make_room(struct stoa_sender *sender, uint64_t length, uint32_t kind,
 	return rc;
 }
 
-/* A loan of a plain record needs no second look as long as it ends here. */
+/* A loan of a plain record needs no second look as long as it ends here; and where are more words to be zeroed? */
 static void look_ahead(struct stoa_sender *sender)
 {
 	uint64_t lap_end = (sender->position | sender->mask) + CHANNEL_RECORD_UNIT;
@@ -336,6 +338,7 @@ static void look_ahead(struct stoa_sender *sender)
 		sender->clear = lap_end;
 	if (sender->form.alignment) /* there are no plain ones */
 		sender->clear = 0;
+	sender->low = sender->zeroed < sender->limit ? sender->zeroed - ZEROED_LEFT : UINT64_MAX;
 }
 
 /* Give out a record that has room, as the next loan. */
@@ -344,8 +347,12 @@ static inline void lend(struct stoa_sender *sender, uint64_t length, uint64_t si
 {
 	uint32_t at = sender->next++ % STOA_LOANS_MAX;
 	uint64_t position = sender->position;
+	struct outstanding *out = &sender->outstanding[at];
 
-	sender->outstanding[at] = (struct outstanding){position, length, (uint32_t)size, kind, 0};
+	out->position = position;
+	out->room = length;
+	out->size = (uint32_t)size;
+	out->info = kind;
 	sender->position = position + size;
 	loan->bytes = sender->ring + (position & sender->mask) + payload;
 	loan->length = length;
@@ -362,6 +369,7 @@ static int loan_record(struct stoa_sender *sender, uint64_t length, uint32_t kin
 
 	if (rc)
 		return rc;
+	end_records(sender);
 	size = record_size(&sender->form, sender->position, length, kind);
 	zero_ahead(sender, sender->position + size, kind == RECORD_WIDE);
 	look_ahead(sender);
@@ -482,24 +490,30 @@ static inline void publish(struct stoa_sender *sender, uint64_t position, uint32
 		  record_word(position, info)); /* R2: the record; pairs with A1 in look_at(), A8 in receive_plain() */
 }
 
-/* All before `tail` is published: say so, and tell those who wait. */
-static inline void announce(struct stoa_sender *sender, uint64_t tail)
+/* All before `tail` is published: say so. Who is to be woken? */
+static inline uint64_t announce(struct stoa_sender *sender, uint64_t tail)
 {
 	struct channel_lane *lane = sender->lane;
-	uint64_t waiting;
 
 	/* In this order: see layout.h. */
 	store_rel(&lane->sent, sender->sequence); /* R3: the records; pairs with A3 in adopt_lane() */
 	store_rel(&lane->tail, tail);             /* R4: `sent`; pairs with A3 in adopt_lane() */
 	store_rlx(&lane->bytes, sender->bytes);
-	waiting = channel_waiting(&sender->end);
-	if (CC_UNLIKELY(waiting))
+	return channel_waiting(&sender->end);
+}
+
+static void announce_and_wake(struct stoa_sender *sender, uint64_t tail)
+{
+	uint64_t waiting = announce(sender, tail);
+
+	if (waiting)
 		channel_ring_bells(&sender->end, waiting);
 }
 
 /* The loan is resolved, others are out: publish what is resolved up to the first that is not. */
 static CC_NOINLINE void resolve_among(struct stoa_sender *sender, struct outstanding *out, uint32_t info)
 {
+	end_records(sender);
 	out->info = info;
 	out->position |= RESOLVED;
 	if (out != &sender->outstanding[sender->first % STOA_LOANS_MAX])
@@ -510,12 +524,13 @@ static CC_NOINLINE void resolve_among(struct stoa_sender *sender, struct outstan
 		out->position = NOT_OUT;
 		out = &sender->outstanding[sender->first % STOA_LOANS_MAX];
 	} while (sender->first != sender->next && out->position & RESOLVED);
-	announce(sender, published(sender));
+	announce_and_wake(sender, published(sender));
 }
 
 /* The only loan that is out is resolved, and not announced. */
 static inline void publish_only(struct stoa_sender *sender, struct outstanding *out, uint32_t info)
 {
+	end_records(sender);
 	sender->first = sender->next;
 	publish(sender, out->position, info);
 	out->position = NOT_OUT;
@@ -529,7 +544,7 @@ static inline void resolve(struct stoa_sender *sender, struct outstanding *out, 
 		return;
 	}
 	publish_only(sender, out, info);
-	announce(sender, sender->position);
+	announce_and_wake(sender, sender->position);
 }
 
 static uint32_t skip_info(uint64_t size)
@@ -579,13 +594,57 @@ static inline uint32_t finish(struct stoa_sender *sender, struct outstanding *ou
 	return out->info | (uint32_t)length;
 }
 
-CC_HOT_CODE int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
+static CC_NOINLINE void prepare(struct stoa_sender *sender)
+{
+	zero_to(sender, sender->zeroed, sender->position + ZEROED_AHEAD);
+	look_ahead(sender);
+}
+
+static CC_NOINLINE int commit_with_care(struct stoa_sender *sender, const struct stoa_loan *loan)
 {
 	struct outstanding *out = find_loan(sender, loan);
 
-	if (CC_UNLIKELY(!out))
+	if (!out)
 		return refuse_commit(sender);
 	resolve(sender, out, finish(sender, out, loan->length));
+	return 0;
+}
+
+/* What may be due when a message is published. It is on its way: those who poll lose no time by this. */
+static CC_NOINLINE int follow_up(struct stoa_sender *sender, uint64_t waiting)
+{
+	if (waiting)
+		channel_ring_bells(&sender->end, waiting);
+	if (sender->position > sender->low)
+		prepare(sender);
+	return 0;
+}
+
+/* In few instructions: the only loan that is out, of a plain record, as long as it was lent. */
+CC_HOT_CODE int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
+{
+	struct outstanding *out;
+	struct channel_record *to;
+	uint64_t position, waiting;
+
+	if (CC_UNLIKELY(!sender || !loan || channel_end_is_parents(&sender->end)))
+		return refuse_commit(sender);
+	position = loan->opaque[0];
+	out = &sender->outstanding[loan->opaque[1] % STOA_LOANS_MAX];
+	if (CC_UNLIKELY(out->position != position || out->room != loan->length || out->info != RECORD_MESSAGE ||
+			sender->next - sender->first != 1 || sender->timed))
+		return commit_with_care(sender, loan);
+	to = record(sender, position);
+	store_rlx(&to->sequence, sender->sequence);
+	/* R7: the record; pairs with A1 in look_at(), A8 in receive_plain() */
+	store_rel(&to->word, record_word(position, RECORD_MESSAGE | (uint32_t)loan->length));
+	out->position = NOT_OUT;
+	sender->first = sender->next;
+	sender->sequence++;
+	sender->bytes += loan->length;
+	waiting = announce(sender, sender->position);
+	if (CC_UNLIKELY(waiting || sender->position > sender->low))
+		return follow_up(sender, waiting);
 	return 0;
 }
 
@@ -640,7 +699,7 @@ int stoa_sender_send_batch(struct stoa_sender *sender, const struct stoa_bytes *
 
 		if (alone && sent != announced &&
 		    !is_plain(sender, message->length, plain_size(sender, message->length))) {
-			announce(sender, sender->position);
+			announce_and_wake(sender, sender->position);
 			announced = sent;
 		}
 		rc = message->bytes || !message->length ? stoa_sender_loan(sender, message->length, deadline, &loan)
@@ -658,7 +717,7 @@ int stoa_sender_send_batch(struct stoa_sender *sender, const struct stoa_bytes *
 		}
 	}
 	if (alone && sent != announced)
-		announce(sender, sender->position);
+		announce_and_wake(sender, sender->position);
 	*ret_sent = sent;
 	return rc;
 }
@@ -698,6 +757,7 @@ static int adopt_lane(struct stoa_sender *sender)
 		tail += size;
 	}
 	sender->position = tail;
+	sender->low = UINT64_MAX;
 	sender->zeroed = tail; /* is zero, but nothing behind it may be */
 	sender->bytes = load_rlx(&sender->lane->bytes);
 	/* As if the whole ring were in use; room is looked for when it is needed. */

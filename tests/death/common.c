@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the scenes share: objects, reports, and checks that a stranger makes. Uses the public API. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,4 +171,28 @@ int death_check_channel(struct step_world *world, const struct stoa_channel *cha
 	if (rc)
 		return step_bad(world, "looking at it: %s", stoa_error_name(rc));
 	return told[0] ? step_bad(world, "damage: %s", told) : 0;
+}
+
+void death_share_processor(bool idly)
+{
+	const struct sched_param none = {0};
+	cpu_set_t all, first;
+	unsigned number = 0;
+
+	CPU_ZERO(&first);
+	if (sched_getaffinity(0, sizeof(all), &all) == 0)
+		while (!CPU_ISSET(number, &all))
+			number++;
+	CPU_SET(number, &first);
+	(void)sched_setaffinity(0, sizeof(first), &first);
+	if (idly)
+		(void)sched_setscheduler(0, SCHED_IDLE, &none);
+}
+
+void death_be_busy(struct step_world *world)
+{
+	(void)world;
+	death_share_processor(false);
+	for (;;)
+		cc_pause();
 }

@@ -78,4 +78,10 @@ int death_check_mutex(struct step_world *world, struct stoa_mutex *mutex);
 /* So many threads can take part at a time. */
 int death_check_roster(struct step_world *world, unsigned threads);
 
+/* Stay on the processor where death_be_busy() is; idly: run there only when nobody else would, so hardly ever. */
+void death_share_processor(bool idly);
+
+/* A helper. */
+void death_be_busy(struct step_world *world);
+
 #endif
