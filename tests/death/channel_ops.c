@@ -388,10 +388,9 @@ static int verify_wake(struct step_world *world)
 
 /* ---- the sender and one that it wakes die together ---- */
 
-/* Its message dies with it, if it got one. Once it is woken, it hardly comes to run beside who is busy, before it is killed. */
+/* Its message dies with it, if it got one. It is held back, so that it dies as soon as it is woken, before it looks. */
 static void doomed_receiver(struct step_world *world)
 {
-	death_share_processor(true);
 	join_receiver(world);
 	atomic_fetch_add(&death_reports(world)->ready, 1);
 	receive(world, STOA_FOREVER);
@@ -403,7 +402,7 @@ static int setup_doomed_first(struct step_world *world)
 	if (set_up(world, STOA_QUEUE, 1, 2) < 0 || put_to_sleep(world, doomed_receiver) < 0 ||
 	    put_to_sleep(world, sleeping_receiver) < 0)
 		return -1;
-	return step_helper(world, death_be_busy);
+	return death_hold_back(world, 0);
 }
 
 static int setup_doomed_last(struct step_world *world)
@@ -411,21 +410,19 @@ static int setup_doomed_last(struct step_world *world)
 	if (set_up(world, STOA_QUEUE, 1, 2) < 0 || put_to_sleep(world, sleeping_receiver) < 0 ||
 	    put_to_sleep(world, doomed_receiver) < 0)
 		return -1;
-	return step_helper(world, death_be_busy);
+	return death_hold_back(world, 1);
 }
 
 /* At once: woken by the send, or by the victim's death, it has hardly begun to look. */
 static int settle_doomed_first(struct step_world *world)
 {
-	step_kill_helper(world, 0);
-	step_kill_helper(world, 2);
+	death_kill_held_back(world, 0);
 	return 0;
 }
 
 static int settle_doomed_last(struct step_world *world)
 {
-	step_kill_helper(world, 1);
-	step_kill_helper(world, 2);
+	death_kill_held_back(world, 1);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 /* What the scenes share: objects, reports, and checks that a stranger makes. Uses the public API. */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,9 +174,8 @@ int death_check_channel(struct step_world *world, const struct stoa_channel *cha
 	return told[0] ? step_bad(world, "damage: %s", told) : 0;
 }
 
-void death_share_processor(bool idly)
+static void stay_on_first_processor(pid_t pid)
 {
-	const struct sched_param none = {0};
 	cpu_set_t all, first;
 	unsigned number = 0;
 
@@ -184,15 +184,29 @@ void death_share_processor(bool idly)
 		while (!CPU_ISSET(number, &all))
 			number++;
 	CPU_SET(number, &first);
-	(void)sched_setaffinity(0, sizeof(first), &first);
-	if (idly)
-		(void)sched_setscheduler(0, SCHED_IDLE, &none);
+	(void)sched_setaffinity(pid, sizeof(first), &first);
 }
 
-void death_be_busy(struct step_world *world)
+static void be_busy(struct step_world *world)
 {
 	(void)world;
-	death_share_processor(false);
+	stay_on_first_processor(0);
 	for (;;)
 		cc_pause();
+}
+
+int death_hold_back(struct step_world *world, unsigned number)
+{
+	const struct sched_param none = {0};
+
+	stay_on_first_processor(world->helpers[number]);
+	(void)sched_setscheduler(world->helpers[number], SCHED_IDLE, &none);
+	return step_helper(world, be_busy);
+}
+
+void death_kill_held_back(struct step_world *world, unsigned number)
+{
+	kill(world->helpers[number], SIGKILL);
+	step_kill_helper(world, world->helper_count - 1); /* who is busy, and in its way */
+	step_kill_helper(world, number);
 }

@@ -78,10 +78,11 @@ int death_check_mutex(struct step_world *world, struct stoa_mutex *mutex);
 /* So many threads can take part at a time. */
 int death_check_roster(struct step_world *world, unsigned threads);
 
-/* Stay on the processor where death_be_busy() is; idly: run there only when nobody else would, so hardly ever. */
-void death_share_processor(bool idly);
-
-/* A helper. */
-void death_be_busy(struct step_world *world);
+/*
+ * A helper, which sleeps: once it is woken, it hardly comes to run, beside one who is busy on its processor; the last helper, then.
+ * And kill it, and that one.
+ */
+int death_hold_back(struct step_world *world, unsigned number);
+void death_kill_held_back(struct step_world *world, unsigned number);
 
 #endif
