@@ -317,7 +317,7 @@ static void look_at_settings(void *number)
 	CHECK(is_as_before());
 	SetConsoleCtrlHandler(NULL, FALSE); /* which a new process would inherit */
 	CHECK(launch("find C:\\windows --jobs 2", 0, NULL, screen.handle, &started));
-	while (is_as_before())
+	while (GetConsoleOutputCP() == screen.page) /* what comes last */
 		test_nap(1);
 	CHECK_EQ(GetConsoleOutputCP(), CP_UTF8);
 	SetConsoleCtrlHandler(NULL, TRUE);
