@@ -624,7 +624,7 @@ int stoa_receiver_recv(struct stoa_receiver *receiver, void *buffer, uint64_t ro
 		rc = receive(receiver, room, deadline, &message);
 		if (rc)
 			return rc;
-		if (message.length)
+		if (buffer)
 			memcpy(buffer, message.bytes, message.length);
 		rc = stoa_receiver_release(receiver, &message);
 		if (rc == STOA_OVERRUN) {
