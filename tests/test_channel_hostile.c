@@ -24,6 +24,7 @@
 struct board {
 	struct stoa_channel_options options;
 	_Atomic uint32_t stop, truce; /* 1: the enemy shall put all back as it was at first, and rest; 2: it has */
+	_Atomic uint32_t line[VICTIMS + 1]; /* of the call that each is in, or was in last */
 	_Atomic uint64_t entered[VICTIMS + 1], calls, errors, messages, writes;
 	_Atomic uint32_t number, ready; /* of the next victim; victims that have begun */
 	uint64_t seed;
@@ -62,7 +63,7 @@ static void forge_record(const struct stoa_channel *channel, uint64_t *random)
 	uint64_t choice = test_random(random), info = test_random(random);
 	uint32_t lane = (uint32_t)(choice % channel->plan.shape.senders);
 	uint64_t from = choice & 256 ? load_rlx(&channel->lanes[lane].tail) : load_rlx(channel_head(channel, lane));
-	uint64_t position = (from + ((choice >> 32) % 8) * CHANNEL_RECORD_UNIT) & ~UINT64_C(15);
+	uint64_t position = (from + ((choice >> 32) % 8) * CHANNEL_RECORD_UNIT) & ~(CHANNEL_RECORD_UNIT - 1);
 	uint32_t length = (uint32_t)info & (info & 1 << 30 ? RECORD_LENGTH_MASK : 1023);
 	struct channel_record *record =
 		record_at(channel_ring(channel, lane), channel->plan.shape.ring - CHANNEL_RECORD_UNIT, position);
@@ -136,8 +137,9 @@ static void attack(void *argument)
 
 static uint32_t number;
 
-static void begin(void)
+static void begin(uint32_t line)
 {
+	atomic_store(&board->line[number], line);
 	atomic_store(&board->entered[number], stoa_now());
 }
 
@@ -153,7 +155,7 @@ static int finish(int result)
 	return result;
 }
 
-#define CALL(call) (begin(), finish(call))
+#define CALL(call) (begin(__LINE__), finish(call))
 
 static void check_inside(const struct stoa_channel *channel, const void *bytes, uint64_t length)
 {
@@ -262,7 +264,7 @@ static void live_once(struct stoa_channel *channel, uint64_t *random)
 		if (turns % 4 == 0)
 			wait_for_all(sender, receiver);
 	}
-	begin();
+	begin(__LINE__);
 	stoa_sender_leave(sender);
 	stoa_receiver_leave(receiver);
 	(void)finish(0);
@@ -288,18 +290,27 @@ static void victim(void *argument)
 
 /* ---- the fight ---- */
 
+/* False: none of them is in a call. */
+static bool look_at_victims(void)
+{
+	bool busy = false;
+
+	for (unsigned i = 0; i <= VICTIMS; i++) {
+		uint64_t entered = atomic_load(&board->entered[i]), now = stoa_now();
+
+		if (entered && entered < now && now - entered > WAIT + 2 * SLACK)
+			test_fail(__FILE__, __LINE__, "the call in line %u has not ended for %" PRIu64 " ms",
+				  atomic_load(&board->line[i]), (now - entered) / 1000000);
+		busy |= entered != 0;
+	}
+	test_nap(1);
+	return busy;
+}
+
 static void watch_victims(uint64_t until)
 {
-	while (stoa_now() < until) {
-		for (unsigned i = 0; i <= VICTIMS; i++) {
-			uint64_t entered = atomic_load(&board->entered[i]), now = stoa_now();
-
-			if (entered && entered < now && now - entered > WAIT + 2 * SLACK)
-				test_fail(__FILE__, __LINE__, "a call hangs for %" PRIu64 " ms",
-					  (now - entered) / 1000000);
-		}
-		test_nap(1);
-	}
+	while (stoa_now() < until)
+		look_at_victims();
 }
 
 static void check_margins(void)
@@ -342,6 +353,8 @@ static void fight(unsigned rounds)
 		atomic_store(&board->entered[VICTIMS], 0);
 	}
 	atomic_store(&board->stop, 1);
+	while (look_at_victims()) /* a call that never ends is told, not joined */
+		;
 	for (unsigned i = 0; i < VICTIMS; i++)
 		CHECK_EQ(test_join(victims[i]), 0);
 	CHECK_EQ(test_join(enemy), 0);
