@@ -3,6 +3,7 @@
 #ifndef STOA_STOA_H
 #define STOA_STOA_H
 
+#include <stoa/backing.h>
 #include <stoa/channel.h>
 #include <stoa/channel_stat.h>
 #include <stoa/error.h>

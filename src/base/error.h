@@ -24,6 +24,7 @@ enum error_flags {
 	ERROR_FLUSH_FLAGS,
 	ERROR_SYNC_FLAGS,
 	ERROR_RIGHTS,
+	ERROR_BACKING_FLAGS,
 };
 
 /* Record "<what> does not take STOA_READ_ONLY|0x400", the flags by their names, and return -STOA_EINVAL. */

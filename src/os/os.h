@@ -432,6 +432,12 @@ int os_file_prepare(const char *path, os_handle *ret_memory);
 int os_file_publish(os_handle memory, const char *path);
 void os_file_unmake(os_handle memory, const char *path);
 
+/* Cut or lengthen it; what is added reads as zeros. */
+int os_file_set_length(os_handle file, uint64_t length);
+
+/* Return when what was written to the file, by whichever process, and its length are on stable storage. After an error it is unknown what is. */
+int os_file_sync(os_handle file);
+
 /* ---- transfer ---- */
 
 /*

@@ -217,3 +217,17 @@ void os_file_unmake(os_handle memory, const char *path)
 		remove_unused(wide, &made);
 	os_free(wide);
 }
+
+int os_file_set_length(os_handle file, uint64_t length)
+{
+	FILE_END_OF_FILE_INFO end = {.EndOfFile.QuadPart = (LONGLONG)length};
+
+	if (!SetFileInformationByHandle(sys_handle(file), FileEndOfFileInfo, &end, sizeof(end)))
+		return sys_failed("setting a length of %" PRIu64 " bytes", length);
+	return 0;
+}
+
+int os_file_sync(os_handle file)
+{
+	return FlushFileBuffers(sys_handle(file)) ? 0 : sys_failed("writing a file to its disk");
+}

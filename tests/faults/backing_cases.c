@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Fault cases of backings. */
+#include "faults.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_ERRORS "EINVAL ENOENT EACCES EKIND ENAME EEXIST EBUSY ENOTSUP"
+
+static struct stoa_backing *backing;
+static unsigned char bytes[8192];
+
+static void close_backing(struct run *run, int result)
+{
+	if (result >= 0)
+		stoa_backing_close(run->ret.backing);
+}
+
+static void make_memory(struct run *run)
+{
+	(void)run;
+	CHECK_RC(stoa_backing_memory(8192, &backing), 0);
+}
+
+static void open_plain(struct run *run)
+{
+	CHECK_RC(stoa_backing_file(run->path, 0, 0, &backing), 0);
+}
+
+static void close_made(struct run *run, int result)
+{
+	(void)run, (void)result;
+	stoa_backing_close(backing);
+}
+
+static int nothing_to_fill(void *context, uint64_t offset, uint64_t length, void *into)
+{
+	(void)context, (void)offset;
+	memset(into, 0, (size_t)length);
+	return 0;
+}
+
+static int eight_bytes(void *context, uint64_t *ret_size)
+{
+	(void)context;
+	*ret_size = 8;
+	return 0;
+}
+
+static int create(struct run *run)
+{
+	return stoa_backing_create(&(struct stoa_backing_calls){.fill = nothing_to_fill, .size = eight_bytes}, NULL,
+				   &run->ret.backing);
+}
+
+static int memory(struct run *run)
+{
+	return stoa_backing_memory(8192, &run->ret.backing);
+}
+
+static int file(struct run *run)
+{
+	return stoa_backing_file(run->path, 0, 0, &run->ret.backing);
+}
+
+static const char *new_path(const struct run *run)
+{
+	static char path[600];
+
+	snprintf(path, sizeof(path), "%s.new", run->path);
+	return path;
+}
+
+static int new_file(struct run *run)
+{
+	return stoa_backing_file(new_path(run), STOA_BACKING_CREATE, 8192, &run->ret.backing);
+}
+
+/* Made whole, or not at all. */
+static void remove_file(struct run *run, int result)
+{
+	struct stat status;
+
+	if (result < 0) {
+		CHECK_EQ(access(new_path(run), F_OK), -1);
+		return;
+	}
+	CHECK_SYS(stat(new_path(run), &status));
+	CHECK_EQ(status.st_size, 8192);
+	stoa_backing_close(run->ret.backing);
+	CHECK_SYS(unlink(new_path(run)));
+}
+
+static int close_it(struct run *run)
+{
+	(void)run;
+	stoa_backing_close(backing);
+	return 0;
+}
+
+static int fill(struct run *run)
+{
+	(void)run;
+	return stoa_backing_fill(backing, 0, sizeof(bytes), bytes);
+}
+
+static int write_it(struct run *run)
+{
+	(void)run;
+	return stoa_backing_write(backing, 0, sizeof(bytes), bytes);
+}
+
+static int flush(struct run *run)
+{
+	(void)run;
+	return stoa_backing_flush(backing);
+}
+
+static int size(struct run *run)
+{
+	return stoa_backing_size(backing, &run->ret.bits);
+}
+
+const struct fault_case backing_cases[] = {
+	{"stoa_backing_create", "EINVAL", NULL, create, close_backing},
+	{"stoa_backing_close", "", make_memory, close_it, NULL},
+	{"stoa_backing_close", "", open_plain, close_it, NULL},
+	{"stoa_backing_fill", "EINVAL", open_plain, fill, close_made},
+	{"stoa_backing_write", "EINVAL ERIGHTS", open_plain, write_it, close_made},
+	{"stoa_backing_flush", "EINVAL", open_plain, flush, close_made},
+	{"stoa_backing_size", "EINVAL", open_plain, size, close_made},
+	{"stoa_backing_memory", "EINVAL", NULL, memory, close_backing},
+	{"stoa_backing_file", FILE_ERRORS, NULL, file, close_backing},
+	{"stoa_backing_file", FILE_ERRORS, NULL, new_file, remove_file},
+	{0},
+};
