@@ -32,9 +32,9 @@ void object_close(struct object *object)
 
 const char *object_kind(uint32_t kind)
 {
-	static const char *const names[] = {"segment", "mutex", "event", "semaphore", "channel"};
+	static const char *const names[] = {"segment", "mutex", "event", "semaphore", "channel", "pager"};
 
-	return kind <= STOA_KIND_CHANNEL ? names[kind] : "damaged";
+	return kind <= STOA_KIND_PAGER ? names[kind] : "damaged";
 }
 
 static const struct {

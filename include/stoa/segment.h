@@ -196,6 +196,7 @@ struct stoa_segment_stat {
 #define STOA_KIND_EVENT 2
 #define STOA_KIND_SEMAPHORE 3
 #define STOA_KIND_CHANNEL 4 /* a channel, made by stoa_channel_create() */
+#define STOA_KIND_PAGER 5   /* a pager, made by stoa_pager_create() */
 STOA_API int stoa_segment_stat(const struct stoa_segment *segment, struct stoa_segment_stat *ret_stat);
 
 /*

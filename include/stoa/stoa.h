@@ -10,6 +10,7 @@
 #include <stoa/grant.h>
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>
+#include <stoa/pager.h>
 #include <stoa/segment.h>
 #include <stoa/stream.h>
 #include <stoa/sync.h>

@@ -240,7 +240,7 @@ static int check_object(struct checking *checking)
 
 	if (header->kind == SEGMENT_KIND_CHANNEL)
 		return check_channel(checking);
-	if (header->kind == SEGMENT_KIND_DATA)
+	if (header->kind == SEGMENT_KIND_DATA || header->kind == SEGMENT_KIND_PAGER)
 		return 0;
 	rc = inspect_read(checking->inspector, header->data_offset, &object, sizeof(object));
 	if (rc < 0)

@@ -152,9 +152,10 @@ static int create(const char *name, uint64_t reserve, const struct stoa_segment_
 
 static const char *kind_name(uint32_t kind)
 {
-	static const char *const names[] = {"a data segment", "a mutex", "an event", "a semaphore", "a channel"};
+	static const char *const names[] = {"a data segment", "a mutex",   "an event",
+					    "a semaphore",    "a channel", "a pager"};
 
-	return kind <= SEGMENT_KIND_CHANNEL ? names[kind] : "something unknown";
+	return kind <= SEGMENT_KIND_LAST ? names[kind] : "something unknown";
 }
 
 /* Find the header of an opened object: in its record when raw, else in itself. */

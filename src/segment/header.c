@@ -89,7 +89,7 @@ int header_valid(const struct segment_header *header, bool raw)
 				 header->must_know & ~HEADER_KNOWN_FEATURES);
 	if (header->check != header_check(header))
 		return error_set(-STOA_EFORMAT, "a segment's header is damaged");
-	if (header->kind > SEGMENT_KIND_CHANNEL || header->flags & ~STAYING_FLAGS || header->huge > STOA_HUGE_REQUIRE ||
+	if (header->kind > SEGMENT_KIND_LAST || header->flags & ~STAYING_FLAGS || header->huge > STOA_HUGE_REQUIRE ||
 	    header->unused)
 		return error_set(-STOA_EFORMAT,
 				 "a segment's header says kind %" PRIu32 ", flags 0x%" PRIx32 ", huge %" PRIu32,

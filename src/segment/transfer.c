@@ -92,10 +92,10 @@ static int learn_object(os_handle memory, const struct os_memory_info *info, uin
 		return raw_header(info, reserve, flags, ret_header);
 	rc = header_read(memory, ret_header);
 	if (rc == 0 && ret_header->kind != kind)
-		rc = error_set(-STOA_EKIND, kind == SEGMENT_KIND_CHANNEL
-						    ? "the memory is not part of a channel"
-						    : "the segment belongs to a named mutex, event or semaphore, or to "
-						      "a channel");
+		rc = error_set(-STOA_EKIND, kind == SEGMENT_KIND_CHANNEL ? "the memory is not part of a channel"
+					    : kind == SEGMENT_KIND_PAGER ? "the memory is not a pager's"
+									 : "the segment belongs to a named mutex, "
+									   "event or semaphore, a channel or a pager");
 	return rc;
 }
 

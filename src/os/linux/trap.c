@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Traps by userfaultfd (kernel: Documentation/admin-guide/mm/userfaultfd.rst), with UFFD_FEATURE_SIGBUS: the thread that touches gets a
+ * signal and resolves the fault itself, so nobody is woken and no privilege is needed. And by page protection, where that is refused.
+ *
+ * The one hard idea: protection against writes is the map's, a page is everybody's. UFFDIO_COPY puts a page into the object, for all maps, and
+ * each map finds it through the marker that arming left at its place: readable, not writable. Taking pages away drops the markers in all
+ * maps, so whoever does it puts them back before another page can appear there.
+ */
+#include <os/linux/sys.h>
+#include <os/trap.h>
+
+#include <base/error.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Newer than the headers of Debian 12, or only there. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
+struct os_trap {
+	unsigned char *address;
+	uint64_t length;
+	os_handle memory;
+	enum os_trap_way way;
+	int fd; /* OS_TRAP_USERFAULT; -1: none */
+};
+
+#define FEATURES (UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+
+static int open_userfault(void)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = FEATURES};
+	int fd = (int)SYS(syscall, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	int error;
+
+	if (fd < 0)
+		return error_set(errno == EMFILE || errno == ENFILE ? -STOA_ELIMIT : -STOA_ENOTSUP, "userfaultfd: %s",
+				 strerror(errno));
+	if (SYS(ioctl, fd, UFFDIO_API, &api) == 0)
+		return fd;
+	error = errno;
+	close(fd);
+	return error_set(-STOA_ENOTSUP,
+			 "userfaultfd cannot protect shared memory against writes: Linux 5.19 or later is needed (%s)",
+			 strerror(error));
+}
+
+int os_trap_probe(enum os_trap_way way)
+{
+	int fd;
+
+	if (way == OS_TRAP_PROTECT)
+		return 0;
+	fd = open_userfault();
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static int register_map(struct os_trap *trap)
+{
+	struct uffdio_register range = {
+		.range = {(uintptr_t)trap->address, trap->length},
+		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+	};
+	int fd = open_userfault();
+
+	if (fd < 0)
+		return fd;
+	trap->fd = fd;
+	if (SYS(ioctl, fd, UFFDIO_REGISTER, &range) < 0)
+		return sys_failed("registering %llu bytes with userfaultfd", (unsigned long long)trap->length);
+	return 0;
+}
+
+int os_trap_map(os_handle memory, uint64_t length, enum os_trap_way way, struct os_trap **ret_trap)
+{
+	struct os_trap *trap = os_allocate(sizeof(*trap));
+	void *address = NULL;
+	int rc;
+
+	if (!trap)
+		return -STOA_ENOMEM;
+	*trap = (struct os_trap){.fd = -1, .memory = memory, .length = length, .way = way};
+	rc = os_map(memory, 0, length, OS_READ | OS_WRITE, &address);
+	if (!rc) {
+		trap->address = address;
+		rc = os_protect(address, length, 0);
+	}
+	if (!rc && SYS(madvise, address, length, MADV_DONTFORK) < 0)
+		rc = sys_failed("keeping a map from forked children");
+	if (!rc)
+		rc = way == OS_TRAP_USERFAULT ? register_map(trap) : 0;
+	if (rc) {
+		os_trap_unmap(trap);
+		return rc;
+	}
+	*ret_trap = trap;
+	return 0;
+}
+
+void os_trap_unmap(struct os_trap *trap)
+{
+	if (!trap)
+		return;
+	/* The map first: without its userfaultfd touches would find zeros. */
+	if (trap->address)
+		(void)os_unmap(trap->address, trap->length);
+	os_trap_forget(trap);
+}
+
+void os_trap_forget(struct os_trap *trap)
+{
+	if (trap && trap->fd >= 0)
+		close(trap->fd);
+	os_free(trap);
+}
+
+void *os_trap_address(const struct os_trap *trap)
+{
+	return trap->address;
+}
+
+os_handle os_trap_remote(const struct os_trap *trap)
+{
+	return trap->fd < 0 ? OS_NO_HANDLE : trap->fd;
+}
+
+static int write_protect(int fd, uint64_t address, uint64_t length, bool protect)
+{
+	struct uffdio_writeprotect range = {
+		.range = {address, length},
+		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+	int rc;
+
+	do
+		rc = SYS(ioctl, fd, UFFDIO_WRITEPROTECT, &range);
+	while (rc < 0 && (errno == EAGAIN || errno == EINTR)); /* the map is just being changed by a fork */
+	if (rc == 0)
+		return 0;
+	/* ENOENT: the map was taken away there. */
+	return errno == ESRCH || errno == ENOENT ? -STOA_ECLOSED : sys_failed("protecting pages against writes");
+}
+
+int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length)
+{
+	int rc = 0;
+
+	if (trap->way == OS_TRAP_PROTECT) /* all pages are inaccessible as it is */
+		return 0;
+	rc = write_protect(trap->fd, (uintptr_t)trap->address + offset, length, true);
+	return rc ? rc : os_protect(trap->address + offset, length, OS_READ | OS_WRITE);
+}
+
+/* One call's worth; *done counts what is there afterwards. */
+static int copy(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable,
+		uint64_t *done)
+{
+	struct uffdio_copy page = {
+		.dst = (uintptr_t)trap->address + offset,
+		.src = (uintptr_t)bytes,
+		.len = length,
+		.mode = writable ? 0 : UFFDIO_COPY_MODE_WP,
+	};
+
+	if (SYS(ioctl, trap->fd, UFFDIO_COPY, &page) == 0) {
+		*done = length;
+		return 0;
+	}
+	*done = page.copy > 0 ? (uint64_t)page.copy : 0;
+	switch (errno) {
+	case EAGAIN:
+	case EINTR: return 0;
+	case EEXIST: *done = OS_PAGE; return STOA_EXISTED;
+	case ENOMEM:
+	case ENOSPC: return error_set(-STOA_ENOMEM, "no memory for %llu bytes of pages", (unsigned long long)length);
+	default: return sys_failed("filling %llu bytes of pages", (unsigned long long)length);
+	}
+}
+
+static int fill_by_copy(struct os_trap *trap, uint64_t offset, uint64_t length, const unsigned char *bytes,
+			bool writable)
+{
+	bool existed = false;
+
+	for (uint64_t at = 0, done; at < length; at += done) {
+		int rc = copy(trap, offset + at, length - at, bytes + at, writable, &done);
+
+		if (rc < 0)
+			return rc;
+		existed |= rc == STOA_EXISTED;
+	}
+	/* What was there before keeps the protection that this map had. */
+	return existed && writable ? os_trap_allow(trap, offset, length) : 0;
+}
+
+int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable)
+{
+	int rc;
+
+	if (trap->way == OS_TRAP_USERFAULT)
+		return fill_by_copy(trap, offset, length, bytes, writable);
+	/* Not through the map: where memory is full that would be a signal. */
+	rc = os_memory_write(trap->memory, offset, bytes, length);
+	return rc ? rc : os_protect(trap->address + offset, length, OS_READ | (writable ? OS_WRITE : 0));
+}
+
+int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length)
+{
+	if (trap->way == OS_TRAP_PROTECT)
+		return os_protect(trap->address + offset, length, OS_READ | OS_WRITE);
+	return write_protect(trap->fd, (uintptr_t)trap->address + offset, length, false);
+}
+
+int os_trap_forbid(struct os_trap *trap, uint64_t offset, uint64_t length)
+{
+	if (trap->way == OS_TRAP_PROTECT)
+		return os_protect(trap->address + offset, length, OS_READ);
+	return write_protect(trap->fd, (uintptr_t)trap->address + offset, length, true);
+}
+
+int os_trap_forbid_remote(os_handle remote, uint64_t base, uint64_t offset, uint64_t length)
+{
+	return write_protect(sys_fd(remote), base + offset, length, true);
+}
+
+int os_trap_empty(struct os_trap *trap, uint64_t offset, uint64_t length)
+{
+	int rc = trap->way == OS_TRAP_PROTECT ? os_protect(trap->address + offset, length, 0) : 0;
+
+	while (!rc && SYS(fallocate, sys_fd(trap->memory), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			  (off_t)length) < 0)
+		if (errno != EINTR)
+			rc = sys_failed("giving back %llu bytes of pages", (unsigned long long)length);
+	return rc;
+}
+
+/* ---- memory for whoever fills ---- */
+
+void *os_pages_allocate(uint64_t bytes)
+{
+	void *pages = SYS(mmap, NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages != MAP_FAILED)
+		return pages;
+	(void)error_set(-STOA_ENOMEM, "no memory for a buffer of %llu bytes", (unsigned long long)bytes);
+	return NULL;
+}
+
+void os_pages_free(void *pages, uint64_t bytes)
+{
+	(void)munmap(pages, bytes);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operating system's means to make pages on first touch, in the same terms as os.h: a *trap* is a map of a memory object in which
+ * touches of absent pages, and first writes, are told to this process before they happen; and what tells them is a *fault handler*.
+ *
+ * Pages are in the object for everybody at once; access is each map's own. Offsets are of whole pages, in the object.
+ */
+#ifndef OS_TRAP_H
+#define OS_TRAP_H
+
+#include <os/os.h>
+
+enum os_trap_way {
+	OS_TRAP_USERFAULT, /* any number of processes; whoever has a map's remote can forbid writes in it */
+	OS_TRAP_PROTECT,   /* page protection and a second map: one process only */
+};
+#define OS_TRAP_WAYS 2
+
+/* Does this system, for this process, have that way? If not: -STOA_ENOTSUP, with what is lacking in the sentence. Tried anew each time. */
+int os_trap_probe(enum os_trap_way way);
+
+struct os_trap;
+
+/*
+ * Map [0, length) of the object, which is as long at least, so that every touch faults. A forked child does not have the map. The object must be
+ * of memory (os_memory_create()), not of a file. The caller keeps `memory`, which must stay open.
+ */
+int os_trap_map(os_handle memory, uint64_t length, enum os_trap_way way, struct os_trap **ret_trap);
+void os_trap_unmap(struct os_trap *trap);
+void os_trap_forget(struct os_trap *trap); /* in a forked child, where something else may be at that place */
+void *os_trap_address(const struct os_trap *trap);
+
+/*
+ * From now on touches in the range do as the pages there say: absent ones fault, present ones can be read, and written once
+ * os_trap_allow() says so. Costs 8 bytes for each page, so it is done for a window when it is first touched.
+ */
+int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length);
+
+/*
+ * Put pages there, whole, with these bytes; those that are there already stay as they are. In this map they can be written if `writable`, in
+ * no other. -STOA_ENOMEM.
+ */
+int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable);
+
+/* Writes to these pages do not fault any more, in this map. */
+int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length);
+
+/*
+ * Writes fault from now on, whether pages are there or not; when this returns none is under way. The second does it in the map at `base` of
+ * whichever process has `remote`: -STOA_ECLOSED, without a sentence, when that process is gone.
+ */
+int os_trap_forbid(struct os_trap *trap, uint64_t offset, uint64_t length);
+int os_trap_forbid_remote(os_handle remote, uint64_t base, uint64_t offset, uint64_t length);
+
+/*
+ * Take the pages away from everybody. Where they were forbidden to be written that is forgotten, in all maps: forbid it again before a page
+ * is put there. (OS_TRAP_PROTECT: not forgotten.)
+ */
+int os_trap_empty(struct os_trap *trap, uint64_t offset, uint64_t length);
+
+/* OS_TRAP_USERFAULT: what can be given to other processes. The trap's; OS_NO_HANDLE where there is none. */
+os_handle os_trap_remote(const struct os_trap *trap);
+
+/* ---- the handler ---- */
+
+/* Whole pages of private memory, zeroed, also in a handler; NULL with -STOA_ENOMEM's sentence set. */
+void *os_pages_allocate(uint64_t bytes);
+void os_pages_free(void *pages, uint64_t bytes);
+
+enum os_fault { OS_FAULT_READ, OS_FAULT_WRITE, OS_FAULT_UNKNOWN };
+
+/*
+ * Have `handle` called for faults of this process, in the thread that touched, whose other signals wait meanwhile. True: try the touch again.
+ * False: it is none of ours, and goes to whatever handled it before. What it calls must be fit for a signal handler of a fault at
+ * that very place, and must return. Installed once, for good; another call with the same function does nothing.
+ */
+int os_fault_install(bool (*handle)(void *address, enum os_fault fault));
+bool os_fault_installed(void);
+
+/* ---- a board: handles left for whoever comes later ---- */
+
+/*
+ * Two ends of one queue in the system. What was posted stays until it is taken, whoever posted it has ended or not; looking leaves it
+ * there. All calls for one board must be made by one at a time, of all processes.
+ */
+#define OS_NOTE_SIZE 32
+int os_board_create(os_handle ret_ends[2]);
+int os_board_post(const os_handle ends[2], const void *note, os_handle passed); /* -STOA_EBUSY: it is full */
+
+/* Call `visit` for each note until it returns non-zero. `passed` is its to keep if it sets *ret_kept. */
+int os_board_look(const os_handle ends[2],
+		  int (*visit)(const void *note, os_handle passed, bool *ret_kept, void *argument), void *argument);
+
+/* Take the oldest away. 0, STOA_CLOSED without a sentence: there is none. */
+int os_board_drop(const os_handle ends[2]);
+
+#endif

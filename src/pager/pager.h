@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this folder share. Uses sync, backing and all below. */
+#ifndef PAGER_PAGER_H
+#define PAGER_PAGER_H
+
+#include <base/cc.h>
+#include <base/error.h>
+#include <os/trap.h>
+#include <pager/layout.h>
+#include <segment/segment.h>
+
+#define PAGER_BATCH 64                    /* blocks that are evicted, or written back, at a time */
+#define PAGER_WORDS_WINDOW UINT64_C(8192) /* words that are backed with memory at a time: 64 KiB */
+
+/* Another member, as this process reaches it. */
+struct pager_remote {
+	uint64_t serial; /* 0: nobody */
+	uint64_t base;
+	os_handle handle;
+};
+
+struct pager_keeper;
+
+struct stoa_pager {
+	/* What every touch reads. */
+	unsigned char *address;
+	uint64_t size;   /* in whole blocks */
+	uint64_t length; /* the user's */
+	uint64_t blocks;
+	uint32_t block;
+	uint32_t shift; /* block == 1 << shift */
+	uint32_t frames;
+	uint32_t on_error;
+	uint32_t rank;
+	uint32_t run_max;         /* blocks filled at a time */
+	uint32_t window;          /* bytes armed at a time, and */
+	_Atomic uint32_t advice;  /* STOA_ADVISE_* */
+	_Atomic uint64_t *armed;  /* a bit for each */
+	_Atomic uint64_t *backed; /* a bit for each PAGER_WORDS_WINDOW of words */
+	_Atomic uint64_t *words;
+	struct os_trap *trap;
+	struct stoa_backing *backing;
+	struct pager_seat *seat; /* this process's */
+	bool writes;             /* the backing does */
+
+	struct pager_shared *shared;
+	_Atomic uint64_t *frame_table;
+	_Atomic uint32_t *links;
+	struct stoa_segment *control;
+	os_handle memory;
+	os_handle board[2];
+	uint64_t made_in; /* fork generation */
+	uint32_t place;   /* among the members */
+	uint64_t serial;
+	struct pager_keeper *keeper;
+	struct os_lock arming; /* guards windows being armed, words being backed */
+
+	struct os_lock reaching; /* guards what follows */
+	uint64_t seen;           /* `changes` when the remotes were looked at */
+	struct pager_remote remotes[STOA_PAGER_MEMBERS];
+
+	struct os_lock pinning; /* guards this process's pins */
+
+	_Atomic(unsigned char *) buffers[16]; /* not in use: buffer_take() */
+	uint64_t buffer;                      /* bytes of each */
+};
+
+/* Several blocks on their way together, in the order of their numbers. */
+struct pager_batch {
+	unsigned count;
+	struct {
+		uint64_t block;
+		uint64_t seen; /* its word before it was claimed */
+		int result;    /* of its write-back; 0: may go on */
+	} of[PAGER_BATCH];
+};
+
+static inline void pager_count(struct stoa_pager *pager, enum pager_counter counter, uint64_t count)
+{
+	add_rlx(&pager->seat->counters[counter], count);
+}
+
+/* ---- words (word.c) ---- */
+
+/* Back the block's word with memory. ENOMEM, ELIMIT. */
+int pager_back_word(struct stoa_pager *pager, uint64_t block);
+bool pager_word_is_backed(const struct stoa_pager *pager, uint64_t block);
+
+/* The calling thread's identity in the control segment. */
+int pager_self(struct stoa_pager *pager, uint64_t *ret_identity);
+
+/* Claim the block, whose word was `seen`, for what `state` says. */
+bool pager_claim(struct stoa_pager *pager, uint64_t block, uint64_t seen, enum pager_state state, uint64_t self);
+
+/* Its holder goes on to another state of holding. false: it is not, any more, ours: the memory was overwritten. */
+bool pager_go_on(struct stoa_pager *pager, uint64_t block, enum pager_state state, uint64_t self);
+
+/* Let go of a block of ours: change the bits in `mask` to those in `bits`, beside its state, and wake. */
+void pager_let_go(struct stoa_pager *pager, uint64_t block, enum pager_state state, uint64_t mask, uint64_t bits,
+		  uint64_t self);
+
+/*
+ * The block is held, as `seen` says: wait until it is not so any more. 0: look again. STOA_OWNER_DIED: its holder is dead, and it
+ * is still so. -STOA_EDEADLOCK: this very thread holds it.
+ */
+int pager_wait(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
+
+/* ---- frames (frames.c) ---- */
+
+/* A frame for the block, perhaps by evicting others. -STOA_ENOMEM: all are pinned, or cannot be written back. */
+int pager_frame_take(struct stoa_pager *pager, uint64_t block, uint64_t self);
+
+/* Free a frame that names the block, if `seen` is what it held still. */
+bool pager_frame_free(struct stoa_pager *pager, uint32_t frame, uint64_t seen);
+
+/* Free all that name the block, which is ours, and has no pages. Looks at every frame. */
+void pager_frames_forget(struct stoa_pager *pager, uint64_t block);
+
+/* ---- all members (members.c) ---- */
+
+int pager_join(struct stoa_pager *pager, uint64_t identity);
+void pager_part(struct stoa_pager *pager);
+
+/* From now on writes to these blocks are told in every member. */
+int pager_forbid(struct stoa_pager *pager, const struct pager_batch *batch);
+
+/* Is the member alive, as its thread's identity tells? */
+bool pager_member_lives(struct stoa_pager *pager, uint32_t place);
+
+/* ---- writing back and evicting (evict.c) ---- */
+
+/* Blocks of the batch were claimed CLEANING: write them back. Each one's result tells; they stay claimed. */
+void pager_clean(struct stoa_pager *pager, struct pager_batch *batch);
+
+/* Blocks of the batch are EVICTING: take their pages away. On failure nothing is known of them: they stay claimed. */
+int pager_empty(struct stoa_pager *pager, const struct pager_batch *batch);
+
+/*
+ * Blocks were claimed, EVICTING, or CLEANING if they were dirty and are to be written back (`write`): do that, take the pages away, and let go
+ * of all. Afterwards the batch has those that were evicted; the others are as they were. The result is the last failure's: -STOA_EBUSY for what
+ * is pinned.
+ */
+int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, bool write, uint64_t self);
+
+/* Add to a batch, in order. */
+void pager_batch_add(struct pager_batch *batch, uint64_t block, uint64_t seen);
+
+/* What the dead holder of a block left: put it right. 0: look again. */
+int pager_repair(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
+
+/* Evict a batch of frames from the hand on. Returns how many were freed; *ret_busy: some were only busy. */
+int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy);
+
+/* Write back the dirty ones among the blocks [first, end); only those that are `aged`, which marks the others. */
+int pager_write_back(struct stoa_pager *pager, uint64_t first, uint64_t end, bool aged, bool wait);
+
+/* Write back and evict the blocks [first, end), dirty ones too; or only drop them. */
+int pager_drop(struct stoa_pager *pager, uint64_t first, uint64_t end, bool write_back);
+
+/* ---- resolving (resolve.c) ---- */
+
+/* Have the block there, or open. `again`: also what is poisoned is filled. */
+int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool again);
+
+/* Around each call of the backing: what it touches itself must be of lower ranks. */
+uint32_t pager_call_begin(const struct stoa_pager *pager);
+void pager_call_end(uint32_t before);
+
+/* Private memory of `pager->buffer` bytes. */
+unsigned char *pager_buffer_take(struct stoa_pager *pager);
+void pager_buffer_give(struct stoa_pager *pager, unsigned char *buffer);
+
+/* ---- touches (touch.c) ---- */
+
+int pager_show(struct stoa_pager *pager); /* to the handler */
+void pager_hide(struct stoa_pager *pager);
+
+/* ---- the keeper (keeper.c): a thread for as long as the process has the pager ---- */
+
+int pager_keeper_start(struct stoa_pager *pager, bool background, uint64_t *ret_identity);
+void pager_keeper_stop(struct stoa_pager *pager);
+void pager_keeper_bring_in(struct stoa_pager *pager, uint64_t first, uint64_t end);
+
+/* ---- pins (pin.c) ---- */
+
+/* Take what is pinned out of what may be evicted: results become -STOA_EBUSY. After the blocks were claimed. */
+void pager_spare_pinned(struct stoa_pager *pager, struct pager_batch *batch);
+
+/* EINVAL, ENOTOWNER (a forked child); a range: ERANGE. */
+int pager_check(const struct stoa_pager *pager);
+int pager_check_range(const struct stoa_pager *pager, uint64_t offset, uint64_t length);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Having a block there, or open for writing: what a touch needs. Whoever comes first claims the block and fills it, all others wait for that;
+ * the backing's function runs where nobody sees its result.
+ *
+ * Linearisation of a fill: the kernel's copy of each page into the object, after which every map can read it; of an opening: its claim, since from
+ * then on the block is written back before it counts as clean again.
+ * What an enemy may do: give a word any value. Blocks and frames are checked, a holder is looked up; a block said to be there
+ * that is not makes the touch fault again and again, which is noticed (touch.c).
+ */
+#include <base/mutant.h>
+#include <pager/pager.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- callbacks and their ranks ---- */
+
+/* The rank of the pager whose callback this thread is in, + 1; 0: none. */
+static CC_THREAD uint32_t within;
+
+static int check_rank(const struct stoa_pager *pager)
+{
+	if (CC_LIKELY(!within || pager->rank + 1 < within))
+		return 0;
+	return error_set(-STOA_EDEADLOCK,
+			 "a fill or write of a pager of rank %" PRIu32 " touches one of rank %" PRIu32
+			 ": give the one that is touched a lower rank",
+			 within - 1, pager->rank);
+}
+
+uint32_t pager_call_begin(const struct stoa_pager *pager)
+{
+	uint32_t before = within;
+
+	within = pager->rank + 1;
+	return before;
+}
+
+void pager_call_end(uint32_t before)
+{
+	within = before;
+}
+
+/* ---- buffers ---- */
+
+unsigned char *pager_buffer_take(struct stoa_pager *pager)
+{
+	for (unsigned i = 0; i < CC_COUNT(pager->buffers); i++) {
+		unsigned char *buffer =
+			swap_acq_rel(&pager->buffers[i], NULL); /* A1: pairs with R1 in pager_buffer_give() */
+
+		if (buffer)
+			return buffer;
+	}
+	return os_pages_allocate(pager->buffer);
+}
+
+void pager_buffer_give(struct stoa_pager *pager, unsigned char *buffer)
+{
+	for (unsigned i = 0; i < CC_COUNT(pager->buffers); i++) {
+		unsigned char *none = NULL;
+
+		if (cas_rel(&pager->buffers[i], &none, buffer)) /* R1: pairs with A1 in pager_buffer_take() */
+			return;
+	}
+	os_pages_free(buffer, pager->buffer);
+}
+
+/* ---- windows ---- */
+
+static CC_NOINLINE int arm_window(struct stoa_pager *pager, uint64_t window)
+{
+	uint64_t offset = window * pager->window, length = pager->size - offset;
+	int rc = 0;
+
+	if (length > pager->window)
+		length = pager->window;
+	os_lock(&pager->arming);
+	if (!(load_rlx(&pager->armed[window / 64]) >> (window % 64) & 1)) {
+		rc = os_trap_arm(pager->trap, offset, length);
+		if (!rc) /* R2: it is armed; pairs with A2 in arm_block() */
+			or_seq(&pager->armed[window / 64], UINT64_C(1) << (window % 64));
+	}
+	os_unlock(&pager->arming);
+	return rc;
+}
+
+static inline int arm_block(struct stoa_pager *pager, uint64_t block)
+{
+	uint64_t window = (block << pager->shift) / pager->window;
+
+	/* A2: pairs with R2 in arm_window() */
+	if (CC_LIKELY(load_acq(&pager->armed[window / 64]) >> (window % 64) & 1))
+		return 0;
+	return arm_window(pager, window);
+}
+
+/* ---- reading ahead ---- */
+
+/* Where this thread filled last. */
+static CC_THREAD struct {
+	const struct stoa_pager *pager;
+	uint64_t next;
+	uint32_t run;
+} trail;
+
+/* How many blocks to fill at a time, from this one on. */
+static uint32_t run_wanted(const struct stoa_pager *pager, uint64_t block)
+{
+	bool in_order = trail.pager == pager && trail.next == block;
+	uint32_t advice = load_rlx(&pager->advice);
+	uint32_t run = in_order ? trail.run * 2 : 1;
+
+	if (advice == STOA_ADVISE_RANDOM)
+		run = 1;
+	else if (advice == STOA_ADVISE_SEQUENTIAL)
+		run = pager->run_max;
+	if (run > pager->run_max)
+		run = pager->run_max;
+	return run < pager->blocks - block ? run : (uint32_t)(pager->blocks - block);
+}
+
+static void leave_trail(const struct stoa_pager *pager, uint64_t next, uint32_t run)
+{
+	trail.pager = pager;
+	trail.next = next;
+	trail.run = run;
+}
+
+/* ---- filling ---- */
+
+struct filling {
+	uint64_t block;
+	uint32_t count; /* blocks from there on that are ours */
+	uint64_t seen;  /* of the first */
+	bool write;
+	uint64_t self;
+};
+
+/* Blocks behind the first that are empty, too: claim them, with frames. */
+static void claim_more(struct stoa_pager *pager, struct filling *filling, uint32_t wanted)
+{
+	while (filling->count < wanted) {
+		uint64_t block = filling->block + filling->count, seen;
+
+		if (pager_back_word(pager, block) || arm_block(pager, block))
+			return;
+		seen = load_acq(&pager->words[block]); /* A3: pairs with R3 in pager_let_go() (word.c) */
+		if (word_is_busy(seen) || word_state(seen) != BLOCK_EMPTY ||
+		    !pager_claim(pager, block, seen, BLOCK_FILLING, filling->self))
+			return;
+		if (pager_frame_take(pager, block, filling->self)) {
+			pager_let_go(pager, block, BLOCK_EMPTY, 0, 0, filling->self);
+			return;
+		}
+		filling->count++;
+	}
+}
+
+/* Of those behind the first nothing was filled: they are as before. Their frames are freed by the hand. */
+static void give_up_more(struct stoa_pager *pager, struct filling *filling)
+{
+	for (; filling->count > 1; filling->count--)
+		pager_let_go(pager, filling->block + filling->count - 1, BLOCK_EMPTY, 0, 0, filling->self);
+}
+
+static int call_fill(struct stoa_pager *pager, const struct filling *filling, unsigned char *buffer)
+{
+	uint32_t before = pager_call_begin(pager);
+	int rc = stoa_backing_fill(pager->backing, filling->block << pager->shift,
+				   (uint64_t)filling->count << pager->shift, buffer);
+
+	pager_call_end(before);
+	pager_count(pager, PAGER_FILL_CALLS, 1);
+	if (rc)
+		pager_count(pager, PAGER_ERRORS, 1);
+	return rc;
+}
+
+#define RETRY_AFTER UINT64_C(10000000)
+
+/* The bytes of all that is being filled; where not all can be had, of the first. */
+static int make_bytes(struct stoa_pager *pager, struct filling *filling, unsigned char *buffer)
+{
+	int rc = call_fill(pager, filling, buffer);
+
+	if (rc && filling->count > 1) {
+		give_up_more(pager, filling);
+		rc = call_fill(pager, filling, buffer);
+	}
+	while (rc && pager->on_error == STOA_PAGER_RETRY) {
+		uint64_t until = os_now() + RETRY_AFTER;
+		_Atomic uint32_t nothing = 0;
+
+		while (os_now() < until)
+			os_wait(&(struct os_wait_word){&nothing, 0, OS_WORD_WOKEN}, 1, until);
+		rc = call_fill(pager, filling, buffer);
+	}
+	if (rc && pager->on_error == STOA_PAGER_ZEROS) {
+		memset(buffer, 0, pager->block);
+		rc = 0;
+	}
+	return rc;
+}
+
+/* All of it for everybody to read; the first for this process to write, if it is to. */
+static int put_there(struct stoa_pager *pager, const struct filling *filling, const unsigned char *buffer)
+{
+	uint64_t offset = filling->block << pager->shift, length = (uint64_t)filling->count << pager->shift;
+	uint64_t open = filling->write ? pager->block : 0;
+	int rc = open ? os_trap_fill(pager->trap, offset, open, buffer, true) : 0;
+
+	if (!rc && length > open)
+		rc = os_trap_fill(pager->trap, offset + open, length - open, buffer + open, false);
+	return rc;
+}
+
+static void let_go_filled(struct stoa_pager *pager, const struct filling *filling)
+{
+	uint64_t lap = load_rlx(&pager->shared->cursors.hand) / pager->frames;
+
+	for (uint32_t i = 0; i < filling->count; i++) {
+		uint64_t block = filling->block + i, word = load_rlx(&pager->words[block]), heat = 0;
+		bool open = filling->write && i == 0;
+
+		/* It came back soon after it had been evicted: it is worth keeping. Version 0 never was there. */
+		if ((lap - (word >> WORD_LAP_SHIFT & 15)) % 16 <= 1 && word >> WORD_VERSION_SHIFT > 1) {
+			heat = UINT64_C(2) << WORD_HEAT_SHIFT;
+			pager_count(pager, PAGER_REFAULTS, 1);
+		}
+		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN, WORD_HEAT | WORD_AGED | WORD_ERROR, heat,
+			     filling->self);
+	}
+	pager_count(pager, PAGER_FILLS, filling->count);
+	if (filling->write)
+		pager_count(pager, PAGER_OPENS, 1);
+}
+
+/* Pages may be there, or not: nobody may find them so. */
+static void take_back(struct stoa_pager *pager, const struct filling *filling)
+{
+	for (uint32_t i = 0; i < filling->count; i++) {
+		struct pager_batch one = {.count = 1, .of[0].block = filling->block + i};
+		int failed = pager_go_on(pager, one.of[0].block, BLOCK_EVICTING, filling->self)
+				     ? pager_empty(pager, &one)
+				     : 0;
+
+		pager_let_go(pager, one.of[0].block, failed ? BLOCK_LEFT : BLOCK_EMPTY, 0, 0, filling->self);
+	}
+}
+
+static void poison(struct stoa_pager *pager, const struct filling *filling, int rc)
+{
+	uint64_t error = rc < -127 ? 127 : (uint64_t)-rc;
+
+	pager_let_go(pager, filling->block, BLOCK_POISONED, WORD_ERROR, error << WORD_ERROR_SHIFT, filling->self);
+}
+
+/* The block was seen empty, or poisoned: fill it, and perhaps some behind it. 0: look again, if it is not done. */
+static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool write, uint64_t self, bool *ret_done)
+{
+	struct filling filling = {.block = block, .count = 1, .seen = seen, .write = write, .self = self};
+	uint32_t wanted = run_wanted(pager, block);
+	unsigned char *buffer;
+	int rc;
+
+	if (!pager_claim(pager, block, seen, BLOCK_FILLING, self))
+		return 0;
+	rc = pager_frame_take(pager, block, self);
+	buffer = rc ? NULL : pager_buffer_take(pager);
+	if (!buffer) {
+		pager_let_go(pager, block, word_state(seen), 0, 0, self);
+		return rc ? rc : -STOA_ENOMEM;
+	}
+	claim_more(pager, &filling, wanted);
+	leave_trail(pager, block + filling.count, wanted);
+	rc = make_bytes(pager, &filling, buffer);
+	if (rc) {
+		poison(pager, &filling, rc);
+	} else {
+		rc = put_there(pager, &filling, buffer);
+		if (rc)
+			take_back(pager, &filling);
+		else
+			let_go_filled(pager, &filling);
+		*ret_done = !rc;
+	}
+	pager_buffer_give(pager, buffer);
+	return rc;
+}
+
+/* ---- opening ---- */
+
+/* The block was seen there: let this process write it. 0: look again, if it is not open. */
+static int open_block(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self, bool *ret_open)
+{
+	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT;
+	int rc;
+
+	if (MUTANT(OPENED_UNCLAIMED)) {
+		*ret_open = cas_rlx(&pager->words[block], &seen, word_next(seen, BLOCK_DIRTY, 0));
+		return *ret_open ? os_trap_allow(pager->trap, block << pager->shift, pager->block) : 0;
+	}
+	if (!pager_claim(pager, block, seen, BLOCK_OPENING, self))
+		return 0;
+	rc = os_trap_allow(pager->trap, block << pager->shift, pager->block);
+	pager_let_go(pager, block, rc ? word_state(seen) : BLOCK_DIRTY, 0, heat, self);
+	*ret_open = !rc;
+	if (!rc && word_state(seen) == BLOCK_CLEAN)
+		pager_count(pager, PAGER_OPENS, 1);
+	return rc;
+}
+
+/* ---- all together ---- */
+
+static int poisoned(uint64_t block, uint64_t seen)
+{
+	int error = (int)(seen >> WORD_ERROR_SHIFT & 127);
+
+	return error_set(-error, "block %" PRIu64 " could not be filled: %s", block, stoa_error_text(-error));
+}
+
+/* One step; *ret_done: it is as wanted. */
+static int step(struct stoa_pager *pager, uint64_t block, bool write, bool again, uint64_t self, bool *ret_done)
+{
+	uint64_t seen = load_acq(&pager->words[block]); /* A4: as A3; pairs with R3 in pager_let_go() (word.c) */
+	int rc;
+
+	if (word_is_busy(seen)) {
+		rc = pager_wait(pager, block, seen, self);
+		return rc == STOA_OWNER_DIED ? pager_repair(pager, block, seen, self) : rc;
+	}
+	switch (word_state(seen)) {
+	case BLOCK_POISONED:
+		if (!again)
+			return poisoned(block, seen);
+		return fill(pager, block, seen, write, self, ret_done);
+	case BLOCK_EMPTY: return fill(pager, block, seen, write, self, ret_done);
+	case BLOCK_CLEAN:
+	case BLOCK_DIRTY: *ret_done = !write; return write ? open_block(pager, block, seen, self, ret_done) : 0;
+	default: return pager_repair(pager, block, seen, self); /* what could not be taken away */
+	}
+}
+
+int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool again)
+{
+	bool done = false;
+	uint64_t self;
+	int rc = check_rank(pager);
+
+	if (!rc && write && !pager->writes)
+		rc = error_set(-STOA_ERIGHTS, "the pager's backing only reads");
+	if (!rc)
+		rc = pager_self(pager, &self);
+	if (!rc)
+		rc = pager_back_word(pager, block);
+	if (!rc)
+		rc = arm_block(pager, block);
+	while (!rc && !done)
+		rc = step(pager, block, write, again, self, &done);
+	return rc;
+}

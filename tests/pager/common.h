@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of pagers share: a backing whose bytes lie in memory that all roles have (test_shared()), so that what was written back can be
+ * looked at, and a pager handed from role to role over a pair of sockets.
+ */
+#ifndef PAGER_COMMON_H
+#define PAGER_COMMON_H
+
+#include <base/atomic.h>
+#include <harness/test.h>
+#include <stoa/stoa.h>
+
+/* Lies in test_shared() memory, the bytes behind it. */
+struct store {
+	uint64_t size;
+	_Atomic uint64_t fills, writes, flushes; /* calls */
+	_Atomic int fail_fill, fail_write;       /* results, if not 0, */
+	_Atomic uint64_t fail_from, fail_end;    /* of what lies there */
+	_Atomic uint32_t delay;                  /* microseconds of each call */
+	uint8_t pad[4096 - 56];
+	unsigned char bytes[];
+};
+
+struct store *store_make(uint64_t size);
+struct stoa_backing *store_backing(struct store *store);
+
+/* A pager on it, in this process; and in another one, which has received it. */
+struct stoa_pager *pager_make(struct stoa_backing *backing, const struct stoa_pager_options *options);
+void pager_pass(int sockets[2], struct stoa_pager *pager);
+struct stoa_pager *pager_take(int sockets[2], struct stoa_backing *backing);
+
+#endif
