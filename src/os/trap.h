@@ -32,7 +32,7 @@ void *os_trap_address(const struct os_trap *trap);
 
 /*
  * From now on touches in the range do as the pages there say: absent ones fault, present ones can be read, and written once
- * os_trap_allow() says so. Costs 8 bytes for each page, so it is done for a window when it is first touched.
+ * os_trap_allow() says so. Costs 8 bytes for each page, so it is done for a part when that is first touched. Again: harmless, but that writes are told again.
  */
 int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length);
 

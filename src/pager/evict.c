@@ -242,7 +242,7 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 
 int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy)
 {
-	uint32_t width = pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
+	uint32_t width = pager_hand_width(pager);
 	uint64_t from = add_rlx(&pager->shared->cursors.hand, width);
 	struct catch caught = {.batch.count = 0};
 	uint64_t held[PAGER_BATCH];

@@ -116,7 +116,7 @@ int pager_frame_take(struct stoa_pager *pager, uint64_t block, uint64_t self)
 		rc = pager_evict(pager, self, &freed, &busy);
 		if (rc)
 			return rc;
-		looked += PAGER_BATCH;
+		looked += pager_hand_width(pager);
 		if (freed) {
 			looked = 0;
 		} else if (busy) {

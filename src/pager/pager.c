@@ -105,18 +105,8 @@ static int fill_in(const struct stoa_pager_options *options, struct stoa_backing
 
 /* ---- the handle ---- */
 
-#define WINDOW_MIN (UINT64_C(64) << 20)
-#define WINDOWS_MAX 1024 /* each may become a map of its own, of the 65530 that a process may have */
+#define WINDOW (UINT32_C(16) << 20)
 #define BUFFER_MIN (UINT64_C(128) << 10)
-
-static uint64_t window_of(uint64_t size)
-{
-	uint64_t window = WINDOW_MIN;
-
-	while (size / window > WINDOWS_MAX)
-		window *= 2;
-	return window;
-}
 
 static uint32_t run_max(const struct pager_header *header)
 {
@@ -152,11 +142,11 @@ static int set_up(struct stoa_pager *pager, const struct pager_header *header, c
 	pager->on_error = header->on_error;
 	pager->rank = header->rank;
 	pager->run_max = run_max(header);
-	pager->window = (uint32_t)window_of(header->size);
+	pager->window = WINDOW;
 	pager->buffer = (uint64_t)pager->run_max << pager->shift;
 	if (pager->buffer < BUFFER_MIN)
 		pager->buffer = BUFFER_MIN;
-	rc = allocate_bits(pager->size / pager->window + 1, &pager->armed);
+	rc = allocate_bits(pager->size / pager->window + 64, &pager->armed);
 	if (!rc)
 		rc = allocate_bits(plan->blocks / PAGER_WORDS_WINDOW + 1, &pager->backed);
 	if (!rc)

@@ -54,6 +54,7 @@ struct stoa_pager {
 	uint64_t serial;
 	struct pager_keeper *keeper;
 	struct os_lock arming; /* guards windows being armed, words being backed */
+	uint32_t armed_alone;
 
 	struct os_lock reaching; /* guards what follows */
 	uint64_t seen;           /* `changes` when the remotes were looked at */
@@ -147,6 +148,12 @@ void pager_batch_add(struct pager_batch *batch, uint64_t block, uint64_t seen);
 
 /* What the dead holder of a block left: put it right. 0: look again. */
 int pager_repair(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
+
+/* How many frames the hand looks at, at a time: a part of them, else it would take what others just fill. */
+static inline uint32_t pager_hand_width(const struct stoa_pager *pager)
+{
+	return pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
+}
 
 /* Evict a batch of frames from the hand on. Returns how many were freed; *ret_busy: some were only busy. */
 int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy);

@@ -69,18 +69,45 @@ void pager_buffer_give(struct stoa_pager *pager, unsigned char *buffer)
 
 /* ---- windows ---- */
 
+/*
+ * Each window that is armed alone may be a map of its own, of the 65530 that a process may have; and each costs page tables for all of it. So
+ * windows are small as long as they are few, and then armed many at a time.
+ */
+#define ARMED_ALONE_MAX 8192
+#define ARMED_TOGETHER 16 /* windows; a divisor of 64 */
+
+static bool is_armed(const struct stoa_pager *pager, uint64_t window)
+{
+	/* A2: pairs with R2 in arm_windows() */
+	return load_acq(&pager->armed[window / 64]) >> (window % 64) & 1;
+}
+
+/* pager->arming is held. */
+static int arm_windows(struct stoa_pager *pager, uint64_t first, uint64_t count)
+{
+	uint64_t offset = first * pager->window, length = count * pager->window;
+	int rc;
+
+	if (length > pager->size - offset)
+		length = pager->size - offset;
+	rc = os_trap_arm(pager->trap, offset, length);
+	if (!rc) /* R2: they are armed; pairs with A2 in is_armed() */
+		or_seq(&pager->armed[first / 64], ((UINT64_C(1) << count) - 1) << (first % 64));
+	return rc;
+}
+
 static CC_NOINLINE int arm_window(struct stoa_pager *pager, uint64_t window)
 {
-	uint64_t offset = window * pager->window, length = pager->size - offset;
 	int rc = 0;
 
-	if (length > pager->window)
-		length = pager->window;
 	os_lock(&pager->arming);
-	if (!(load_rlx(&pager->armed[window / 64]) >> (window % 64) & 1)) {
-		rc = os_trap_arm(pager->trap, offset, length);
-		if (!rc) /* R2: it is armed; pairs with A2 in arm_block() */
-			or_seq(&pager->armed[window / 64], UINT64_C(1) << (window % 64));
+	if (!is_armed(pager, window)) {
+		if (pager->armed_alone < ARMED_ALONE_MAX) {
+			pager->armed_alone++;
+			rc = arm_windows(pager, window, 1);
+		} else {
+			rc = arm_windows(pager, window / ARMED_TOGETHER * ARMED_TOGETHER, ARMED_TOGETHER);
+		}
 	}
 	os_unlock(&pager->arming);
 	return rc;
@@ -90,10 +117,7 @@ static inline int arm_block(struct stoa_pager *pager, uint64_t block)
 {
 	uint64_t window = (block << pager->shift) / pager->window;
 
-	/* A2: pairs with R2 in arm_window() */
-	if (CC_LIKELY(load_acq(&pager->armed[window / 64]) >> (window % 64) & 1))
-		return 0;
-	return arm_window(pager, window);
+	return CC_LIKELY(is_armed(pager, window)) ? 0 : arm_window(pager, window);
 }
 
 /* ---- reading ahead ---- */

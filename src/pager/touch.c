@@ -24,7 +24,9 @@ static struct stoa_pager *pager_of(const void *address)
 	for (unsigned i = 0; i < PAGERS_MAX; i++) {
 		struct stoa_pager *pager = load_acq(&shown[i]); /* A1: pairs with R1 in pager_show() */
 
-		if (pager && (uintptr_t)address - (uintptr_t)pager->address < pager->size)
+		/* A forked child has its parent's in the table, but not their memory. */
+		if (pager && (uintptr_t)address - (uintptr_t)pager->address < pager->size &&
+		    pager->made_in == load_rlx(&os_forks))
 			return pager;
 	}
 	return NULL;
@@ -89,9 +91,11 @@ static bool handle(void *address, enum os_fault fault)
 int pager_show(struct stoa_pager *pager)
 {
 	for (unsigned i = 0; i < PAGERS_MAX; i++) {
-		struct stoa_pager *none = NULL;
+		struct stoa_pager *there = load_rlx(&shown[i]);
 
-		if (cas_rel(&shown[i], &none, pager)) /* R1: the pager; pairs with A1 in pager_of() */
+		if (there && there->made_in == pager->made_in)
+			continue;
+		if (cas_rel(&shown[i], &there, pager)) /* R1: the pager; pairs with A1 in pager_of() */
 			return 0;
 	}
 	return error_set(-STOA_ELIMIT, "this process has %d pagers; close some", PAGERS_MAX);
