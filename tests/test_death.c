@@ -105,6 +105,19 @@ TEST_TIMEOUT(streams, 300)
 	prove_all(stream_operations);
 }
 
+TEST_TIMEOUT(pagers, 600)
+{
+	prove_all(pager_operations);
+}
+
+/* Tens of thousands of instructions, for the members that each looks at. */
+TEST_TIMEOUT(pager_members, 600)
+{
+	if (test_rounds(0, 1) == 0)
+		SKIP("it takes ten minutes: STOA_SOAK=1");
+	prove_all(pager_member_operations);
+}
+
 TEST_TIMEOUT(segments, 300)
 {
 	prove_all(segment_operations);

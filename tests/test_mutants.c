@@ -15,8 +15,8 @@ unsigned mutants_chosen;
 
 static const struct step_operation *find(const char *name)
 {
-	const struct step_operation *const tables[] = {mutex_operations, signal_operations, segment_operations,
-						       channel_operations, stream_operations};
+	const struct step_operation *const tables[] = {mutex_operations,   signal_operations, segment_operations,
+						       channel_operations, stream_operations, pager_operations};
 
 	for (size_t i = 0; i < CC_COUNT(tables); i++)
 		for (const struct step_operation *operation = tables[i]; operation->name; operation++)
@@ -76,6 +76,9 @@ MUST_FIND(joined_untold, JOINED_UNTOLD, "send to a sleeper", "a receiver sleeps"
 MUST_FIND(no_relay_for_receivers, NO_RELAY_SLEEP, "send to two sleepers, the first dies", "a receiver sleeps")
 MUST_FIND(receiver_not_covered, NO_WAKE_COVER, "send to two sleepers, the first dies", "a receiver sleeps")
 MUST_FIND(dead_receivers_hold, DEAD_OWNERS_LIVE, "receive as one of several, met", "does not come next")
+MUST_FIND(dead_cleaned, DEAD_CLEANED, "flush blocks", "block ")
+MUST_FIND(writers_go_on, WRITERS_GO_ON, "flush blocks", "was not seen")
+MUST_FIND(dead_fillers_live, DEAD_OWNERS_LIVE, "fill a block", "hang")
 MUST_FIND(name_before_content, NAME_BEFORE_CONTENT, "create persistent", "an incomplete segment")
 MUST_FIND(name_before_object, NAME_BEFORE_CONTENT, "semaphore by name", "killed ")
 MUST_FIND(orphans_open, ORPHANS_OPEN, "create transient", "leads somewhere")

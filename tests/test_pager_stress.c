@@ -5,6 +5,7 @@
  */
 #include "pager/common.h"
 
+#include <base/mutant.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -151,6 +152,27 @@ static void stress(uint32_t block, uint64_t blocks, uint32_t way, unsigned proce
 		    (unsigned long long)load_rlx(&store->writes), load_rlx(&board->pins_refused));
 }
 
+#ifdef STOA_MUTANTS
+unsigned mutants_chosen;
+
+/* Without a safeguard counts must be lost. */
+#define MUST_LOSE(name, mutant)                                                           \
+	TEST_DEFINE(name, 120, false, "sums[")                                            \
+	{                                                                                 \
+		mutants_chosen = MUTANT_BIT(MUTANT_##mutant) | MUTANT_BIT(MUTANT_DAWDLE); \
+		stress(PAGE, 256, STOA_PAGER_INLINE, PROCESSES, 20000);                   \
+	}
+
+MUST_LOSE(writers_go_on, WRITERS_GO_ON)
+MUST_LOSE(opened_unclaimed, OPENED_UNCLAIMED)
+
+/* Nothing is lost where all are slow. */
+TEST_TIMEOUT(slow_at_each_step, 120)
+{
+	mutants_chosen = MUTANT_BIT(MUTANT_DAWDLE);
+	stress(PAGE, 256, STOA_PAGER_INLINE, PROCESSES, test_rounds(5000, 200000));
+}
+#else
 TEST_TIMEOUT(pages, 120)
 {
 	stress(PAGE, 512, STOA_PAGER_INLINE, PROCESSES, test_rounds(20000, 2000000));
@@ -165,3 +187,4 @@ TEST_TIMEOUT(one_process_by_protection, 120)
 {
 	stress(PAGE, 512, STOA_PAGER_PROTECT, 1, test_rounds(20000, 1000000));
 }
+#endif

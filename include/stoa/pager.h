@@ -40,6 +40,10 @@ struct stoa_pager; /* a handle, of this process only */
 
 /* stoa_pager_options.flags */
 #define STOA_PAGER_NO_BACKGROUND (1u << 0) /* nothing is written back without need */
+#define STOA_PAGER_NO_THREAD \
+	(1u                  \
+	 << 1) /* no thread of the library's: a process takes part as long as the thread that created, or received, the pager lives;
+		     STOA_ADVISE_WILL_NEED does nothing. Goes with NO_BACKGROUND */
 
 #define STOA_PAGER_MEMBERS 64 /* processes that share a pager, at a time */
 

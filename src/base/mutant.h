@@ -31,9 +31,9 @@ enum mutant {
 	MUTANT_PEERS_UNWATCHED,     /* who waits for a message does not sleep on the lives of those who send */
 	MUTANT_JOINED_UNTOLD,       /* who joins wakes nobody, so that nobody sleeps on its life */
 	MUTANT_WRITERS_GO_ON,       /* blocks are written back while others may write them */
-	MUTANT_MARKERS_FORGOTTEN,   /* writes are not forbidden again where pages were taken away */
-	MUTANT_DEAD_FILLS_STAY,     /* what a dead process was just filling counts as filled */
+	MUTANT_DEAD_CLEANED,        /* what a dead process was just writing back counts as written */
 	MUTANT_OPENED_UNCLAIMED,    /* a block is opened for writing without its being held */
+	MUTANT_DAWDLE,              /* nothing is left out, but those who change a block's word are slow now and then */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */

@@ -109,8 +109,11 @@ int pager_empty(struct stoa_pager *pager, const struct pager_batch *batch)
 		if (rc)
 			return rc;
 	}
-	/* By page protection all of it is inaccessible, and that is not forgotten. */
-	if (os_trap_remote(pager->trap) == OS_NO_HANDLE || MUTANT(MARKERS_FORGOTTEN))
+	/*
+	 * By page protection all of it is inaccessible, and that is not forgotten. (Neither do the kernels that were tried forget what
+	 * was forbidden in a map that had it so; but they do not promise that.)
+	 */
+	if (os_trap_remote(pager->trap) == OS_NO_HANDLE)
 		return 0;
 	return pager_forbid(pager, batch);
 }

@@ -77,6 +77,8 @@ void pager_keeper_bring_in(struct stoa_pager *pager, uint64_t first, uint64_t en
 	/* More than half of the budget would only push itself out. */
 	uint64_t most = first + pager->frames / 2;
 
+	if (!keeper)
+		return;
 	os_lock(&keeper->lock);
 	if (keeper->count < RANGES && first < end) {
 		unsigned at = (keeper->first + keeper->count++) % RANGES;
@@ -150,7 +152,7 @@ static void live(struct pager_keeper *keeper)
 			write_back(keeper, &aged_at);
 		if (!load_rlx(&keeper->stop))
 			os_wait(&(struct os_wait_word){&keeper->poke, poke, OS_WORD_WOKEN}, 1,
-				os_now() + (chosen ? TICK : TICK_IDLE));
+				!keeper->background ? UINT64_MAX : os_now() + (chosen ? TICK : TICK_IDLE));
 	}
 }
 

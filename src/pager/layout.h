@@ -77,12 +77,15 @@ struct pager_header {
 	uint32_t dirty_age;     /* milliseconds */
 	uint32_t dirty_percent; /* of the frames */
 	uint64_t identity[2];   /* of the memory object, so that two descriptors are known to belong together */
+	uint32_t flags;         /* STOA_PAGER_NO_BACKGROUND ... */
+	uint32_t unused;        /* 0 */
 };
 _Static_assert(offsetof(struct pager_header, size) == 16, "layout");
 _Static_assert(offsetof(struct pager_header, block) == 32, "layout");
 _Static_assert(offsetof(struct pager_header, read_ahead) == 48, "layout");
 _Static_assert(offsetof(struct pager_header, identity) == 64, "layout");
-_Static_assert(sizeof(struct pager_header) == 80, "layout");
+_Static_assert(offsetof(struct pager_header, flags) == 80, "layout");
+_Static_assert(sizeof(struct pager_header) == 88, "layout");
 
 struct pager_cursors {
 	_Atomic uint64_t hand; /* of the clock: counts frames */
@@ -146,7 +149,7 @@ _Static_assert(sizeof(struct pager_seat) == OS_PAGE, "layout");
 
 struct pager_shared {
 	struct pager_header header;
-	uint8_t pad_80[4096 - 80];
+	uint8_t pad_88[4096 - 88];
 	struct pager_cursors cursors;
 	uint8_t pad_4288[8192 - 4288];
 	struct pager_member members[STOA_PAGER_MEMBERS];

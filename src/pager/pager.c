@@ -48,6 +48,7 @@ uint64_t stoa_pager_size(const struct stoa_pager *pager)
 #define READ_AHEAD_DEFAULT (UINT32_C(128) << 10)
 #define DIRTY_AGE_DEFAULT 5000
 #define DIRTY_PERCENT_DEFAULT 50
+#define FLAGS (STOA_PAGER_NO_BACKGROUND | STOA_PAGER_NO_THREAD)
 
 /* The first way that this system has, or the one that was asked for. */
 static int choose_way(uint32_t wanted, uint32_t *ret_way)
@@ -67,9 +68,11 @@ static int choose_way(uint32_t wanted, uint32_t *ret_way)
 
 static int check_options(const struct stoa_pager_options *options)
 {
-	if (options->flags & ~STOA_PAGER_NO_BACKGROUND)
-		return error_set(-STOA_EINVAL, "a pager does not take the flags 0x%" PRIx32,
-				 options->flags & ~STOA_PAGER_NO_BACKGROUND);
+	if (options->flags & ~FLAGS)
+		return error_set(-STOA_EINVAL, "a pager does not take the flags 0x%" PRIx32, options->flags & ~FLAGS);
+	if (options->flags & STOA_PAGER_NO_THREAD && !(options->flags & STOA_PAGER_NO_BACKGROUND))
+		return error_set(-STOA_EINVAL, "without a thread nothing is written back in the background: "
+					       "STOA_PAGER_NO_THREAD goes with STOA_PAGER_NO_BACKGROUND");
 	if (options->way > STOA_PAGER_PROTECT)
 		return error_set(-STOA_EINVAL, "%" PRIu32 " is not a way", options->way);
 	return 0;
@@ -95,6 +98,7 @@ static int fill_in(const struct stoa_pager_options *options, struct stoa_backing
 	if (frames < 8 && (!budget || budget >= UINT64_C(8) * header->block))
 		frames = 8; /* of a small region */
 	header->frames = frames > UINT32_MAX ? UINT32_MAX : (uint32_t)frames;
+	header->flags = options->flags;
 	header->on_error = options->on_error;
 	header->rank = options->rank;
 	header->read_ahead = options->read_ahead ? options->read_ahead : READ_AHEAD_DEFAULT;
@@ -197,10 +201,12 @@ static void free_handle(struct stoa_pager *pager)
 }
 
 /* Become a member, and have touches handled. */
-static int begin(struct stoa_pager *pager, bool background)
+static int begin(struct stoa_pager *pager, uint32_t flags)
 {
 	uint64_t identity;
-	int rc = pager_keeper_start(pager, background, &identity);
+	int rc = flags & STOA_PAGER_NO_THREAD
+			 ? pager_self(pager, &identity)
+			 : pager_keeper_start(pager, !(flags & STOA_PAGER_NO_BACKGROUND), &identity);
 
 	if (!rc)
 		rc = pager_join(pager, identity);
@@ -300,7 +306,7 @@ int stoa_pager_create(const char *name, struct stoa_backing *backing, const stru
 		return -STOA_ENOMEM;
 	rc = make(pager, name, options, &header);
 	if (!rc)
-		rc = begin(pager, !(options->flags & STOA_PAGER_NO_BACKGROUND));
+		rc = begin(pager, header.flags);
 	if (rc) {
 		end(pager);
 		return rc;
@@ -419,7 +425,7 @@ static int join_received(struct stoa_pager *pager)
 		rc = check_received(pager, &header, &plan);
 	if (!rc)
 		rc = set_up(pager, &header, &plan);
-	return rc ? rc : begin(pager, true);
+	return rc ? rc : begin(pager, header.flags);
 }
 
 int stoa_pager_receive_with_socket(int socket, struct stoa_backing *backing, struct stoa_pager **ret_pager)

@@ -90,6 +90,9 @@ bool pager_word_is_backed(const struct stoa_pager *pager, uint64_t block);
 /* The calling thread's identity in the control segment. */
 int pager_self(struct stoa_pager *pager, uint64_t *ret_identity);
 
+/* Nothing, but in a build for tests (MUTANT_DAWDLE): stand there for a while. */
+void pager_dawdle(const struct stoa_pager *pager, uint64_t block);
+
 /* Claim the block, whose word was `seen`, for what `state` says. */
 bool pager_claim(struct stoa_pager *pager, uint64_t block, uint64_t seen, enum pager_state state, uint64_t self);
 

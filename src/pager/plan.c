@@ -31,11 +31,12 @@ int pager_plan(const struct pager_header *header, struct pager_plan *ret_plan)
 	if (header->frames < 8 || header->frames > UINT32_MAX / 2)
 		return error_set(-STOA_EINVAL, "a budget of %" PRIu32 " blocks: it must be at least 8", header->frames);
 	if (header->rank > 255 || header->on_error > STOA_PAGER_RETRY || header->way < STOA_PAGER_INLINE ||
-	    header->way > STOA_PAGER_PROTECT || header->dirty_percent > 100)
+	    header->way > STOA_PAGER_PROTECT || header->dirty_percent > 100 ||
+	    header->flags & ~(STOA_PAGER_NO_BACKGROUND | STOA_PAGER_NO_THREAD))
 		return error_set(-STOA_EINVAL,
-				 "rank %" PRIu32 ", on_error %" PRIu32 ", way %" PRIu32 " or dirty_percent %" PRIu32
-				 " is not one",
-				 header->rank, header->on_error, header->way, header->dirty_percent);
+				 "rank %" PRIu32 ", on_error %" PRIu32 ", way %" PRIu32 ", dirty_percent %" PRIu32
+				 " or flags 0x%" PRIx32 " is not one",
+				 header->rank, header->on_error, header->way, header->dirty_percent, header->flags);
 	plan.frames = sizeof(struct pager_shared);
 	plan.links = plan.frames + pages(header->frames * sizeof(uint64_t));
 	plan.words = plan.links + pages(header->frames * sizeof(uint32_t));

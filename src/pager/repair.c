@@ -28,8 +28,8 @@ int pager_repair(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64
 	if (!pager_claim(pager, block, seen, evict ? BLOCK_EVICTING : BLOCK_OPENING, self))
 		return 0;
 	pager_count(pager, PAGER_REPAIRS, 1);
-	if (evict && !MUTANT(DEAD_FILLS_STAY))
+	if (evict)
 		return finish_evicting(pager, block, self);
-	pager_let_go(pager, block, evict ? BLOCK_CLEAN : BLOCK_DIRTY, 0, 0, self);
+	pager_let_go(pager, block, MUTANT(DEAD_CLEANED) ? BLOCK_CLEAN : BLOCK_DIRTY, 0, 0, self);
 	return 0;
 }

@@ -324,6 +324,7 @@ static int open_block(struct stoa_pager *pager, uint64_t block, uint64_t seen, u
 
 	if (MUTANT(OPENED_UNCLAIMED)) {
 		*ret_open = cas_rlx(&pager->words[block], &seen, word_next(seen, BLOCK_DIRTY, 0));
+		pager_dawdle(pager, block);
 		return *ret_open ? os_trap_allow(pager->trap, block << pager->shift, pager->block) : 0;
 	}
 	if (!pager_claim(pager, block, seen, BLOCK_OPENING, self))

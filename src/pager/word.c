@@ -47,8 +47,22 @@ int pager_self(struct stoa_pager *pager, uint64_t *ret_identity)
 	return CC_LIKELY(*ret_identity) ? 0 : roster_enrol(pager->control, ret_identity);
 }
 
+/* For tests: whoever stands between two steps may stand there for long. */
+static void dawdle(uint64_t word)
+{
+	if (MUTANT(DAWDLE) && (word >> WORD_VERSION_SHIFT) % 32 == 7)
+		os_wait(&(struct os_wait_word){os_low_half(&(_Atomic uint64_t){0}), 0, OS_WORD_WOKEN}, 1,
+			os_now() + 300000);
+}
+
+void pager_dawdle(const struct stoa_pager *pager, uint64_t block)
+{
+	dawdle(load_rlx(&pager->words[block]));
+}
+
 bool pager_claim(struct stoa_pager *pager, uint64_t block, uint64_t seen, enum pager_state state, uint64_t self)
 {
+	dawdle(seen);
 	/* R2: nothing yet; A2: what the last holder did; pairs with R3 in pager_let_go() */
 	return cas_seq(&pager->words[block], &seen, word_next(seen, state, self));
 }
@@ -75,6 +89,7 @@ void pager_let_go(struct stoa_pager *pager, uint64_t block, enum pager_state sta
 	_Atomic uint64_t *word = &pager->words[block];
 	uint64_t seen = load_rlx(word), next;
 
+	dawdle(seen);
 	do {
 		if (!is_mine(seen, self)) /* an enemy wrote it: it is not put right by us */
 			return;

@@ -20,6 +20,8 @@ struct stoa_channel_options;
 int death_make_apart(const struct stoa_channel_options *options, struct stoa_channel **ret_whole,
 		     struct stoa_channel **ret_to_send, struct stoa_channel **ret_to_receive);
 extern const struct step_operation stream_operations[];
+extern const struct step_operation pager_operations[];
+extern const struct step_operation pager_member_operations[];
 
 /* The objects of a scene, each on a cache line of its own, at the start of an unnamed segment's data. */
 struct death_objects {
