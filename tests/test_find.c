@@ -228,7 +228,7 @@ TEST(the_area_is_laid_out_as_its_users_read_it)
 	stoa_segment_close(area.segment);
 }
 
-TEST(directories_are_claimed_in_the_order_of_their_discovery)
+TEST(the_directories_found_last_are_claimed_first)
 {
 	struct find_area area;
 	unsigned char names[64];
@@ -239,7 +239,7 @@ TEST(directories_are_claimed_in_the_order_of_their_discovery)
 
 	bytes += put_name(names + bytes, "two\n");
 	make_area(&area);
-	CHECK_EQ(find_table_waiting(&area), 1);
+	CHECK_EQ(area.shared->table.waiting, 1);
 	CHECK_EQ(find_table_claim(&area, 7, 8, offsets), 1);
 	root = offsets[0];
 	CHECK_EQ(find_table_claim(&area, 7, 8, offsets), 0);
@@ -249,9 +249,9 @@ TEST(directories_are_claimed_in_the_order_of_their_discovery)
 	CHECK_EQ(find_table_claim(&area, 7, 1, offsets), 1);
 	CHECK_EQ(find_table_claim(&area, 8, 8, offsets + 1), 1);
 	CHECK_RC(find_table_path(&area, offsets[0], area.shared->table.top, "/p/", 3, &path), 0);
-	CHECK_STR(path.bytes, "/p/one/");
+	CHECK_STR(path.bytes, "/p/two\n/");
 	CHECK_RC(find_table_path(&area, offsets[1], area.shared->table.top, "", 0, &path), 0);
-	CHECK_STR(path.bytes, "two\n/");
+	CHECK_STR(path.bytes, "one/");
 	CHECK_RC(find_table_path(&area, root, area.shared->table.top, "/p/", 3, &path), 0);
 	CHECK_STR(path.bytes, "/p/");
 	CHECK(find_table_valid(&area));
@@ -284,9 +284,10 @@ TEST(what_a_dead_server_left_is_queued_again_once)
 	/* A second death does not queue the first one's again. */
 	find_table_requeue(&area, 2, &requeued);
 	CHECK_EQ(requeued.directories, 1);
-	for (unsigned i = 0; i < 3; i++)
-		CHECK_EQ(find_table_claim(&area, 3, 8, &offsets[i]), 1);
-	CHECK_EQ(find_table_claim(&area, 3, 8, &offsets[3]), 0);
+	CHECK(find_table_valid(&area));
+	CHECK_EQ(find_table_claim(&area, 3, 2, offsets), 2);
+	CHECK_EQ(find_table_claim(&area, 3, 8, offsets + 2), 1);
+	CHECK_EQ(find_table_claim(&area, 3, 8, offsets + 3), 0);
 	CHECK(offsets[0] != offsets[1] && offsets[1] != offsets[2] && offsets[0] != offsets[2]);
 	CHECK(find_table_valid(&area));
 	stoa_segment_close(area.segment);
@@ -315,9 +316,11 @@ TEST(a_scribbled_table_is_survived)
 			directory->length = (uint32_t)(test_random(&random) % 8);
 		}
 		table->top = arena + test_random(&random) % 4096;
-		table->cursor = arena + test_random(&random) % 4096;
-		table->redo = test_random(&random) % 3 ? 0 : arena + test_random(&random) % 4096;
-		table->journal = arena + test_random(&random) % 4096 / 8 * 8;
+		for (unsigned i = 0; i < FIND_JOBS_MAX; i++)
+			table->chains[i] = test_random(&random) % 3 ? 0 : arena + test_random(&random) % 4096 / 8 * 8;
+		claimed = find_table_claim(&area, 2, 16, offsets);
+		CHECK_INT(claimed, <=, 16);
+		find_table_valid(&area);
 		find_table_repair(&area);
 		find_table_requeue(&area, (uint32_t)test_random(&random), &requeued);
 		claimed = find_table_claim(&area, 1, 16, offsets);

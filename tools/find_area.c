@@ -83,6 +83,8 @@ static int lay_out(struct find_area *area, const struct find_options *options, b
 	if (plan.glob_length != FIND_NO_GLOB)
 		memcpy(text + plan.root_length + 1, options->filter.glob, plan.glob_length);
 	result = stoa_mutex_init(area->segment, &shared->mutex, 0);
+	if (result == 0)
+		result = stoa_semaphore_init(area->segment, &shared->work, 0, STOA_SEMAPHORE_MAX);
 	return result == 0 ? find_table_start(area) : result;
 }
 
@@ -152,24 +154,6 @@ void find_area_filter(const struct find_area *area, struct find_filter *ret_filt
 const char *find_area_root(const struct find_area *area)
 {
 	return (const char *)area->base + area->shared->text;
-}
-
-int find_area_prepare_slot(struct find_area *area, unsigned index, uint32_t server)
-{
-	struct find_slot *slot = &area->shared->slots[index];
-	int result;
-
-	/* Events outlive their users. */
-	if (slot->server == 0)
-		result = stoa_event_init(area->segment, &slot->work, 0);
-	else
-		result = stoa_event_reset(area->segment, &slot->work);
-	slot->server = server;
-	slot->idle = 0;
-	slot->sleeps = 0;
-	slot->wakes = 0;
-	memset(slot->sentence, 0, sizeof(slot->sentence));
-	return result;
 }
 
 bool find_text_add(struct find_text *text, const void *bytes, size_t length)

@@ -28,8 +28,7 @@ struct walked {
 
 struct server {
 	struct find_area area;
-	struct find_slot *slot;
-	unsigned index;
+	unsigned place;
 	uint32_t number;
 	struct find_filter filter;
 	bool attributes;
@@ -54,13 +53,17 @@ static int give_up(struct server *server, int status)
 }
 
 /* The search cannot go on. The sentence goes to the client, which ends all. */
+static int fail_because(struct server *server, const char *what, const char *why)
+{
+	snprintf(server->area.shared->sentence, sizeof(server->area.shared->sentence), "%s%s%s", what, why ? ": " : "",
+		 why ? why : "");
+	return give_up(server, FIND_EXIT_FAILED);
+}
+
 static int fail(struct server *server, int result, const char *what)
 {
-	struct find_slot *slot = server->slot;
-
-	snprintf(slot->sentence, sizeof(slot->sentence), "%s: %s", what,
-		 result == -STOA_EFORMAT ? "the shared table is damaged" : stoa_error_detail());
-	return give_up(server, FIND_EXIT_FAILED);
+	return fail_because(server, what,
+			    result == -STOA_EFORMAT ? "the shared table is damaged" : stoa_error_detail());
 }
 
 /* Or wants no more: it receives from the time before the first server on until the end. */
@@ -127,7 +130,7 @@ static int wait_for_work(struct server *server)
 {
 	struct stoa_waitable set[2] = {
 		client_gone(server),
-		{server->area.segment, &server->slot->work, STOA_WAIT_EVENT, 0},
+		{server->area.segment, &server->area.shared->work, STOA_WAIT_SEMAPHORE, 0},
 	};
 	uint64_t slice = server->area.shared->patience / 2;
 	uint64_t seen = NO_BEAT;
@@ -148,17 +151,12 @@ static int wait_for_work(struct server *server)
 static void wake_idle(struct server *server)
 {
 	struct find_shared *shared = server->area.shared;
-	uint64_t waiting = find_table_waiting(&server->area);
+	uint64_t waiting = shared->table.waiting;
+	uint32_t count = waiting < shared->idle ? (uint32_t)waiting : shared->idle;
 
-	for (unsigned i = 0; i < shared->jobs && waiting > 0; i++) {
-		struct find_slot *slot = &shared->slots[i];
-
-		if (!slot->idle)
-			continue;
-		slot->idle = 0;
-		stoa_event_set(server->area.segment, &slot->work);
-		waiting--;
-	}
+	shared->idle -= count;
+	if (count)
+		stoa_semaphore_post(server->area.segment, &shared->work, count);
 }
 
 /* Queue the sub-directories of all that was walked. Under the mutex. */
@@ -182,13 +180,14 @@ static int spread(struct server *server)
 	if (server->names.length)
 		memmove(server->names.bytes, server->names.bytes + done, server->names.length);
 	server->top = server->area.shared->table.top;
-	wake_idle(server);
 	return 0;
 }
 
 static int hand_over(struct server *server)
 {
 	struct find_shared *shared = server->area.shared;
+	struct stoa_wait_stat stat;
+	struct find_batch head;
 	int result;
 
 	if (server->walked_count) {
@@ -196,10 +195,14 @@ static int hand_over(struct server *server)
 		if (result < 0)
 			return result;
 		result = spread(server);
+		wake_idle(server);
 		unlock(server, &shared->mutex);
 		if (result < 0)
 			return result;
 	}
+	stoa_wait_stat(&stat);
+	head = (struct find_batch){server->place, server->number, stat.sleeps, stat.wakes};
+	memcpy(server->loan.bytes, &head, sizeof(head));
 	server->loan.length = sizeof(struct find_batch) + server->writer.used;
 	server->has_loan = false;
 	result = stoa_sender_commit(server->sender, &server->loan);
@@ -209,13 +212,12 @@ static int hand_over(struct server *server)
 /* Begin a batch, when the client has received enough of the last ones. */
 static int take_loan(struct server *server)
 {
-	const struct find_batch head = {server->index, server->number};
 	uint64_t slice = server->area.shared->patience / 2;
 	uint64_t seen = NO_BEAT;
 	int result;
 
-	while ((result = stoa_sender_loan(server->sender, sizeof(head) + FIND_BATCH, stoa_deadline_in(slice),
-					  &server->loan)) == STOA_TIMED_OUT) {
+	while ((result = stoa_sender_loan(server->sender, sizeof(struct find_batch) + FIND_BATCH,
+					  stoa_deadline_in(slice), &server->loan)) == STOA_TIMED_OUT) {
 		if (look_at_client(server, &seen) < 0)
 			return -STOA_ECLOSED;
 		slice = server->area.shared->patience;
@@ -224,8 +226,7 @@ static int take_loan(struct server *server)
 		return give_up(server, FIND_EXIT_ORPHAN);
 	if (result < 0)
 		return fail(server, result, "begin a batch");
-	memcpy(server->loan.bytes, &head, sizeof(head));
-	find_writer_start(&server->writer, (unsigned char *)server->loan.bytes + sizeof(head));
+	find_writer_start(&server->writer, (unsigned char *)server->loan.bytes + sizeof(struct find_batch));
 	server->has_loan = true;
 	return 0;
 }
@@ -308,11 +309,8 @@ static int take_entry(struct server *server, uint64_t directory, const struct wa
 	}
 	if (item.type == 'd' && is_loop(server, directory, entry->name))
 		return add_error(server, directory, entry->name, entry->length, WALK_LOOP);
-	if (item.type == 'd' && !collect(server, entry)) {
-		snprintf(server->slot->sentence, sizeof(server->slot->sentence),
-			 "no memory for the names of directories");
-		return give_up(server, FIND_EXIT_FAILED);
-	}
+	if (item.type == 'd' && !collect(server, entry))
+		return fail_because(server, "no memory for the names of directories", NULL);
 	if (error) {
 		int result = add_error(server, directory, entry->name, entry->length, error);
 
@@ -393,20 +391,20 @@ static int walk_directory(struct server *server, uint64_t offset)
 		result = read_entries(server, offset);
 	if (result < 0)
 		return result;
-	if (error == 0)
-		walk_end(server->walk);
 	find_writer_close(&server->writer, FIND_LAST);
 	walked = &server->walked[server->walked_count++];
 	walked->directory = offset;
 	walked->from = walked > server->walked ? walked[-1].to : 0;
 	walked->to = server->names.length;
-	return glance(server);
+	if (error == 0)
+		walk_end(server->walk, walked->to > walked->from);
+	return 0;
 }
 
 /* How many to claim: few when few wait, so that all servers have some. */
 static unsigned chunk(const struct server *server)
 {
-	uint64_t share = find_table_waiting(&server->area) / (UINT64_C(2) * server->area.shared->jobs);
+	uint64_t share = server->area.shared->table.waiting / (UINT64_C(2) * server->area.shared->jobs);
 
 	return share < 1 ? 1 : share > CHUNK ? CHUNK : (unsigned)share;
 }
@@ -424,29 +422,14 @@ static int claim(struct server *server, uint64_t *offsets, unsigned *ret_count)
 	*ret_count = 0;
 	if (result == 0 && !shared->finished) {
 		*ret_count = find_table_claim(&server->area, server->number, chunk(server), offsets);
-		server->slot->idle = *ret_count == 0;
+		shared->idle += *ret_count == 0;
+		wake_idle(server);
 	}
 	server->top = shared->table.top;
 	if (result == 0 && shared->finished)
 		result = 1;
 	unlock(server, &shared->mutex);
 	return result;
-}
-
-/* The end as both sides agree on it, since a status of 0 may be that of a killed process: what is left, and then a batch of nothing. */
-static int say_goodbye(struct server *server)
-{
-	struct stoa_wait_stat stat;
-	int result = server->has_loan ? hand_over(server) : 0;
-
-	if (result == 0)
-		result = take_loan(server);
-	if (result < 0)
-		return result;
-	stoa_wait_stat(&stat);
-	server->slot->sleeps = stat.sleeps;
-	server->slot->wakes = stat.wakes;
-	return hand_over(server);
 }
 
 static int serve(struct server *server)
@@ -458,6 +441,8 @@ static int serve(struct server *server)
 	while ((result = claim(server, offsets, &count)) == 0) {
 		for (unsigned i = 0; i < count && result == 0; i++)
 			result = walk_directory(server, offsets[i]);
+		if (result == 0)
+			result = glance(server);
 		if (result == 0 && count == 0 && server->has_loan)
 			result = hand_over(server);
 		if (result == 0 && count == 0)
@@ -465,7 +450,7 @@ static int serve(struct server *server)
 		if (result < 0)
 			return result;
 	}
-	return result < 0 ? result : say_goodbye(server);
+	return result < 0 ? result : 0;
 }
 
 static int start(struct server *server)
@@ -475,9 +460,6 @@ static int start(struct server *server)
 	int error;
 	int result;
 
-	if (server->index >= shared->jobs)
-		return -STOA_EINVAL;
-	server->slot = &shared->slots[server->index];
 	server->attributes = shared->attributes;
 	server->top = shared->arena;
 	find_area_filter(&server->area, &server->filter);
@@ -488,8 +470,7 @@ static int start(struct server *server)
 		return give_up(server, FIND_EXIT_ORPHAN);
 	error = walk_create(find_area_root(&server->area), &server->walk);
 	if (error) {
-		snprintf(server->slot->sentence, sizeof(server->slot->sentence), "%s", walk_error_text(error));
-		return give_up(server, FIND_EXIT_FAILED);
+		return fail_because(server, walk_error_text(error), NULL);
 	}
 	return 0;
 }
@@ -497,15 +478,15 @@ static int start(struct server *server)
 int find_server(int argc, char **argv)
 {
 	struct server *server = calloc(1, sizeof(*server));
-	uint64_t index = 0;
+	uint64_t place = 0;
 	uint64_t number = 0;
 	int result;
 
-	if (!server || argc != 5 || !number_parse(argv[3], &index) || !number_parse(argv[4], &number)) {
+	if (!server || argc != 5 || !number_parse(argv[3], &place) || !number_parse(argv[4], &number)) {
 		free(server);
 		return tool_misuse("find: --server is for 'stoa find' itself");
 	}
-	server->index = index < FIND_JOBS_MAX ? (unsigned)index : FIND_JOBS_MAX;
+	server->place = (unsigned)place;
 	server->number = (uint32_t)number;
 	server->exit = FIND_EXIT_FAILED;
 	result = find_area_adopt(argv[2], &server->area);

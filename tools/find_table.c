@@ -3,13 +3,12 @@
  * The directory table: who claims which directory, and how its sub-directories join, so that a kill anywhere is mended. Works on the
  * segment of `stoa find`; the caller holds find_shared.mutex unless it says otherwise.
  *
- * A kill between any two stores leaves one of these, and the next to lock the mutex is told STOA_OWNER_DIED and calls repair:
- * - claim: some records before the cursor's move name the dead server. They still wait: the next claim overwrites the name,
- *   and requeue looks below the cursor only. From `redo`: the record names the dead server and may still be chained; requeue
- *   rebuilds the chain from the records, which alone count.
- * - spread: records are written behind `top`, where nobody looks; the journal is set; storing `top` adds them all; then the
- *   directory is marked. If repair finds the journal set and `top` moved, the records are in, and it sets the mark.
- * - `total` and `passed` only count records; repair counts anew.
+ * Only the records below `top` count, and in them `owner` and `acknowledged`; chains, counters and `spread` follow from them. A
+ * kill between any two stores leaves one of these, and the next to lock the mutex is told STOA_OWNER_DIED and calls repair, which makes
+ * all that follows anew:
+ * - claim: a record names the dead server and may still be chained. It is the server's, until the client queues it again.
+ * - spread: records are written behind `top`, where nobody looks; storing `top` adds them all. Whether their parent is marked and whether
+ *   they are chained follows.
  * Stores to the fields that this order rests on are atomic, so that the compiler keeps them in it; a dead process's stores up to
  * its last instruction are visible to all.
  */
@@ -65,43 +64,35 @@ int find_table_start(struct find_area *area)
 		return result;
 	memset(table, 0, sizeof(*table));
 	write_record(area, arena, 0, "", 0);
-	table->cursor = arena;
+	table->chains[0] = arena;
 	table->top = arena + record_bytes(0);
 	table->total = 1;
+	table->waiting = 1;
 	return 0;
 }
 
-uint64_t find_table_waiting(const struct find_area *area)
+/* A server's own chain: at first nobody else's, later it may share one. */
+static _Atomic uint64_t *chain_of(struct find_area *area, uint32_t server)
 {
-	const struct find_table *table = &area->shared->table;
-	uint64_t total = table->total;
-	uint64_t passed = table->passed;
-
-	return (total > passed ? total - passed : 0) + (table->redo != 0);
+	return &area->shared->table.chains[server % FIND_JOBS_MAX];
 }
 
 unsigned find_table_claim(struct find_area *area, uint32_t server, unsigned max, uint64_t *ret_offsets)
 {
 	struct find_table *table = &area->shared->table;
-	uint64_t top = table->top;
-	uint64_t at = table->redo;
 	struct find_record record;
 	unsigned count = 0;
 
-	if (at && find_table_look(area, at, top, &record)) {
-		record.directory->owner = server;
-		table->redo = record.directory->next;
-		ret_offsets[0] = at;
-		return 1;
+	for (uint32_t i = 0; i < FIND_JOBS_MAX && !count; i++) {
+		_Atomic uint64_t *chain = chain_of(area, server + i);
+
+		while (count < max && *chain && find_table_look(area, *chain, table->top, &record)) {
+			record.directory->owner = server;
+			ret_offsets[count++] = *chain;
+			*chain = record.directory->next;
+		}
 	}
-	for (at = table->cursor; count < max && find_table_look(area, at, top, &record); at = record.next) {
-		record.directory->owner = server;
-		ret_offsets[count++] = at;
-	}
-	if (count) {
-		table->cursor = at;
-		table->passed += count;
-	}
+	table->waiting -= count;
 	return count;
 }
 
@@ -120,16 +111,20 @@ static uint64_t measure(const unsigned char *names, size_t bytes, uint64_t *ret_
 	return need;
 }
 
-static void write_records(struct find_area *area, uint64_t to, uint64_t parent, const unsigned char *names,
-			  size_t bytes)
+/* Each chained to the one before it, the first to what is in `chain`. Returns the last. */
+static uint64_t write_records(struct find_area *area, uint64_t to, uint64_t parent, const unsigned char *names,
+			      size_t bytes, uint64_t chain)
 {
 	uint16_t length;
 
 	for (size_t at = 0; at < bytes; at += sizeof(length) + length) {
 		memcpy(&length, names + at, sizeof(length));
 		write_record(area, to, parent, names + at + sizeof(length), length);
+		((struct find_directory *)(void *)(area->base + to))->next = chain;
+		chain = to;
 		to += record_bytes(length);
 	}
+	return chain;
 }
 
 /* Some more than needed, so that most calls commit nothing; the bare need where the reserve or memory ends. */
@@ -149,95 +144,101 @@ int find_table_spread(struct find_area *area, uint64_t directory, const unsigned
 	uint64_t count;
 	uint64_t need = measure(names, bytes, &count);
 	struct find_record record;
+	_Atomic uint64_t *chain;
+	uint64_t last;
 	int result;
 
 	if (!find_table_look(area, directory, top, &record))
 		return -STOA_EFORMAT;
-	if (record.directory->spread)
+	if (!count || record.directory->spread)
 		return 0;
-	if (count) {
-		result = commit(area, top + need);
-		if (result < 0)
-			return result;
-		write_records(area, top, directory, names, bytes);
-	}
-	table->journal_from = top;
-	table->journal = directory;
+	result = commit(area, top + need);
+	if (result < 0)
+		return result;
+	chain = chain_of(area, record.directory->owner);
+	last = write_records(area, top, directory, names, bytes, *chain);
 	table->top = top + need;
 	record.directory->spread = 1;
+	*chain = last;
 	table->total += count;
-	table->journal = 0;
+	table->waiting += count;
 	return 0;
-}
-
-static uint64_t count_records(const struct find_area *area, uint64_t end)
-{
-	struct find_record record;
-	uint64_t count = 0;
-
-	for (uint64_t at = area->shared->arena; find_table_look(area, at, end, &record); at = record.next)
-		count++;
-	return count;
 }
 
 void find_table_repair(struct find_area *area)
 {
-	struct find_table *table = &area->shared->table;
-	uint64_t top = table->top;
-	struct find_record record;
+	struct find_requeued unused;
 
-	if (table->journal && top != table->journal_from && find_table_look(area, table->journal, top, &record))
-		record.directory->spread = 1;
-	table->journal = 0;
-	table->total = count_records(area, top);
-	table->passed = count_records(area, table->cursor);
+	find_table_requeue(area, 0, &unused);
 }
 
 void find_table_requeue(struct find_area *area, uint32_t server, struct find_requeued *ret_requeued)
 {
 	struct find_table *table = &area->shared->table;
-	uint64_t cursor = table->cursor;
-	uint64_t chain = 0;
+	uint64_t top = table->top;
 	struct find_record record;
+	struct find_record parent;
 
 	memset(ret_requeued, 0, sizeof(*ret_requeued));
-	for (uint64_t at = area->shared->arena; find_table_look(area, at, cursor, &record); at = record.next) {
+	table->total = 0;
+	table->waiting = 0;
+	for (unsigned i = 0; i < FIND_JOBS_MAX; i++)
+		table->chains[i] = 0;
+	for (uint64_t at = area->shared->arena; find_table_look(area, at, top, &record); at = record.next) {
 		struct find_directory *directory = record.directory;
 
-		if (directory->acknowledged || (directory->owner != server && directory->owner != 0))
-			continue;
-		if (directory->owner == server) {
+		table->total++;
+		if (find_table_look(area, record.parent, at, &parent))
+			parent.directory->spread = 1;
+		if (directory->owner == server && !directory->acknowledged) {
 			ret_requeued->directories++;
 			ret_requeued->spread += directory->spread;
+			directory->owner = 0;
 		}
-		directory->owner = 0;
-		directory->next = chain;
-		chain = at;
+		if (directory->owner)
+			continue;
+		directory->next = table->chains[0];
+		table->chains[0] = at;
+		table->waiting++;
 	}
-	table->redo = chain;
+}
+
+/* How many directories are chained, and whether none of them is claimed. */
+static uint64_t count_chained(const struct find_area *area, bool *ret_unclaimed)
+{
+	const struct find_table *table = &area->shared->table;
+	struct find_record record;
+	uint64_t count = 0;
+
+	*ret_unclaimed = true;
+	for (unsigned i = 0; i < FIND_JOBS_MAX; i++)
+		for (uint64_t at = table->chains[i];
+		     count <= table->total && find_table_look(area, at, table->top, &record);
+		     at = record.directory->next) {
+			count++;
+			*ret_unclaimed &= record.directory->owner == 0;
+		}
+	return count;
 }
 
 bool find_table_valid(const struct find_area *area)
 {
 	const struct find_table *table = &area->shared->table;
 	struct find_record record;
+	struct find_record parent;
 	uint64_t at = area->shared->arena;
 	uint64_t total = 0;
-	uint64_t passed = 0;
+	uint64_t waiting = 0;
+	bool unclaimed;
 
-	while (at < table->top) {
-		if (!find_table_look(area, at, table->top, &record))
-			return false;
+	for (; find_table_look(area, at, table->top, &record); at = record.next) {
 		total++;
-		passed += at < table->cursor;
+		waiting += record.directory->owner == 0;
 		/* A parent has spread before its child is there. */
-		if (at > area->shared->arena) {
-			struct find_record parent;
-
-			if (!find_table_look(area, record.parent, at, &parent) || !parent.directory->spread)
-				return false;
-		}
-		at = record.next;
+		if (at > area->shared->arena &&
+		    (!find_table_look(area, record.parent, at, &parent) || !parent.directory->spread))
+			return false;
 	}
-	return at == table->top && total == table->total && passed == table->passed && table->journal == 0;
+	return at == table->top && total == table->total && waiting == table->waiting &&
+	       waiting == count_chained(area, &unclaimed) && unclaimed;
 }
