@@ -167,8 +167,8 @@ TEST(damaged_batches_are_read_within_their_bounds)
 
 		CHECK(bytes != NULL);
 		fill_random(bytes, length, &random);
-		for (size_t i = 8; round % 2 && i + 8 <= length; i += 8)
-			memcpy(bytes + i, (uint32_t[2]){(uint32_t)(test_random(&random) % 8 * 8), 0}, 8);
+		for (size_t i = 8; round % 2 && i + 8 <= length; i += 4)
+			memcpy(bytes + i, (uint32_t[2]){(uint32_t)(test_random(&random) % 64), 0}, 8);
 		while ((result = find_batch_section(bytes, length, &at, &section)) == 1) {
 			size_t inside = 0;
 

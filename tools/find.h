@@ -193,7 +193,9 @@ struct find_text {
 	size_t length;
 	size_t size;
 };
-bool find_text_add(struct find_text *text, const void *bytes, size_t length); /* false: out of memory */
+/* Room for `more` bytes behind it, and that many bytes added. False: out of memory. */
+bool find_text_reserve(struct find_text *text, size_t more);
+bool find_text_add(struct find_text *text, const void *bytes, size_t length);
 void find_text_free(struct find_text *text);
 
 /* `prefix` and the directory's path below DIR, "a/b/c/", in one text, behind which lies a 0. -STOA_EFORMAT, -STOA_ENOMEM. */
@@ -217,19 +219,17 @@ struct find_section {
 #define FIND_FIRST 1u /* the directory's first section from this server */
 #define FIND_LAST 2u  /* and its last */
 
-/* An entry's head; then, by `kind`, attributes or an error number; then the name; filled up to a multiple of 8. */
+/* An entry's head; then, by `kind`, attributes or an error number; then the name. Nothing is aligned: every byte moves between processors. */
 struct find_entry {
-	uint16_t bytes;  /* 0 head to filling */
-	uint16_t length; /* 2 of the name */
-	uint8_t kind;    /* 4 */
-	uint8_t type;    /* 5 letter of FIND_TYPES or '?' */
-	uint16_t zero;   /* 6 */
+	uint16_t length; /* 0 of the name */
+	uint8_t kind;    /* 2 */
+	uint8_t type;    /* 3 letter of FIND_TYPES or '?' */
 };
 #define FIND_KIND_NAME 0u       /* name and type */
 #define FIND_KIND_ATTRIBUTES 1u /* and attributes */
 #define FIND_KIND_ERROR 2u      /* the entry (no name: the directory itself) could not be read */
 _Static_assert(sizeof(struct find_section) == 16, "layout");
-_Static_assert(sizeof(struct find_entry) == 8, "layout");
+_Static_assert(sizeof(struct find_entry) == 4, "layout");
 
 struct find_writer {
 	unsigned char *buffer; /* FIND_BATCH bytes */

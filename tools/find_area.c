@@ -156,20 +156,26 @@ const char *find_area_root(const struct find_area *area)
 	return (const char *)area->base + area->shared->text;
 }
 
+bool find_text_reserve(struct find_text *text, size_t more)
+{
+	size_t size = text->length + more;
+	char *grown;
+
+	if (size <= text->size)
+		return true;
+	size = size < 128 ? 256 : 2 * size;
+	grown = realloc(text->bytes, size);
+	if (!grown)
+		return false;
+	text->bytes = grown;
+	text->size = size;
+	return true;
+}
+
 bool find_text_add(struct find_text *text, const void *bytes, size_t length)
 {
-	if (text->size - text->length < length) {
-		size_t size = text->size ? text->size : 256;
-		char *grown;
-
-		while (size - text->length < length)
-			size *= 2;
-		grown = realloc(text->bytes, size);
-		if (!grown)
-			return false;
-		text->bytes = grown;
-		text->size = size;
-	}
+	if (!find_text_reserve(text, length))
+		return false;
 	if (length)
 		memcpy(text->bytes + text->length, bytes, length);
 	text->length += length;
@@ -211,16 +217,9 @@ int find_table_path(const struct find_area *area, uint64_t offset, uint64_t limi
 	if (result < 0)
 		return result;
 	ret_text->length = 0;
-	if (!find_text_add(ret_text, prefix, prefix_length))
+	if (!find_text_reserve(ret_text, prefix_length + length + 1))
 		return -STOA_ENOMEM;
-	if (ret_text->size - prefix_length < length + 1) {
-		char *grown = realloc(ret_text->bytes, prefix_length + 2 * length + 1);
-
-		if (!grown)
-			return -STOA_ENOMEM;
-		ret_text->bytes = grown;
-		ret_text->size = prefix_length + 2 * length + 1;
-	}
+	memcpy(ret_text->bytes, prefix, prefix_length);
 	/* From the end to the start; bounds again, as what is read twice may differ. */
 	for (at = prefix_length + length; find_table_look(area, offset, limit, &record) && record.parent != 0;) {
 		if (at - prefix_length < record.length + 1u)

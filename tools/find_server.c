@@ -295,12 +295,16 @@ static bool is_loop(struct server *server, uint64_t directory, const char *name)
 
 static int take_entry(struct server *server, uint64_t directory, const struct walk_entry *entry)
 {
-	struct find_item item = {.name = entry->name, .length = (uint32_t)entry->length, .type = entry->type};
+	struct find_item item; /* not cleared: large, and for each entry */
 	const uint64_t *size = NULL;
 	int error = 0;
 
 	if (entry->length > FIND_NAME_BYTES)
 		return add_error(server, directory, entry->name, entry->length, walk_error_name_too_long());
+	item.name = entry->name;
+	item.length = (uint32_t)entry->length;
+	item.type = entry->type;
+	item.kind = FIND_KIND_NAME;
 	if (server->attributes || entry->type == '?') {
 		error = walk_attributes(server->walk, entry->name, &item.type, &item.attributes);
 		if (error == 0 && server->attributes)
