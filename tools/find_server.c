@@ -41,6 +41,7 @@ struct server {
 	struct walked walked[CHUNK]; /* not spread yet */
 	unsigned walked_count;
 	struct find_text names;
+	unsigned children; /* in them, of the directory being read */
 	struct find_text path;
 	uint64_t top; /* of the table, when last seen under the mutex */
 	int exit;     /* FIND_EXIT_* once it must end early */
@@ -275,6 +276,7 @@ static bool collect(struct server *server, const struct walk_entry *entry)
 {
 	uint16_t length = (uint16_t)entry->length;
 
+	server->children++;
 	return find_text_add(&server->names, &length, sizeof(length)) &&
 	       find_text_add(&server->names, entry->name, length);
 }
@@ -386,6 +388,7 @@ static int walk_directory(struct server *server, uint64_t offset)
 
 	if (result < 0)
 		return result;
+	server->children = 0;
 	error = begin_directory(server, offset);
 	if (error < 0)
 		return fail(server, -STOA_EFORMAT, "directory table");
@@ -401,7 +404,7 @@ static int walk_directory(struct server *server, uint64_t offset)
 	walked->from = walked > server->walked ? walked[-1].to : 0;
 	walked->to = server->names.length;
 	if (error == 0)
-		walk_end(server->walk, walked->to > walked->from);
+		walk_end(server->walk, server->children);
 	return 0;
 }
 

@@ -80,7 +80,7 @@ struct walk_identity {
 };
 bool walk_may_loop(struct walk *walk, const char *name, struct walk_identity *ret_identity);
 bool walk_lies_in(struct walk *walk, const struct walk_identity *identity, unsigned levels);
-/* Done with the directory being read; `parent`: directories in it will be read soon. */
-void walk_end(struct walk *walk, bool parent);
+/* Done with the directory being read; so many directories in it are to be read soon. */
+void walk_end(struct walk *walk, unsigned children);
 
 #endif

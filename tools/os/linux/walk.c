@@ -26,6 +26,7 @@
 struct kept {
 	uint64_t id; /* 0: none */
 	int descriptor;
+	unsigned children; /* that were not begun yet */
 };
 
 struct walk {
@@ -217,7 +218,7 @@ void walk_destroy(struct walk *walk)
 {
 	if (!walk)
 		return;
-	walk_end(walk, false);
+	walk_end(walk, 0);
 	close_kept(walk, 0);
 	if (walk->root >= 0)
 		close(walk->root);
@@ -226,7 +227,7 @@ void walk_destroy(struct walk *walk)
 }
 
 /* Children of one directory come one after the other. */
-static const struct kept *find_kept(struct walk *walk, uint64_t id)
+static struct kept *find_kept(struct walk *walk, uint64_t id)
 {
 	for (unsigned i = 0; i < KEPT && walk->kept[walk->last].id != id; i++)
 		walk->last = (walk->last + 1) % KEPT;
@@ -241,17 +242,22 @@ bool walk_knows(struct walk *walk, uint64_t id)
 static int begin(struct walk *walk, uint64_t id, int descriptor)
 {
 	drop(&walk->now);
-	walk->now = (struct kept){id, descriptor};
+	walk->now = (struct kept){id, descriptor, 0};
 	walk->filled = 0;
 	walk->at = 0;
 	walk->place = 0;
 	return 0;
 }
 
-/* It takes the place of the one that was kept longest ago. */
-void walk_end(struct walk *walk, bool parent)
+/* Kept in a free place, or in that of the one that was kept longest ago: its children come last. */
+void walk_end(struct walk *walk, unsigned children)
 {
-	if (parent && walk->now.id) {
+	unsigned tries = KEPT;
+
+	walk->now.children = children;
+	if (children && walk->now.id) {
+		while (tries-- && walk->kept[walk->next].id)
+			walk->next = (walk->next + 1) % KEPT;
 		drop(&walk->kept[walk->next]);
 		walk->kept[walk->next] = walk->now;
 		walk->next = (walk->next + 1) % KEPT;
@@ -268,13 +274,17 @@ static bool makes_room(struct walk *walk, int error, uint64_t parent)
 
 int walk_begin_in(struct walk *walk, uint64_t id, uint64_t parent, const char *name)
 {
-	const struct kept *kept = find_kept(walk, parent);
+	struct kept *kept = find_kept(walk, parent);
 	int descriptor;
+	int error;
 
-	do
+	do {
 		descriptor = openat(kept ? kept->descriptor : -1, name, OPEN_FLAGS);
-	while (descriptor < 0 && makes_room(walk, errno, parent));
-	return descriptor < 0 ? errno : begin(walk, id, descriptor);
+		error = errno;
+	} while (descriptor < 0 && makes_room(walk, error, parent));
+	if (kept && --kept->children == 0)
+		drop(kept);
+	return descriptor < 0 ? error : begin(walk, id, descriptor);
 }
 
 static int open_root(struct walk *walk)

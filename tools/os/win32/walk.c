@@ -240,14 +240,14 @@ int walk_create(const char *root, struct walk **ret_walk)
 }
 
 /* Its path takes the place of the one that was kept longest ago. */
-void walk_end(struct walk *walk, bool parent)
+void walk_end(struct walk *walk, unsigned children)
 {
 	if (walk->directory != INVALID_HANDLE_VALUE)
 		CloseHandle(walk->directory);
 	walk->directory = INVALID_HANDLE_VALUE;
 	walk->filled = false;
 	walk->at = 0;
-	if (parent)
+	if (children)
 		walk->now = (walk->now + 1) % KEPT;
 }
 
@@ -255,7 +255,7 @@ void walk_destroy(struct walk *walk)
 {
 	if (!walk)
 		return;
-	walk_end(walk, false);
+	walk_end(walk, 0);
 	for (unsigned i = 0; i < KEPT; i++)
 		free(walk->kept[i].path);
 	free(walk->name);
@@ -305,7 +305,7 @@ static int begin(struct walk *walk, uint64_t id, wchar_t *path)
 	struct kept *kept;
 	int error;
 
-	walk_end(walk, false);
+	walk_end(walk, 0);
 	error = path ? open_directory(path, &walk->directory) : ERROR_NOT_ENOUGH_MEMORY;
 	if (error) {
 		free(path);
