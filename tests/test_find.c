@@ -199,13 +199,15 @@ static void make_area(struct find_area *area)
 	CHECK_RC(find_area_create(&options, false, area), 0);
 }
 
-static size_t put_name(unsigned char *to, const char *name)
+/* Spread as by `server`, its sub-directories. */
+static void spread(struct find_area *area, uint32_t server, uint64_t directory, const char *const *names)
 {
-	uint16_t length = (uint16_t)strlen(name);
+	struct find_text records = {0};
 
-	memcpy(to, &length, sizeof(length));
-	memcpy(to + sizeof(length), name, length);
-	return sizeof(length) + length;
+	for (; *names; names++)
+		CHECK(find_table_collect(&records, directory, *names, strlen(*names)));
+	CHECK_RC(find_table_spread(area, server, records.bytes, records.length), 0);
+	find_text_free(&records);
 }
 
 TEST(the_area_is_laid_out_as_its_users_read_it)
@@ -231,20 +233,17 @@ TEST(the_area_is_laid_out_as_its_users_read_it)
 TEST(the_directories_found_last_are_claimed_first)
 {
 	struct find_area area;
-	unsigned char names[64];
 	uint64_t offsets[8];
 	struct find_text path = {0};
-	size_t bytes = put_name(names, "one");
 	uint64_t root;
 
-	bytes += put_name(names + bytes, "two\n");
 	make_area(&area);
 	CHECK_EQ(area.shared->table.waiting, 1);
 	CHECK_EQ(find_table_claim(&area, 7, 8, offsets), 1);
 	root = offsets[0];
 	CHECK_EQ(find_table_claim(&area, 7, 8, offsets), 0);
-	CHECK_RC(find_table_spread(&area, root, names, bytes), 0);
-	CHECK_RC(find_table_spread(&area, root, names, bytes), 0); /* once only */
+	spread(&area, 7, root, (const char *const[]){"one", "two\n", NULL});
+	CHECK_EQ(((const struct find_directory *)(const void *)(area.base + root))->spread, 1);
 	CHECK_EQ(area.shared->table.total, 3);
 	CHECK_EQ(find_table_claim(&area, 7, 1, offsets), 1);
 	CHECK_EQ(find_table_claim(&area, 8, 8, offsets + 1), 1);
@@ -262,17 +261,13 @@ TEST(the_directories_found_last_are_claimed_first)
 TEST(what_a_dead_server_left_is_queued_again_once)
 {
 	struct find_area area;
-	unsigned char names[64];
-	size_t bytes = put_name(names, "a");
 	uint64_t offsets[8];
 	struct find_requeued requeued;
 	struct find_record record;
 
-	bytes += put_name(names + bytes, "b");
-	bytes += put_name(names + bytes, "c");
 	make_area(&area);
 	CHECK_EQ(find_table_claim(&area, 1, 8, offsets), 1);
-	CHECK_RC(find_table_spread(&area, offsets[0], names, bytes), 0);
+	spread(&area, 1, offsets[0], (const char *const[]){"a", "b", "c", NULL});
 	CHECK_EQ(find_table_claim(&area, 1, 2, offsets + 1), 2);
 	CHECK_EQ(find_table_claim(&area, 2, 2, offsets + 3), 1);
 	/* The client has all of "a": it is not done again. */

@@ -44,28 +44,15 @@ static int start(struct step_world *world)
 	return 0;
 }
 
-static size_t put_names(unsigned char *to, const char *const *names)
+static struct find_text records; /* of the root's sub-directories */
+
+static int collect(struct step_world *world)
 {
-	size_t used = 0;
-
-	for (; *names; names++) {
-		uint16_t length = (uint16_t)strlen(*names);
-
-		memcpy(to + used, &length, sizeof(length));
-		memcpy(to + used + sizeof(length), *names, length);
-		used += sizeof(length) + length;
-	}
-	return used;
-}
-
-static const char *const names[] = {"a", "somewhat longer", "c", NULL};
-
-static void spread_root(uint64_t root)
-{
-	unsigned char packed[64];
-	size_t bytes = put_names(packed, names);
-
-	find_table_spread(&area, root, packed, bytes);
+	records.length = 0;
+	if (find_table_collect(&records, ARENA, "a", 1) && find_table_collect(&records, ARENA, "somewhat longer", 15) &&
+	    find_table_collect(&records, ARENA, "c", 1))
+		return 0;
+	return step_bad(world, "no memory");
 }
 
 /* Do what the client does after a death; then claim all, and check that every directory comes once. */
@@ -98,7 +85,7 @@ static int spread_setup(struct step_world *world)
 {
 	uint64_t offset;
 
-	if (start(world) < 0)
+	if (start(world) < 0 || collect(world) < 0)
 		return -1;
 	return find_table_claim(&area, SERVER, 1, &offset) == 1 ? 0 : step_bad(world, "no root");
 }
@@ -106,7 +93,7 @@ static int spread_setup(struct step_world *world)
 static void spread_operate(struct step_world *world)
 {
 	(void)world;
-	spread_root(ARENA);
+	find_table_spread(&area, SERVER, records.bytes, records.length);
 }
 
 static int spread_verify(struct step_world *world)
@@ -129,10 +116,10 @@ static int claim_setup(struct step_world *world)
 {
 	uint64_t offset;
 
-	if (start(world) < 0)
+	if (start(world) < 0 || collect(world) < 0)
 		return -1;
 	find_table_claim(&area, OTHER, 1, &offset);
-	spread_root(offset);
+	find_table_spread(&area, OTHER, records.bytes, records.length);
 	((struct find_directory *)(void *)(area.base + offset))->acknowledged = 1;
 	return 0;
 }

@@ -159,6 +159,17 @@ void find_area_filter(const struct find_area *area, struct find_filter *ret_filt
 const char *find_area_root(const struct find_area *area);
 void find_area_close(struct find_area *area); /* its ends of the channel have left */
 
+/* A growing text. */
+struct find_text {
+	char *bytes;
+	size_t length;
+	size_t size;
+};
+/* Room for `more` bytes behind it, and that many bytes added. False: out of memory. */
+bool find_text_reserve(struct find_text *text, size_t more);
+bool find_text_add(struct find_text *text, const void *bytes, size_t length);
+void find_text_free(struct find_text *text);
+
 /* ---- the directory table (find_table.c): all but find_table_look() under find_shared.mutex ---- */
 
 /* A record, checked to lie below `limit`. */
@@ -174,8 +185,10 @@ bool find_table_look(const struct find_area *area, uint64_t offset, uint64_t lim
 int find_table_start(struct find_area *area); /* empty but for DIR */
 /* Claim up to `max` directories for `server`: of its own chain, or if that is empty of another. */
 unsigned find_table_claim(struct find_area *area, uint32_t server, unsigned max, uint64_t *ret_offsets);
-/* Add the sub-directories of `directory` and mark it spread, in one step. `names`: for each uint16_t length and bytes. */
-int find_table_spread(struct find_area *area, uint64_t directory, const unsigned char *names, size_t bytes);
+/* Add to `records` that of a sub-directory of `parent`. False: out of memory. */
+bool find_table_collect(struct find_text *records, uint64_t parent, const char *name, size_t length);
+/* Add records, all of each of their parents, and mark these spread, in one step. `server` is to claim them first. */
+int find_table_spread(struct find_area *area, uint32_t server, const void *records, size_t bytes);
 /* After STOA_OWNER_DIED, whatever the dead owner was at. */
 void find_table_repair(struct find_area *area);
 
@@ -186,17 +199,6 @@ struct find_requeued {
 /* Queue again what `server`, now dead, claimed and the client has not acknowledged. */
 void find_table_requeue(struct find_area *area, uint32_t server, struct find_requeued *ret_requeued);
 bool find_table_valid(const struct find_area *area);
-
-/* A growing text. */
-struct find_text {
-	char *bytes;
-	size_t length;
-	size_t size;
-};
-/* Room for `more` bytes behind it, and that many bytes added. False: out of memory. */
-bool find_text_reserve(struct find_text *text, size_t more);
-bool find_text_add(struct find_text *text, const void *bytes, size_t length);
-void find_text_free(struct find_text *text);
 
 /* `prefix` and the directory's path below DIR, "a/b/c/", in one text, behind which lies a 0. -STOA_EFORMAT, -STOA_ENOMEM. */
 int find_table_path(const struct find_area *area, uint64_t offset, uint64_t limit, const char *prefix,

@@ -93,12 +93,13 @@ static void end_the_stopped(struct client *client)
 }
 
 /* In slices, as the owner may be stopped. */
-static int lock(struct client *client, struct stoa_mutex *mutex)
+static int lock(struct client *client)
 {
 	int result;
 
 	do {
-		result = stoa_mutex_lock(client->area.segment, mutex, stoa_deadline_in(period(client)));
+		result = stoa_mutex_lock(client->area.segment, &client->area.shared->mutex,
+					 stoa_deadline_in(period(client)));
 		if (result == STOA_TIMED_OUT)
 			end_the_stopped(client);
 	} while (result == STOA_TIMED_OUT);
@@ -106,21 +107,21 @@ static int lock(struct client *client, struct stoa_mutex *mutex)
 		tool_fail_result("find: lock", result);
 		return result;
 	}
-	if (result == STOA_OWNER_DIED && mutex == &client->area.shared->mutex)
+	if (result == STOA_OWNER_DIED)
 		find_table_repair(&client->area);
 	return 0;
 }
 
-static void unlock(struct client *client, struct stoa_mutex *mutex)
+static void unlock(struct client *client)
 {
-	stoa_mutex_unlock(client->area.segment, mutex);
+	stoa_mutex_unlock(client->area.segment, &client->area.shared->mutex);
 }
 
 /* Learn how far the table has grown, and tell the servers that the client is well. */
 static int look_at_table(struct client *client)
 {
 	struct find_shared *shared = client->area.shared;
-	int result = lock(client, &shared->mutex);
+	int result = lock(client);
 
 	if (result < 0)
 		return result;
@@ -128,7 +129,7 @@ static int look_at_table(struct client *client)
 	client->top = shared->table.top;
 	shared->beat++;
 	client->beaten = stoa_now();
-	unlock(client, &shared->mutex);
+	unlock(client);
 	return 0;
 }
 
@@ -278,6 +279,8 @@ static int take_batches(struct client *client, unsigned *ret_taken)
 	int result;
 
 	*ret_taken = 0;
+	if (!client->receiver)
+		return 0;
 	while ((result = stoa_receiver_receive(client->receiver, STOA_TRY, &message)) == 0) {
 		result = take_batch(client, &message);
 		stoa_receiver_release(client->receiver, &message);
@@ -325,14 +328,14 @@ static int start_server(struct client *client, unsigned i)
 static int wake_all(struct client *client, bool finished)
 {
 	struct find_shared *shared = client->area.shared;
-	int result = lock(client, &shared->mutex);
+	int result = lock(client);
 
 	if (result < 0)
 		return result;
 	shared->finished = finished;
 	shared->idle = 0;
 	stoa_semaphore_post(client->area.segment, &shared->work, client->options->jobs);
-	unlock(client, &shared->mutex);
+	unlock(client);
 	return 0;
 }
 
@@ -382,13 +385,13 @@ static int replace(struct client *client, unsigned i, const struct process_end *
 	struct peer *peer = &client->peers[i];
 	struct find_requeued requeued;
 	bool impatient = !end->killed && end->code == FIND_EXIT_PATIENCE;
-	int result = lock(client, &client->area.shared->mutex);
+	int result = lock(client);
 
 	if (result < 0)
 		return result;
 	find_table_requeue(&client->area, peer->number, &requeued);
 	client->total = client->area.shared->table.total;
-	unlock(client, &client->area.shared->mutex);
+	unlock(client);
 	client->report.redone += requeued.directories;
 	client->report.redone_spread += requeued.spread;
 	if (impatient)
@@ -434,14 +437,12 @@ static int bury(struct client *client, unsigned i, const struct process_end *end
 		return result;
 	client->report.sleeps += peer->sleeps;
 	client->report.wakes += peer->wakes;
-	if (!end->killed && end->code == FIND_EXIT_FAILED)
-		return report_failure(client, i);
-	/* When all is printed, it may end as it likes; before, also a status of 0 is a death: others can give it that. */
-	if (!end->killed && client->area.shared->finished) {
+	/* Afterwards it may end as it likes; before, also a status of 0 is a death: others can give it that. */
+	if (!client->receiver || (!end->killed && client->area.shared->finished)) {
 		peer->id = 0;
 		return 0;
 	}
-	return replace(client, i, end);
+	return !end->killed && end->code == FIND_EXIT_FAILED ? report_failure(client, i) : replace(client, i, end);
 }
 
 static int bury_the_dead(struct client *client, unsigned *ret_running)
@@ -551,7 +552,7 @@ static void end_all(struct client *client)
 	}
 }
 
-/* All is printed: every server ends. */
+/* All is printed, or the search failed and nothing is received any more: every server ends. */
 static int dismiss(struct client *client)
 {
 	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
@@ -572,32 +573,6 @@ static int dismiss(struct client *client)
 		result = result < 0 ? result : 0;
 	}
 	return result;
-}
-
-/* The search failed: servers stop where they are. */
-static void call_off(struct client *client)
-{
-	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
-	struct process_end end;
-	bool running = wake_all(client, true) == 0;
-
-	stoa_receiver_leave(client->receiver);
-	client->receiver = NULL;
-	while (running && stoa_now() < deadline) {
-		running = false;
-		for (unsigned i = 0; i < client->options->jobs; i++) {
-			struct peer *peer = &client->peers[i];
-
-			if (peer->id && process_ended(peer->id, &end)) {
-				stoa_process_close(peer->process);
-				peer->process = NULL;
-				peer->id = 0;
-			}
-			running |= peer->id != 0;
-		}
-		if (running && wait_for_news(client, deadline) < 0)
-			break;
-	}
 }
 
 /* DIR itself, which no directory lists. 1: it is a directory to be searched; 0: it is not; -1: it cannot be seen. */
@@ -673,7 +648,9 @@ static int search_tree(struct client *client)
 		find_output_finish(client->output);
 		result = dismiss(client);
 	} else if (client->area.segment) {
-		call_off(client);
+		stoa_receiver_leave(client->receiver);
+		client->receiver = NULL;
+		dismiss(client);
 	}
 	end_all(client);
 	if (client->area.segment) {

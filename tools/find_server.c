@@ -19,13 +19,6 @@
 #define GLANCE UINT64_C(50000000)      /* nanoseconds between looks at the client while walking */
 #define LOCK_SLICE UINT64_C(250000000) /* and while waiting for a mutex */
 
-/* A directory that was read to its end, and where its sub-directories' names lie in `names`. */
-struct walked {
-	uint64_t directory;
-	size_t from;
-	size_t to;
-};
-
 struct server {
 	struct find_area area;
 	unsigned place;
@@ -38,10 +31,10 @@ struct server {
 	bool has_loan;
 	struct find_writer writer; /* in it */
 	uint64_t glanced;
-	struct walked walked[CHUNK]; /* not spread yet */
-	unsigned walked_count;
-	struct find_text names;
-	unsigned children; /* in them, of the directory being read */
+	struct find_text records; /* of sub-directories, not spread yet */
+	size_t complete;          /* of these, bytes of directories that were read to their end */
+	bool spread;              /* the directory being read was before */
+	unsigned children;        /* else, its records */
 	struct find_text path;
 	uint64_t top; /* of the table, when last seen under the mutex */
 	int exit;     /* FIND_EXIT_* once it must end early */
@@ -84,13 +77,14 @@ static bool client_is_gone(const struct server *server)
  * Lock in slices, as its owner may be a client that is stuck, or a server stopped by somebody: looks whether the client is there,
  * and gives up after the patience.
  */
-static int lock(struct server *server, struct stoa_mutex *mutex)
+static int lock(struct server *server)
 {
 	uint64_t patience = stoa_deadline_in(server->area.shared->patience);
 	int result;
 
 	do {
-		result = stoa_mutex_lock(server->area.segment, mutex, stoa_deadline_in(LOCK_SLICE));
+		result = stoa_mutex_lock(server->area.segment, &server->area.shared->mutex,
+					 stoa_deadline_in(LOCK_SLICE));
 		if (result < 0)
 			return fail(server, result, "lock");
 		if (result == STOA_TIMED_OUT && client_is_gone(server))
@@ -98,14 +92,14 @@ static int lock(struct server *server, struct stoa_mutex *mutex)
 		if (result == STOA_TIMED_OUT && stoa_now() > patience)
 			return give_up(server, FIND_EXIT_PATIENCE);
 	} while (result == STOA_TIMED_OUT);
-	if (result == STOA_OWNER_DIED && mutex == &server->area.shared->mutex)
+	if (result == STOA_OWNER_DIED)
 		find_table_repair(&server->area);
 	return 0;
 }
 
-static void unlock(struct server *server, struct stoa_mutex *mutex)
+static void unlock(struct server *server)
 {
-	stoa_mutex_unlock(server->area.segment, mutex);
+	stoa_mutex_unlock(server->area.segment, &server->area.shared->mutex);
 }
 
 /* After some time of waiting for the client, or for others: is it well? It moves its beat. */
@@ -114,12 +108,12 @@ static int look_at_client(struct server *server, uint64_t *seen)
 {
 	struct find_shared *shared = server->area.shared;
 	uint64_t beat;
-	int result = lock(server, &shared->mutex);
+	int result = lock(server);
 
 	if (result < 0)
 		return result;
 	beat = shared->beat;
-	unlock(server, &shared->mutex);
+	unlock(server);
 	if (beat == *seen)
 		return give_up(server, FIND_EXIT_PATIENCE);
 	*seen = beat;
@@ -160,44 +154,34 @@ static void wake_idle(struct server *server)
 		stoa_semaphore_post(server->area.segment, &shared->work, count);
 }
 
-/* Queue the sub-directories of all that was walked. Under the mutex. */
+/* Queue the sub-directories of all that was read. Under the mutex. What the directory being read has collected stays. */
 static int spread(struct server *server)
 {
-	const unsigned char *names = (const unsigned char *)server->names.bytes;
-	size_t done = 0;
+	struct find_text *records = &server->records;
+	int result = find_table_spread(&server->area, server->number, records->bytes, server->complete);
 
-	for (unsigned i = 0; i < server->walked_count; i++) {
-		const struct walked *walked = &server->walked[i];
-		int result = find_table_spread(&server->area, walked->directory, names ? names + walked->from : NULL,
-					       walked->to - walked->from);
-
-		if (result < 0)
-			return fail(server, result, "directory table");
-		done = walked->to;
-	}
-	/* What the directory being read has collected stays. */
-	server->walked_count = 0;
-	server->names.length -= done;
-	if (server->names.length)
-		memmove(server->names.bytes, server->names.bytes + done, server->names.length);
-	server->top = server->area.shared->table.top;
+	if (result < 0)
+		return fail(server, result, "directory table");
+	records->length -= server->complete;
+	if (records->length)
+		memmove(records->bytes, records->bytes + server->complete, records->length);
+	server->complete = 0;
 	return 0;
 }
 
 static int hand_over(struct server *server)
 {
-	struct find_shared *shared = server->area.shared;
 	struct stoa_wait_stat stat;
 	struct find_batch head;
 	int result;
 
-	if (server->walked_count) {
-		result = lock(server, &shared->mutex);
+	if (server->complete) {
+		result = lock(server);
 		if (result < 0)
 			return result;
 		result = spread(server);
 		wake_idle(server);
-		unlock(server, &shared->mutex);
+		unlock(server);
 		if (result < 0)
 			return result;
 	}
@@ -271,16 +255,6 @@ static int add_error(struct server *server, uint64_t directory, const char *name
 	return add_item(server, directory, &item);
 }
 
-/* Keep a sub-directory's name until its directory has been read. */
-static bool collect(struct server *server, const struct walk_entry *entry)
-{
-	uint16_t length = (uint16_t)entry->length;
-
-	server->children++;
-	return find_text_add(&server->names, &length, sizeof(length)) &&
-	       find_text_add(&server->names, entry->name, length);
-}
-
 /* Whether a sub-directory is one of those that it lies in, below DIR or DIR itself: then it has no end. */
 static bool is_loop(struct server *server, uint64_t directory, const char *name)
 {
@@ -315,8 +289,11 @@ static int take_entry(struct server *server, uint64_t directory, const struct wa
 	}
 	if (item.type == 'd' && is_loop(server, directory, entry->name))
 		return add_error(server, directory, entry->name, entry->length, WALK_LOOP);
-	if (item.type == 'd' && !collect(server, entry))
-		return fail_because(server, "no memory for the names of directories", NULL);
+	if (item.type == 'd' && !server->spread) {
+		if (!find_table_collect(&server->records, directory, entry->name, entry->length))
+			return fail_because(server, "no memory for the names of directories", NULL);
+		server->children++;
+	}
 	if (error) {
 		int result = add_error(server, directory, entry->name, entry->length, error);
 
@@ -336,6 +313,8 @@ static int begin_directory(struct server *server, uint64_t offset)
 
 	if (!find_table_look(&server->area, offset, server->top, &record))
 		return -1;
+	server->spread = record.directory->spread;
+	server->children = 0;
 	if (record.parent && walk_knows(server->walk, record.parent)) {
 		memcpy(name, record.name, record.length);
 		name[record.length] = 0;
@@ -382,13 +361,11 @@ static int read_entries(struct server *server, uint64_t offset)
 
 static int walk_directory(struct server *server, uint64_t offset)
 {
-	struct walked *walked;
 	int error;
 	int result = open_section(server, offset, FIND_FIRST);
 
 	if (result < 0)
 		return result;
-	server->children = 0;
 	error = begin_directory(server, offset);
 	if (error < 0)
 		return fail(server, -STOA_EFORMAT, "directory table");
@@ -399,10 +376,7 @@ static int walk_directory(struct server *server, uint64_t offset)
 	if (result < 0)
 		return result;
 	find_writer_close(&server->writer, FIND_LAST);
-	walked = &server->walked[server->walked_count++];
-	walked->directory = offset;
-	walked->from = walked > server->walked ? walked[-1].to : 0;
-	walked->to = server->names.length;
+	server->complete = server->records.length;
 	if (error == 0)
 		walk_end(server->walk, server->children);
 	return 0;
@@ -420,11 +394,11 @@ static unsigned chunk(const struct server *server)
 static int claim(struct server *server, uint64_t *offsets, unsigned *ret_count)
 {
 	struct find_shared *shared = server->area.shared;
-	int result = lock(server, &shared->mutex);
+	int result = lock(server);
 
 	if (result < 0)
 		return result;
-	if (server->walked_count)
+	if (server->complete)
 		result = spread(server);
 	*ret_count = 0;
 	if (result == 0 && !shared->finished) {
@@ -435,7 +409,7 @@ static int claim(struct server *server, uint64_t *offsets, unsigned *ret_count)
 	server->top = shared->table.top;
 	if (result == 0 && shared->finished)
 		result = 1;
-	unlock(server, &shared->mutex);
+	unlock(server);
 	return result;
 }
 
@@ -509,7 +483,7 @@ int find_server(int argc, char **argv)
 		server->exit = FIND_EXIT_DONE;
 	result = server->exit;
 	walk_destroy(server->walk);
-	find_text_free(&server->names);
+	find_text_free(&server->records);
 	find_text_free(&server->path);
 	stoa_sender_leave(server->sender);
 	find_area_close(&server->area);

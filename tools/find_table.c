@@ -44,14 +44,14 @@ bool find_table_look(const struct find_area *area, uint64_t offset, uint64_t lim
 	return ret_record->parent < offset;
 }
 
-static void write_record(struct find_area *area, uint64_t offset, uint64_t parent, const void *name, uint32_t length)
+static void write_record(void *to, uint64_t parent, const void *name, uint32_t length)
 {
-	struct find_directory *directory = (struct find_directory *)(void *)(area->base + offset);
+	struct find_directory *directory = to;
 
 	memset(directory, 0, record_bytes(length));
 	directory->parent = parent;
 	directory->length = length;
-	memcpy(area->base + offset + HEAD, name, length);
+	memcpy(directory + 1, name, length);
 }
 
 int find_table_start(struct find_area *area)
@@ -63,7 +63,7 @@ int find_table_start(struct find_area *area)
 	if (result < 0)
 		return result;
 	memset(table, 0, sizeof(*table));
-	write_record(area, arena, 0, "", 0);
+	write_record(area->base + arena, 0, "", 0);
 	table->chains[0] = arena;
 	table->top = arena + record_bytes(0);
 	table->total = 1;
@@ -96,35 +96,13 @@ unsigned find_table_claim(struct find_area *area, uint32_t server, unsigned max,
 	return count;
 }
 
-/* What `names` takes as records; *ret_count gets how many they are. */
-static uint64_t measure(const unsigned char *names, size_t bytes, uint64_t *ret_count)
+bool find_table_collect(struct find_text *records, uint64_t parent, const char *name, size_t length)
 {
-	uint64_t need = 0;
-	uint16_t length;
-
-	*ret_count = 0;
-	for (size_t at = 0; at < bytes; at += sizeof(length) + length) {
-		memcpy(&length, names + at, sizeof(length));
-		need += record_bytes(length);
-		++*ret_count;
-	}
-	return need;
-}
-
-/* Each chained to the one before it, the first to what is in `chain`. Returns the last. */
-static uint64_t write_records(struct find_area *area, uint64_t to, uint64_t parent, const unsigned char *names,
-			      size_t bytes, uint64_t chain)
-{
-	uint16_t length;
-
-	for (size_t at = 0; at < bytes; at += sizeof(length) + length) {
-		memcpy(&length, names + at, sizeof(length));
-		write_record(area, to, parent, names + at + sizeof(length), length);
-		((struct find_directory *)(void *)(area->base + to))->next = chain;
-		chain = to;
-		to += record_bytes(length);
-	}
-	return chain;
+	if (!find_text_reserve(records, record_bytes(length)))
+		return false;
+	write_record(records->bytes + records->length, parent, name, (uint32_t)length);
+	records->length += record_bytes(length);
+	return true;
 }
 
 /* Some more than needed, so that most calls commit nothing; the bare need where the reserve or memory ends. */
@@ -137,28 +115,28 @@ static int commit(struct find_area *area, uint64_t end)
 	return stoa_segment_commit(area->segment, end);
 }
 
-int find_table_spread(struct find_area *area, uint64_t directory, const unsigned char *names, size_t bytes)
+int find_table_spread(struct find_area *area, uint32_t server, const void *records, size_t bytes)
 {
 	struct find_table *table = &area->shared->table;
+	_Atomic uint64_t *chain = chain_of(area, server);
 	uint64_t top = table->top;
-	uint64_t count;
-	uint64_t need = measure(names, bytes, &count);
+	uint64_t last = *chain;
+	uint64_t count = 0;
 	struct find_record record;
-	_Atomic uint64_t *chain;
-	uint64_t last;
-	int result;
+	struct find_record parent;
+	int result = commit(area, top + bytes);
 
-	if (!find_table_look(area, directory, top, &record))
-		return -STOA_EFORMAT;
-	if (!count || record.directory->spread)
-		return 0;
-	result = commit(area, top + need);
 	if (result < 0)
 		return result;
-	chain = chain_of(area, record.directory->owner);
-	last = write_records(area, top, directory, names, bytes, *chain);
-	table->top = top + need;
-	record.directory->spread = 1;
+	memcpy(area->base + top, records, bytes);
+	table->top = top + bytes;
+	for (uint64_t at = top; find_table_look(area, at, top + bytes, &record); at = record.next) {
+		if (find_table_look(area, record.parent, top, &parent))
+			parent.directory->spread = 1;
+		record.directory->next = last;
+		last = at;
+		count++;
+	}
 	*chain = last;
 	table->total += count;
 	table->waiting += count;
