@@ -226,8 +226,8 @@ TEST(the_area_is_laid_out_as_its_users_read_it)
 	CHECK_RC(stoa_segment_inherit(area.segment, token), 0);
 	CHECK_RC(find_area_adopt(token, &adopted), 0);
 	CHECK_STR(find_area_root(&adopted), "/root");
-	stoa_segment_close(adopted.segment);
-	stoa_segment_close(area.segment);
+	find_area_close(&adopted);
+	find_area_close(&area);
 }
 
 TEST(the_directories_found_last_are_claimed_first)
@@ -255,7 +255,7 @@ TEST(the_directories_found_last_are_claimed_first)
 	CHECK_STR(path.bytes, "/p/");
 	CHECK(find_table_valid(&area));
 	find_text_free(&path);
-	stoa_segment_close(area.segment);
+	find_area_close(&area);
 }
 
 TEST(what_a_dead_server_left_is_queued_again_once)
@@ -285,7 +285,7 @@ TEST(what_a_dead_server_left_is_queued_again_once)
 	CHECK_EQ(find_table_claim(&area, 3, 8, offsets + 3), 0);
 	CHECK(offsets[0] != offsets[1] && offsets[1] != offsets[2] && offsets[0] != offsets[2]);
 	CHECK(find_table_valid(&area));
-	stoa_segment_close(area.segment);
+	find_area_close(&area);
 }
 
 /* Random bytes over the table: every function ends, and reads nothing outside. */
@@ -324,5 +324,5 @@ TEST(a_scribbled_table_is_survived)
 		find_table_valid(&area);
 		find_text_free(&path);
 	}
-	stoa_segment_close(area.segment);
+	find_area_close(&area);
 }

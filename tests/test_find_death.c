@@ -365,6 +365,7 @@ TEST_TIMEOUT(a_server_stopped_at_any_time_loses_nothing, 120)
 	time = typical_time();
 	for (; left > 0 || replaced<3; left -= left> 0)
 		replaced += stop_one(want, time, &random);
+	await_orphans();
 	test_note("%u servers replaced", replaced);
 }
 
