@@ -5,8 +5,8 @@
  *
  *   client                                   the segment                                     servers
  *   prints entries, acknowledges             +----------------------------------------+      walk directories
- *   directories, starts, watches   <-------- | find_shared: options, mutex, table,    | <--- claim them, hand entries over,
- *   and replaces servers                     |              64 slots                  |      queue the sub-directories
+ *   directories, starts, watches   <-------- | find_shared: options, mutex, semaphore,| <--- claim them, hand entries over,
+ *   and replaces servers                     |              table                     |      queue the sub-directories
  *                                            +----------------------------------------+
  *                                            | text: DIR and GLOB, each ended by 0    |
  *                                            +----------------------------------------+
@@ -36,7 +36,7 @@
 #include "os/walk.h"
 
 #define FIND_MAGIC UINT64_C(0x646e6966616f7473) /* "stoafind" */
-#define FIND_VERSION 2u
+#define FIND_VERSION 3u
 #define FIND_JOBS_MAX 64u
 #define FIND_RING UINT32_C(131072)        /* bytes of batches on their way, of each server */
 #define FIND_BATCH UINT32_C(32512)        /* of one, at most: a quarter of the ring, less what it costs to send it */
@@ -47,52 +47,38 @@
 
 /* How a server process ends, and what the client makes of it. */
 #define FIND_EXIT_DONE 0
-#define FIND_EXIT_FAILED 71   /* find_slot.sentence says why: the search fails */
+#define FIND_EXIT_FAILED 71   /* find_shared.sentence says why: the search fails */
 #define FIND_EXIT_PATIENCE 72 /* the client did nothing for --patience: replaced when it goes on */
 #define FIND_EXIT_ORPHAN 73   /* the client is gone, or takes no more */
 
 /* ---- what lies in the segment ---- */
 
 /*
- * The directory table. Records lie one behind the other in the arena and never move; those in [arena, cursor) have been claimed,
- * those in [cursor, top) wait, in the order of their discovery. Claimed ones whose server died are chained from `redo`.
+ * The directory table. Records lie one behind the other in the arena, below `top`, and never move. Those that nobody has claimed are
+ * chained, the newest first: those that a server found in a chain of its own, so that it goes on where it just was.
  */
 struct find_table {
-	_Atomic uint64_t top;          /*  0 end of the records; storing it is what adds records */
-	_Atomic uint64_t cursor;       /*  8 the next record to claim */
-	_Atomic uint64_t redo;         /* 16 first record to do again; 0 is none */
-	_Atomic uint64_t total;        /* 24 records below top; recounted by repair */
-	_Atomic uint64_t passed;       /* 32 records below cursor; recounted by repair */
-	_Atomic uint64_t journal;      /* 40 the directory being spread; 0 is none */
-	_Atomic uint64_t journal_from; /* 48 top before */
-	uint64_t reserved;             /* 56 */
+	_Atomic uint64_t top;                   /*  0 end of the records; storing it is what adds records */
+	_Atomic uint64_t total;                 /*  8 records below top */
+	_Atomic uint64_t waiting;               /* 16 of them in chains */
+	uint64_t reserved[5];                   /* 24 */
+	_Atomic uint64_t chains[FIND_JOBS_MAX]; /* 64 first record of each; 0 is none */
 };
 
 /* One directory: 32 bytes and its name (without its parents'), filled up with at least one 0 to a multiple of 8. */
 struct find_directory {
 	uint64_t parent;         /*  0 offset of the parent's record, which is smaller; 0: this is DIR itself */
-	_Atomic uint64_t next;   /*  8 in the chain from `redo` */
+	_Atomic uint64_t next;   /*  8 in its chain */
 	_Atomic uint32_t owner;  /* 16 the server that claimed it last; 0 while it waits */
 	_Atomic uint32_t spread; /* 20 1: its sub-directories are in the table */
 	uint32_t acknowledged;   /* 24 1: the client has all its entries; the client's alone */
 	uint32_t length;         /* 28 of the name */
 };
 
-/* A server's place. What is said at the end is read when it has ended. */
-struct find_slot {
-	struct stoa_event work; /*  0 to server: there is something to claim, or the search is finished */
-	uint32_t server;        /* 16 number of the server that has the slot; client, before it starts */
-	uint32_t idle;          /* 20 1: sleeps, or is about to, until `work` is set */
-	uint64_t sleeps;        /* 24 counters for --stats */
-	uint64_t wakes;         /* 32 */
-	uint64_t padding0[3];   /* 40 */
-	char sentence[192];     /* 64 behind FIND_EXIT_FAILED */
-};
-
 struct find_shared {
 	uint64_t magic;       /*   0 */
 	uint32_t version;     /*   8 */
-	uint32_t jobs;        /*  12 slots in use */
+	uint32_t jobs;        /*  12 servers at a time */
 	uint64_t reserved;    /*  16 */
 	uint64_t patience;    /*  24 nanoseconds */
 	uint64_t size_min;    /*  32 the filter */
@@ -106,22 +92,22 @@ struct find_shared {
 	uint64_t arena;       /*  80 */
 	uint64_t padding0[5]; /*  88 */
 
-	struct stoa_mutex mutex;               /* 128 guards what follows, and the records */
-	uint64_t beat;                         /* 144 counts up while the client is well */
-	uint32_t finished;                     /* 152 no more directories will come */
-	uint32_t padding1;                     /* 156 */
-	uint64_t padding2[4];                  /* 160 */
-	struct find_table table;               /* 192 */
-	struct find_slot slots[FIND_JOBS_MAX]; /* 256 */
+	struct stoa_mutex mutex;    /* 128 guards what follows, and the records */
+	uint64_t beat;              /* 144 counts up while the client is well */
+	uint32_t finished;          /* 152 no more directories will come; the client's alone */
+	uint32_t idle;              /* 156 servers that sleep, or are about to, for `work` */
+	struct stoa_semaphore work; /* 160 one for each of them for whom there is something to claim */
+	uint64_t padding1[2];       /* 176 */
+	struct find_table table;    /* 192 */
+	char sentence[192];         /* 768 behind FIND_EXIT_FAILED; without the mutex, read when its writer has ended */
 };
 
-_Static_assert(sizeof(struct find_table) == 64, "layout");
+_Static_assert(sizeof(struct find_table) == 576, "layout");
 _Static_assert(sizeof(struct find_directory) == 32, "layout");
-_Static_assert(sizeof(struct find_slot) == 256, "layout");
-_Static_assert(offsetof(struct find_slot, sentence) == 64, "layout");
 _Static_assert(offsetof(struct find_shared, mutex) == 128, "layout");
 _Static_assert(offsetof(struct find_shared, table) == 192, "layout");
-_Static_assert(offsetof(struct find_shared, slots) == 256, "layout");
+_Static_assert(offsetof(struct find_shared, sentence) == 768, "layout");
+_Static_assert(sizeof(struct find_shared) == 960, "layout");
 
 /* ---- options and filter (find_options.c, find_filter.c) ---- */
 
@@ -172,8 +158,17 @@ int find_area_adopt(const char *token, struct find_area *ret_area); /* server: a
 void find_area_filter(const struct find_area *area, struct find_filter *ret_filter);
 const char *find_area_root(const struct find_area *area);
 void find_area_close(struct find_area *area); /* its ends of the channel have left */
-/* Prepare slot `index` for server number `server`; its last one has ended. Under find_shared.mutex, as others may set `work`. */
-int find_area_prepare_slot(struct find_area *area, unsigned index, uint32_t server);
+
+/* A growing text. */
+struct find_text {
+	char *bytes;
+	size_t length;
+	size_t size;
+};
+/* Room for `more` bytes behind it, and that many bytes added. False: out of memory. */
+bool find_text_reserve(struct find_text *text, size_t more);
+bool find_text_add(struct find_text *text, const void *bytes, size_t length);
+void find_text_free(struct find_text *text);
 
 /* ---- the directory table (find_table.c): all but find_table_look() under find_shared.mutex ---- */
 
@@ -188,12 +183,13 @@ struct find_record {
 bool find_table_look(const struct find_area *area, uint64_t offset, uint64_t limit, struct find_record *ret_record);
 
 int find_table_start(struct find_area *area); /* empty but for DIR */
-/* Claim up to `max` directories for `server`: those to be redone first. */
+/* Claim up to `max` directories for `server`: of its own chain, or if that is empty of another. */
 unsigned find_table_claim(struct find_area *area, uint32_t server, unsigned max, uint64_t *ret_offsets);
-uint64_t find_table_waiting(const struct find_area *area);
-/* Add the sub-directories of `directory` and mark it spread, in one step. `names`: for each uint16_t length and bytes. */
-int find_table_spread(struct find_area *area, uint64_t directory, const unsigned char *names, size_t bytes);
-/* After STOA_OWNER_DIED: finish or undo what the dead owner was at. */
+/* Add to `records` that of a sub-directory of `parent`. False: out of memory. */
+bool find_table_collect(struct find_text *records, uint64_t parent, const char *name, size_t length);
+/* Add records, all of each of their parents, and mark these spread, in one step. `server` is to claim them first. */
+int find_table_spread(struct find_area *area, uint32_t server, const void *records, size_t bytes);
+/* After STOA_OWNER_DIED, whatever the dead owner was at. */
 void find_table_repair(struct find_area *area);
 
 struct find_requeued {
@@ -204,16 +200,7 @@ struct find_requeued {
 void find_table_requeue(struct find_area *area, uint32_t server, struct find_requeued *ret_requeued);
 bool find_table_valid(const struct find_area *area);
 
-/* A growing text. */
-struct find_text {
-	char *bytes;
-	size_t length;
-	size_t size;
-};
-bool find_text_add(struct find_text *text, const void *bytes, size_t length); /* false: out of memory */
-void find_text_free(struct find_text *text);
-
-/* `prefix` and the directory's path below DIR, "a/b/c/", in one text that is ended by 0. -STOA_EFORMAT, -STOA_ENOMEM. */
+/* `prefix` and the directory's path below DIR, "a/b/c/", in one text, behind which lies a 0. -STOA_EFORMAT, -STOA_ENOMEM. */
 int find_table_path(const struct find_area *area, uint64_t offset, uint64_t limit, const char *prefix,
 		    size_t prefix_length, struct find_text *ret_text);
 
@@ -221,8 +208,10 @@ int find_table_path(const struct find_area *area, uint64_t offset, uint64_t limi
 
 /* A batch is a message: this, and sections, each some entries of one directory. */
 struct find_batch {
-	uint32_t slot;
+	uint32_t place;
 	uint32_t server; /* its number */
+	uint64_t sleeps; /* of it, so far, for --stats */
+	uint64_t wakes;
 };
 struct find_section {
 	uint64_t directory; /* 0 offset of its record */
@@ -232,19 +221,17 @@ struct find_section {
 #define FIND_FIRST 1u /* the directory's first section from this server */
 #define FIND_LAST 2u  /* and its last */
 
-/* An entry's head; then, by `kind`, attributes or an error number; then the name; filled up to a multiple of 8. */
+/* An entry's head; then, by `kind`, attributes or an error number; then the name. Nothing is aligned: every byte moves between processors. */
 struct find_entry {
-	uint16_t bytes;  /* 0 head to filling */
-	uint16_t length; /* 2 of the name */
-	uint8_t kind;    /* 4 */
-	uint8_t type;    /* 5 letter of FIND_TYPES or '?' */
-	uint16_t zero;   /* 6 */
+	uint16_t length; /* 0 of the name */
+	uint8_t kind;    /* 2 */
+	uint8_t type;    /* 3 letter of FIND_TYPES or '?' */
 };
 #define FIND_KIND_NAME 0u       /* name and type */
 #define FIND_KIND_ATTRIBUTES 1u /* and attributes */
 #define FIND_KIND_ERROR 2u      /* the entry (no name: the directory itself) could not be read */
 _Static_assert(sizeof(struct find_section) == 16, "layout");
-_Static_assert(sizeof(struct find_entry) == 8, "layout");
+_Static_assert(sizeof(struct find_entry) == 4, "layout");
 
 struct find_writer {
 	unsigned char *buffer; /* FIND_BATCH bytes */

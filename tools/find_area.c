@@ -83,6 +83,8 @@ static int lay_out(struct find_area *area, const struct find_options *options, b
 	if (plan.glob_length != FIND_NO_GLOB)
 		memcpy(text + plan.root_length + 1, options->filter.glob, plan.glob_length);
 	result = stoa_mutex_init(area->segment, &shared->mutex, 0);
+	if (result == 0)
+		result = stoa_semaphore_init(area->segment, &shared->work, 0, STOA_SEMAPHORE_MAX);
 	return result == 0 ? find_table_start(area) : result;
 }
 
@@ -154,38 +156,26 @@ const char *find_area_root(const struct find_area *area)
 	return (const char *)area->base + area->shared->text;
 }
 
-int find_area_prepare_slot(struct find_area *area, unsigned index, uint32_t server)
+bool find_text_reserve(struct find_text *text, size_t more)
 {
-	struct find_slot *slot = &area->shared->slots[index];
-	int result;
+	size_t size = text->length + more;
+	char *grown;
 
-	/* Events outlive their users. */
-	if (slot->server == 0)
-		result = stoa_event_init(area->segment, &slot->work, 0);
-	else
-		result = stoa_event_reset(area->segment, &slot->work);
-	slot->server = server;
-	slot->idle = 0;
-	slot->sleeps = 0;
-	slot->wakes = 0;
-	memset(slot->sentence, 0, sizeof(slot->sentence));
-	return result;
+	if (size <= text->size)
+		return true;
+	size = size < 128 ? 256 : 2 * size;
+	grown = realloc(text->bytes, size);
+	if (!grown)
+		return false;
+	text->bytes = grown;
+	text->size = size;
+	return true;
 }
 
 bool find_text_add(struct find_text *text, const void *bytes, size_t length)
 {
-	if (text->size - text->length < length) {
-		size_t size = text->size ? text->size : 256;
-		char *grown;
-
-		while (size - text->length < length)
-			size *= 2;
-		grown = realloc(text->bytes, size);
-		if (!grown)
-			return false;
-		text->bytes = grown;
-		text->size = size;
-	}
+	if (!find_text_reserve(text, length))
+		return false;
 	if (length)
 		memcpy(text->bytes + text->length, bytes, length);
 	text->length += length;
@@ -227,16 +217,9 @@ int find_table_path(const struct find_area *area, uint64_t offset, uint64_t limi
 	if (result < 0)
 		return result;
 	ret_text->length = 0;
-	if (!find_text_add(ret_text, prefix, prefix_length))
+	if (!find_text_reserve(ret_text, prefix_length + length + 1))
 		return -STOA_ENOMEM;
-	if (ret_text->size - prefix_length < length + 1) {
-		char *grown = realloc(ret_text->bytes, prefix_length + 2 * length + 1);
-
-		if (!grown)
-			return -STOA_ENOMEM;
-		ret_text->bytes = grown;
-		ret_text->size = prefix_length + 2 * length + 1;
-	}
+	memcpy(ret_text->bytes, prefix, prefix_length);
 	/* From the end to the start; bounds again, as what is read twice may differ. */
 	for (at = prefix_length + length; find_table_look(area, offset, limit, &record) && record.parent != 0;) {
 		if (at - prefix_length < record.length + 1u)

@@ -44,27 +44,25 @@ static uint32_t body_bytes(uint8_t kind)
 {
 	if (kind == FIND_KIND_ATTRIBUTES)
 		return (uint32_t)sizeof(struct walk_attributes);
-	return kind == FIND_KIND_ERROR ? 8 : 0;
+	return kind == FIND_KIND_ERROR ? (uint32_t)sizeof(int32_t) : 0;
 }
 
 bool find_writer_add(struct find_writer *writer, const struct find_item *item)
 {
+	struct find_entry head = {(uint16_t)item->length, item->kind, (uint8_t)item->type};
 	uint32_t body = body_bytes(item->kind);
-	uint32_t length = item->length;
-	uint32_t bytes = ((uint32_t)sizeof(struct find_entry) + body + length + 7) & ~7u;
-	struct find_entry head = {(uint16_t)bytes, (uint16_t)length, item->kind, (uint8_t)item->type, 0};
+	uint32_t bytes = (uint32_t)sizeof(head) + body + item->length;
 	unsigned char *to = writer->buffer + writer->used;
 
 	if (FIND_BATCH - writer->used < bytes)
 		return false;
-	memset(to + bytes - 8, 0, 8);
 	memcpy(to, &head, sizeof(head));
 	to += sizeof(head);
 	if (item->kind == FIND_KIND_ATTRIBUTES)
 		memcpy(to, &item->attributes, body);
 	else if (item->kind == FIND_KIND_ERROR)
-		memcpy(to, &item->error, sizeof(item->error));
-	memcpy(to + body, item->name, length);
+		memcpy(to, &item->error, body);
+	memcpy(to + body, item->name, item->length);
 	writer->used += bytes;
 	return true;
 }
@@ -78,7 +76,7 @@ int find_batch_section(const unsigned char *bytes, size_t length, size_t *at, st
 	if (length - *at < sizeof(section))
 		return -STOA_EFORMAT;
 	memcpy(&section, bytes + *at, sizeof(section));
-	if (section.bytes > length - *at - sizeof(section) || section.bytes % 8 != 0)
+	if (section.bytes > length - *at - sizeof(section))
 		return -STOA_EFORMAT;
 	*at += sizeof(section);
 	*ret_section = section;
@@ -97,8 +95,7 @@ int find_batch_item(const unsigned char *bytes, size_t length, size_t *at, struc
 		return -STOA_EFORMAT;
 	memcpy(&head, from, sizeof(head));
 	body = body_bytes(head.kind);
-	if (head.kind > FIND_KIND_ERROR || head.bytes > length - *at || head.bytes % 8 != 0 ||
-	    sizeof(head) + body + head.length > head.bytes)
+	if (head.kind > FIND_KIND_ERROR || sizeof(head) + body + head.length > length - *at)
 		return -STOA_EFORMAT;
 	from += sizeof(head);
 	ret_item->kind = head.kind;
@@ -107,9 +104,9 @@ int find_batch_item(const unsigned char *bytes, size_t length, size_t *at, struc
 	if (head.kind == FIND_KIND_ATTRIBUTES)
 		memcpy(&ret_item->attributes, from, body);
 	else if (head.kind == FIND_KIND_ERROR)
-		memcpy(&ret_item->error, from, sizeof(ret_item->error));
+		memcpy(&ret_item->error, from, body);
 	ret_item->name = (const char *)from + body;
 	ret_item->length = head.length;
-	*at += head.bytes;
+	*at += sizeof(head) + body + head.length;
 	return 1;
 }

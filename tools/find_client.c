@@ -30,9 +30,10 @@ struct peer {
 	bool ended; /* seen, and its id may be another's now */
 	uint32_t number;
 	struct stoa_process *process;
-	uint64_t stopped;   /* since when somebody has had it stopped; 0: runs, when last looked at */
-	bool ended_by_us;   /* because of that */
-	bool goodbye;       /* the empty batch has come */
+	uint64_t stopped; /* since when somebody has had it stopped; 0: runs, when last looked at */
+	bool ended_by_us; /* because of that */
+	uint64_t sleeps;  /* of it, as its last batch told */
+	uint64_t wakes;
 	uint64_t directory; /* `pending` is of */
 	struct find_text pending;
 };
@@ -92,12 +93,13 @@ static void end_the_stopped(struct client *client)
 }
 
 /* In slices, as the owner may be stopped. */
-static int lock(struct client *client, struct stoa_mutex *mutex)
+static int lock(struct client *client)
 {
 	int result;
 
 	do {
-		result = stoa_mutex_lock(client->area.segment, mutex, stoa_deadline_in(period(client)));
+		result = stoa_mutex_lock(client->area.segment, &client->area.shared->mutex,
+					 stoa_deadline_in(period(client)));
 		if (result == STOA_TIMED_OUT)
 			end_the_stopped(client);
 	} while (result == STOA_TIMED_OUT);
@@ -105,21 +107,21 @@ static int lock(struct client *client, struct stoa_mutex *mutex)
 		tool_fail_result("find: lock", result);
 		return result;
 	}
-	if (result == STOA_OWNER_DIED && mutex == &client->area.shared->mutex)
+	if (result == STOA_OWNER_DIED)
 		find_table_repair(&client->area);
 	return 0;
 }
 
-static void unlock(struct client *client, struct stoa_mutex *mutex)
+static void unlock(struct client *client)
 {
-	stoa_mutex_unlock(client->area.segment, mutex);
+	stoa_mutex_unlock(client->area.segment, &client->area.shared->mutex);
 }
 
 /* Learn how far the table has grown, and tell the servers that the client is well. */
 static int look_at_table(struct client *client)
 {
 	struct find_shared *shared = client->area.shared;
-	int result = lock(client, &shared->mutex);
+	int result = lock(client);
 
 	if (result < 0)
 		return result;
@@ -127,7 +129,7 @@ static int look_at_table(struct client *client)
 	client->top = shared->table.top;
 	shared->beat++;
 	client->beaten = stoa_now();
-	unlock(client, &shared->mutex);
+	unlock(client);
 	return 0;
 }
 
@@ -257,13 +259,14 @@ static int take_batch(struct client *client, const struct stoa_message *message)
 	if (message->length < sizeof(head))
 		return report_damage(client, result);
 	memcpy(&head, message->bytes, sizeof(head));
-	peer = head.slot < client->options->jobs ? &client->peers[head.slot] : NULL;
+	peer = head.place < client->options->jobs ? &client->peers[head.place] : NULL;
 	if (peer && peer->id && peer->number == head.server)
 		result = take_sections(client, peer, (const unsigned char *)message->bytes + sizeof(head),
 				       message->length - sizeof(head));
 	if (result < 0)
 		return report_damage(client, result);
-	peer->goodbye = message->length == sizeof(head);
+	peer->sleeps = head.sleeps;
+	peer->wakes = head.wakes;
 	client->report.batches++;
 	kill_as_asked(client, peer);
 	return 0;
@@ -276,6 +279,8 @@ static int take_batches(struct client *client, unsigned *ret_taken)
 	int result;
 
 	*ret_taken = 0;
+	if (!client->receiver)
+		return 0;
 	while ((result = stoa_receiver_receive(client->receiver, STOA_TRY, &message)) == 0) {
 		result = take_batch(client, &message);
 		stoa_receiver_release(client->receiver, &message);
@@ -293,38 +298,26 @@ static int take_batches(struct client *client, unsigned *ret_taken)
 
 static int start_server(struct client *client, unsigned i)
 {
-	struct find_shared *shared = client->area.shared;
 	struct peer *peer = &client->peers[i];
 	uint32_t number = client->report.started + 1;
-	char index_text[16];
+	char place_text[16];
 	char number_text[16];
-	char *arguments[] = {"stoa", "find", "--server", client->token, index_text, number_text, NULL};
+	char *arguments[] = {"stoa", "find", "--server", client->token, place_text, number_text, NULL};
+	int64_t id;
+	int result;
 	int error;
-	int result = lock(client, &shared->mutex);
 
-	if (result < 0)
-		return result;
-	result = find_area_prepare_slot(&client->area, i, number);
-	unlock(client, &shared->mutex);
-	if (result < 0)
-		return tool_fail_result("find: prepare a server", result), result;
-	snprintf(index_text, sizeof(index_text), "%u", i);
+	snprintf(place_text, sizeof(place_text), "%u", i);
 	snprintf(number_text, sizeof(number_text), "%u", number);
-	error = process_start(arguments, &peer->id);
+	error = process_start(arguments, &id);
 	if (error) {
-		peer->id = 0;
 		tool_fail("find: cannot start server %u of %u: %s", i + 1, client->options->jobs,
 			  walk_error_text(error));
 		return -STOA_ESYSTEM;
 	}
 	client->report.started++;
-	peer->ended = false;
-	peer->ended_by_us = false;
-	peer->goodbye = false;
-	peer->stopped = 0;
-	peer->number = number;
+	*peer = (struct peer){.id = id, .number = number, .pending = peer->pending};
 	peer->pending.length = 0;
-	peer->directory = 0;
 	result = stoa_process_open(peer->id, &peer->process);
 	if (result < 0)
 		tool_fail_result("find: watch a server", result);
@@ -332,19 +325,17 @@ static int start_server(struct client *client, unsigned i)
 }
 
 /* All servers look again: a dead one may have taken a wake-up to its grave. */
-static int wake_all(struct client *client)
+static int wake_all(struct client *client, bool finished)
 {
 	struct find_shared *shared = client->area.shared;
-	int result = lock(client, &shared->mutex);
+	int result = lock(client);
 
 	if (result < 0)
 		return result;
-	for (unsigned i = 0; i < client->options->jobs; i++) {
-		shared->slots[i].idle = 0;
-		if (shared->slots[i].server)
-			stoa_event_set(client->area.segment, &shared->slots[i].work);
-	}
-	unlock(client, &shared->mutex);
+	shared->finished = finished;
+	shared->idle = 0;
+	stoa_semaphore_post(client->area.segment, &shared->work, client->options->jobs);
+	unlock(client);
 	return 0;
 }
 
@@ -394,13 +385,13 @@ static int replace(struct client *client, unsigned i, const struct process_end *
 	struct peer *peer = &client->peers[i];
 	struct find_requeued requeued;
 	bool impatient = !end->killed && end->code == FIND_EXIT_PATIENCE;
-	int result = lock(client, &client->area.shared->mutex);
+	int result = lock(client);
 
 	if (result < 0)
 		return result;
 	find_table_requeue(&client->area, peer->number, &requeued);
 	client->total = client->area.shared->table.total;
-	unlock(client, &client->area.shared->mutex);
+	unlock(client);
 	client->report.redone += requeued.directories;
 	client->report.redone_spread += requeued.spread;
 	if (impatient)
@@ -409,7 +400,7 @@ static int replace(struct client *client, unsigned i, const struct process_end *
 		describe_end(client, end, peer, &requeued);
 	peer->id = 0;
 	peer->pending.length = 0;
-	result = wake_all(client);
+	result = wake_all(client, client->area.shared->finished);
 	if (result < 0 || client->acknowledged == client->total)
 		return result;
 	if (!is_hopeless(client, peer->number, impatient))
@@ -420,9 +411,9 @@ static int replace(struct client *client, unsigned i, const struct process_end *
 
 static int report_failure(struct client *client, unsigned i)
 {
-	char sentence[sizeof(client->area.shared->slots[i].sentence)];
+	char sentence[sizeof(client->area.shared->sentence)];
 
-	memcpy(sentence, client->area.shared->slots[i].sentence, sizeof(sentence));
+	memcpy(sentence, client->area.shared->sentence, sizeof(sentence));
 	sentence[sizeof(sentence) - 1] = 0;
 	progress_end();
 	tool_fail("find: server process %" PRId64 " failed%s%s", client->peers[i].id, sentence[0] ? ": " : " to start",
@@ -435,7 +426,6 @@ static int report_failure(struct client *client, unsigned i)
 static int bury(struct client *client, unsigned i, const struct process_end *end)
 {
 	struct peer *peer = &client->peers[i];
-	struct find_slot *slot = &client->area.shared->slots[i];
 	unsigned taken = 0;
 	int result;
 
@@ -445,15 +435,14 @@ static int bury(struct client *client, unsigned i, const struct process_end *end
 	peer->process = NULL;
 	if (result < 0)
 		return result;
-	client->report.sleeps += slot->sleeps;
-	client->report.wakes += slot->wakes;
-	if (!end->killed && end->code == FIND_EXIT_FAILED)
-		return report_failure(client, i);
-	if (!end->killed && end->code == FIND_EXIT_DONE && peer->goodbye) {
+	client->report.sleeps += peer->sleeps;
+	client->report.wakes += peer->wakes;
+	/* Afterwards it may end as it likes; before, also a status of 0 is a death: others can give it that. */
+	if (!client->receiver || (!end->killed && client->area.shared->finished)) {
 		peer->id = 0;
 		return 0;
 	}
-	return replace(client, i, end);
+	return !end->killed && end->code == FIND_EXIT_FAILED ? report_failure(client, i) : replace(client, i, end);
 }
 
 static int bury_the_dead(struct client *client, unsigned *ret_running)
@@ -532,7 +521,7 @@ static int search(struct client *client)
 	while (result >= 0 && client->acknowledged < client->total) {
 		result = take_batches(client, &taken);
 		end_the_stopped(client);
-		if (result == 0)
+		if (result == 0 && !taken)
 			result = bury_the_dead(client, &running);
 		if (result == 0 && (taken || stoa_now() - client->beaten > period(client)))
 			result = look_at_table(client);
@@ -544,18 +533,6 @@ static int search(struct client *client)
 		result = wait_for_news(client, stoa_deadline_in(soon && soon < period(client) ? soon : period(client)));
 	}
 	return result < 0 ? result : 0;
-}
-
-static int tell_all(struct client *client)
-{
-	struct find_shared *shared = client->area.shared;
-	int result = lock(client, &shared->mutex);
-
-	if (result < 0)
-		return result;
-	shared->finished = 1;
-	unlock(client, &shared->mutex);
-	return wake_all(client);
 }
 
 /* Nobody is left behind: what does not end by itself is killed. */
@@ -575,13 +552,13 @@ static void end_all(struct client *client)
 	}
 }
 
-/* All is printed: every server says goodbye with its empty batch, and ends. */
+/* All is printed, or the search failed and nothing is received any more: every server ends. */
 static int dismiss(struct client *client)
 {
 	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
 	unsigned running;
 	unsigned taken;
-	int result = tell_all(client);
+	int result = wake_all(client, true);
 
 	while (result == 0) {
 		uint64_t soon = stoa_deadline_in(period(client));
@@ -596,32 +573,6 @@ static int dismiss(struct client *client)
 		result = result < 0 ? result : 0;
 	}
 	return result;
-}
-
-/* The search failed: servers stop where they are. */
-static void call_off(struct client *client)
-{
-	uint64_t deadline = stoa_deadline_in(LAST_WAIT);
-	struct process_end end;
-	bool running = tell_all(client) == 0;
-
-	stoa_receiver_leave(client->receiver);
-	client->receiver = NULL;
-	while (running && stoa_now() < deadline) {
-		running = false;
-		for (unsigned i = 0; i < client->options->jobs; i++) {
-			struct peer *peer = &client->peers[i];
-
-			if (peer->id && process_ended(peer->id, &end)) {
-				stoa_process_close(peer->process);
-				peer->process = NULL;
-				peer->id = 0;
-			}
-			running |= peer->id != 0;
-		}
-		if (running && wait_for_news(client, deadline) < 0)
-			break;
-	}
 }
 
 /* DIR itself, which no directory lists. 1: it is a directory to be searched; 0: it is not; -1: it cannot be seen. */
@@ -697,7 +648,9 @@ static int search_tree(struct client *client)
 		find_output_finish(client->output);
 		result = dismiss(client);
 	} else if (client->area.segment) {
-		call_off(client);
+		stoa_receiver_leave(client->receiver);
+		client->receiver = NULL;
+		dismiss(client);
 	}
 	end_all(client);
 	if (client->area.segment) {

@@ -13,7 +13,7 @@
 #include "os/console.h"
 #include "tool.h"
 
-#define WRITE_BYTES ((size_t)256 << 10)
+#define WRITE_BYTES ((size_t)64 << 10)
 
 /* An entry kept for sorting; its path, and attributes if it has any, lie in `kept_bytes`. */
 struct kept_entry {
@@ -108,27 +108,39 @@ bool find_output_flush(struct find_output *output)
 	return !output->failed;
 }
 
-static int print_path(struct find_output *output, const char *path, size_t length)
+/* A path in two parts, as it is. */
+static int add_path(struct find_output *output, const char *directory, size_t length, const char *name,
+		    size_t name_length)
 {
-	const char end = output->nul ? 0 : '\n';
 	struct find_text *out = &output->out;
+	char *to;
 
-	if (output->safe) {
-		size_t size = 4 * length + 4; /* a byte becomes four at most */
-		char *safe = malloc(size);
-
-		if (!safe)
-			return -STOA_ENOMEM;
-		text_safe(path, length, safe, size);
-		if (printf("%s\n", safe) < 0)
-			note_failure(output);
-		free(safe);
-		return 0;
-	}
-	if (!find_text_add(out, path, length) || !find_text_add(out, &end, 1))
+	if (!find_text_reserve(out, length + name_length + 1))
 		return -STOA_ENOMEM;
+	to = out->bytes + out->length;
+	memcpy(to, directory, length);
+	memcpy(to + length, name, name_length);
+	to[length + name_length] = output->nul ? 0 : '\n';
+	out->length += length + name_length + 1;
 	if (out->length >= WRITE_BYTES)
 		write_out(output);
+	return 0;
+}
+
+static int print_path(struct find_output *output, const char *path, size_t length)
+{
+	char *safe;
+	size_t size = 4 * length + 4; /* a byte becomes four at most */
+
+	if (!output->safe)
+		return add_path(output, path, length, "", 0);
+	safe = malloc(size);
+	if (!safe)
+		return -STOA_ENOMEM;
+	text_safe(path, length, safe, size);
+	if (printf("%s\n", safe) < 0)
+		note_failure(output);
+	free(safe);
 	return 0;
 }
 
@@ -221,12 +233,8 @@ int find_output_entry(struct find_output *output, const char *directory, size_t 
 	const struct walk_attributes *attributes = item->kind == FIND_KIND_ATTRIBUTES ? &item->attributes : NULL;
 
 	output->entries++;
-	/* The plain case goes straight into the buffer for the write. */
-	if (!output->json && !output->sort && !output->safe) {
-		if (!find_text_add(&output->out, directory, length))
-			return -STOA_ENOMEM;
-		return print_path(output, item->name, item->length);
-	}
+	if (!output->json && !output->sort && !output->safe)
+		return add_path(output, directory, length, item->name, item->length);
 	line->length = 0;
 	if (!find_text_add(line, directory, length) || !find_text_add(line, item->name, item->length))
 		return -STOA_ENOMEM;

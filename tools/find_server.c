@@ -19,17 +19,9 @@
 #define GLANCE UINT64_C(50000000)      /* nanoseconds between looks at the client while walking */
 #define LOCK_SLICE UINT64_C(250000000) /* and while waiting for a mutex */
 
-/* A directory that was read to its end, and where its sub-directories' names lie in `names`. */
-struct walked {
-	uint64_t directory;
-	size_t from;
-	size_t to;
-};
-
 struct server {
 	struct find_area area;
-	struct find_slot *slot;
-	unsigned index;
+	unsigned place;
 	uint32_t number;
 	struct find_filter filter;
 	bool attributes;
@@ -39,9 +31,10 @@ struct server {
 	bool has_loan;
 	struct find_writer writer; /* in it */
 	uint64_t glanced;
-	struct walked walked[CHUNK]; /* not spread yet */
-	unsigned walked_count;
-	struct find_text names;
+	struct find_text records; /* of sub-directories, not spread yet */
+	size_t complete;          /* of these, bytes of directories that were read to their end */
+	bool spread;              /* the directory being read was before */
+	unsigned children;        /* else, its records */
 	struct find_text path;
 	uint64_t top; /* of the table, when last seen under the mutex */
 	int exit;     /* FIND_EXIT_* once it must end early */
@@ -54,13 +47,17 @@ static int give_up(struct server *server, int status)
 }
 
 /* The search cannot go on. The sentence goes to the client, which ends all. */
+static int fail_because(struct server *server, const char *what, const char *why)
+{
+	snprintf(server->area.shared->sentence, sizeof(server->area.shared->sentence), "%s%s%s", what, why ? ": " : "",
+		 why ? why : "");
+	return give_up(server, FIND_EXIT_FAILED);
+}
+
 static int fail(struct server *server, int result, const char *what)
 {
-	struct find_slot *slot = server->slot;
-
-	snprintf(slot->sentence, sizeof(slot->sentence), "%s: %s", what,
-		 result == -STOA_EFORMAT ? "the shared table is damaged" : stoa_error_detail());
-	return give_up(server, FIND_EXIT_FAILED);
+	return fail_because(server, what,
+			    result == -STOA_EFORMAT ? "the shared table is damaged" : stoa_error_detail());
 }
 
 /* Or wants no more: it receives from the time before the first server on until the end. */
@@ -80,13 +77,14 @@ static bool client_is_gone(const struct server *server)
  * Lock in slices, as its owner may be a client that is stuck, or a server stopped by somebody: looks whether the client is there,
  * and gives up after the patience.
  */
-static int lock(struct server *server, struct stoa_mutex *mutex)
+static int lock(struct server *server)
 {
 	uint64_t patience = stoa_deadline_in(server->area.shared->patience);
 	int result;
 
 	do {
-		result = stoa_mutex_lock(server->area.segment, mutex, stoa_deadline_in(LOCK_SLICE));
+		result = stoa_mutex_lock(server->area.segment, &server->area.shared->mutex,
+					 stoa_deadline_in(LOCK_SLICE));
 		if (result < 0)
 			return fail(server, result, "lock");
 		if (result == STOA_TIMED_OUT && client_is_gone(server))
@@ -94,14 +92,14 @@ static int lock(struct server *server, struct stoa_mutex *mutex)
 		if (result == STOA_TIMED_OUT && stoa_now() > patience)
 			return give_up(server, FIND_EXIT_PATIENCE);
 	} while (result == STOA_TIMED_OUT);
-	if (result == STOA_OWNER_DIED && mutex == &server->area.shared->mutex)
+	if (result == STOA_OWNER_DIED)
 		find_table_repair(&server->area);
 	return 0;
 }
 
-static void unlock(struct server *server, struct stoa_mutex *mutex)
+static void unlock(struct server *server)
 {
-	stoa_mutex_unlock(server->area.segment, mutex);
+	stoa_mutex_unlock(server->area.segment, &server->area.shared->mutex);
 }
 
 /* After some time of waiting for the client, or for others: is it well? It moves its beat. */
@@ -110,12 +108,12 @@ static int look_at_client(struct server *server, uint64_t *seen)
 {
 	struct find_shared *shared = server->area.shared;
 	uint64_t beat;
-	int result = lock(server, &shared->mutex);
+	int result = lock(server);
 
 	if (result < 0)
 		return result;
 	beat = shared->beat;
-	unlock(server, &shared->mutex);
+	unlock(server);
 	if (beat == *seen)
 		return give_up(server, FIND_EXIT_PATIENCE);
 	*seen = beat;
@@ -127,7 +125,7 @@ static int wait_for_work(struct server *server)
 {
 	struct stoa_waitable set[2] = {
 		client_gone(server),
-		{server->area.segment, &server->slot->work, STOA_WAIT_EVENT, 0},
+		{server->area.segment, &server->area.shared->work, STOA_WAIT_SEMAPHORE, 0},
 	};
 	uint64_t slice = server->area.shared->patience / 2;
 	uint64_t seen = NO_BEAT;
@@ -148,58 +146,48 @@ static int wait_for_work(struct server *server)
 static void wake_idle(struct server *server)
 {
 	struct find_shared *shared = server->area.shared;
-	uint64_t waiting = find_table_waiting(&server->area);
+	uint64_t waiting = shared->table.waiting;
+	uint32_t count = waiting < shared->idle ? (uint32_t)waiting : shared->idle;
 
-	for (unsigned i = 0; i < shared->jobs && waiting > 0; i++) {
-		struct find_slot *slot = &shared->slots[i];
-
-		if (!slot->idle)
-			continue;
-		slot->idle = 0;
-		stoa_event_set(server->area.segment, &slot->work);
-		waiting--;
-	}
+	shared->idle -= count;
+	if (count)
+		stoa_semaphore_post(server->area.segment, &shared->work, count);
 }
 
-/* Queue the sub-directories of all that was walked. Under the mutex. */
+/* Queue the sub-directories of all that was read. Under the mutex. What the directory being read has collected stays. */
 static int spread(struct server *server)
 {
-	const unsigned char *names = (const unsigned char *)server->names.bytes;
-	size_t done = 0;
+	struct find_text *records = &server->records;
+	int result = find_table_spread(&server->area, server->number, records->bytes, server->complete);
 
-	for (unsigned i = 0; i < server->walked_count; i++) {
-		const struct walked *walked = &server->walked[i];
-		int result = find_table_spread(&server->area, walked->directory, names ? names + walked->from : NULL,
-					       walked->to - walked->from);
-
-		if (result < 0)
-			return fail(server, result, "directory table");
-		done = walked->to;
-	}
-	/* What the directory being read has collected stays. */
-	server->walked_count = 0;
-	server->names.length -= done;
-	if (server->names.length)
-		memmove(server->names.bytes, server->names.bytes + done, server->names.length);
-	server->top = server->area.shared->table.top;
-	wake_idle(server);
+	if (result < 0)
+		return fail(server, result, "directory table");
+	records->length -= server->complete;
+	if (records->length)
+		memmove(records->bytes, records->bytes + server->complete, records->length);
+	server->complete = 0;
 	return 0;
 }
 
 static int hand_over(struct server *server)
 {
-	struct find_shared *shared = server->area.shared;
+	struct stoa_wait_stat stat;
+	struct find_batch head;
 	int result;
 
-	if (server->walked_count) {
-		result = lock(server, &shared->mutex);
+	if (server->complete) {
+		result = lock(server);
 		if (result < 0)
 			return result;
 		result = spread(server);
-		unlock(server, &shared->mutex);
+		wake_idle(server);
+		unlock(server);
 		if (result < 0)
 			return result;
 	}
+	stoa_wait_stat(&stat);
+	head = (struct find_batch){server->place, server->number, stat.sleeps, stat.wakes};
+	memcpy(server->loan.bytes, &head, sizeof(head));
 	server->loan.length = sizeof(struct find_batch) + server->writer.used;
 	server->has_loan = false;
 	result = stoa_sender_commit(server->sender, &server->loan);
@@ -209,13 +197,12 @@ static int hand_over(struct server *server)
 /* Begin a batch, when the client has received enough of the last ones. */
 static int take_loan(struct server *server)
 {
-	const struct find_batch head = {server->index, server->number};
 	uint64_t slice = server->area.shared->patience / 2;
 	uint64_t seen = NO_BEAT;
 	int result;
 
-	while ((result = stoa_sender_loan(server->sender, sizeof(head) + FIND_BATCH, stoa_deadline_in(slice),
-					  &server->loan)) == STOA_TIMED_OUT) {
+	while ((result = stoa_sender_loan(server->sender, sizeof(struct find_batch) + FIND_BATCH,
+					  stoa_deadline_in(slice), &server->loan)) == STOA_TIMED_OUT) {
 		if (look_at_client(server, &seen) < 0)
 			return -STOA_ECLOSED;
 		slice = server->area.shared->patience;
@@ -224,8 +211,7 @@ static int take_loan(struct server *server)
 		return give_up(server, FIND_EXIT_ORPHAN);
 	if (result < 0)
 		return fail(server, result, "begin a batch");
-	memcpy(server->loan.bytes, &head, sizeof(head));
-	find_writer_start(&server->writer, (unsigned char *)server->loan.bytes + sizeof(head));
+	find_writer_start(&server->writer, (unsigned char *)server->loan.bytes + sizeof(struct find_batch));
 	server->has_loan = true;
 	return 0;
 }
@@ -269,15 +255,6 @@ static int add_error(struct server *server, uint64_t directory, const char *name
 	return add_item(server, directory, &item);
 }
 
-/* Keep a sub-directory's name until its directory has been read. */
-static bool collect(struct server *server, const struct walk_entry *entry)
-{
-	uint16_t length = (uint16_t)entry->length;
-
-	return find_text_add(&server->names, &length, sizeof(length)) &&
-	       find_text_add(&server->names, entry->name, length);
-}
-
 /* Whether a sub-directory is one of those that it lies in, below DIR or DIR itself: then it has no end. */
 static bool is_loop(struct server *server, uint64_t directory, const char *name)
 {
@@ -294,12 +271,16 @@ static bool is_loop(struct server *server, uint64_t directory, const char *name)
 
 static int take_entry(struct server *server, uint64_t directory, const struct walk_entry *entry)
 {
-	struct find_item item = {.name = entry->name, .length = (uint32_t)entry->length, .type = entry->type};
+	struct find_item item; /* not cleared: large, and for each entry */
 	const uint64_t *size = NULL;
 	int error = 0;
 
 	if (entry->length > FIND_NAME_BYTES)
 		return add_error(server, directory, entry->name, entry->length, walk_error_name_too_long());
+	item.name = entry->name;
+	item.length = (uint32_t)entry->length;
+	item.type = entry->type;
+	item.kind = FIND_KIND_NAME;
 	if (server->attributes || entry->type == '?') {
 		error = walk_attributes(server->walk, entry->name, &item.type, &item.attributes);
 		if (error == 0 && server->attributes)
@@ -308,10 +289,10 @@ static int take_entry(struct server *server, uint64_t directory, const struct wa
 	}
 	if (item.type == 'd' && is_loop(server, directory, entry->name))
 		return add_error(server, directory, entry->name, entry->length, WALK_LOOP);
-	if (item.type == 'd' && !collect(server, entry)) {
-		snprintf(server->slot->sentence, sizeof(server->slot->sentence),
-			 "no memory for the names of directories");
-		return give_up(server, FIND_EXIT_FAILED);
+	if (item.type == 'd' && !server->spread) {
+		if (!find_table_collect(&server->records, directory, entry->name, entry->length))
+			return fail_because(server, "no memory for the names of directories", NULL);
+		server->children++;
 	}
 	if (error) {
 		int result = add_error(server, directory, entry->name, entry->length, error);
@@ -332,6 +313,8 @@ static int begin_directory(struct server *server, uint64_t offset)
 
 	if (!find_table_look(&server->area, offset, server->top, &record))
 		return -1;
+	server->spread = record.directory->spread;
+	server->children = 0;
 	if (record.parent && walk_knows(server->walk, record.parent)) {
 		memcpy(name, record.name, record.length);
 		name[record.length] = 0;
@@ -378,7 +361,6 @@ static int read_entries(struct server *server, uint64_t offset)
 
 static int walk_directory(struct server *server, uint64_t offset)
 {
-	struct walked *walked;
 	int error;
 	int result = open_section(server, offset, FIND_FIRST);
 
@@ -393,20 +375,17 @@ static int walk_directory(struct server *server, uint64_t offset)
 		result = read_entries(server, offset);
 	if (result < 0)
 		return result;
-	if (error == 0)
-		walk_end(server->walk);
 	find_writer_close(&server->writer, FIND_LAST);
-	walked = &server->walked[server->walked_count++];
-	walked->directory = offset;
-	walked->from = walked > server->walked ? walked[-1].to : 0;
-	walked->to = server->names.length;
-	return glance(server);
+	server->complete = server->records.length;
+	if (error == 0)
+		walk_end(server->walk, server->children);
+	return 0;
 }
 
 /* How many to claim: few when few wait, so that all servers have some. */
 static unsigned chunk(const struct server *server)
 {
-	uint64_t share = find_table_waiting(&server->area) / (UINT64_C(2) * server->area.shared->jobs);
+	uint64_t share = server->area.shared->table.waiting / (UINT64_C(2) * server->area.shared->jobs);
 
 	return share < 1 ? 1 : share > CHUNK ? CHUNK : (unsigned)share;
 }
@@ -415,38 +394,23 @@ static unsigned chunk(const struct server *server)
 static int claim(struct server *server, uint64_t *offsets, unsigned *ret_count)
 {
 	struct find_shared *shared = server->area.shared;
-	int result = lock(server, &shared->mutex);
+	int result = lock(server);
 
 	if (result < 0)
 		return result;
-	if (server->walked_count)
+	if (server->complete)
 		result = spread(server);
 	*ret_count = 0;
 	if (result == 0 && !shared->finished) {
 		*ret_count = find_table_claim(&server->area, server->number, chunk(server), offsets);
-		server->slot->idle = *ret_count == 0;
+		shared->idle += *ret_count == 0;
+		wake_idle(server);
 	}
 	server->top = shared->table.top;
 	if (result == 0 && shared->finished)
 		result = 1;
-	unlock(server, &shared->mutex);
+	unlock(server);
 	return result;
-}
-
-/* The end as both sides agree on it, since a status of 0 may be that of a killed process: what is left, and then a batch of nothing. */
-static int say_goodbye(struct server *server)
-{
-	struct stoa_wait_stat stat;
-	int result = server->has_loan ? hand_over(server) : 0;
-
-	if (result == 0)
-		result = take_loan(server);
-	if (result < 0)
-		return result;
-	stoa_wait_stat(&stat);
-	server->slot->sleeps = stat.sleeps;
-	server->slot->wakes = stat.wakes;
-	return hand_over(server);
 }
 
 static int serve(struct server *server)
@@ -458,6 +422,8 @@ static int serve(struct server *server)
 	while ((result = claim(server, offsets, &count)) == 0) {
 		for (unsigned i = 0; i < count && result == 0; i++)
 			result = walk_directory(server, offsets[i]);
+		if (result == 0)
+			result = glance(server);
 		if (result == 0 && count == 0 && server->has_loan)
 			result = hand_over(server);
 		if (result == 0 && count == 0)
@@ -465,7 +431,7 @@ static int serve(struct server *server)
 		if (result < 0)
 			return result;
 	}
-	return result < 0 ? result : say_goodbye(server);
+	return result < 0 ? result : 0;
 }
 
 static int start(struct server *server)
@@ -475,9 +441,6 @@ static int start(struct server *server)
 	int error;
 	int result;
 
-	if (server->index >= shared->jobs)
-		return -STOA_EINVAL;
-	server->slot = &shared->slots[server->index];
 	server->attributes = shared->attributes;
 	server->top = shared->arena;
 	find_area_filter(&server->area, &server->filter);
@@ -488,8 +451,7 @@ static int start(struct server *server)
 		return give_up(server, FIND_EXIT_ORPHAN);
 	error = walk_create(find_area_root(&server->area), &server->walk);
 	if (error) {
-		snprintf(server->slot->sentence, sizeof(server->slot->sentence), "%s", walk_error_text(error));
-		return give_up(server, FIND_EXIT_FAILED);
+		return fail_because(server, walk_error_text(error), NULL);
 	}
 	return 0;
 }
@@ -497,15 +459,15 @@ static int start(struct server *server)
 int find_server(int argc, char **argv)
 {
 	struct server *server = calloc(1, sizeof(*server));
-	uint64_t index = 0;
+	uint64_t place = 0;
 	uint64_t number = 0;
 	int result;
 
-	if (!server || argc != 5 || !number_parse(argv[3], &index) || !number_parse(argv[4], &number)) {
+	if (!server || argc != 5 || !number_parse(argv[3], &place) || !number_parse(argv[4], &number)) {
 		free(server);
 		return tool_misuse("find: --server is for 'stoa find' itself");
 	}
-	server->index = index < FIND_JOBS_MAX ? (unsigned)index : FIND_JOBS_MAX;
+	server->place = (unsigned)place;
 	server->number = (uint32_t)number;
 	server->exit = FIND_EXIT_FAILED;
 	result = find_area_adopt(argv[2], &server->area);
@@ -521,7 +483,7 @@ int find_server(int argc, char **argv)
 		server->exit = FIND_EXIT_DONE;
 	result = server->exit;
 	walk_destroy(server->walk);
-	find_text_free(&server->names);
+	find_text_free(&server->records);
 	find_text_free(&server->path);
 	stoa_sender_leave(server->sender);
 	find_area_close(&server->area);

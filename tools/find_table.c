@@ -3,13 +3,12 @@
  * The directory table: who claims which directory, and how its sub-directories join, so that a kill anywhere is mended. Works on the
  * segment of `stoa find`; the caller holds find_shared.mutex unless it says otherwise.
  *
- * A kill between any two stores leaves one of these, and the next to lock the mutex is told STOA_OWNER_DIED and calls repair:
- * - claim: some records before the cursor's move name the dead server. They still wait: the next claim overwrites the name,
- *   and requeue looks below the cursor only. From `redo`: the record names the dead server and may still be chained; requeue
- *   rebuilds the chain from the records, which alone count.
- * - spread: records are written behind `top`, where nobody looks; the journal is set; storing `top` adds them all; then the
- *   directory is marked. If repair finds the journal set and `top` moved, the records are in, and it sets the mark.
- * - `total` and `passed` only count records; repair counts anew.
+ * Only the records below `top` count, and in them `owner` and `acknowledged`; chains, counters and `spread` follow from them. A
+ * kill between any two stores leaves one of these, and the next to lock the mutex is told STOA_OWNER_DIED and calls repair, which makes
+ * all that follows anew:
+ * - claim: a record names the dead server and may still be chained. It is the server's, until the client queues it again.
+ * - spread: records are written behind `top`, where nobody looks; storing `top` adds them all. Whether their parent is marked and whether
+ *   they are chained follows.
  * Stores to the fields that this order rests on are atomic, so that the compiler keeps them in it; a dead process's stores up to
  * its last instruction are visible to all.
  */
@@ -45,14 +44,14 @@ bool find_table_look(const struct find_area *area, uint64_t offset, uint64_t lim
 	return ret_record->parent < offset;
 }
 
-static void write_record(struct find_area *area, uint64_t offset, uint64_t parent, const void *name, uint32_t length)
+static void write_record(void *to, uint64_t parent, const void *name, uint32_t length)
 {
-	struct find_directory *directory = (struct find_directory *)(void *)(area->base + offset);
+	struct find_directory *directory = to;
 
 	memset(directory, 0, record_bytes(length));
 	directory->parent = parent;
 	directory->length = length;
-	memcpy(area->base + offset + HEAD, name, length);
+	memcpy(directory + 1, name, length);
 }
 
 int find_table_start(struct find_area *area)
@@ -64,72 +63,46 @@ int find_table_start(struct find_area *area)
 	if (result < 0)
 		return result;
 	memset(table, 0, sizeof(*table));
-	write_record(area, arena, 0, "", 0);
-	table->cursor = arena;
+	write_record(area->base + arena, 0, "", 0);
+	table->chains[0] = arena;
 	table->top = arena + record_bytes(0);
 	table->total = 1;
+	table->waiting = 1;
 	return 0;
 }
 
-uint64_t find_table_waiting(const struct find_area *area)
+/* A server's own chain: at first nobody else's, later it may share one. */
+static _Atomic uint64_t *chain_of(struct find_area *area, uint32_t server)
 {
-	const struct find_table *table = &area->shared->table;
-	uint64_t total = table->total;
-	uint64_t passed = table->passed;
-
-	return (total > passed ? total - passed : 0) + (table->redo != 0);
+	return &area->shared->table.chains[server % FIND_JOBS_MAX];
 }
 
 unsigned find_table_claim(struct find_area *area, uint32_t server, unsigned max, uint64_t *ret_offsets)
 {
 	struct find_table *table = &area->shared->table;
-	uint64_t top = table->top;
-	uint64_t at = table->redo;
 	struct find_record record;
 	unsigned count = 0;
 
-	if (at && find_table_look(area, at, top, &record)) {
-		record.directory->owner = server;
-		table->redo = record.directory->next;
-		ret_offsets[0] = at;
-		return 1;
+	for (uint32_t i = 0; i < FIND_JOBS_MAX && !count; i++) {
+		_Atomic uint64_t *chain = chain_of(area, server + i);
+
+		while (count < max && *chain && find_table_look(area, *chain, table->top, &record)) {
+			record.directory->owner = server;
+			ret_offsets[count++] = *chain;
+			*chain = record.directory->next;
+		}
 	}
-	for (at = table->cursor; count < max && find_table_look(area, at, top, &record); at = record.next) {
-		record.directory->owner = server;
-		ret_offsets[count++] = at;
-	}
-	if (count) {
-		table->cursor = at;
-		table->passed += count;
-	}
+	table->waiting -= count;
 	return count;
 }
 
-/* What `names` takes as records; *ret_count gets how many they are. */
-static uint64_t measure(const unsigned char *names, size_t bytes, uint64_t *ret_count)
+bool find_table_collect(struct find_text *records, uint64_t parent, const char *name, size_t length)
 {
-	uint64_t need = 0;
-	uint16_t length;
-
-	*ret_count = 0;
-	for (size_t at = 0; at < bytes; at += sizeof(length) + length) {
-		memcpy(&length, names + at, sizeof(length));
-		need += record_bytes(length);
-		++*ret_count;
-	}
-	return need;
-}
-
-static void write_records(struct find_area *area, uint64_t to, uint64_t parent, const unsigned char *names,
-			  size_t bytes)
-{
-	uint16_t length;
-
-	for (size_t at = 0; at < bytes; at += sizeof(length) + length) {
-		memcpy(&length, names + at, sizeof(length));
-		write_record(area, to, parent, names + at + sizeof(length), length);
-		to += record_bytes(length);
-	}
+	if (!find_text_reserve(records, record_bytes(length)))
+		return false;
+	write_record(records->bytes + records->length, parent, name, (uint32_t)length);
+	records->length += record_bytes(length);
+	return true;
 }
 
 /* Some more than needed, so that most calls commit nothing; the bare need where the reserve or memory ends. */
@@ -142,102 +115,108 @@ static int commit(struct find_area *area, uint64_t end)
 	return stoa_segment_commit(area->segment, end);
 }
 
-int find_table_spread(struct find_area *area, uint64_t directory, const unsigned char *names, size_t bytes)
+int find_table_spread(struct find_area *area, uint32_t server, const void *records, size_t bytes)
 {
 	struct find_table *table = &area->shared->table;
+	_Atomic uint64_t *chain = chain_of(area, server);
 	uint64_t top = table->top;
-	uint64_t count;
-	uint64_t need = measure(names, bytes, &count);
-	struct find_record record;
-	int result;
-
-	if (!find_table_look(area, directory, top, &record))
-		return -STOA_EFORMAT;
-	if (record.directory->spread)
-		return 0;
-	if (count) {
-		result = commit(area, top + need);
-		if (result < 0)
-			return result;
-		write_records(area, top, directory, names, bytes);
-	}
-	table->journal_from = top;
-	table->journal = directory;
-	table->top = top + need;
-	record.directory->spread = 1;
-	table->total += count;
-	table->journal = 0;
-	return 0;
-}
-
-static uint64_t count_records(const struct find_area *area, uint64_t end)
-{
-	struct find_record record;
+	uint64_t last = *chain;
 	uint64_t count = 0;
+	struct find_record record;
+	struct find_record parent;
+	int result = commit(area, top + bytes);
 
-	for (uint64_t at = area->shared->arena; find_table_look(area, at, end, &record); at = record.next)
+	if (result < 0)
+		return result;
+	memcpy(area->base + top, records, bytes);
+	table->top = top + bytes;
+	for (uint64_t at = top; find_table_look(area, at, top + bytes, &record); at = record.next) {
+		if (find_table_look(area, record.parent, top, &parent))
+			parent.directory->spread = 1;
+		record.directory->next = last;
+		last = at;
 		count++;
-	return count;
+	}
+	*chain = last;
+	table->total += count;
+	table->waiting += count;
+	return 0;
 }
 
 void find_table_repair(struct find_area *area)
 {
-	struct find_table *table = &area->shared->table;
-	uint64_t top = table->top;
-	struct find_record record;
+	struct find_requeued unused;
 
-	if (table->journal && top != table->journal_from && find_table_look(area, table->journal, top, &record))
-		record.directory->spread = 1;
-	table->journal = 0;
-	table->total = count_records(area, top);
-	table->passed = count_records(area, table->cursor);
+	find_table_requeue(area, 0, &unused);
 }
 
 void find_table_requeue(struct find_area *area, uint32_t server, struct find_requeued *ret_requeued)
 {
 	struct find_table *table = &area->shared->table;
-	uint64_t cursor = table->cursor;
-	uint64_t chain = 0;
+	uint64_t top = table->top;
 	struct find_record record;
+	struct find_record parent;
 
 	memset(ret_requeued, 0, sizeof(*ret_requeued));
-	for (uint64_t at = area->shared->arena; find_table_look(area, at, cursor, &record); at = record.next) {
+	table->total = 0;
+	table->waiting = 0;
+	for (unsigned i = 0; i < FIND_JOBS_MAX; i++)
+		table->chains[i] = 0;
+	for (uint64_t at = area->shared->arena; find_table_look(area, at, top, &record); at = record.next) {
 		struct find_directory *directory = record.directory;
 
-		if (directory->acknowledged || (directory->owner != server && directory->owner != 0))
-			continue;
-		if (directory->owner == server) {
+		table->total++;
+		if (find_table_look(area, record.parent, at, &parent))
+			parent.directory->spread = 1;
+		if (directory->owner == server && !directory->acknowledged) {
 			ret_requeued->directories++;
 			ret_requeued->spread += directory->spread;
+			directory->owner = 0;
 		}
-		directory->owner = 0;
-		directory->next = chain;
-		chain = at;
+		if (directory->owner)
+			continue;
+		directory->next = table->chains[0];
+		table->chains[0] = at;
+		table->waiting++;
 	}
-	table->redo = chain;
+}
+
+/* How many directories are chained, and whether none of them is claimed. */
+static uint64_t count_chained(const struct find_area *area, bool *ret_unclaimed)
+{
+	const struct find_table *table = &area->shared->table;
+	struct find_record record;
+	uint64_t count = 0;
+
+	*ret_unclaimed = true;
+	for (unsigned i = 0; i < FIND_JOBS_MAX; i++)
+		for (uint64_t at = table->chains[i];
+		     count <= table->total && find_table_look(area, at, table->top, &record);
+		     at = record.directory->next) {
+			count++;
+			*ret_unclaimed &= record.directory->owner == 0;
+		}
+	return count;
 }
 
 bool find_table_valid(const struct find_area *area)
 {
 	const struct find_table *table = &area->shared->table;
 	struct find_record record;
+	struct find_record parent;
 	uint64_t at = area->shared->arena;
 	uint64_t total = 0;
-	uint64_t passed = 0;
+	uint64_t waiting = 0;
+	bool unclaimed;
 
-	while (at < table->top) {
-		if (!find_table_look(area, at, table->top, &record))
-			return false;
+	for (; find_table_look(area, at, table->top, &record); at = record.next) {
 		total++;
-		passed += at < table->cursor;
+		waiting += record.directory->owner == 0;
 		/* A parent has spread before its child is there. */
-		if (at > area->shared->arena) {
-			struct find_record parent;
-
-			if (!find_table_look(area, record.parent, at, &parent) || !parent.directory->spread)
-				return false;
-		}
-		at = record.next;
+		if (at > area->shared->arena &&
+		    (!find_table_look(area, record.parent, at, &parent) || !parent.directory->spread))
+			return false;
 	}
-	return at == table->top && total == table->total && passed == table->passed && table->journal == 0;
+	return at == table->top && total == table->total && waiting == table->waiting &&
+	       waiting == count_chained(area, &unclaimed) && unclaimed;
 }

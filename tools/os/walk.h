@@ -53,15 +53,15 @@ bool walk_takes_name(const char *path);
 int walk_look(const char *path, char *ret_type, struct walk_attributes *ret_attributes);
 
 /*
- * A reader of the directories below `root`, one at a time. Directories have ids of the caller's choice (not 0). A few that
- * were read last stay open, so that a child of one of them is reached in one step however deep it lies.
+ * A reader of the directories below `root`, one at a time. Directories have ids of the caller's choice (not 0). Some that
+ * were read last, of those that are parents, stay open, so that a child of one of them is reached in one step however deep it lies.
  */
 struct walk;
 int walk_create(const char *root, struct walk **ret_walk);
 void walk_destroy(struct walk *walk);
 
-/* Whether directory `id` is still open. */
-bool walk_knows(const struct walk *walk, uint64_t id);
+/* Whether directory `id`, which was read, is still open. */
+bool walk_knows(struct walk *walk, uint64_t id);
 /* Begin to read directory `id`: `name` in directory `parent`, which walk_knows(). */
 int walk_begin_in(struct walk *walk, uint64_t id, uint64_t parent, const char *name);
 /* The same by its path below the root, "a/b/c", of any length; "" is the root. Links on the way are refused. */
@@ -80,7 +80,7 @@ struct walk_identity {
 };
 bool walk_may_loop(struct walk *walk, const char *name, struct walk_identity *ret_identity);
 bool walk_lies_in(struct walk *walk, const struct walk_identity *identity, unsigned levels);
-/* Done with the directory being read. */
-void walk_end(struct walk *walk);
+/* Done with the directory being read; so many directories in it are to be read soon. */
+void walk_end(struct walk *walk, unsigned children);
 
 #endif

@@ -21,22 +21,26 @@
 
 #define OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 #define READ_BYTES 65536
-#define KEPT 4 /* directories that stay open */
+#define KEPT 64 /* directories that stay open */
 
 struct kept {
 	uint64_t id; /* 0: none */
 	int descriptor;
+	unsigned children; /* that were not begun yet */
 };
 
 struct walk {
 	int root; /* -1: not opened yet */
 	int root_error;
-	struct kept kept[KEPT]; /* a ring; kept[now] is being read */
-	unsigned now;
-	bool plain_open; /* openat2() is refused here */
-	bool no_loops;   /* nothing is mounted twice */
+	struct kept now;        /* being read */
+	struct kept kept[KEPT]; /* a ring */
+	unsigned next;          /* in it, to be replaced */
+	unsigned last;          /* where was found what was looked for */
+	bool plain_open;        /* openat2() is refused here */
+	bool no_loops;          /* nothing is mounted twice */
 	size_t filled;
 	size_t at;
+	int64_t place; /* in the directory, behind the last entry */
 	char *buffer;
 	char path[];
 };
@@ -189,54 +193,98 @@ int walk_create(const char *root, struct walk **ret_walk)
 	return 0;
 }
 
+static void drop(struct kept *kept)
+{
+	if (kept->id)
+		close(kept->descriptor);
+	kept->id = 0;
+}
+
+/* All but `id`. False: none was. */
+static bool close_kept(struct walk *walk, uint64_t id)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < KEPT; i++) {
+		if (!walk->kept[i].id || walk->kept[i].id == id)
+			continue;
+		drop(&walk->kept[i]);
+		any = true;
+	}
+	return any;
+}
+
 void walk_destroy(struct walk *walk)
 {
 	if (!walk)
 		return;
-	for (unsigned i = 0; i < KEPT; i++)
-		if (walk->kept[i].id)
-			close(walk->kept[i].descriptor);
+	walk_end(walk, 0);
+	close_kept(walk, 0);
 	if (walk->root >= 0)
 		close(walk->root);
 	free(walk->buffer);
 	free(walk);
 }
 
-static const struct kept *find_kept(const struct walk *walk, uint64_t id)
+/* Children of one directory come one after the other. */
+static struct kept *find_kept(struct walk *walk, uint64_t id)
 {
-	for (unsigned i = 0; i < KEPT; i++)
-		if (id != 0 && walk->kept[i].id == id)
-			return &walk->kept[i];
-	return NULL;
+	for (unsigned i = 0; i < KEPT && walk->kept[walk->last].id != id; i++)
+		walk->last = (walk->last + 1) % KEPT;
+	return id && walk->kept[walk->last].id == id ? &walk->kept[walk->last] : NULL;
 }
 
-bool walk_knows(const struct walk *walk, uint64_t id)
+bool walk_knows(struct walk *walk, uint64_t id)
 {
 	return find_kept(walk, id) != NULL;
 }
 
-/* The new directory takes the place of the one that was opened longest ago. */
 static int begin(struct walk *walk, uint64_t id, int descriptor)
 {
-	struct kept *kept;
-
-	walk->now = (walk->now + 1) % KEPT;
-	kept = &walk->kept[walk->now];
-	if (kept->id)
-		close(kept->descriptor);
-	kept->id = id;
-	kept->descriptor = descriptor;
+	drop(&walk->now);
+	walk->now = (struct kept){id, descriptor, 0};
 	walk->filled = 0;
 	walk->at = 0;
+	walk->place = 0;
 	return 0;
+}
+
+/* Kept in a free place, or in that of the one that was kept longest ago: its children come last. */
+void walk_end(struct walk *walk, unsigned children)
+{
+	unsigned tries = KEPT;
+
+	walk->now.children = children;
+	if (children && walk->now.id) {
+		while (tries-- && walk->kept[walk->next].id)
+			walk->next = (walk->next + 1) % KEPT;
+		drop(&walk->kept[walk->next]);
+		walk->kept[walk->next] = walk->now;
+		walk->next = (walk->next + 1) % KEPT;
+		walk->now.id = 0;
+	}
+	drop(&walk->now);
+}
+
+/* No more descriptors for us? Then for fewer that stay open. */
+static bool makes_room(struct walk *walk, int error, uint64_t parent)
+{
+	return (error == EMFILE || error == ENFILE) && close_kept(walk, parent);
 }
 
 int walk_begin_in(struct walk *walk, uint64_t id, uint64_t parent, const char *name)
 {
-	const struct kept *kept = find_kept(walk, parent);
-	int descriptor = openat(kept ? kept->descriptor : -1, name, OPEN_FLAGS);
+	struct kept *kept = find_kept(walk, parent);
+	int descriptor;
+	int error;
 
-	return descriptor < 0 ? errno : begin(walk, id, descriptor);
+	do {
+		descriptor = openat(kept ? kept->descriptor : -1, name, OPEN_FLAGS);
+		error = errno;
+	} while (descriptor < 0 && makes_room(walk, error, parent));
+	if (kept && --kept->children == 0)
+		drop(kept);
+	return descriptor < 0 ? error : begin(walk, id, descriptor);
 }
 
 static int open_root(struct walk *walk)
@@ -329,12 +377,18 @@ int walk_begin(struct walk *walk, uint64_t id, const char *path)
 
 	if (error)
 		return error;
-	copy = strdup(*path ? path : ".");
-	if (!copy)
-		return ENOMEM;
-	error = begin_path(walk, id, copy);
-	free(copy);
+	do {
+		copy = strdup(*path ? path : ".");
+		error = copy ? begin_path(walk, id, copy) : ENOMEM;
+		free(copy);
+	} while (error && makes_room(walk, error, 0));
 	return error;
+}
+
+/* Nothing lies behind the last place there can be, which file systems tell behind the last entry: saves asking for more. */
+static ssize_t read_more(struct walk *walk)
+{
+	return walk->place == INT64_MAX ? 0 : getdents64(walk->now.descriptor, walk->buffer, READ_BYTES);
 }
 
 static bool is_dots(const char *name)
@@ -348,7 +402,7 @@ int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more)
 
 	do {
 		if (walk->at >= walk->filled) {
-			ssize_t got = getdents64(walk->kept[walk->now].descriptor, walk->buffer, READ_BYTES);
+			ssize_t got = read_more(walk);
 
 			if (got < 0)
 				return errno;
@@ -361,6 +415,7 @@ int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more)
 		}
 		entry = (const struct dirent64 *)(const void *)(walk->buffer + walk->at);
 		walk->at += entry->d_reclen;
+		walk->place = entry->d_off;
 	} while (is_dots(entry->d_name));
 	ret_entry->name = entry->d_name;
 	ret_entry->length = strlen(entry->d_name);
@@ -371,7 +426,7 @@ int walk_next(struct walk *walk, struct walk_entry *ret_entry, bool *ret_more)
 
 int walk_attributes(struct walk *walk, const char *name, char *ret_type, struct walk_attributes *ret_attributes)
 {
-	return look_at(walk->kept[walk->now].descriptor, name, ret_type, ret_attributes);
+	return look_at(walk->now.descriptor, name, ret_type, ret_attributes);
 }
 
 static bool identify(int directory, const char *name, struct walk_identity *ret_identity, bool *ret_mounted)
@@ -392,12 +447,12 @@ bool walk_may_loop(struct walk *walk, const char *name, struct walk_identity *re
 {
 	bool mounted;
 
-	return !walk->no_loops && identify(walk->kept[walk->now].descriptor, name, ret_identity, &mounted) && mounted;
+	return !walk->no_loops && identify(walk->now.descriptor, name, ret_identity, &mounted) && mounted;
 }
 
 bool walk_lies_in(struct walk *walk, const struct walk_identity *identity, unsigned levels)
 {
-	int here = walk->kept[walk->now].descriptor;
+	int here = walk->now.descriptor;
 	int at = here;
 	bool found = false;
 
@@ -415,10 +470,4 @@ bool walk_lies_in(struct walk *walk, const struct walk_identity *identity, unsig
 	if (at >= 0 && at != here)
 		close(at);
 	return found;
-}
-
-void walk_end(struct walk *walk)
-{
-	walk->filled = 0;
-	walk->at = 0;
 }

@@ -14,7 +14,7 @@
 #include <windows.h>
 
 #define READ_BYTES 65536
-#define KEPT 4 /* directories whose paths are remembered */
+#define KEPT 64 /* directories whose paths are remembered */
 
 struct kept {
 	uint64_t id;   /* 0: none */
@@ -239,20 +239,23 @@ int walk_create(const char *root, struct walk **ret_walk)
 	return 0;
 }
 
-void walk_end(struct walk *walk)
+/* Its path takes the place of the one that was kept longest ago. */
+void walk_end(struct walk *walk, unsigned children)
 {
 	if (walk->directory != INVALID_HANDLE_VALUE)
 		CloseHandle(walk->directory);
 	walk->directory = INVALID_HANDLE_VALUE;
 	walk->filled = false;
 	walk->at = 0;
+	if (children)
+		walk->now = (walk->now + 1) % KEPT;
 }
 
 void walk_destroy(struct walk *walk)
 {
 	if (!walk)
 		return;
-	walk_end(walk);
+	walk_end(walk, 0);
 	for (unsigned i = 0; i < KEPT; i++)
 		free(walk->kept[i].path);
 	free(walk->name);
@@ -260,7 +263,7 @@ void walk_destroy(struct walk *walk)
 	free(walk);
 }
 
-static const struct kept *find_kept(const struct walk *walk, uint64_t id)
+static const struct kept *find_kept(struct walk *walk, uint64_t id)
 {
 	for (unsigned i = 0; i < KEPT; i++)
 		if (id != 0 && walk->kept[i].id == id)
@@ -268,7 +271,7 @@ static const struct kept *find_kept(const struct walk *walk, uint64_t id)
 	return NULL;
 }
 
-bool walk_knows(const struct walk *walk, uint64_t id)
+bool walk_knows(struct walk *walk, uint64_t id)
 {
 	return find_kept(walk, id) != NULL;
 }
@@ -296,19 +299,18 @@ static int open_directory(const wchar_t *path, HANDLE *ret_directory)
 	return directory == INVALID_HANDLE_VALUE ? (int)GetLastError() : 0;
 }
 
-/* The directory at `path`, which is ours now, takes the place of the one that was begun longest ago. */
+/* Begin to read the directory at `path`, which is ours now. */
 static int begin(struct walk *walk, uint64_t id, wchar_t *path)
 {
 	struct kept *kept;
 	int error;
 
-	walk_end(walk);
+	walk_end(walk, 0);
 	error = path ? open_directory(path, &walk->directory) : ERROR_NOT_ENOUGH_MEMORY;
 	if (error) {
 		free(path);
 		return error;
 	}
-	walk->now = (walk->now + 1) % KEPT;
 	kept = &walk->kept[walk->now];
 	free(kept->path);
 	*kept = (struct kept){id, path};
