@@ -42,12 +42,23 @@ static _Atomic uint32_t *joined_of(const struct stoa_channel *channel, bool of_s
 	return of_sender ? &channel->lanes[place].joined : &channel->readers[place].joined;
 }
 
+/* The same without a map, for which there may be no memory just now: nobody is dead for that. */
+static bool lives_by_reading(const struct stoa_segment *segment, uint64_t owner)
+{
+	uint64_t slot = owner & ROSTER_SLOT_MASK, life = 0;
+
+	return slot >= 1 && slot <= segment->roster_slots &&
+	       os_life_read(segment->memory, slot * OS_PAGE + OS_LIFE_OFFSET, &life) == 0 && life & OS_LIFE_ID &&
+	       !(life & OS_LIFE_DIED) && life >> 32 == owner >> 32;
+}
+
 bool channel_lives(const struct stoa_channel *channel, bool of_sender, uint64_t owner)
 {
 	struct roster_sight sight;
+	int rc = roster_look(channel_segment(channel, of_sender), owner, false, &sight);
 
-	/* Damaged, or no memory to look with: who cannot be shown to live is not waited for. */
-	return roster_look(channel_segment(channel, of_sender), owner, false, &sight) == 1;
+	/* Damaged: who cannot be shown to live is not waited for. */
+	return rc < 0 ? lives_by_reading(channel_segment(channel, of_sender), owner) : rc == 1;
 }
 
 bool channel_peers_left(const struct channel_end *end)
