@@ -193,6 +193,58 @@ TEST(the_same_user_is_held_by_a_seal)
 	close_ends();
 }
 
+/* ---- one who lies about its life ---- */
+
+/* Its roster is its own to write: it has the kernel's mark of its death go nowhere, and seems to be a thread that lives. */
+static void forge_a_life(const struct stoa_channel *channel, uint64_t owner)
+{
+	struct roster_sight sight;
+
+	CHECK_RC(roster_look(channel->segments[0], owner, false, &sight), 1);
+	store_rlx(sight.life, owner >> 32 << 32 | (uint32_t)getppid());
+}
+
+static void be_a_forger(void *argument)
+{
+	struct stoa_channel *whole = argument, *channel;
+	struct stoa_receiver *receiver;
+
+	stoa_channel_close(whole);
+	CHECK_RC(stoa_channel_receive_with_socket(ends[1], &channel, NULL), 0);
+	CHECK_RC(stoa_receiver_join(channel, NULL, &receiver), 0);
+	forge_a_life(channel, load_rlx(&channel->readers[0].owner));
+	store_rlx(ready, 1);
+	test_pause();
+}
+
+/* What is written in stoa_grant(3): it is waited for when it is dead, by who would wait for it alive; and by nobody beyond a deadline. */
+TEST(a_forger_outlives_itself_and_no_deadline)
+{
+	struct stoa_channel *whole = make();
+	struct stoa_channel_stat stat;
+	struct stoa_sender *sender;
+	pid_t role = test_role(be_a_forger, whole);
+
+	CHECK_RC(stoa_channel_send_with_socket(whole, STOA_GRANT_RECEIVER, ends[0]), 0);
+	test_await(ready, 1);
+	test_kill(role);
+	CHECK_RC(stoa_channel_stat(whole, &stat), 0);
+	CHECK_EQ(stat.receivers_alive, 1);
+	for (uint32_t waiting = STOA_BALANCED; waiting <= STOA_SLEEP; waiting++) {
+		const struct stoa_sender_options options = {.waiting = waiting, .flags = STOA_UNTIL_PEERS_LEAVE};
+		int rc;
+
+		CHECK_RC(stoa_sender_join(whole, &options, &sender), 0);
+		while ((rc = stoa_sender_send(sender, "text", 5, stoa_deadline_in(20000000))) == 0)
+			;
+		CHECK_RC(rc, STOA_TIMED_OUT);
+		CHECK_RC(stoa_sender_flush(sender, stoa_deadline_in(20000000)), STOA_TIMED_OUT);
+		stoa_sender_leave(sender);
+	}
+	stoa_channel_close(whole);
+	close_ends();
+}
+
 /* ---- what enemies send ---- */
 
 static const char good[24] = "STOACHG\n\1";

@@ -187,6 +187,50 @@ TEST(the_same_user_is_held_by_a_seal)
 	close_ends();
 }
 
+/* ---- one who lies about its life ---- */
+
+static void be_a_forger(void *argument)
+{
+	struct stoa_stream *whole = argument, *stream;
+	struct stoa_reader *reader;
+	struct roster_sight sight;
+	uint64_t owner;
+
+	stoa_stream_close(whole);
+	CHECK_RC(stoa_stream_receive_with_socket(ends[1], &stream, NULL), 0);
+	CHECK_RC(stoa_reader_join(stream, NULL, &reader), 0);
+	owner = load_rlx(&stream->channel.readers[0].owner);
+	CHECK_RC(roster_look(stream->channel.segments[0], owner, false, &sight), 1);
+	store_rlx(sight.life, owner >> 32 << 32 | (uint32_t)getppid());
+	store_rlx(ready, 1);
+	test_pause();
+}
+
+/* What is written in stoa_grant(3): dead, it is waited for as if it lived; and by nobody beyond a deadline. */
+TEST(a_forger_outlives_itself_and_no_deadline)
+{
+	for (uint32_t waiting = STOA_BALANCED; waiting <= STOA_SLEEP; waiting++) {
+		const struct stoa_writer_options options = {.waiting = waiting};
+		struct stoa_stream *whole = make();
+		struct stoa_writer *writer;
+		char byte = 0;
+		pid_t role = test_role(be_a_forger, whole);
+		int rc;
+
+		CHECK_RC(stoa_stream_send_with_socket(whole, STOA_GRANT_READER, ends[0]), 0);
+		test_await(ready, 1);
+		test_kill(role);
+		CHECK_RC(stoa_writer_join(whole, &options, &writer), 0);
+		while ((rc = stoa_stream_write(writer, &byte, 1, stoa_deadline_in(20000000), NULL)) == 0)
+			;
+		CHECK_RC(rc, STOA_TIMED_OUT);
+		CHECK_RC(stoa_stream_flush(writer, stoa_deadline_in(20000000)), STOA_TIMED_OUT);
+		stoa_writer_leave(writer);
+		stoa_stream_close(whole);
+		close_ends();
+	}
+}
+
 TEST(no_descriptor_left_to_receive_with)
 {
 	struct stoa_stream *whole = make(), *none = NULL;
