@@ -4,7 +4,7 @@
  * the other role: they never crash, never come out of the channel's memory, and never stay beyond their deadlines; and what is theirs
  * stays as they wrote it. (test_channel_hostile.c has the enemy who may write everything.)
  */
-#include <channel/grant.h>
+#include <channel/enemy.h>
 
 #include <inttypes.h>
 
@@ -32,22 +32,6 @@ static struct stoa_channel *only(uint32_t grant)
 
 /* ---- the enemy ---- */
 
-static uint64_t nasty_value(uint64_t *random, uint64_t present)
-{
-	static const uint64_t values[] = {
-		0, 1, 63, 64, UINT64_MAX, UINT64_MAX - 63, INT64_MAX, 4095, UINT64_C(1) << 38};
-	uint64_t choice = test_random(random);
-
-	switch (choice % 6) {
-	case 0: return values[(choice >> 8) % CC_COUNT(values)];
-	case 1: return present ^ UINT64_C(1) << ((choice >> 8) % 64);
-	case 2: return present + ((choice >> 8) % 256 - 128) * CHANNEL_RECORD_UNIT;
-	case 3: return (choice >> 8) % 4 << 32 | (choice >> 10) % 4 << 14 | (choice >> 12) % 8;  /* an identity */
-	case 4: return (choice >> 8) % 4 << 32 | (uint64_t)OS_LIFE_WAITERS | (choice >> 10) % 4; /* a life */
-	default: return choice;
-	}
-}
-
 static void attack(void *argument)
 {
 	uint32_t grant = board->enemys;
@@ -63,20 +47,8 @@ static void attack(void *argument)
 	add_rlx(&board->ready, 1);
 	test_await(&board->ready, 1 + VICTIMS);
 	while (!load_rlx(&board->stop)) {
-		for (unsigned i = 0; i < 500; i++) {
-			uint64_t choice = test_random(&random),
-				 at = (choice >> 8) % stoa_segment_committed(mine) / 8 * 8;
-			unsigned char *target = bytes_of(mine) + at;
-
-			/* Lives and relay; who sleeps and on what; anything. */
-			if (choice % 8 == 0)
-				target = (unsigned char *)roster_page(roster, 1 + (uint32_t)(choice >> 8) % 4) + 4032 +
-					 (choice >> 16) % 8 * 8;
-			else if (choice % 8 < 5)
-				target = bytes_of(mine) + CHANNEL_BELLS + (choice >> 8) % 2048 / 8 * 8;
-			store_rlx((_Atomic uint64_t *)(void *)target,
-				  nasty_value(&random, load_rlx((_Atomic uint64_t *)(void *)target)));
-		}
+		for (unsigned i = 0; i < 500; i++)
+			enemy_strike(mine, roster, &random);
 		add_rlx(&board->writes, 500);
 		if (test_random(&random) % 4 == 0)
 			test_nap(1);

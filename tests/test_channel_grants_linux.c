@@ -3,8 +3,7 @@
  * As test_channel_grants.c, by what Linux alone has: other users, seals against the same one, descriptors that are none of a
  * channel's parts.
  */
-#include <channel/grant.h>
-#include <segment/linux.h>
+#include <channel/grant_linux.h>
 
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -27,39 +26,6 @@ static void close_ends(void)
 {
 	close(ends[0]);
 	close(ends[1]);
-}
-
-static int reopen(const struct stoa_segment *segment, int flags)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", (int)segment->memory);
-	return open(path, flags | O_CLOEXEC);
-}
-
-/* Nothing of a part that only reads, be it through the descriptor, the map, or the roster's map. */
-static void expect_reader(const struct stoa_channel *channel, unsigned part, bool reopens)
-{
-	struct stoa_segment *segment = channel->segments[part];
-	int memory = (int)segment->memory, wider = reopen(segment, O_RDWR);
-	struct roster *roster;
-
-	CHECK_EQ(touch(bytes_of(segment) + CHANNEL_BELLS), REFUSED);
-	CHECK_RC(roster_attach(segment, &roster), 0);
-	CHECK_EQ(touch(roster_page(roster, 1)), REFUSED);
-	check_no_way_to_write(memory, bytes_of(segment));
-	CHECK_EQ(mprotect(roster_page(roster, 1), PAGE, PROT_READ | PROT_WRITE), -1);
-	CHECK_EQ(fallocate(memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)PAGE), -1);
-	CHECK_EQ(fcntl(memory, F_ADD_SEALS, F_SEAL_GROW), -1);
-	CHECK_EQ(madvise(bytes_of(segment), PAGE, MADV_REMOVE), -1);
-	CHECK(reopens || wider == -1);
-	if (wider < 0)
-		return;
-	CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, wider, 0) == MAP_FAILED);
-	CHECK_EQ(pwrite(wider, "x", 1, 0), -1);
-	CHECK_EQ(ftruncate(wider, 0), -1);
-	CHECK_EQ(fallocate(wider, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)PAGE), -1);
-	close(wider);
 }
 
 static void receive_text(struct stoa_receiver *receiver, const char *expected)
@@ -95,7 +61,7 @@ static void be_a_strange_receiver(void *argument)
 	stoa_channel_close(whole);
 	channel = receive_as_nobody();
 	CHECK_EQ(stoa_channel_grants(channel), STOA_GRANT_RECEIVER);
-	expect_reader(channel, 1, false);
+	expect_only_reads_linux(channel, 1, false);
 	CHECK_RC(stoa_receiver_join(channel, &options, &receiver), 0);
 	receive_text(receiver, "to a stranger");
 	store_rlx(ready, 1);
@@ -141,7 +107,7 @@ static void be_a_strange_sender(void *argument)
 	stoa_channel_close(whole);
 	channel = receive_as_nobody();
 	CHECK_EQ(stoa_channel_grants(channel), STOA_GRANT_SENDER);
-	expect_reader(channel, 0, false);
+	expect_only_reads_linux(channel, 0, false);
 	CHECK_RC(stoa_sender_join(channel, NULL, &sender), 0);
 	/* What one may write one may also spoil: the other side lives with it. */
 	CHECK_SYS(fallocate((int)channel->segments[1]->memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
@@ -186,7 +152,7 @@ static void be_a_friend(void *argument)
 
 	stoa_channel_close(whole);
 	CHECK_RC(stoa_channel_receive_with_socket(ends[1], &channel, NULL), 0);
-	expect_reader(channel, 1, true);
+	expect_only_reads_linux(channel, 1, true);
 	CHECK_RC(stoa_receiver_join(channel, NULL, &receiver), 0);
 	receive_text(receiver, "sealed");
 	stoa_receiver_leave(receiver);
@@ -223,6 +189,58 @@ TEST(the_same_user_is_held_by_a_seal)
 	CHECK_RC(stoa_sender_join(whole, NULL, &another), 0);
 	stoa_sender_leave(another);
 	stoa_sender_leave(sender);
+	stoa_channel_close(whole);
+	close_ends();
+}
+
+/* ---- one who lies about its life ---- */
+
+/* Its roster is its own to write: it has the kernel's mark of its death go nowhere, and seems to be a thread that lives. */
+static void forge_a_life(const struct stoa_channel *channel, uint64_t owner)
+{
+	struct roster_sight sight;
+
+	CHECK_RC(roster_look(channel->segments[0], owner, false, &sight), 1);
+	store_rlx(sight.life, owner >> 32 << 32 | (uint32_t)getppid());
+}
+
+static void be_a_forger(void *argument)
+{
+	struct stoa_channel *whole = argument, *channel;
+	struct stoa_receiver *receiver;
+
+	stoa_channel_close(whole);
+	CHECK_RC(stoa_channel_receive_with_socket(ends[1], &channel, NULL), 0);
+	CHECK_RC(stoa_receiver_join(channel, NULL, &receiver), 0);
+	forge_a_life(channel, load_rlx(&channel->readers[0].owner));
+	store_rlx(ready, 1);
+	test_pause();
+}
+
+/* What is written in stoa_grant(3): it is waited for when it is dead, by who would wait for it alive; and by nobody beyond a deadline. */
+TEST(a_forger_outlives_itself_and_no_deadline)
+{
+	struct stoa_channel *whole = make();
+	struct stoa_channel_stat stat;
+	struct stoa_sender *sender;
+	pid_t role = test_role(be_a_forger, whole);
+
+	CHECK_RC(stoa_channel_send_with_socket(whole, STOA_GRANT_RECEIVER, ends[0]), 0);
+	test_await(ready, 1);
+	test_kill(role);
+	CHECK_RC(stoa_channel_stat(whole, &stat), 0);
+	CHECK_EQ(stat.receivers_alive, 1);
+	for (uint32_t waiting = STOA_BALANCED; waiting <= STOA_SLEEP; waiting++) {
+		const struct stoa_sender_options options = {.waiting = waiting, .flags = STOA_UNTIL_PEERS_LEAVE};
+		int rc;
+
+		CHECK_RC(stoa_sender_join(whole, &options, &sender), 0);
+		while ((rc = stoa_sender_send(sender, "text", 5, stoa_deadline_in(20000000))) == 0)
+			;
+		CHECK_RC(rc, STOA_TIMED_OUT);
+		CHECK_RC(stoa_sender_flush(sender, stoa_deadline_in(20000000)), STOA_TIMED_OUT);
+		stoa_sender_leave(sender);
+	}
 	stoa_channel_close(whole);
 	close_ends();
 }

@@ -105,6 +105,12 @@ TEST_TIMEOUT(streams, 300)
 	prove_all(stream_operations);
 }
 
+TEST_TIMEOUT(streams_apart, 300)
+{
+	death_apart = true;
+	prove_all(stream_operations);
+}
+
 TEST_TIMEOUT(pagers, 600)
 {
 	prove_all(pager_operations);

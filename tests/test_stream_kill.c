@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writers and readers killed at random moments, from joining on, at full rate. The other end gets all that was written, and then what
- * it must be told; nobody who is killed before it took part does any harm.
+ * it must be told; nobody who is killed before it took part does any harm. First in a segment that all share; then with streams that are handed
+ * over, where each end can write but its own part.
  */
-#include <harness/test.h>
+#include <channel/grant.h>
 
-#include <channel/stream.h>
+#include <channel/look.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <stoa/stoa.h>
@@ -17,6 +18,7 @@
 
 struct board {
 	uint32_t waiting;
+	bool granted; /* the stream is handed over */
 	uint64_t seed;
 	_Atomic uint64_t got;   /* by the reader; while it reads */
 	_Atomic uint64_t told;  /* when the survivor was told */
@@ -24,19 +26,56 @@ struct board {
 };
 static struct board *board;
 static struct stoa_segment *arena;
+static struct stoa_stream *whole; /* that is handed over: the test's own process has both rights */
 
 static unsigned char byte_at(uint64_t position)
 {
 	return (unsigned char)(position * 31 + position / RING * 7);
 }
 
-static struct stoa_stream *attach(void *argument)
+/* As one that may become that, and nothing else. */
+static struct stoa_stream *be_handed(uint32_t grant)
+{
+	struct stoa_stream *stream;
+	int end;
+
+	stoa_stream_close(whole); /* what came with a fork */
+	whole = NULL;
+	end = channel_connect(channel_name(), CHANNEL_PACKETS);
+	CHECK(end != -1);
+	stream = stream_granted_over(end, grant);
+	channel_close(end);
+	CHECK(!channel_segment(&stream->channel, grant != STOA_GRANT_WRITER)->writable);
+	return stream;
+}
+
+static struct stoa_stream *attach(void *argument, uint32_t grant)
 {
 	struct stoa_stream *stream;
 
 	board = argument;
+	if (board->granted)
+		return be_handed(grant);
 	CHECK_RC(stoa_stream_attach(arena, PLACE, &stream), 0);
 	return stream;
+}
+
+/* A role that finds the stream where it is, or is handed it. */
+static pid_t start(void (*body)(void *argument), uint32_t grant)
+{
+	int listener, end;
+	pid_t role;
+
+	if (!board->granted)
+		return test_role(body, board);
+	listener = channel_listen(CHANNEL_PACKETS);
+	CHECK(listener != -1);
+	role = test_role(body, board);
+	end = channel_accept(listener);
+	CHECK(end != -1);
+	CHECK_RC(stoa_stream_send_with_socket(whole, grant, end), 0);
+	channel_close(end);
+	return role;
 }
 
 static struct stoa_writer *join_as_writer(struct stoa_stream *stream)
@@ -85,7 +124,7 @@ static uint64_t write_some(struct stoa_writer *writer, uint64_t position, uint64
 
 static void write_on(void *argument)
 {
-	struct stoa_stream *stream = attach(argument);
+	struct stoa_stream *stream = attach(argument, STOA_GRANT_WRITER);
 	struct stoa_writer *writer = join_as_writer(stream);
 	uint64_t position = 0, seed = board->seed;
 	int rc = 0;
@@ -131,7 +170,7 @@ static int read_some(struct stoa_reader *reader, uint64_t *seed)
 
 static void read_on(void *argument)
 {
-	struct stoa_stream *stream = attach(argument);
+	struct stoa_stream *stream = attach(argument, STOA_GRANT_READER);
 	struct stoa_reader *reader = join_as_reader(stream);
 	uint64_t seed = ~board->seed;
 	int rc;
@@ -190,7 +229,7 @@ static void end_as_another(struct stoa_stream *stream)
 
 static uint64_t kill_writer(struct stoa_stream *stream, uint64_t *seed)
 {
-	pid_t reader = test_role(read_on, board), writer = test_role(write_on, board);
+	pid_t reader = start(read_on, STOA_GRANT_READER), writer = start(write_on, STOA_GRANT_WRITER);
 	struct channel_lane *lane = &stream->channel.lanes[0];
 	uint64_t killed;
 
@@ -210,7 +249,7 @@ static uint64_t kill_writer(struct stoa_stream *stream, uint64_t *seed)
 
 static uint64_t kill_reader(struct stoa_stream *stream, uint64_t *seed)
 {
-	pid_t writer = test_role(write_on, board), reader = test_role(read_on, board);
+	pid_t writer = start(write_on, STOA_GRANT_WRITER), reader = start(read_on, STOA_GRANT_READER);
 	struct stoa_reader *another;
 	uint64_t killed;
 
@@ -234,7 +273,22 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void kill_many(uint64_t (*one)(struct stoa_stream *stream, uint64_t *seed))
+static void expect_no_damage(void *argument, int severity, const char *sentence)
+{
+	(void)argument;
+	if (severity == STOA_DAMAGE)
+		test_fail(__FILE__, __LINE__, "%s", sentence);
+}
+
+/* What they left is in order. */
+static void check_remains(const struct stoa_stream *stream)
+{
+	const struct channel_site site = channel_site(&stream->channel);
+
+	CHECK_RC(channel_valid(&site, expect_no_damage, NULL), 0);
+}
+
+static void kill_many(uint64_t (*one)(struct stoa_stream *stream, uint64_t *seed), bool granted)
 {
 	const struct stoa_stream_options options = {.ring = RING};
 	const struct stoa_segment_options few = {.roster_slots = 4}; /* each place is taken many times */
@@ -246,13 +300,21 @@ static void kill_many(uint64_t (*one)(struct stoa_stream *stream, uint64_t *seed
 	CHECK_RC(stoa_segment_create(NULL, UINT64_C(1) << 20, &few, &arena), 0);
 	test_share(&arena, NULL);
 	for (unsigned i = 0; i < rounds; i++) {
-		struct stoa_stream *stream;
+		struct stoa_stream *stream = NULL;
 
-		*board = (struct board){.waiting = i % 3 == 1 ? STOA_SLEEP : STOA_BALANCED, .seed = test_random(&seed)};
-		CHECK_RC(stoa_stream_place(arena, PLACE, &options, &stream), 0);
+		*board = (struct board){.waiting = i % 3 == 1 ? STOA_SLEEP : STOA_BALANCED,
+					.granted = granted,
+					.seed = test_random(&seed)};
+		if (granted)
+			CHECK_RC(stoa_stream_create(NULL, &options, &whole), 0);
+		else
+			CHECK_RC(stoa_stream_place(arena, PLACE, &options, &stream), 0);
+		stream = granted ? whole : stream;
 		times[taken] = one(stream, &seed);
 		taken += times[taken] != 0;
+		check_remains(stream);
 		stoa_stream_close(stream);
+		whole = NULL;
 	}
 	qsort(times, taken, sizeof(times[0]), compare);
 	CHECK_INT(taken, >, 0);
@@ -264,10 +326,20 @@ static void kill_many(uint64_t (*one)(struct stoa_stream *stream, uint64_t *seed
 
 TEST_TIMEOUT(writers, 120)
 {
-	kill_many(kill_writer);
+	kill_many(kill_writer, false);
 }
 
 TEST_TIMEOUT(readers, 120)
 {
-	kill_many(kill_reader);
+	kill_many(kill_reader, false);
+}
+
+TEST_TIMEOUT(granted_writers, 120)
+{
+	kill_many(kill_writer, true);
+}
+
+TEST_TIMEOUT(granted_readers, 120)
+{
+	kill_many(kill_reader, true);
 }

@@ -175,3 +175,58 @@ TEST(the_dead_are_a_remark)
 	CHECK_HAS(run_stoa("stat", test_name("x"), NULL)->out, "  1 dead: 0 received");
 	drop(&pair);
 }
+
+/* ---- placed in a segment ---- */
+
+TEST(check_of_what_was_placed)
+{
+	const struct stoa_channel_options options = {.ring = 4096};
+	const char *name = test_name("x");
+	struct stoa_channel *channels[2];
+	struct stoa_segment *segment;
+	struct stoa_stream *stream;
+	const struct run *run;
+
+	CHECK_RC(stoa_segment_create(name, 1 << 22, NULL, &segment), 0);
+	CHECK_HAS(run_stoa("check", "-a", name, NULL)->out, ": no channel is found in its data\n");
+	CHECK_RC(stoa_channel_place(segment, 4096, &options, &channels[0]), 0);
+	CHECK_RC(stoa_channel_place(segment, 1 << 20, &options, &channels[1]), 0);
+	CHECK_RC(stoa_stream_place(segment, 1 << 21, NULL, &stream), 0);
+	run = run_stoa("check", "--channels", name, NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, ": in order\n");
+	CHECK_HAS(run->out, ", channel at 4096: in order\n");
+	CHECK_HAS(run->out, ", channel at 1048576: in order\n");
+	CHECK_HAS(run->out, ", channel at 2097152: in order\n");
+	CHECK_STR(run_stoa("check", "-qa", name, NULL)->out, "");
+
+	channels[1]->sending[16] ^= 1;
+	CHECK_EQ(run_stoa("check", name, NULL)->status, 0); /* data means nothing */
+	CHECK_EQ(run_stoa("check", "-c", "4KiB", name, NULL)->status, 0);
+	run = run_stoa("check", "--channel", "1MiB", name, NULL);
+	CHECK_EQ(run->status, 3);
+	CHECK_HAS(run->out, ", channel at 1048576: damage: header: a channel's header is damaged");
+	CHECK_HAS(run->out, ", channel at 1048576: 1 damage. Whoever may write the memory can have done that; close it "
+			    "everywhere, and place it anew");
+	CHECK_EQ(run_stoa("check", "--quiet", "-a", name, NULL)->status, 3);
+	run = run_stoa("check", "--json", "-a", name, NULL);
+	CHECK_EQ(run->status, 3);
+	check_json(run->out);
+	CHECK_HAS(run->out, "\"channel\":1048576,\"severity\":\"damage\",");
+	CHECK_HAS(run->out, "\"channel\":1048576,\"damages\":1");
+	CHECK_HAS(run->out, "\"channel\":2097152,\"damages\":0");
+	channels[1]->sending[16] ^= 1;
+
+	CHECK_EQ(run_stoa("check", "-c", "8KiB", name, NULL)->status, 3); /* none is there, as somebody says */
+	run = run_stoa("check", "-c", "100", name, NULL);
+	CHECK_EQ(run->status, 2);
+	CHECK_HAS(run->err, "not in whole pages");
+	run = run_stoa("check", "-c", "1TiB", name, NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->err, "beyond the segment's reserve");
+	CHECK_EQ(run_stoa("check", "-c", "much", name, NULL)->status, 2);
+	stoa_channel_close(channels[0]);
+	stoa_channel_close(channels[1]);
+	stoa_stream_close(stream);
+	stoa_segment_close(segment);
+}

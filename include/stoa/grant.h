@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handing channels to other processes, with the right to send, to receive, or both: over a Unix socket or through exec, as segments are
- * (stoa/transfer.h). Only unnamed channels go: what their senders write and what their receivers write are two memory objects, so that
- * the kernel keeps one who was given but one role from writing what belongs to the other. See stoa_grant(3).
+ * Handing channels and streams to other processes, with the right to send, to receive, or both: over a Unix socket or through exec, as
+ * segments are (stoa/transfer.h). Only unnamed ones go: what their senders write and what their receivers write are two memory objects, so
+ * that the kernel keeps one who was given but one role from writing what belongs to the other. See stoa_grant(3).
  *
  * A channel by name or in a segment of yours is one piece of memory, for processes of one user that trust each other: ENOTSUP.
  */
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stoa/channel.h>
 #include <stoa/error.h>
+#include <stoa/stream.h>
 #include <stoa/transfer.h>
 
 #ifdef __cplusplus
@@ -52,6 +53,19 @@ STOA_API int stoa_channel_adopt(const char *token, struct stoa_channel **ret_cha
  * user. It cannot be undone. ENOTSUP (Windows), ERIGHTS, EINVAL.
  */
 STOA_API int stoa_channel_seal(struct stoa_channel *channel, uint32_t grants);
+
+/*
+ * Streams, the same way: the right to write and the right to read. Handing on is not joining: a stream still has one writer and one reader in its
+ * life, whoever of those it was handed to comes first. EKIND: a segment's, or a channel's.
+ */
+#define STOA_GRANT_WRITER STOA_GRANT_SENDER
+#define STOA_GRANT_READER STOA_GRANT_RECEIVER
+STOA_API uint32_t stoa_stream_grants(const struct stoa_stream *stream);
+STOA_API int stoa_stream_send_with_socket(const struct stoa_stream *stream, uint32_t grant, int socket);
+STOA_API int stoa_stream_receive_with_socket(int socket, struct stoa_stream **ret_stream, uint32_t *ret_sender);
+STOA_API int stoa_stream_inherit(struct stoa_stream *stream, uint32_t grant, char *token);
+STOA_API int stoa_stream_adopt(const char *token, struct stoa_stream **ret_stream);
+STOA_API int stoa_stream_seal(struct stoa_stream *stream, uint32_t grants);
 
 #ifdef __cplusplus
 }

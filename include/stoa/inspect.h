@@ -74,7 +74,7 @@ STOA_API int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_
 
 /*
  * A channel in the object, at `offset` of its data: 0 for one that has a name of its own. As stoa_channel_stat(), without joining
- * and without being seen. EINVAL, ERANGE, EFORMAT (none is there), EVERSION, ENOMEM, EIO, ESYSTEM.
+ * and without being seen. EINVAL, ERANGE, ENOTSUP (raw), EFORMAT (none is there), EVERSION, ENOMEM, EIO, ESYSTEM.
  */
 STOA_API int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64_t offset,
 				  struct stoa_channel_stat *ret_stat);
@@ -86,11 +86,28 @@ STOA_API int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64
 /*
  * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event, semaphore or channel)
  * with what it may be, and call report(argument, STOA_REMARK or STOA_DAMAGE, sentence) for each finding. The number of damages, or a
- * negative error when it cannot be read. Data in segments means nothing to stoa and is not looked at. While others use the
+ * negative error when it cannot be read. Data in segments means nothing to stoa and is not looked at, nor what was placed there. While others use the
  * object it changes under the check; every single finding still holds for some moment.
  */
 STOA_API int stoa_inspect_check(const struct stoa_inspector *inspector,
 				void (*report)(void *argument, int severity, const char *sentence), void *argument);
+
+/*
+ * The same for a channel or stream that the user has placed in the object, at `offset` of its data: nobody but who placed it knows
+ * that it is there. What does not begin with the mark of one is damage, as is what ends beyond what is committed. The rest of the object is not
+ * looked at. EINVAL (no whole pages), ERANGE (beyond the reserve), ENOTSUP (raw), EFORMAT (the object's own header is damaged), ENOMEM, EIO, ESYSTEM.
+ */
+STOA_API int stoa_inspect_check_channel(const struct stoa_inspector *inspector, uint64_t offset,
+					void (*report)(void *argument, int severity, const char *sentence),
+					void *argument);
+
+/*
+ * The first place, at or behind `from`, where the mark of a channel or stream of this version lies at the begin of a page: at *ret_offset, with
+ * *ret_length bytes, behind which to go on; one page where what it says of its length cannot be. Data can look like that, too: a copy, or what is
+ * left of one. All that is committed is gone through, by reading. ENOENT: there is none; else as stoa_inspect_check_channel().
+ */
+STOA_API int stoa_inspect_find_channel(const struct stoa_inspector *inspector, uint64_t from, uint64_t *ret_offset,
+				       uint64_t *ret_length);
 
 /* What this library found out about the system it runs on; each 0 or 1. */
 struct stoa_capabilities {

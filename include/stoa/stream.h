@@ -34,8 +34,8 @@ struct stoa_stream_options {    /* all zero is the default */
 };
 
 /*
- * A stream by name, or unnamed (NULL) for threads and forked children of this process; or in a segment of yours, in as many bytes as size()
- * tells. All as for channels, see there; the name or place of a channel of messages: EKIND.
+ * A stream by name, or unnamed (NULL) for threads and forked children of this process, and for whom it is handed to (stoa/grant.h); or in a
+ * segment of yours, in as many bytes as size() tells. All as for channels, see there; the name or place of a channel of messages: EKIND.
  */
 STOA_API int stoa_stream_create(const char *name, const struct stoa_stream_options *options,
 				struct stoa_stream **ret_stream);
@@ -61,7 +61,8 @@ struct stoa_reader_options {
 
 /*
  * Become the writer, or the reader. ELIMIT: somebody alive is (or the roster is full). ECLOSED: the stream has had it, even if that died.
- * leave() frees the end; NULL is allowed. EINVAL, ENOMEM, ENOTSUP (the system proves no lives).
+ * ERIGHTS: this handle was opened, or handed over, without that right. leave() frees the end; NULL is allowed. EINVAL, ENOMEM, ENOTSUP
+ * (the system proves no lives).
  */
 STOA_API int stoa_writer_join(struct stoa_stream *stream, const struct stoa_writer_options *options,
 			      struct stoa_writer **ret_writer);

@@ -83,7 +83,7 @@ static int check_length(struct stoa_segment *segment, uint64_t length, uint64_t 
 	return segment->writable ? stoa_segment_commit(segment, length) : 0;
 }
 
-int channel_open_apart(struct stoa_segment *const segments[2], struct stoa_channel **ret_channel)
+int channel_open_apart(struct stoa_segment *const segments[2], bool stream, struct stoa_channel **ret_channel)
 {
 	struct channel_plan plans[2];
 	int rc = 0;
@@ -91,7 +91,7 @@ int channel_open_apart(struct stoa_segment *const segments[2], struct stoa_chann
 	for (unsigned i = 0; i < 2 && !rc; i++)
 		rc = read_header(segments[i], &plans[i]);
 	if (!rc)
-		rc = channel_check_kind(&plans[0], false);
+		rc = channel_check_kind(&plans[0], stream);
 	if (!rc && memcmp(&plans[0].shape, &plans[1].shape, sizeof(plans[0].shape)) != 0)
 		rc = error_set(-STOA_EFORMAT, "a channel's two parts do not belong together");
 	for (unsigned i = 0; i < 2 && !rc; i++)
@@ -114,20 +114,20 @@ uint32_t stoa_channel_grants(const struct stoa_channel *channel)
 
 int channel_check_grant(const struct stoa_channel *channel, uint32_t grant)
 {
+	bool stream = channel && channel_is_stream(channel);
+	uint32_t lacking = grant & ~stoa_channel_grants(channel);
+
 	if (!channel)
 		return error_set(-STOA_EINVAL, "no channel was given");
 	if (!grant || grant & ~CHANNEL_GRANTS)
-		return error_set(-STOA_EINVAL,
-				 "a grant of 0x%" PRIx32 " is neither STOA_GRANT_SENDER nor STOA_GRANT_RECEIVER",
-				 grant);
+		return error_set(-STOA_EINVAL, "a grant of 0x%" PRIx32 " is neither STOA_GRANT_%s nor STOA_GRANT_%s",
+				 grant, stream ? "WRITER" : "SENDER", stream ? "READER" : "RECEIVER");
 	if (!channel_is_apart(channel))
 		return error_set(-STOA_ENOTSUP,
-				 "a channel by name or in a segment is one piece of memory: only unnamed "
-				 "ones can be handed over");
-	if (grant & ~stoa_channel_grants(channel))
-		return error_set(-STOA_ERIGHTS, "this handle is without the right to %s",
-				 grant & ~stoa_channel_grants(channel) & STOA_GRANT_SENDER ? "send" : "receive");
-	return 0;
+				 "a %s by name or in a segment is one piece of memory: only unnamed "
+				 "ones can be handed over",
+				 channel_noun(stream));
+	return lacking ? channel_refuse_end(stream, lacking & STOA_GRANT_SENDER) : 0;
 }
 
 bool channel_is_granted(uint32_t grant, bool to_send)

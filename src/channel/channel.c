@@ -75,8 +75,7 @@ static int check_segment(const struct stoa_segment *segment, uint64_t offset)
 	return 0;
 }
 
-/* What a sentence calls it. */
-static const char *noun(bool stream)
+const char *channel_noun(bool stream)
 {
 	return stream ? "stream" : "channel";
 }
@@ -162,7 +161,7 @@ int channel_create(const char *name, uint32_t segment_flags, struct channel_plan
 				     : make_handle(segment, segment->data, plan, true, ret_channel);
 	if (rc) {
 		stoa_segment_close(segment);
-		return error_prefix(rc, "%s '%s'", noun(stream), name);
+		return error_prefix(rc, "%s '%s'", channel_noun(stream), name);
 	}
 	return outcome;
 }
@@ -212,7 +211,7 @@ int channel_open(const char *name, uint32_t segment_flags, bool stream, struct s
 	rc = open_at(segment, 0, true, stream, ret_channel);
 	if (rc) {
 		stoa_segment_close(segment);
-		return error_prefix(rc, "%s '%s'", noun(stream), name);
+		return error_prefix(rc, "%s '%s'", channel_noun(stream), name);
 	}
 	return 0;
 }

@@ -37,6 +37,18 @@ static inline bool channel_is_apart(const struct stoa_channel *channel)
 	return channel->segments[0] != channel->segments[1];
 }
 
+static inline bool channel_is_stream(const struct stoa_channel *channel)
+{
+	return channel->plan.shape.kind == CHANNEL_STREAM;
+}
+
+/* What sentences call it, and its ends. (channel.c, end.c) */
+const char *channel_noun(bool stream);
+const char *channel_end_noun(bool of_stream, bool is_sender);
+
+/* ERIGHTS: the handle may not become that. (end.c) */
+int channel_refuse_end(bool of_stream, bool is_sender);
+
 static inline _Atomic uint64_t *channel_hold(const struct stoa_channel *channel, uint32_t reader, uint32_t lane)
 {
 	unsigned char *row = channel->receiving + channel->plan.holds + reader * channel->plan.hold_row;
@@ -152,12 +164,16 @@ int channel_check_kind(const struct channel_plan *plan, bool stream);
  * ENOTSUP. (apart.c)
  */
 int channel_create_apart(struct channel_plan *plan, struct stoa_channel **ret_channel);
-int channel_open_apart(struct stoa_segment *const segments[2], struct stoa_channel **ret_channel);
+int channel_open_apart(struct stoa_segment *const segments[2], bool stream, struct stoa_channel **ret_channel);
 
 /* Can the handle grant that? EINVAL, ENOTSUP, ERIGHTS. Then, is the part that senders (or receivers) write granted to be written? */
 #define CHANNEL_GRANTS (STOA_GRANT_SENDER | STOA_GRANT_RECEIVER)
 int channel_check_grant(const struct stoa_channel *channel, uint32_t grant);
 bool channel_is_granted(uint32_t grant, bool to_send);
+
+/* What came, as what was asked for; else EKIND. See stoa/grant.h. (grant.c) */
+int channel_receive(int socket, bool stream, struct stoa_channel **ret_channel, uint32_t *ret_sender);
+int channel_adopt(const char *token, bool stream, struct stoa_channel **ret_channel);
 
 /* An end of this process, sender or receiver. */
 struct channel_end {

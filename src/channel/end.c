@@ -42,12 +42,23 @@ static _Atomic uint32_t *joined_of(const struct stoa_channel *channel, bool of_s
 	return of_sender ? &channel->lanes[place].joined : &channel->readers[place].joined;
 }
 
+/* The same without a map, for which there may be no memory just now: nobody is dead for that. */
+static bool lives_by_reading(const struct stoa_segment *segment, uint64_t owner)
+{
+	uint64_t slot = owner & ROSTER_SLOT_MASK, life = 0;
+
+	return slot >= 1 && slot <= segment->roster_slots &&
+	       os_life_read(segment->memory, slot * OS_PAGE + OS_LIFE_OFFSET, &life) == 0 && life & OS_LIFE_ID &&
+	       !(life & OS_LIFE_DIED) && life >> 32 == owner >> 32;
+}
+
 bool channel_lives(const struct stoa_channel *channel, bool of_sender, uint64_t owner)
 {
 	struct roster_sight sight;
+	int rc = roster_look(channel_segment(channel, of_sender), owner, false, &sight);
 
-	/* Damaged, or no memory to look with: who cannot be shown to live is not waited for. */
-	return roster_look(channel_segment(channel, of_sender), owner, false, &sight) == 1;
+	/* Damaged: who cannot be shown to live is not waited for. */
+	return rc < 0 ? lives_by_reading(channel_segment(channel, of_sender), owner) : rc == 1;
 }
 
 bool channel_peers_left(const struct channel_end *end)
@@ -78,6 +89,20 @@ static int take_place(struct channel_end *end, uint32_t place)
 	return cas_acq(owner, &seen, end->identity) ? 1 : 0;
 }
 
+const char *channel_end_noun(bool of_stream, bool is_sender)
+{
+	if (of_stream)
+		return is_sender ? "writer" : "reader";
+	return is_sender ? "sender" : "receiver";
+}
+
+int channel_refuse_end(bool of_stream, bool is_sender)
+{
+	static const char *const verbs[2][2] = {{"receive", "send"}, {"read", "write"}};
+
+	return error_set(-STOA_ERIGHTS, "this handle is without the right to %s", verbs[of_stream][is_sender]);
+}
+
 #define PATIENCE 1000 /* who writes the same roster can make tries fail for ever */
 
 /* Those of the other side may not be able to write into our roster that they want to know of our end: they always do. */
@@ -96,8 +121,7 @@ static int enrol(struct channel_end *end, struct stoa_channel *channel, bool is_
 	int rc;
 
 	if (!segment->writable)
-		return error_set(-STOA_ERIGHTS, "this handle is without the right to %s",
-				 is_sender ? "send" : "receive");
+		return channel_refuse_end(channel_is_stream(channel), is_sender);
 	rc = roster_enrol(segment, &end->identity);
 	if (!rc && channel_is_apart(channel))
 		be_watched(segment, end->identity);
@@ -105,13 +129,6 @@ static int enrol(struct channel_end *end, struct stoa_channel *channel, bool is_
 }
 
 static int end_item(const struct stoa_waitable *thing, struct item *ret_item);
-
-static const char *end_noun(bool of_stream, bool is_sender)
-{
-	if (of_stream)
-		return is_sender ? "writer" : "reader";
-	return is_sender ? "sender" : "receiver";
-}
 
 int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool is_sender)
 {
@@ -130,7 +147,7 @@ int channel_end_join(struct channel_end *end, struct stoa_channel *channel, bool
 		return rc;
 	if (place == places)
 		return error_set(-STOA_ELIMIT, "all %" PRIu32 " places for %ss are taken by the living", places,
-				 end_noun(channel->plan.shape.kind == CHANNEL_STREAM, is_sender));
+				 channel_end_noun(channel_is_stream(channel), is_sender));
 	end->place = place;
 	end->own = is_sender ? channel->sending_bells : channel->receiving_bells;
 	end->peers = is_sender ? channel->receiving_bells : channel->sending_bells;
@@ -411,9 +428,9 @@ static int end_item(const struct stoa_waitable *thing, struct item *ret_item)
 	bool is_sender = thing->kind == STOA_WAIT_SENDER || thing->kind == STOA_WAIT_NO_RECEIVERS ||
 			 thing->kind == STOA_WAIT_RECEIVERS || thing->kind == STOA_WAIT_WRITER;
 
-	if (end->is_sender != is_sender || (end->channel->plan.shape.kind == CHANNEL_STREAM) != of_stream)
+	if (end->is_sender != is_sender || channel_is_stream(end->channel) != of_stream)
 		return error_set(-STOA_EINVAL, "kind %" PRIu32 " of waitable is for a %s, which this is not",
-				 thing->kind, end_noun(of_stream, is_sender));
+				 thing->kind, channel_end_noun(of_stream, is_sender));
 	if (end->observes)
 		return error_set(-STOA_EINVAL, "an observer is woken by nobody: it cannot be waited for beside others");
 	if (channel_end_is_parents(end))

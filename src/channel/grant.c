@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handing a channel on: both its parts in one message over a local socket, or through exec. What the receiver may do is in the
+ * Handing a channel on, or a stream, which is one: both its parts in one message over a local socket, or through exec. What the receiver may do is in the
  * descriptors: that of a part which it shall not write only reads. All that arrives is foreign. Uses segment.
  *
  * The message, 24 bytes, goes with two descriptors, of the part that receivers write and of that which senders write:
@@ -43,8 +43,9 @@ static int check_seals(const struct stoa_channel *channel, uint32_t grant)
 	for (unsigned i = 0; i < 2; i++)
 		if (channel_is_granted(grant, i) &&
 		    os_memory_seals(channel->segments[i]->memory) & (OS_SEAL_FUTURE_WRITE | OS_SEAL_WRITE))
-			return error_set(-STOA_ERIGHTS, "the channel is sealed: nobody can become a %s any more",
-					 i ? "sender" : "receiver");
+			return error_set(-STOA_ERIGHTS, "the %s is sealed: nobody can become a %s any more",
+					 channel_noun(channel_is_stream(channel)),
+					 channel_end_noun(channel_is_stream(channel), i));
 	return 0;
 }
 
@@ -67,17 +68,17 @@ int stoa_channel_send_with_socket(const struct stoa_channel *channel, uint32_t g
 static int check_message(const struct message *message)
 {
 	if (memcmp(message->magic, the_message.magic, sizeof(message->magic)) != 0)
-		return error_set(-STOA_EFORMAT, "a message that does not bring a channel");
+		return error_set(-STOA_EFORMAT, "a message that brings neither a channel nor a stream");
 	if (message->version != the_message.version)
 		return error_set(-STOA_EVERSION, "a message of version %" PRIu32 ", this library speaks %" PRIu32,
 				 message->version, the_message.version);
 	if (memcmp(message->unused, the_message.unused, sizeof(message->unused)) != 0)
-		return error_set(-STOA_EFORMAT, "a channel's message with bytes that mean nothing");
+		return error_set(-STOA_EFORMAT, "a message with bytes that mean nothing");
 	return 0;
 }
 
-/* Make a channel of two descriptors. On failure they are the caller's still. */
-static int put_together(const os_handle parts[2], uint32_t sender, struct stoa_channel **ret_channel)
+/* Make a channel, or a stream, of two descriptors. On failure they are the caller's still. */
+static int put_together(const os_handle parts[2], uint32_t sender, bool stream, struct stoa_channel **ret_channel)
 {
 	struct stoa_segment *segments[2] = {NULL, NULL};
 	int rc = 0;
@@ -85,7 +86,7 @@ static int put_together(const os_handle parts[2], uint32_t sender, struct stoa_c
 	for (unsigned i = 0; i < 2 && !rc; i++)
 		rc = segment_take_from(parts[i], sender, SEGMENT_KIND_CHANNEL, &segments[i]);
 	if (!rc)
-		rc = channel_open_apart(segments, ret_channel);
+		rc = channel_open_apart(segments, stream, ret_channel);
 	for (unsigned i = 0; i < 2 && rc; i++) {
 		if (segments[i])
 			segments[i]->memory = OS_NO_HANDLE;
@@ -94,26 +95,30 @@ static int put_together(const os_handle parts[2], uint32_t sender, struct stoa_c
 	return rc;
 }
 
-int stoa_channel_receive_with_socket(int socket, struct stoa_channel **ret_channel, uint32_t *ret_sender)
+int channel_receive(int socket, bool stream, struct stoa_channel **ret_channel, uint32_t *ret_sender)
 {
 	os_handle parts[2] = {OS_NO_HANDLE, OS_NO_HANDLE};
 	struct message message;
 	uint32_t sender;
-	int rc;
+	int rc = os_receive(socket, &message, sizeof(message), parts, 2, &sender);
 
-	if (!ret_channel)
-		return error_set(-STOA_EINVAL, "no place for the channel was given");
-	rc = os_receive(socket, &message, sizeof(message), parts, 2, &sender);
 	if (rc < 0)
 		return rc;
 	rc = check_message(&message);
 	if (!rc)
-		rc = put_together(parts, sender, ret_channel);
+		rc = put_together(parts, sender, stream, ret_channel);
 	if (rc)
 		close_both(parts);
 	else if (ret_sender)
 		*ret_sender = sender;
 	return rc;
+}
+
+int stoa_channel_receive_with_socket(int socket, struct stoa_channel **ret_channel, uint32_t *ret_sender)
+{
+	if (!ret_channel)
+		return error_set(-STOA_EINVAL, "no place for the channel was given");
+	return channel_receive(socket, false, ret_channel, ret_sender);
 }
 
 /* ---- through exec ---- */
@@ -196,7 +201,7 @@ static int parse_token(const char *text, struct token *ret_token)
 			return 0;
 		}
 	}
-	return error_set(-STOA_EFORMAT, "'%.63s' is not a token of an inherited channel", text);
+	return error_set(-STOA_EFORMAT, "'%.63s' is not a token of an inherited channel or stream", text);
 }
 
 static int check_inherited(const struct token *token)
@@ -211,29 +216,34 @@ static int check_inherited(const struct token *token)
 					 token->parts[i]);
 		rc = segment_token_check((os_handle)token->parts[i], &check);
 		if (!rc && check != token->checks[i])
-			rc = error_set(-STOA_ENOENT, "descriptor %" PRIu64 " is not of the channel that was inherited",
+			rc = error_set(-STOA_ENOENT, "descriptor %" PRIu64 " is not of what was inherited",
 				       token->parts[i]);
 	}
 	return rc;
 }
 
-int stoa_channel_adopt(const char *token, struct stoa_channel **ret_channel)
+int channel_adopt(const char *token, bool stream, struct stoa_channel **ret_channel)
 {
 	struct token parsed = {.parts = {0}};
 	int rc;
 
 	if (!token)
 		return error_set(-STOA_EINVAL, "no token was given");
-	if (!ret_channel)
-		return error_set(-STOA_EINVAL, "no place for the channel was given");
 	rc = parse_token(token, &parsed);
 	if (!rc)
 		rc = check_inherited(&parsed);
 	if (!rc)
 		rc = put_together((os_handle[]){(os_handle)parsed.parts[0], (os_handle)parsed.parts[1]}, os_user_id(),
-				  ret_channel);
+				  stream, ret_channel);
 	/* Cannot fail any more than asking for the flags did. */
 	for (unsigned i = 0; i < 2 && !rc; i++)
 		(void)os_handle_keep((os_handle)parsed.parts[i]);
 	return rc;
+}
+
+int stoa_channel_adopt(const char *token, struct stoa_channel **ret_channel)
+{
+	if (!ret_channel)
+		return error_set(-STOA_EINVAL, "no place for the channel was given");
+	return channel_adopt(token, false, ret_channel);
 }

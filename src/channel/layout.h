@@ -233,4 +233,7 @@ int channel_plan_stream(uint64_t ring, struct channel_plan *ret_plan);
 void channel_header_write(const struct channel_plan *plan, void *part);
 int channel_header_read(const struct channel_header *header, struct channel_plan *ret_plan);
 
+/* Is it the begin of one, of this layout, whatever else is wrong with it? */
+bool channel_header_is_marked(const struct channel_header *header);
+
 #endif

@@ -75,7 +75,7 @@ static int check_room(const struct channel_part *part, uint64_t length)
 {
 	if (length <= part->room)
 		return 0;
-	return error_set(-STOA_EFORMAT, "%" PRIu64 " bytes of a channel that end beyond the reserve", length);
+	return error_set(-STOA_EFORMAT, "%" PRIu64 " bytes of a channel that end beyond the memory", length);
 }
 
 static int read_headers(struct channel_look *look)
@@ -98,6 +98,20 @@ static int read_headers(struct channel_look *look)
 	if (!rc && memcmp(&look->plan.shape, &other.shape, sizeof(other.shape)) != 0)
 		rc = error_set(-STOA_EFORMAT, "a channel's two parts do not belong together");
 	return rc;
+}
+
+int channel_look_mark(const struct channel_part *part, uint64_t *ret_length)
+{
+	struct channel_header header;
+	struct channel_plan plan;
+	int rc = channel_look_read(part, 0, &header, sizeof(header));
+
+	if (rc || !channel_header_is_marked(&header))
+		return rc;
+	*ret_length = OS_PAGE;
+	if (channel_header_read(&header, &plan) == 0 && plan.receiving_length + plan.sending_reserve <= part->room)
+		*ret_length = plan.receiving_length + plan.sending_reserve;
+	return 1;
 }
 
 /* The receiving part first: what a receiver has come to was sent before. */

@@ -15,7 +15,7 @@ struct channel_site {
 	struct channel_part {
 		os_handle memory;
 		uint64_t at;    /* in the memory object */
-		uint64_t room;  /* bytes from there on, up to the end of the reserve */
+		uint64_t room;  /* bytes from there on, up to the end of the reserve, or of what is committed */
 		uint32_t slots; /* of the segment's roster */
 	} parts[2];             /* the second lies behind the first, and need not be filled in, unless they are */
 	bool apart;
@@ -33,6 +33,12 @@ struct channel_look {
 /* Read the headers, and the words. EFORMAT, EVERSION, ENOMEM; ESYSTEM, EIO. channel_look_end() only after 0. */
 int channel_look(const struct channel_site *site, struct channel_look *ret_look);
 void channel_look_end(struct channel_look *look);
+
+/*
+ * Does a channel's first part begin there, as its mark says? 1, with its length in *ret_length, whole pages and no more than there is room for; a
+ * page if what it says cannot be. 0: no. Or an error of reading.
+ */
+int channel_look_mark(const struct channel_part *part, uint64_t *ret_length);
 
 /* Copy the words once more, into `copy`, of look->words bytes. */
 int channel_look_again(const struct channel_look *look, unsigned char *copy);

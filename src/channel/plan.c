@@ -157,6 +157,11 @@ void channel_header_write(const struct channel_plan *plan, void *part)
 	memcpy(part, &header, sizeof(header));
 }
 
+bool channel_header_is_marked(const struct channel_header *header)
+{
+	return memcmp(header->magic, magic, sizeof(magic)) == 0 && header->layout == hash_bytes(layout, sizeof(layout));
+}
+
 int channel_header_read(const struct channel_header *header, struct channel_plan *ret_plan)
 {
 	struct channel_plan plan;

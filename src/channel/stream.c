@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Making and opening streams, and becoming one of their ends. See stream.h. Uses channel.h. */
+/* Making and opening streams, handing them on, and becoming one of their ends. See stream.h. Uses channel.h. */
 #include <channel/stream.h>
 
 #include <inttypes.h>
@@ -109,6 +109,57 @@ void stoa_stream_close(struct stoa_stream *stream)
 	stoa_channel_close(stream ? &stream->channel : NULL);
 }
 
+/* ---- handing on: as the channel that it is ---- */
+
+static int refuse_none(void)
+{
+	return error_set(-STOA_EINVAL, "no stream was given");
+}
+
+uint32_t stoa_stream_grants(const struct stoa_stream *stream)
+{
+	return stream ? stoa_channel_grants(&stream->channel) : 0;
+}
+
+int stoa_stream_send_with_socket(const struct stoa_stream *stream, uint32_t grant, int socket)
+{
+	return stream ? stoa_channel_send_with_socket(&stream->channel, grant, socket) : refuse_none();
+}
+
+int stoa_stream_receive_with_socket(int socket, struct stoa_stream **ret_stream, uint32_t *ret_sender)
+{
+	struct stoa_channel *channel;
+	int rc = check_place_for(ret_stream);
+
+	if (!rc)
+		rc = channel_receive(socket, true, &channel, ret_sender);
+	if (!rc)
+		*ret_stream = as_stream(channel);
+	return rc;
+}
+
+int stoa_stream_inherit(struct stoa_stream *stream, uint32_t grant, char *token)
+{
+	return stream ? stoa_channel_inherit(&stream->channel, grant, token) : refuse_none();
+}
+
+int stoa_stream_adopt(const char *token, struct stoa_stream **ret_stream)
+{
+	struct stoa_channel *channel;
+	int rc = check_place_for(ret_stream);
+
+	if (!rc)
+		rc = channel_adopt(token, true, &channel);
+	if (!rc)
+		*ret_stream = as_stream(channel);
+	return rc;
+}
+
+int stoa_stream_seal(struct stoa_stream *stream, uint32_t grants)
+{
+	return stream ? stoa_channel_seal(&stream->channel, grants) : refuse_none();
+}
+
 /* ---- ends ---- */
 
 static int refuse_second(const struct stoa_channel *channel, bool is_writer)
@@ -131,6 +182,8 @@ int stream_join(struct stoa_stream *stream, struct channel_end *end, uint32_t wa
 		return error_set(-STOA_EINVAL, "a stream's end does not take waiting %" PRIu32 ", flags 0x%" PRIx32,
 				 waiting, flags);
 	end->waiting = waiting;
+	if (!channel_segment(channel, is_writer)->writable)
+		return channel_refuse_end(true, is_writer);
 	if (load_rlx(joined))
 		return refuse_second(channel, is_writer);
 	rc = channel_end_join(end, channel, is_writer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Comparing a named object with what it may be. Every value is copied once from the object; nothing found in it is followed. What
+ * Comparing a named object, or what was placed in one, with what it may be. Every value is copied once from the object; nothing found in it is followed. What
  * can be seen is what a crash at any instruction leaves, and that is never damage: only what no sequence of ours writes is.
  */
 #include <inspect/inspect.h>
@@ -211,10 +211,10 @@ static void tell_channel(void *argument, int severity, const char *sentence)
 	tell(argument, severity, "%s", sentence);
 }
 
-static int check_channel(struct checking *checking)
+static int check_channel(struct checking *checking, uint64_t offset)
 {
 	struct channel_site site;
-	int rc = inspect_channel_site(checking->inspector, 0, &site);
+	int rc = inspect_channel_site(checking->inspector, offset, &site);
 
 	return rc ? rc : channel_valid(&site, tell_channel, checking);
 }
@@ -239,7 +239,7 @@ static int check_object(struct checking *checking)
 	int rc;
 
 	if (header->kind == SEGMENT_KIND_CHANNEL)
-		return check_channel(checking);
+		return check_channel(checking, 0);
 	if (header->kind == SEGMENT_KIND_DATA || header->kind == SEGMENT_KIND_PAGER)
 		return 0;
 	rc = inspect_read(checking->inspector, header->data_offset, &object, sizeof(object));
@@ -254,16 +254,32 @@ static int check_object(struct checking *checking)
 	return 0;
 }
 
+static int check_arguments(const struct checking *checking)
+{
+	if (!checking->inspector)
+		return error_set(-STOA_EINVAL, "no inspector was given");
+	return checking->report ? 0 : error_set(-STOA_EINVAL, "no function to report to was given");
+}
+
+int stoa_inspect_check_channel(const struct stoa_inspector *inspector, uint64_t offset,
+			       void (*report)(void *argument, int severity, const char *sentence), void *argument)
+{
+	struct checking checking = {.inspector = inspector, .report = report, .argument = argument};
+	int rc = check_arguments(&checking);
+
+	if (!rc)
+		rc = check_channel(&checking, offset);
+	return rc < 0 ? rc : checking.damages;
+}
+
 int stoa_inspect_check(const struct stoa_inspector *inspector,
 		       void (*report)(void *argument, int severity, const char *sentence), void *argument)
 {
 	struct checking checking = {.inspector = inspector, .report = report, .argument = argument};
-	int rc;
+	int rc = check_arguments(&checking);
 
-	if (!inspector)
-		return error_set(-STOA_EINVAL, "no inspector was given");
-	if (!report)
-		return error_set(-STOA_EINVAL, "no function to report to was given");
+	if (rc)
+		return rc;
 	if (inspector->left)
 		tell(&checking, STOA_REMARK, "its users are dead; who makes or opens the name next removes it");
 	if (inspector->other_system)

@@ -220,24 +220,80 @@ int stoa_inspect_capabilities(struct stoa_capabilities *ret_capabilities)
 
 /* ---- channels ---- */
 
+/* Bytes of data that there are: what a user has placed is committed, of what has a name of its own the areas come later. */
+static int channel_room(const struct stoa_inspector *inspector, uint64_t *ret_room)
+{
+	const struct segment_header *header = &inspector->header;
+	struct os_memory_info info;
+	int rc;
+
+	*ret_room = header->reserve;
+	if (header->kind == SEGMENT_KIND_CHANNEL)
+		return 0;
+	rc = os_memory_info(inspector->memory, &info);
+	if (rc < 0)
+		return rc;
+	info.length = info.length > header->data_offset ? info.length - header->data_offset : 0;
+	*ret_room = info.length < header->reserve ? info.length : header->reserve;
+	return 0;
+}
+
 int inspect_channel_site(const struct stoa_inspector *inspector, uint64_t offset, struct channel_site *ret_site)
 {
 	const struct segment_header *header = &inspector->header;
+	uint64_t room;
+	int rc;
 
 	if (inspector->header_result < 0)
 		return error_set(-STOA_EFORMAT, "its header is damaged, so nothing tells where a channel would be");
+	if (inspector->raw || !header->roster_slots)
+		return error_set(-STOA_ENOTSUP, "it is raw: channels are in what has a header");
 	if (offset % OS_PAGE)
 		return error_set(-STOA_EINVAL, "offset %" PRIu64 " is not in whole pages", offset);
 	if (offset >= header->reserve)
 		return error_set(-STOA_ERANGE, "offset %" PRIu64 " is beyond the segment's reserve", offset);
+	rc = channel_room(inspector, &room);
+	if (rc < 0)
+		return rc;
 	*ret_site = (struct channel_site){
 		.parts[0] = {.memory = inspector->memory,
 			     .at = header->data_offset + offset,
-			     .room = header->reserve - offset,
+			     .room = room > offset ? room - offset : 0,
 			     .slots = header->roster_slots},
 		.lives_known = !inspector->other_system,
 	};
 	return 0;
+}
+
+int stoa_inspect_find_channel(const struct stoa_inspector *inspector, uint64_t from, uint64_t *ret_offset,
+			      uint64_t *ret_length)
+{
+	struct channel_site site;
+	uint64_t at, end;
+	int rc;
+
+	if (!inspector)
+		return error_set(-STOA_EINVAL, "no inspector was given");
+	if (!ret_offset || !ret_length)
+		return error_set(-STOA_EINVAL, "no place for what is found was given");
+	rc = inspect_channel_site(inspector, 0, &site);
+	if (rc)
+		return rc;
+	end = site.parts[0].room;
+	for (at = from < end ? (from + OS_PAGE - 1) & ~(uint64_t)(OS_PAGE - 1) : end; at < end; at += OS_PAGE) {
+		struct channel_part part = site.parts[0];
+
+		part.at += at;
+		part.room -= at;
+		rc = channel_look_mark(&part, ret_length);
+		if (rc < 0)
+			return rc;
+		if (rc) {
+			*ret_offset = at;
+			return 0;
+		}
+	}
+	return error_set(-STOA_ENOENT, "no channel is at or behind offset %" PRIu64, from);
 }
 
 int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64_t offset, struct stoa_channel_stat *ret_stat)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A channel with its parts apart, and handles of it that can write but one. Uses the channel's insides. */
-#include <channel/channel.h>
+/* A channel or stream with its parts apart, and handles of it that can write but one. Uses the channel's insides. */
+#include <channel/stream.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,30 +40,59 @@ static int grant(const struct stoa_channel *channel, uint32_t what, struct stoa_
 		return -STOA_ESYSTEM;
 	rc = stoa_channel_send_with_socket(channel, what, ends[0]);
 	if (!rc)
-		rc = stoa_channel_receive_with_socket(ends[1], ret_channel, NULL);
+		rc = channel_receive(ends[1], channel_is_stream(channel), ret_channel, NULL);
 	close(ends[0]);
 	close(ends[1]);
 	return rc ? rc : attach_rosters(*ret_channel);
 }
 
-int death_make_apart(const struct stoa_channel_options *options, struct stoa_channel **ret_whole,
-		     struct stoa_channel **ret_to_send, struct stoa_channel **ret_to_receive)
+static int make_whole(const struct channel_plan *plan, struct stoa_channel **ret_whole)
 {
+	bool stream = plan->shape.kind == CHANNEL_STREAM;
 	struct stoa_segment *segments[2];
-	struct channel_plan plan;
-	int rc = channel_plan(options, &plan);
+	int rc = make_part(plan, plan->receiving_length, plan->receiving_length, &segments[0]);
 
 	if (!rc)
-		rc = make_part(&plan, plan.receiving_length, plan.receiving_length, &segments[0]);
+		rc = make_part(plan, plan->sending_length, plan->sending_reserve, &segments[1]);
 	if (!rc)
-		rc = make_part(&plan, plan.sending_length, plan.sending_reserve, &segments[1]);
-	if (!rc)
-		rc = channel_open_apart(segments, ret_whole);
-	if (!rc)
-		rc = attach_rosters(*ret_whole);
+		rc = channel_open_apart(segments, stream, ret_whole);
+	return rc ? rc : attach_rosters(*ret_whole);
+}
+
+static int make_three(const struct channel_plan *plan, struct stoa_channel **ret_whole,
+		      struct stoa_channel **ret_to_send, struct stoa_channel **ret_to_receive)
+{
+	int rc = make_whole(plan, ret_whole);
+
 	if (!rc)
 		rc = grant(*ret_whole, STOA_GRANT_SENDER, ret_to_send);
 	if (!rc)
 		rc = grant(*ret_whole, STOA_GRANT_RECEIVER, ret_to_receive);
 	return rc;
+}
+
+int death_make_apart(const struct stoa_channel_options *options, struct stoa_channel **ret_whole,
+		     struct stoa_channel **ret_to_send, struct stoa_channel **ret_to_receive)
+{
+	struct channel_plan plan;
+	int rc = channel_plan(options, &plan);
+
+	return rc ? rc : make_three(&plan, ret_whole, ret_to_send, ret_to_receive);
+}
+
+int death_make_stream_apart(uint64_t ring, struct stoa_stream **ret_whole, struct stoa_stream **ret_to_write,
+			    struct stoa_stream **ret_to_read)
+{
+	struct stoa_channel *three[3];
+	struct channel_plan plan;
+	int rc = channel_plan_stream(ring, &plan);
+
+	if (!rc)
+		rc = make_three(&plan, &three[0], &three[1], &three[2]);
+	if (rc)
+		return rc;
+	*ret_whole = (struct stoa_stream *)(void *)three[0];
+	*ret_to_write = (struct stoa_stream *)(void *)three[1];
+	*ret_to_read = (struct stoa_stream *)(void *)three[2];
+	return 0;
 }

@@ -13,13 +13,16 @@ extern const struct step_operation mutex_operations[];
 extern const struct step_operation signal_operations[];
 extern const struct step_operation segment_operations[];
 extern const struct step_operation channel_operations[];
-extern bool death_apart; /* channel_operations: the parts are two segments, and each end can write but its own side's */
+extern const struct step_operation stream_operations[];
+extern bool death_apart; /* of these two: the parts are two segments, and each end can write but its own side's */
 
 struct stoa_channel;
 struct stoa_channel_options;
+struct stoa_stream;
 int death_make_apart(const struct stoa_channel_options *options, struct stoa_channel **ret_whole,
 		     struct stoa_channel **ret_to_send, struct stoa_channel **ret_to_receive);
-extern const struct step_operation stream_operations[];
+int death_make_stream_apart(uint64_t ring, struct stoa_stream **ret_whole, struct stoa_stream **ret_to_write,
+			    struct stoa_stream **ret_to_read);
 extern const struct step_operation pager_operations[];
 extern const struct step_operation pager_member_operations[];
 

@@ -18,7 +18,8 @@
 struct stream_scene {
 	struct stoa_segment *segment;
 	struct stoa_stream *stream;
-	struct stoa_writer *writer; /* of the process that joined */
+	struct stoa_stream *to_write, *to_read; /* the same, or what was granted */
+	struct stoa_writer *writer;             /* of the process that joined */
 	struct stoa_reader *reader;
 	unsigned char bytes[64 * RING]; /* of the stream */
 };
@@ -46,9 +47,14 @@ static int set_up(struct step_world *world)
 		scene->bytes[i] = (unsigned char)(i / LENGTH + 1); /* each hundred differ from those before */
 	world->local = scene;
 	os_capabilities(); /* probed once in a process, here and not in each victim */
+	if (death_apart)
+		return death_make_stream_apart(RING, &scene->stream, &scene->to_write, &scene->to_read)
+			       ? step_bad(world, "setting up: %s", stoa_error_detail())
+			       : 0;
 	if (stoa_segment_create(NULL, 1 << 20, &segment_options, &scene->segment) ||
 	    stoa_stream_place(scene->segment, 0, &options, &scene->stream) || roster_attach(scene->segment, &roster))
 		return step_bad(world, "setting up: %s", stoa_error_detail());
+	scene->to_write = scene->to_read = scene->stream;
 	return 0;
 }
 
@@ -64,7 +70,7 @@ static void join_writer(struct step_world *world)
 {
 	struct stream_scene *scene = scene_of(world);
 
-	death_must(world, stoa_writer_join(scene->stream, &(struct stoa_writer_options){.waiting = STOA_SLEEP},
+	death_must(world, stoa_writer_join(scene->to_write, &(struct stoa_writer_options){.waiting = STOA_SLEEP},
 					   &scene->writer));
 }
 
@@ -72,7 +78,7 @@ static void join_reader(struct step_world *world)
 {
 	struct stream_scene *scene = scene_of(world);
 
-	death_must(world, stoa_reader_join(scene->stream, &(struct stoa_reader_options){.waiting = STOA_SLEEP},
+	death_must(world, stoa_reader_join(scene->to_read, &(struct stoa_reader_options){.waiting = STOA_SLEEP},
 					   &scene->reader));
 }
 
@@ -392,7 +398,7 @@ static int verify_join_writer(struct step_world *world)
 	int rc;
 
 	join_reader(world);
-	rc = stoa_writer_join(scene->stream, NULL, &scene->writer);
+	rc = stoa_writer_join(scene->to_write, NULL, &scene->writer);
 	if (rc != (joined ? -STOA_ECLOSED : 0))
 		return step_bad(world, "another writer: %s", stoa_error_name(rc));
 	if (!joined) {
@@ -413,7 +419,7 @@ static int verify_join_reader(struct step_world *world)
 	int rc;
 
 	join_writer(world);
-	rc = stoa_reader_join(scene->stream, NULL, &scene->reader);
+	rc = stoa_reader_join(scene->to_read, NULL, &scene->reader);
 	if (rc != (joined ? -STOA_ECLOSED : 0))
 		return step_bad(world, "another reader: %s", stoa_error_name(rc));
 	rc = write_some(world, 0, LENGTH, STOA_TRY);

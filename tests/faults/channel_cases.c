@@ -106,6 +106,16 @@ static int check_channel(struct run *run)
 	return stoa_inspect_check(run->inspector, ignore, NULL);
 }
 
+static int check_placed(struct run *run)
+{
+	return stoa_inspect_check_channel(run->inspector, 0, ignore, NULL);
+}
+
+static int find_placed(struct run *run)
+{
+	return stoa_inspect_find_channel(run->inspector, 0, &run->ret.bits, &run->second.bits);
+}
+
 static void end_named(struct run *run, int result)
 {
 	(void)result;
@@ -329,8 +339,10 @@ const struct fault_case channel_cases[] = {
 	{"stoa_channel_attach", "EINVAL ERANGE ERIGHTS ENOTSUP EFORMAT", make_placed, attach, close_segment},
 	{"stoa_channel_close", "", make_unnamed, close_call, NULL},
 	{"stoa_channel_stat", "EINVAL EFORMAT EVERSION", fill_named, stat_call, end_named},
-	{"stoa_inspect_channel", "EINVAL ERANGE EFORMAT EVERSION", fill_named, inspect_channel, end_named},
+	{"stoa_inspect_channel", "EINVAL ERANGE ENOTSUP EFORMAT EVERSION", fill_named, inspect_channel, end_named},
 	{"stoa_inspect_check", "EINVAL", fill_named, check_channel, end_named},
+	{"stoa_inspect_check_channel", "EINVAL ERANGE ENOTSUP EFORMAT", fill_named, check_placed, end_named},
+	{"stoa_inspect_find_channel", "EINVAL ENOTSUP EFORMAT ENOENT", fill_named, find_placed, end_named},
 	{"stoa_sender_join", "EINVAL EFORMAT ENOTSUP", make_unnamed, join_sender, leave_sender},
 	{"stoa_sender_leave", "", make_ends, leave_sender_call, end_receiver},
 	{"stoa_sender_loan", "EINVAL ERANGE", make_ends, loan, cancel_loan},

@@ -28,6 +28,7 @@ struct board {
 struct stoa_segment *segment;
 struct guarded *guarded;
 void (*kill_prepare)(void);
+pid_t (*kill_start)(const struct role *role, void (*body)(void *argument), void *argument);
 uint64_t kill_recovered_within;
 static struct board *board;
 
@@ -190,7 +191,8 @@ static void set_up(uint32_t flags)
 
 static void start(struct worker *worker)
 {
-	worker->process = test_role_start(worker->role.name, work, worker);
+	worker->process =
+		kill_start ? kill_start(&worker->role, work, worker) : test_role_start(worker->role.name, work, worker);
 }
 
 /* One of the role's workers, the first of which has this number, at a random moment of what it is to be killed in. */

@@ -48,6 +48,12 @@ extern struct guarded *guarded;
 extern void (*kill_prepare)(void);
 
 /*
+ * How a worker is started, where it is handed something then; NULL: test_role_start(). Called for each that is replaced, too, in the test's own
+ * process.
+ */
+extern pid_t (*kill_start)(const struct role *role, void (*body)(void *argument), void *argument);
+
+/*
  * Long rounds: the 99th percentile of each role's recoveries must be less than this, in nanoseconds, more than what the same takes with nobody
  * killed, which is what a busy machine does. 0: it is only told.
  */
