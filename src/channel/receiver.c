@@ -392,20 +392,32 @@ static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room
 
 #define GLANCES 64 /* before it is looked whether, and how, to wait */
 
-#define GATHER_FROM 8 /* so many without a wait are a stream of them */
-#define GATHER 32     /* pauses: about a microsecond */
+#define GATHER_FROM 8  /* so many without a wait are a stream of them */
+#define GATHER 32      /* pauses: about a microsecond */
+#define GATHER_STEPS 8 /* at the most */
 
 /*
  * Nothing is there. In a stream of messages who looks at once meets the sender at every line, and each takes it from the other; so
- * let some gather, as many as came without a wait. A single message that was waited for does not make that longer.
+ * let some gather, as many as came without a wait, and go on as long as they come fast. A single message that was waited for does not
+ * make that longer. `sent` may be anything: it is a hint.
  */
 static CC_NOINLINE void let_gather(struct stoa_receiver *receiver)
 {
-	uint64_t run = receiver->received - receiver->waited;
+	const struct channel_lane *lane = receiver->inlets[0].lane;
+	uint64_t run = receiver->received - receiver->waited, sent, before;
 
 	receiver->waited = receiver->received;
-	for (uint64_t i = run < GATHER_FROM ? 0 : run < GATHER ? run : GATHER; i; i--)
-		cc_pause();
+	if (run < GATHER_FROM)
+		return;
+	sent = load_rlx(&lane->sent);
+	for (unsigned step = 0; step < GATHER_STEPS; step++) {
+		for (uint64_t i = run < GATHER ? run : GATHER; i; i--)
+			cc_pause();
+		before = sent;
+		sent = load_rlx(&lane->sent);
+		if (sent - before < GATHER_FROM)
+			return;
+	}
 }
 
 /* Wait a little for the record there. Its word; 0 is none. */
