@@ -15,6 +15,7 @@
 #define CC_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define CC_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define CC_NOINLINE __attribute__((noinline, cold))
+#define CC_APART __attribute__((noinline)) /* often called, yet not to be part of who calls it */
 /* The type of an expression, which is not evaluated. */
 #define CC_TYPEOF(expression) __typeof__(expression)
 /* printf of C99, which stoa also uses where the system's own differs (__USE_MINGW_ANSI_STDIO). */

@@ -17,7 +17,8 @@
 
 #define UNKNOWN UINT64_MAX /* expected sequence: whatever comes first */
 
-#define NOT_HELD UINT64_MAX /* no position */
+#define NOT_HELD UINT64_MAX     /* no position */
+#define OTHERS (UINT64_MAX - 1) /* nor is this */
 
 /* One lane, as this receiver sees it. */
 struct inlet {
@@ -46,10 +47,15 @@ struct stoa_receiver {
 	struct record_form form;
 	struct channel_shape shape;
 	struct channel_reader *reader;
+	/*
+	 * Of a plain one: a message that is the only one held is noted here alone, by where it is. NOT_HELD: none is held; OTHERS: they
+	 * are among those of the inlet. See settle().
+	 */
+	uint64_t only;
 	uint64_t mask;
 	bool shares; /* a queue's, with others */
 	bool timed;
-	bool plain; /* see receive_plain() */
+	bool plain; /* one lane that nobody shares, where nothing overtakes, and its records are without times and alignment */
 	bool may_be_overtaken;
 	bool may_be_detached;
 	bool detached;
@@ -125,7 +131,7 @@ static inline enum look look_at(const struct stoa_receiver *receiver, const stru
 					     : load_rlx(&inlet->next); /* A2: pairs with R2 in claim_record() */
 	struct channel_record *found = record(receiver, inlet, position);
 	uint64_t word = load_acq(
-		&found->word); /* A1: the record; pairs with R1 in skip_lap(), R2 in publish(), R7 in stoa_sender_commit() */
+		&found->word); /* A1: the record; pairs with R1 in skip_lap(), R2 in publish(), R7 in commit_only() */
 	bool there = word >> 32 == record_tag(position);
 
 	sight->position = position;
@@ -195,6 +201,24 @@ static bool claim_record(const struct inlet *inlet, const struct sight *sight)
 	return cas_seq(inlet->head, &seen, sight->position + sight->size);
 }
 
+/* Some messages were taken, or released. */
+static inline void note_held(struct stoa_receiver *receiver)
+{
+	if (receiver->plain)
+		receiver->only = receiver->inlets[0].first == receiver->inlets[0].taken ? NOT_HELD : OTHERS;
+}
+
+/* The only one that is held becomes one of its inlet's. To be called before anything is done with those. */
+static inline void settle(struct stoa_receiver *receiver)
+{
+	struct inlet *inlet = &receiver->inlets[0];
+
+	if (receiver->only == NOT_HELD || receiver->only == OTHERS)
+		return;
+	inlet->held[inlet->taken++ % STOA_UNRELEASED_MAX] = receiver->only;
+	receiver->only = OTHERS;
+}
+
 /* Take what was seen, or skip it. false: it is somebody else's now. */
 static inline bool take(struct stoa_receiver *receiver, struct inlet *inlet, const struct sight *sight, bool skip)
 {
@@ -205,8 +229,10 @@ static inline bool take(struct stoa_receiver *receiver, struct inlet *inlet, con
 	store_rlx(&inlet->next, next);
 	if (!receiver->shares && receiver->shape.kind == STOA_QUEUE)
 		store_rel(inlet->head, next); /* R4: our place, and its hold; pairs with A2 in lowest_held() */
-	if (!skip)
+	if (!skip) {
 		inlet->held[inlet->taken++ % STOA_UNRELEASED_MAX] = sight->position;
+		note_held(receiver);
+	}
 	return true;
 }
 
@@ -366,62 +392,96 @@ static int try_lane(struct stoa_receiver *receiver, uint32_t lane, uint64_t room
 
 #define GLANCES 64 /* before it is looked whether, and how, to wait */
 
-#define GATHER_FROM 8 /* so many without a wait are a stream of them */
-#define GATHER 32     /* pauses: about a microsecond */
+#define GATHER_FROM 8  /* so many without a wait are a stream of them */
+#define GATHER 32      /* pauses: about a microsecond */
+#define GATHER_STEPS 8 /* at the most */
 
 /*
  * Nothing is there. In a stream of messages who looks at once meets the sender at every line, and each takes it from the other; so
- * let some gather, as many as came without a wait. A single message that was waited for does not make that longer.
+ * let some gather, as many as came without a wait, and go on as long as they come fast. A single message that was waited for does not
+ * make that longer. `sent` may be anything: it is a hint.
  */
 static CC_NOINLINE void let_gather(struct stoa_receiver *receiver)
 {
-	uint64_t run = receiver->received - receiver->waited;
+	const struct channel_lane *lane = receiver->inlets[0].lane;
+	uint64_t run = receiver->received - receiver->waited, sent, before;
 
 	receiver->waited = receiver->received;
-	for (uint64_t i = run < GATHER_FROM ? 0 : run < GATHER ? run : GATHER; i; i--)
-		cc_pause();
+	if (run < GATHER_FROM)
+		return;
+	sent = load_rlx(&lane->sent);
+	for (unsigned step = 0; step < GATHER_STEPS; step++) {
+		for (uint64_t i = run < GATHER ? run : GATHER; i; i--)
+			cc_pause();
+		before = sent;
+		sent = load_rlx(&lane->sent);
+		if (sent - before < GATHER_FROM)
+			return;
+	}
+}
+
+/* Wait a little for the record there. Its word; 0 is none. */
+static CC_APART uint64_t await_record(struct stoa_receiver *receiver, uint64_t position, uint64_t deadline)
+{
+	const struct channel_record *found = record(receiver, &receiver->inlets[0], position);
+	unsigned most = deadline == STOA_TRY || receiver->end.waiting == STOA_SLEEP ? 0 : GLANCES, glances = 0;
+	uint64_t word = 0;
+
+	if (!most)
+		return 0;
+	let_gather(receiver);
+	/* A8: the record; pairs with R1 in skip_lap(), R2 in publish(), R7 in commit_only() */
+	while ((word = load_acq(&found->word)) >> 32 != record_tag(position)) {
+		if (glances == most)
+			return 0;
+		channel_pause(glances++);
+	}
+	return word;
 }
 
 /*
- * The usual case in few instructions: one lane, nobody shares it, nothing overtakes, and the message follows its header. false: it
- * is not that, or nothing came.
+ * The usual case in few instructions: the receiver is plain, and the message is in the ring. It is noted as the only one that is
+ * held. false: it is not that, or nothing came.
  */
-static inline bool receive_plain(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
+static inline bool take_plain(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
 				 struct stoa_message *message)
 {
 	struct inlet *inlet = &receiver->inlets[0];
-	uint64_t position = load_rlx(&inlet->next), place = position & receiver->mask, word, size;
+	uint64_t position = load_rlx(&inlet->next), place = position & receiver->mask;
 	const struct channel_record *found = (void *)(inlet->ring + place);
-	unsigned most = deadline == STOA_TRY || receiver->end.waiting == STOA_SLEEP ? 0 : GLANCES, glances = 0;
-	uint32_t length, at = inlet->taken;
+	uint64_t word = load_acq(&found->word); /* A9: as A8; pairs with R2 in publish(), R7 in commit_only() */
+	uint64_t length, size, count, bytes, payload = receiver->form.payload;
 
-	/* A8: the record; pairs with R1 in skip_lap(), R2 in publish(), R7 in stoa_sender_commit() */
-	while (CC_UNLIKELY((word = load_acq(&found->word)) >> 32 != record_tag(position))) {
-		if (glances == most)
+	if (CC_UNLIKELY(word >> 32 != record_tag(position))) {
+		word = await_record(receiver, position, deadline);
+		if (!word)
 			return false;
-		if (!glances)
-			let_gather(receiver);
-		channel_pause(glances++);
 	}
 	length = (uint32_t)word - RECORD_MESSAGE;
-	size = ((uint64_t)length + receiver->form.payload + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
-	if (CC_UNLIKELY(length > RECORD_LENGTH_MASK || length > room || place + size > receiver->form.ring ||
-			at - inlet->first == STOA_UNRELEASED_MAX))
+	if ((uint32_t)word & RECORD_WIDE) { /* a large one has this, too, and is too long then */
+		length = (uint32_t)word - RECORD_WIDE;
+		payload = CHANNEL_LINE;
+	}
+	size = (length + payload + CHANNEL_RECORD_UNIT - 1) & ~(CHANNEL_RECORD_UNIT - 1);
+	if (CC_UNLIKELY(length > RECORD_LENGTH_MASK || length > room || place + size > receiver->form.ring))
 		return false;
-	inlet->held[at % STOA_UNRELEASED_MAX] = position;
-	inlet->taken = at + 1;
-	message->sequence = load_rlx(&found->sequence);
-	message->bytes = inlet->ring + place + receiver->form.payload;
+	message->bytes = inlet->ring + place + payload;
 	message->length = length;
+	message->sequence = load_rlx(&found->sequence);
 	message->time = 0;
 	message->lost = 0;
 	message->sender = 0;
 	message->opaque[0] = position;
-	message->opaque[1] = at % STOA_UNRELEASED_MAX;
+	message->opaque[1] = inlet->taken % STOA_UNRELEASED_MAX;
+	count = receiver->received + 1;
+	bytes = receiver->bytes + length;
+	receiver->only = position;
+	receiver->received = count;
+	receiver->bytes = bytes;
 	store_rlx(&inlet->next, position + size);
 	store_rel(inlet->head, position + size); /* R5: as R4; pairs with A2 in lowest_held() */
-	store_rlx(&receiver->reader->received, ++receiver->received);
-	store_rlx(&receiver->reader->bytes, receiver->bytes += length);
+	store_rlx(&receiver->reader->received, count);
+	store_rlx(&receiver->reader->bytes, bytes);
 	return true;
 }
 
@@ -442,12 +502,26 @@ static int try_lanes(struct stoa_receiver *receiver, uint64_t room, struct stoa_
 	return NOTHING;
 }
 
+/* The same where others are held. */
+static CC_APART bool take_plain_among(struct stoa_receiver *receiver, uint64_t room, struct stoa_message *message)
+{
+	const struct inlet *inlet = &receiver->inlets[0];
+	bool taken;
+
+	settle(receiver);
+	taken = inlet->taken - inlet->first != STOA_UNRELEASED_MAX && take_plain(receiver, room, STOA_TRY, message);
+	settle(receiver);
+	return taken;
+}
+
 /* The next message of at most `room` bytes. */
-static CC_NOINLINE int receive_with_care(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
+static CC_APART int receive_with_care(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
 					 struct stoa_message *ret_message)
 {
 	int rc;
 
+	if (receiver->plain && take_plain_among(receiver, room, ret_message))
+		return 0;
 	for (bool again = false;; again = true) {
 		rc = try_lanes(receiver, room, ret_message);
 		if (rc != NOTHING)
@@ -465,7 +539,7 @@ static inline int receive(struct stoa_receiver *receiver, uint64_t room, uint64_
 {
 	if (CC_UNLIKELY(channel_end_is_parents(&receiver->end)))
 		return channel_end_check(&receiver->end);
-	if (CC_LIKELY(receiver->plain && receive_plain(receiver, room, deadline, ret_message)))
+	if (CC_LIKELY(receiver->only == NOT_HELD && take_plain(receiver, room, deadline, ret_message)))
 		return 0;
 	return receive_with_care(receiver, room, deadline, ret_message);
 }
@@ -489,15 +563,10 @@ int stoa_receiver_receive_batch(struct stoa_receiver *receiver, struct stoa_mess
 	rc = receive(receiver, UINT64_MAX, deadline, &messages[0]);
 	if (rc)
 		return rc;
-	while (count < most) {
-		struct stoa_message *next = &messages[count];
-
-		/* What is wrong with the next one is told by the next call. */
-		if (!(receiver->plain && receive_plain(receiver, UINT64_MAX, STOA_TRY, next)) &&
-		    try_lanes(receiver, UINT64_MAX, next))
-			break;
+	/* What is wrong with the next one is told by the next call. */
+	while (count < most && ((receiver->plain && take_plain_among(receiver, UINT64_MAX, &messages[count])) ||
+				!try_lanes(receiver, UINT64_MAX, &messages[count])))
 		count++;
-	}
 	*ret_count = count;
 	return 0;
 }
@@ -536,13 +605,16 @@ static inline void move_hold(struct stoa_receiver *receiver, uint32_t lane)
 		return;
 	while (inlet->first != inlet->taken && inlet->held[inlet->first % STOA_UNRELEASED_MAX] == NOT_HELD)
 		inlet->first++;
+	note_held(receiver);
 	advance_hold(receiver, lane, resting_hold(receiver, inlet));
 }
 
-static CC_NOINLINE int release_with_care(struct stoa_receiver *receiver, const struct stoa_message *message)
+static CC_APART int release_with_care(struct stoa_receiver *receiver, const struct stoa_message *message)
 {
-	int rc = let_loose(receiver, message);
+	int rc;
 
+	settle(receiver);
+	rc = let_loose(receiver, message);
 	if (rc < 0)
 		return refuse_release(receiver);
 	move_hold(receiver, message->sender);
@@ -558,19 +630,16 @@ static CC_NOINLINE int tell_only_sender(struct stoa_receiver *receiver, uint64_t
 /* In few instructions: the only message that is held, of the only lane. */
 CC_HOT_CODE int stoa_receiver_release(struct stoa_receiver *receiver, const struct stoa_message *message)
 {
-	struct inlet *inlet;
-	uint64_t hold, *held;
+	const struct inlet *inlet;
+	uint64_t hold;
 
 	if (CC_UNLIKELY(!receiver || !message || channel_end_is_parents(&receiver->end)))
 		return refuse_release(receiver);
 	inlet = &receiver->inlets[0];
-	held = &inlet->held[message->opaque[1] % STOA_UNRELEASED_MAX];
-	if (CC_UNLIKELY(!receiver->plain || message->sender != 0 || *held != message->opaque[0] ||
-			inlet->taken - inlet->first != 1))
+	if (CC_UNLIKELY(whole_position(message->opaque[0]) != receiver->only || message->sender))
 		return release_with_care(receiver, message);
 	hold = load_rlx(&inlet->next);
-	*held = NOT_HELD;
-	inlet->first = inlet->taken;
+	receiver->only = NOT_HELD;
 	store_rel(inlet->hold, hold); /* R6: as R1; pairs with A1 in regard_reader() */
 	if (CC_UNLIKELY(channel_waiting(&receiver->end)))
 		return tell_only_sender(receiver, hold);
@@ -584,6 +653,7 @@ int stoa_receiver_release_batch(struct stoa_receiver *receiver, const struct sto
 
 	if (!receiver || (!messages && count) || channel_end_is_parents(&receiver->end))
 		return refuse_release(receiver);
+	settle(receiver);
 	for (uint32_t i = 0; i < count && rc >= 0; i++) {
 		int one = let_loose(receiver, &messages[i]);
 
@@ -649,7 +719,7 @@ static void begin_queue(struct stoa_receiver *receiver, struct inlet *inlet)
 	store_rlx(inlet->hold, receiver->shares ? HOLD_NONE : head);
 }
 
-/* Where a receiver of a broadcast starts. The hold is set before the floor is looked at: see sender.c. */
+/* Where a receiver of a broadcast starts. The hold is set before the floor is looked at: see room.c. */
 static void begin_broadcast(struct stoa_receiver *receiver, struct inlet *inlet, uint32_t from)
 {
 	uint64_t position = floor_of(inlet), floor;
@@ -717,6 +787,7 @@ static void set_up_receiver(struct stoa_receiver *receiver, const struct stoa_re
 	receiver->may_be_detached = options->when_slow == STOA_DETACH;
 	receiver->plain = receiver->shape.kind == STOA_QUEUE && !receiver->shares && receiver->shape.senders == 1 &&
 			  !receiver->timed && !receiver->form.alignment;
+	receiver->only = receiver->plain ? NOT_HELD : OTHERS;
 	store_rlx(&reader->when_slow, options->when_slow);
 	store_rlx(&reader->lag, options->lag);
 	for (uint32_t lane = 0; lane < receiver->shape.senders; lane++) {

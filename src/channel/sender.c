@@ -1,238 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sending end: loans in the ring of its lane, their publication, and finding room. Uses sync and all below it.
+ * The sending end: loans in the ring of its lane, and their publication. How far it may write is room.c's. Uses sync and all below it.
  *
  * Wait-free but for waiting for room: a lane has one writer. What is published is never taken back; until its word is written a
  * record does not exist, so a sender may die anywhere.
  *
- * Room. `end` is how far this sender may write: a ring's size beyond the lowest position that somebody may still read. It is
- * computed anew, from the receivers' words, only when it is reached. In a broadcast it moves the lane's floor: the floor is
- * raised first, then the holds are looked at again (a receiver that joins sets its hold, then looks at the floor; so one of
- * the two sees the other), and only then is overwritten. A reader that may be overtaken looks at the floor after it
- * has read.
+ * The usual case, one loan at a time, is noted beside the others (`only`): it passes by all that several need.
  */
-#include <channel/area.h>
+#include <channel/sender.h>
 
 #include <inttypes.h>
 #include <string.h>
-
-#define NOT_OUT UINT64_MAX   /* no position */
-#define RESOLVED UINT64_C(1) /* beside the position: committed or cancelled before an earlier one was */
-
-/* A loan that is out, or was resolved before an earlier one. In the order of positions. */
-struct outstanding {
-	uint64_t position;
-	uint64_t room; /* payload bytes */
-	uint32_t size;
-	uint32_t info; /* of the record's word; without its length while it is out */
-	uint64_t unused;
-};
-
-struct stoa_sender {
-	struct channel_end end; /* first: see stoa_sender_leave() */
-
-	/* What each message needs. */
-	uint64_t position; /* of the next loan */
-	uint64_t clear;    /* a plain record that ends here or before needs no look at lap, limit and zeroes; 0: none */
-	uint64_t plain_max; /* the longest message of a plain record: one whose payload follows the header */
-	unsigned char *ring;
-	uint64_t mask;
-	uint32_t header;
-	uint32_t first; /* of the outstanding ones, modulo STOA_LOANS_MAX */
-	uint32_t next;  /* behind the last of them */
-	bool timed;
-	struct channel_lane *lane;
-	uint64_t sequence; /* of the next message to be published */
-	uint64_t bytes;
-	struct outstanding outstanding[STOA_LOANS_MAX];
-
-	uint64_t limit;  /* floor + ring: what it may write lies before */
-	uint64_t low;    /* a plain record that ends behind this: zero more */
-	uint64_t zeroed; /* the words of units from `position` up to here are zero */
-	struct record_form form;
-	uint64_t payload_max;
-	_Atomic uint64_t floor; /* nobody reads what lies before */
-	_Atomic uint64_t needs; /* what the last loan that found no room needs it up to */
-	struct channel_shape shape;
-	struct channel_area area;
-};
-
-static struct channel_record *record(const struct stoa_sender *sender, uint64_t position)
-{
-	return record_at(sender->ring, sender->mask, position);
-}
-
-/* ---- room ---- */
 
 /* Where the oldest unpublished record is, or will be. */
 static uint64_t published(const struct stoa_sender *sender)
 {
 	return sender->first == sender->next ? sender->position
 					     : sender->outstanding[sender->first % STOA_LOANS_MAX].position & ~RESOLVED;
-}
-
-/* Does reader `place` hold something that must not be overwritten? Then *least is lowered to it. */
-static void regard_reader(const struct stoa_sender *sender, uint32_t place, bool ask_life, uint64_t *least)
-{
-	const struct stoa_channel *channel = sender->end.channel;
-	const struct channel_reader *reader = &channel->readers[place];
-	uint64_t owner = load_rlx(&reader->owner);
-	/* A1: what it read; pairs with R1 in advance_hold(), R6 in stoa_receiver_release() */
-	uint64_t hold = whole_position(load_acq(channel_hold(channel, place, sender->end.place)));
-
-	/* A hold before the floor protects nothing: its owner is still joining, or died, or lies. */
-	if (!owner || hold >= *least || hold < load_rlx(&sender->floor))
-		return;
-	if (sender->shape.kind == STOA_BROADCAST && load_rlx(&reader->when_slow) != STOA_BLOCK)
-		return;
-	if (ask_life && !channel_lives(channel, false, owner))
-		return;
-	*least = hold;
-}
-
-/* The lowest position that a receiver may still read, or will receive: at most a ring's size beyond the floor. */
-static uint64_t lowest_held(const struct stoa_sender *sender, bool ask_life)
-{
-	const struct stoa_channel *channel = sender->end.channel;
-	/* Nobody can have read more than was published; the tail may lack the rest of a lap that was skipped. */
-	uint64_t least = whole_position(load_rlx(&sender->lane->tail)), head, floor = load_rlx(&sender->floor);
-
-	if (least - floor > sender->shape.ring) /* overwritten by somebody else */
-		least = floor;
-	if (sender->shape.kind == STOA_QUEUE) {
-		/* A2: before the holds: who moved the head past a record held it already; pairs with R2 in claim_record() */
-		head = whole_position(load_acq(channel_head(channel, sender->end.place)));
-		if (head < least && head >= floor)
-			least = head;
-	}
-	for (uint32_t place = 0; place < sender->shape.receivers; place++)
-		regard_reader(sender, place, ask_life, &least);
-	return least;
-}
-
-/* The begin of the first record at or behind `wanted`, if that is not behind `most`; else of the last at or before `most`. */
-static uint64_t walk(const struct stoa_sender *sender, uint64_t from, uint64_t wanted, uint64_t most)
-{
-	while (from < wanted) {
-		uint64_t word = load_rlx(&record(sender, from)->word), size = 0;
-
-		if (word >> 32 == record_tag(from))
-			size = record_valid(&sender->form, from, word);
-		if (!size ||
-		    !word) /* overwritten by somebody else: what is left of it cannot be received in any case */
-			return most;
-		if (from + size > most)
-			break;
-		from += size;
-	}
-	return from;
-}
-
-/* Raise the floor of a broadcast to `wanted`. */
-static uint64_t raise_floor(struct stoa_sender *sender, uint64_t wanted, uint64_t least, bool ask_life)
-{
-	uint64_t floor = load_rlx(&sender->floor), raised = walk(sender, floor, wanted, least);
-
-	store_rlx(&sender->lane->floor, raised);
-	fence_seq(); /* F1: the floor, before the holds are looked at again; pairs with F2 in begin_broadcast() */
-	least = lowest_held(sender, ask_life);
-	if (least < raised && !MUTANT(HOLDS_SEEN_ONCE)) {
-		raised = walk(sender, floor, least, least);
-		store_rlx(&sender->lane->floor, raised);
-	}
-	store_rlx(&sender->lane->given_up, raised);
-	fence_rel(); /* F3: both, the floor before what it gives up is overwritten; pairs with F4 in overrun() */
-	return raised;
-}
-
-/* Is there room up to `needs`? `more` is what a broadcast gives up beyond what is needed, so as not to come back for each record. */
-static bool find_room(struct stoa_sender *sender, uint64_t needs, uint64_t more, bool ask_life)
-{
-	uint64_t least = lowest_held(sender, ask_life), used;
-
-	if (sender->shape.kind == STOA_BROADCAST)
-		least = raise_floor(sender, needs - sender->shape.ring + more, least, ask_life);
-	store_rlx(&sender->floor, least);
-	sender->limit = least + sender->shape.ring;
-	used = sender->position > least ? sender->position - least : 0;
-	if (used > load_rlx(&sender->lane->most))
-		store_rlx(&sender->lane->most, used);
-	return needs <= sender->limit;
-}
-
-/* How far the floor could be raised, if that is as far as is needed; for a broadcast the begin of a record. */
-static bool could_have_room(const struct stoa_sender *sender, bool ask_life)
-{
-	uint64_t needs = load_rlx(&sender->needs), floor = load_rlx(&sender->floor), ring = sender->shape.ring, least;
-
-	if (needs <= floor + ring)
-		return true;
-	least = lowest_held(sender, ask_life);
-	if (sender->shape.kind == STOA_BROADCAST)
-		least = walk(sender, floor, needs - ring, least);
-	return least + ring >= needs;
-}
-
-/* Also asked by a thread that watches this end through a descriptor: nothing is changed. */
-static bool has_room(void *end, bool thorough)
-{
-	return could_have_room(end, false) || (thorough && could_have_room(end, true));
-}
-
-/* Wait for room up to `needs`. */
-static CC_NOINLINE int wait_for_room(struct stoa_sender *sender, uint64_t needs, uint64_t more, uint64_t deadline)
-{
-	int rc = channel_end_check(&sender->end);
-	bool again = false;
-
-	store_rlx(&sender->needs, needs);
-	store_rlx(&sender->lane->wants, needs - sender->shape.ring);
-	while (!rc && !find_room(sender, needs, more, false) && !find_room(sender, needs, more, true)) {
-		rc = again && channel_too_late(deadline) ? STOA_TIMED_OUT : channel_end_wait(&sender->end, deadline);
-		again = true;
-	}
-	return rc;
-}
-
-/* Where does the last message end that is not received for sure? What was cancelled or skipped behind it nobody releases. */
-static uint64_t last_message_end(const struct stoa_sender *sender)
-{
-	uint64_t tail = whole_position(load_rlx(&sender->lane->tail)), at = load_rlx(&sender->floor), last = at;
-
-	while (at < tail) {
-		uint64_t word = load_rlx(&record(sender, at)->word), size = 0;
-
-		if (word && word >> 32 == record_tag(at))
-			size = record_valid(&sender->form, at, word);
-		if (!size || size > tail - at) /* overwritten, or the floor is not where a record begins */
-			return tail;
-		at += size;
-		if (record_is_message(word))
-			last = at;
-	}
-	return last;
-}
-
-int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline)
-{
-	bool again = false;
-	uint64_t last;
-	int rc;
-
-	if (!sender)
-		return error_set(-STOA_EINVAL, "no sender was given");
-	rc = channel_end_check(&sender->end);
-	if (rc)
-		return rc;
-	/* All is received when the whole ring could be written behind it. */
-	last = last_message_end(sender);
-	store_rlx(&sender->needs, last + sender->shape.ring);
-	store_rlx(&sender->lane->wants, last);
-	while (!rc && !could_have_room(sender, true)) {
-		rc = again && channel_too_late(deadline) ? STOA_TIMED_OUT : channel_end_wait(&sender->end, deadline);
-		again = true;
-	}
-	return rc;
 }
 
 /* ---- loans ---- */
@@ -246,21 +30,34 @@ int stoa_sender_flush(struct stoa_sender *sender, uint64_t deadline)
 
 static void zero_to(struct stoa_sender *sender, uint64_t from, uint64_t to)
 {
+	unsigned char *ring = sender->ring;
+	uint64_t mask = sender->mask;
+
 	to = to < sender->limit ? to : sender->limit;
 	for (uint64_t at = from; at < to && !MUTANT(RECORD_NOT_ENDED); at += CHANNEL_RECORD_UNIT)
-		store_rlx(&record(sender, at)->word, 0);
+		store_rlx(&record_at(ring, mask, at)->word, 0);
 	sender->zeroed = to;
 }
 
-/* A loan is to end at `end`. The one line behind a wide record comes while that is written; it is zeroed by end_records(). */
-static void zero_ahead(struct stoa_sender *sender, uint64_t end, bool wide)
+/*
+ * The lines of a wide record, and the one behind it that end_records() zeroes: to be asked for all at once, since who fills it gets
+ * them from the receiver one after the other. Of a longer one the rest comes while these are filled.
+ */
+#define FETCHED_AT_ONCE UINT64_C(8192)
+
+static inline void fetch_wide(const struct stoa_sender *sender, uint64_t position, uint64_t size)
 {
-	if (end < sender->zeroed)
-		return;
+	for (uint64_t at = 0; at <= size && at < FETCHED_AT_ONCE; at += CHANNEL_LINE)
+		cc_prefetch_write(sender_record(sender, position + at));
+}
+
+/* A loan is to be given out. */
+static void make_ready(struct stoa_sender *sender, uint64_t position, uint64_t size, bool wide)
+{
 	if (wide)
-		cc_prefetch_write(record(sender, end));
-	else
-		zero_to(sender, end, end + ZEROED_AHEAD);
+		fetch_wide(sender, position, size);
+	else if (position + size >= sender->zeroed)
+		zero_to(sender, position + size, position + size + ZEROED_AHEAD);
 }
 
 /* The word behind all loans is zero from now on. To be called before something is published, or lent behind them. */
@@ -289,7 +86,7 @@ static void skip_lap(struct stoa_sender *sender)
 	if (next >= sender->zeroed)
 		zero_to(sender, next, next + CHANNEL_RECORD_UNIT);
 	/* R1: the zero behind it; pairs with A1 in look_at() */
-	store_rel(&record(sender, sender->position)->word, record_word(sender->position, RECORD_SKIP_LAP));
+	store_rel(&sender_record(sender, sender->position)->word, record_word(sender->position, RECORD_SKIP_LAP));
 	sender->position = next;
 }
 
@@ -322,7 +119,7 @@ static int make_room(struct stoa_sender *sender, uint64_t length, uint32_t kind,
 	}
 	needs = position + size + CHANNEL_RECORD_UNIT;
 	if (needs > sender->limit)
-		rc = wait_for_room(sender, needs, sender->shape.ring / 8, deadline);
+		rc = sender_wait_for_room(sender, needs, sender->shape.ring / 8, deadline);
 	if (!rc && !fits)
 		skip_lap(sender);
 	return rc;
@@ -336,9 +133,15 @@ static void look_ahead(struct stoa_sender *sender)
 	sender->clear = sender->zeroed - CHANNEL_RECORD_UNIT; /* not beyond the limit */
 	if (sender->clear > lap_end)
 		sender->clear = lap_end;
-	if (sender->form.alignment) /* there are no plain ones */
+	if (sender->form.alignment || sender->timed) /* there are no plain ones */
 		sender->clear = 0;
 	sender->low = sender->zeroed < sender->limit ? sender->zeroed - ZEROED_LEFT : UINT64_MAX;
+}
+
+/* Some were given out, or came back. */
+static void note_outstanding(struct stoa_sender *sender)
+{
+	sender->only = sender->first == sender->next ? NOT_OUT : OTHERS;
 }
 
 /* Give out a record that has room, as the next loan. */
@@ -358,6 +161,24 @@ static inline void lend(struct stoa_sender *sender, uint64_t length, uint64_t si
 	loan->length = length;
 	loan->opaque[0] = position;
 	loan->opaque[1] = at;
+	note_outstanding(sender);
+}
+
+/* The only one that is out becomes one of the outstanding. To be called before anything is done with those. */
+static void settle(struct stoa_sender *sender)
+{
+	uint64_t position = sender->only & ~WIDE, room = sender->only_room;
+	uint32_t kind = sender->only & WIDE ? RECORD_WIDE : RECORD_MESSAGE;
+
+	if (sender->only == NOT_OUT || sender->only == OTHERS)
+		return;
+	sender->outstanding[sender->next++ % STOA_LOANS_MAX] = (struct outstanding){
+		.position = position,
+		.room = room,
+		.size = (uint32_t)record_size(&sender->form, position, room, kind),
+		.info = kind,
+	};
+	note_outstanding(sender);
 }
 
 /* The record itself: room for it, a zero behind it. */
@@ -371,7 +192,7 @@ static int loan_record(struct stoa_sender *sender, uint64_t length, uint32_t kin
 		return rc;
 	end_records(sender);
 	size = record_size(&sender->form, sender->position, length, kind);
-	zero_ahead(sender, sender->position + size, kind == RECORD_WIDE);
+	make_ready(sender, sender->position, size, kind == RECORD_WIDE);
 	look_ahead(sender);
 	lend(sender, length, size, record_payload(&sender->form, sender->position, kind), kind, loan);
 	return 0;
@@ -390,13 +211,13 @@ static int room_in_area(struct stoa_sender *sender, uint64_t size, uint64_t dead
 		area_pass(area, load_rlx(&sender->floor));
 		surplus = area_surplus(area, sender->shape.kind == STOA_QUEUE ? 1 : AREA_HISTORY * size);
 		if (surplus) {
-			(void)find_room(sender, surplus + ring, 0, false);
+			(void)sender_find_room(sender, surplus + ring, 0, false);
 			area_pass(area, load_rlx(&sender->floor));
 		}
 		rc = area_take(area, size, ret_offset);
 		if (rc)
 			return rc < 0 ? rc : 0;
-		rc = wait_for_room(sender, area_waits_for(area) + ring, 0, deadline);
+		rc = sender_wait_for_room(sender, area_waits_for(area) + ring, 0, deadline);
 		if (rc)
 			return rc;
 	}
@@ -413,26 +234,13 @@ static int loan_large(struct stoa_sender *sender, uint64_t length, uint64_t dead
 		rc = loan_record(sender, sizeof(struct channel_place), RECORD_LARGE, deadline, &place);
 	if (rc)
 		return rc;
-	store_rlx(&record_place(&sender->form, record(sender, place.opaque[0]))->offset, offset);
+	store_rlx(&record_place(&sender->form, sender_record(sender, place.opaque[0]))->offset, offset);
 	sender->outstanding[place.opaque[1]].room = length;
 	area_keep(&sender->area, offset, size, sender->position);
 	place.bytes = sender->area.bytes + offset;
 	place.length = length;
 	*loan = place;
 	return 0;
-}
-
-static CC_NOINLINE int loan_with_care(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
-				      struct stoa_loan *loan)
-{
-	bool fits = length <= sender->payload_max;
-
-	if ((!fits && length > sender->shape.large) || sender->next - sender->first == STOA_LOANS_MAX ||
-	    channel_end_is_parents(&sender->end))
-		return refuse_loan(sender, length);
-	if (!fits)
-		return loan_large(sender, length, deadline, loan);
-	return loan_record(sender, length, length < RECORD_WIDE_FROM ? RECORD_MESSAGE : RECORD_WIDE, deadline, loan);
 }
 
 static inline uint64_t plain_size(const struct stoa_sender *sender, uint64_t length)
@@ -444,7 +252,58 @@ static inline uint64_t plain_size(const struct stoa_sender *sender, uint64_t len
 static inline bool is_plain(const struct stoa_sender *sender, uint64_t length, uint64_t size)
 {
 	return length <= sender->plain_max && sender->position + size <= sender->clear &&
-	       sender->next - sender->first != STOA_LOANS_MAX && !channel_end_is_parents(&sender->end);
+	       !channel_end_is_parents(&sender->end);
+}
+
+static CC_NOINLINE int loan_with_care(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
+				      struct stoa_loan *loan)
+{
+	uint64_t size = plain_size(sender, length);
+	bool fits = length <= sender->payload_max;
+
+	settle(sender);
+	if ((!fits && length > sender->shape.large) || sender->next - sender->first == STOA_LOANS_MAX ||
+	    channel_end_is_parents(&sender->end))
+		return refuse_loan(sender, length);
+	if (is_plain(sender, length, size)) {
+		lend(sender, length, size, sender->header, RECORD_MESSAGE, loan);
+		return 0;
+	}
+	if (!fits)
+		return loan_large(sender, length, deadline, loan);
+	return loan_record(sender, length, length < RECORD_WIDE_FROM ? RECORD_MESSAGE : RECORD_WIDE, deadline, loan);
+}
+
+/* Note it as the only one that is out. */
+static inline void lend_only(struct stoa_sender *sender, uint64_t mark, uint64_t length, uint64_t size,
+			     uint64_t payload, struct stoa_loan *loan)
+{
+	uint64_t position = sender->position;
+
+	sender->position = position + size;
+	sender->only = position | mark;
+	sender->only_room = length;
+	loan->bytes = sender->ring + (position & sender->mask) + payload;
+	loan->length = length;
+	loan->opaque[0] = position;
+	loan->opaque[1] = sender->next % STOA_LOANS_MAX;
+}
+
+/* A wide record in few instructions, where nothing is to be waited for. */
+static CC_APART int loan_wide(struct stoa_sender *sender, uint64_t length, uint64_t deadline, struct stoa_loan *loan)
+{
+	uint64_t position = sender->position, place = position & sender->mask, size;
+
+	if (length < RECORD_WIDE_FROM || length > sender->wide_max || sender->only != NOT_OUT ||
+	    channel_end_is_parents(&sender->end))
+		return loan_with_care(sender, length, deadline, loan);
+	size = (length + 2 * CHANNEL_LINE - 1) & ~(uint64_t)(CHANNEL_LINE - 1);
+	if (place + size > sender->form.ring || position + size + CHANNEL_RECORD_UNIT > sender->limit ||
+	    position >= sender->zeroed)
+		return loan_with_care(sender, length, deadline, loan);
+	fetch_wide(sender, position, size);
+	lend_only(sender, WIDE, length, size, CHANNEL_LINE, loan);
+	return 0;
 }
 
 CC_HOT_CODE int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, uint64_t deadline,
@@ -455,9 +314,9 @@ CC_HOT_CODE int stoa_sender_loan(struct stoa_sender *sender, uint64_t length, ui
 	if (CC_UNLIKELY(!sender || !ret_loan))
 		return refuse_loan(NULL, length);
 	size = plain_size(sender, length);
-	if (CC_UNLIKELY(!is_plain(sender, length, size)))
-		return loan_with_care(sender, length, deadline, ret_loan);
-	lend(sender, length, size, sender->header, RECORD_MESSAGE, ret_loan);
+	if (CC_UNLIKELY(!is_plain(sender, length, size) || sender->only != NOT_OUT))
+		return loan_wide(sender, length, deadline, ret_loan);
+	lend_only(sender, 0, length, size, sender->header, ret_loan);
 	return 0;
 }
 
@@ -475,7 +334,7 @@ static inline struct outstanding *find_loan(struct stoa_sender *sender, const st
 /* Publish the oldest, which is resolved. A record is as long as its loan was, which a shorter message does not tell. */
 static inline void publish(struct stoa_sender *sender, uint64_t position, uint32_t info)
 {
-	struct channel_record *to = record(sender, position);
+	struct channel_record *to = sender_record(sender, position);
 
 	if (CC_LIKELY(record_is_message(info))) {
 		store_rlx(&to->sequence, sender->sequence++);
@@ -487,7 +346,7 @@ static inline void publish(struct stoa_sender *sender, uint64_t position, uint32
 				load_rlx(&record_place(&sender->form, to)->length) - sizeof(struct channel_place);
 	}
 	store_rel(&to->word,
-		  record_word(position, info)); /* R2: the record; pairs with A1 in look_at(), A8 in receive_plain() */
+		  record_word(position, info)); /* R2: the record; pairs with A1 in look_at(), A8 in await_record(), A9 in take_plain() */
 }
 
 /* All before `tail` is published: say so. Who is to be woken? */
@@ -524,6 +383,7 @@ static CC_NOINLINE void resolve_among(struct stoa_sender *sender, struct outstan
 		out->position = NOT_OUT;
 		out = &sender->outstanding[sender->first % STOA_LOANS_MAX];
 	} while (sender->first != sender->next && out->position & RESOLVED);
+	note_outstanding(sender);
 	announce_and_wake(sender, published(sender));
 }
 
@@ -534,6 +394,7 @@ static inline void publish_only(struct stoa_sender *sender, struct outstanding *
 	sender->first = sender->next;
 	publish(sender, out->position, info);
 	out->position = NOT_OUT;
+	note_outstanding(sender);
 }
 
 /* The loan is resolved; `info` says how. */
@@ -561,11 +422,11 @@ static CC_NOINLINE void shorten(struct stoa_sender *sender, struct outstanding *
 	if (!gap)
 		return;
 	if (out->position + out->size == sender->position) {
-		store_rlx(&record(sender, at)->word, 0);
+		store_rlx(&sender_record(sender, at)->word, 0);
 		draw_back(sender, at);
 	} else {
 		/* The gap is published with the record, since nobody comes to it before. */
-		store_rlx(&record(sender, at)->word, record_word(at, skip_info(gap)));
+		store_rlx(&sender_record(sender, at)->word, record_word(at, skip_info(gap)));
 	}
 	out->size = (uint32_t)size;
 }
@@ -573,7 +434,7 @@ static CC_NOINLINE void shorten(struct stoa_sender *sender, struct outstanding *
 /* The length of what lies in the area; the record has its own. */
 static CC_NOINLINE uint32_t finish_large(struct stoa_sender *sender, const struct outstanding *out, uint64_t length)
 {
-	store_rlx(&record_place(&sender->form, record(sender, out->position))->length, length);
+	store_rlx(&record_place(&sender->form, sender_record(sender, out->position))->length, length);
 	return RECORD_LARGE | (uint32_t)sizeof(struct channel_place);
 }
 
@@ -594,7 +455,7 @@ static inline uint32_t finish(struct stoa_sender *sender, struct outstanding *ou
 	return out->info | (uint32_t)length;
 }
 
-static CC_NOINLINE void prepare(struct stoa_sender *sender)
+static inline void prepare(struct stoa_sender *sender)
 {
 	zero_to(sender, sender->zeroed, sender->position + ZEROED_AHEAD);
 	look_ahead(sender);
@@ -602,16 +463,52 @@ static CC_NOINLINE void prepare(struct stoa_sender *sender)
 
 static CC_NOINLINE int commit_with_care(struct stoa_sender *sender, const struct stoa_loan *loan)
 {
-	struct outstanding *out = find_loan(sender, loan);
+	struct outstanding *out;
 
+	settle(sender);
+	out = find_loan(sender, loan);
 	if (!out)
 		return refuse_commit(sender);
 	resolve(sender, out, finish(sender, out, loan->length));
 	return 0;
 }
 
+/* Publish the only loan that is out, as long as it was lent, and announce it. Who is to be woken? */
+static inline uint64_t commit_only(struct stoa_sender *sender, uint64_t position, uint64_t length, uint32_t kind)
+{
+	struct channel_record *to = sender_record(sender, position);
+	struct channel_lane *lane = sender->lane;
+	uint64_t sequence = sender->sequence, bytes = sender->bytes + length;
+
+	store_rlx(&to->sequence, sequence++);
+	/* R7: the record; pairs with A1 in look_at(), A8 in await_record(), A9 in take_plain() */
+	store_rel(&to->word, record_word(position, kind | (uint32_t)length));
+	sender->only = NOT_OUT;
+	sender->sequence = sequence;
+	sender->bytes = bytes;
+	/* In this order: see layout.h. */
+	store_rel(&lane->sent, sequence);         /* R8: as R3; pairs with A3 in adopt_lane() */
+	store_rel(&lane->tail, sender->position); /* R9: as R4; pairs with A3 in adopt_lane() */
+	store_rlx(&lane->bytes, bytes);
+	return channel_waiting(&sender->end);
+}
+
+/* A wide record in few instructions; the line behind it came while it was filled. */
+static CC_APART int commit_wide(struct stoa_sender *sender, const struct stoa_loan *loan)
+{
+	uint64_t position = whole_position(loan->opaque[0]), waiting;
+
+	if ((position | WIDE) != sender->only || loan->length != sender->only_room)
+		return commit_with_care(sender, loan);
+	end_records(sender);
+	waiting = commit_only(sender, position, loan->length, RECORD_WIDE);
+	if (CC_UNLIKELY(waiting))
+		channel_ring_bells(&sender->end, waiting);
+	return 0;
+}
+
 /* What may be due when a message is published. It is on its way: those who poll lose no time by this. */
-static CC_NOINLINE int follow_up(struct stoa_sender *sender, uint64_t waiting)
+static CC_APART int follow_up(struct stoa_sender *sender, uint64_t waiting)
 {
 	if (waiting)
 		channel_ring_bells(&sender->end, waiting);
@@ -623,26 +520,14 @@ static CC_NOINLINE int follow_up(struct stoa_sender *sender, uint64_t waiting)
 /* In few instructions: the only loan that is out, of a plain record, as long as it was lent. */
 CC_HOT_CODE int stoa_sender_commit(struct stoa_sender *sender, const struct stoa_loan *loan)
 {
-	struct outstanding *out;
-	struct channel_record *to;
 	uint64_t position, waiting;
 
 	if (CC_UNLIKELY(!sender || !loan || channel_end_is_parents(&sender->end)))
 		return refuse_commit(sender);
-	position = loan->opaque[0];
-	out = &sender->outstanding[loan->opaque[1] % STOA_LOANS_MAX];
-	if (CC_UNLIKELY(out->position != position || out->room != loan->length || out->info != RECORD_MESSAGE ||
-			sender->next - sender->first != 1 || sender->timed))
-		return commit_with_care(sender, loan);
-	to = record(sender, position);
-	store_rlx(&to->sequence, sender->sequence);
-	/* R7: the record; pairs with A1 in look_at(), A8 in receive_plain() */
-	store_rel(&to->word, record_word(position, RECORD_MESSAGE | (uint32_t)loan->length));
-	out->position = NOT_OUT;
-	sender->first = sender->next;
-	sender->sequence++;
-	sender->bytes += loan->length;
-	waiting = announce(sender, sender->position);
+	position = whole_position(loan->opaque[0]);
+	if (CC_UNLIKELY(position != sender->only || loan->length != sender->only_room))
+		return commit_wide(sender, loan);
+	waiting = commit_only(sender, position, loan->length, RECORD_MESSAGE);
 	if (CC_UNLIKELY(waiting || sender->position > sender->low))
 		return follow_up(sender, waiting);
 	return 0;
@@ -650,14 +535,18 @@ CC_HOT_CODE int stoa_sender_commit(struct stoa_sender *sender, const struct stoa
 
 int stoa_sender_cancel(struct stoa_sender *sender, const struct stoa_loan *loan)
 {
-	struct outstanding *out = find_loan(sender, loan);
+	struct outstanding *out;
 
+	if (sender)
+		settle(sender);
+	out = find_loan(sender, loan);
 	if (!out)
 		return refuse_commit(sender);
 	if (out->position + out->size == sender->position) {
 		draw_back(sender, out->position); /* the last: its place is the next one's */
 		out->position = NOT_OUT;
 		sender->next--;
+		note_outstanding(sender);
 		return 0;
 	}
 	resolve(sender, out, skip_info(out->size));
@@ -692,7 +581,7 @@ int stoa_sender_send_batch(struct stoa_sender *sender, const struct stoa_bytes *
 
 	if (!sender || (!messages && count) || !ret_sent)
 		return error_set(-STOA_EINVAL, "no sender, no messages, or no place for their count, was given");
-	alone = sender->first == sender->next; /* else they come behind what is out */
+	alone = sender->only == NOT_OUT; /* else they come behind what is out */
 	for (sent = 0; sent < count; sent++) {
 		const struct stoa_bytes *message = &messages[sent];
 		struct stoa_loan loan;
@@ -711,6 +600,7 @@ int stoa_sender_send_batch(struct stoa_sender *sender, const struct stoa_bytes *
 		if (alone) {
 			struct outstanding *out = &sender->outstanding[loan.opaque[1]];
 
+			settle(sender);
 			publish_only(sender, out, finish(sender, out, message->length));
 		} else {
 			(void)stoa_sender_commit(sender, &loan);
@@ -745,7 +635,7 @@ static int adopt_lane(struct stoa_sender *sender)
 	if (tail % CHANNEL_RECORD_UNIT || tail > POSITION_MAX)
 		return refuse_lane(sender);
 	for (;;) {
-		uint64_t word = load_rlx(&record(sender, tail)->word), size;
+		uint64_t word = load_rlx(&sender_record(sender, tail)->word), size;
 
 		if (!word || word >> 32 != record_tag(tail) || MUTANT(TAIL_BELIEVED))
 			break;
@@ -753,7 +643,7 @@ static int adopt_lane(struct stoa_sender *sender)
 		if (!size || (walked += size) > sender->shape.ring)
 			return refuse_lane(sender);
 		if (record_is_message(word))
-			sender->sequence = load_rlx(&record(sender, tail)->sequence) + 1;
+			sender->sequence = load_rlx(&sender_record(sender, tail)->sequence) + 1;
 		tail += size;
 	}
 	sender->position = tail;
@@ -794,7 +684,7 @@ int stoa_sender_join(struct stoa_channel *channel, const struct stoa_sender_opti
 	sender = os_allocate(sizeof(*sender));
 	if (!sender)
 		return -STOA_ENOMEM;
-	sender->end.ready = has_room;
+	sender->end.ready = sender_has_room;
 	sender->end.waiting = options->waiting;
 	sender->end.flags = options->flags;
 	rc = channel_end_join(&sender->end, channel, true);
@@ -811,6 +701,9 @@ int stoa_sender_join(struct stoa_channel *channel, const struct stoa_sender_opti
 	sender->payload_max = channel->plan.payload_max;
 	sender->header = sender->form.payload;
 	sender->plain_max = sender->payload_max < RECORD_WIDE_FROM ? sender->payload_max : RECORD_WIDE_FROM - 1;
+	if (!sender->timed && !sender->form.alignment && sender->form.wide_alignment == CHANNEL_LINE)
+		sender->wide_max = sender->payload_max;
+	sender->only = NOT_OUT;
 	for (unsigned i = 0; i < STOA_LOANS_MAX; i++)
 		sender->outstanding[i].position = NOT_OUT;
 	rc = adopt_lane(sender);
@@ -827,6 +720,7 @@ void stoa_sender_leave(struct stoa_sender *sender)
 {
 	if (!sender)
 		return;
+	settle(sender);
 	/* Those before the first that is still out are published already. What is out is cancelled, what was committed is sent. */
 	while (sender->first != sender->next && !channel_end_check(&sender->end)) {
 		struct outstanding *out = &sender->outstanding[sender->first % STOA_LOANS_MAX];
