@@ -445,7 +445,7 @@ int os_file_sync(os_handle file);
  * `length` bytes and so many handles. Where only processes of one user can hand each other handles, another user's message is
  * -STOA_EACCES.
  */
-#define OS_PASSED_MAX 2
+#define OS_PASSED_MAX 4
 int os_send(os_handle socket, const void *bytes, size_t length, const os_handle *passed, unsigned count);
 int os_receive(os_handle socket, void *bytes, size_t length, os_handle *ret_passed, unsigned count,
 	       uint32_t *ret_sender);

@@ -334,22 +334,24 @@ int stoa_pager_close(struct stoa_pager *pager)
 /* ---- handing on ---- */
 
 /*
- * Two messages, of 32 bytes and two descriptors each: the control segment and the pages, then the ends of the board.
+ * A message of 32 bytes, with four descriptors: of the control segment, of the pages, and of the board's ends.
  *   offset size field
  *   0      8    magic    "STOAPGR\n"
  *   8      4    version  1
- *   12     4    which    0, 1
+ *   12     4    unused   0
  *   16     16   identity of the pages' memory
  */
 struct message {
 	uint8_t magic[8];
 	uint32_t version;
-	uint32_t which;
+	uint32_t unused;
 	uint64_t identity[2];
 };
 _Static_assert(offsetof(struct message, version) == 8, "layout");
 _Static_assert(offsetof(struct message, identity) == 16, "layout");
 _Static_assert(sizeof(struct message) == 32, "layout");
+enum { PASSED_CONTROL, PASSED_PAGES, PASSED_BOARD, PASSED_BOARD_2, PASSED };
+_Static_assert(PASSED == OS_PASSED_MAX, "what makes a pager");
 
 static const uint8_t message_magic[8] = {'S', 'T', 'O', 'A', 'P', 'G', 'R', '\n'};
 
@@ -364,20 +366,19 @@ int stoa_pager_send_with_socket(const struct stoa_pager *pager, int socket)
 		return rc;
 	memcpy(message.magic, message_magic, sizeof(message_magic));
 	memcpy(message.identity, pager->shared->header.identity, sizeof(message.identity));
-	rc = os_send(socket, &message, sizeof(message), (os_handle[]){pager->control->memory, pager->memory}, 2);
-	message.which = 1;
-	return rc ? rc : os_send(socket, &message, sizeof(message), pager->board, 2);
+	return os_send(socket, &message, sizeof(message),
+		       (os_handle[]){pager->control->memory, pager->memory, pager->board[0], pager->board[1]}, PASSED);
 }
 
-static int receive_two(int socket, uint32_t which, os_handle *ret_handles)
+static int receive_all(int socket, os_handle *ret_handles)
 {
 	struct message message;
 	uint32_t sender;
-	int rc = os_receive(socket, &message, sizeof(message), ret_handles, 2, &sender);
+	int rc = os_receive(socket, &message, sizeof(message), ret_handles, PASSED, &sender);
 
 	if (rc < 0)
 		return rc;
-	if (memcmp(message.magic, message_magic, sizeof(message_magic)) != 0 || message.which != which)
+	if (memcmp(message.magic, message_magic, sizeof(message_magic)) != 0 || message.unused)
 		return error_set(-STOA_EFORMAT, "a message that does not bring a pager");
 	if (message.version != PAGER_VERSION)
 		return error_set(-STOA_EVERSION, "a pager of version %" PRIu32 ", this library speaks %u",
@@ -428,9 +429,22 @@ static int join_received(struct stoa_pager *pager)
 	return rc ? rc : begin(pager, header.flags);
 }
 
+/* Each handle goes to the pager, or is closed. */
+static int take_parts(struct stoa_pager *pager, const os_handle parts[PASSED])
+{
+	int rc = segment_take_from(parts[PASSED_CONTROL], os_user_id(), SEGMENT_KIND_PAGER, &pager->control);
+
+	if (rc)
+		os_handle_close(parts[PASSED_CONTROL]);
+	pager->memory = parts[PASSED_PAGES];
+	pager->board[0] = parts[PASSED_BOARD];
+	pager->board[1] = parts[PASSED_BOARD_2];
+	return rc;
+}
+
 int stoa_pager_receive_with_socket(int socket, struct stoa_backing *backing, struct stoa_pager **ret_pager)
 {
-	os_handle two[2] = {OS_NO_HANDLE, OS_NO_HANDLE};
+	os_handle parts[PASSED] = {OS_NO_HANDLE, OS_NO_HANDLE, OS_NO_HANDLE, OS_NO_HANDLE};
 	struct stoa_pager *pager;
 	int rc = check_place(backing, ret_pager);
 
@@ -439,19 +453,14 @@ int stoa_pager_receive_with_socket(int socket, struct stoa_backing *backing, str
 	pager = new_handle(backing);
 	if (!pager)
 		return -STOA_ENOMEM;
-	rc = receive_two(socket, 0, two);
+	rc = receive_all(socket, parts);
 	if (!rc) {
-		pager->memory = two[1];
-		rc = segment_take_from(two[0], os_user_id(), SEGMENT_KIND_PAGER, &pager->control);
-		two[1] = OS_NO_HANDLE;
+		rc = take_parts(pager, parts);
+	} else {
+		for (unsigned i = 0; i < PASSED; i++)
+			if (parts[i] != OS_NO_HANDLE)
+				os_handle_close(parts[i]);
 	}
-	if (!rc)
-		two[0] = OS_NO_HANDLE;
-	for (unsigned i = 0; i < 2; i++)
-		if (two[i] != OS_NO_HANDLE)
-			os_handle_close(two[i]);
-	if (!rc)
-		rc = receive_two(socket, 1, pager->board);
 	if (!rc)
 		rc = join_received(pager);
 	if (rc) {

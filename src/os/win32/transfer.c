@@ -22,10 +22,12 @@ struct message {
 	uint64_t handles[OS_PASSED_MAX];
 };
 _Static_assert(offsetof(struct message, handles) == 8, "layout");
-_Static_assert(sizeof(struct message) == 24, "layout");
+_Static_assert(sizeof(struct message) == 40, "layout");
 
 static const uint8_t message_magics[OS_PASSED_MAX][8] = {{'S', 'T', 'O', 'A', 'H', 'N', 'D', '\n'},
-							 {'S', 'T', 'O', 'A', 'H', 'N', '2', '\n'}};
+							 {'S', 'T', 'O', 'A', 'H', 'N', '2', '\n'},
+							 {'S', 'T', 'O', 'A', 'H', 'N', '3', '\n'},
+							 {'S', 'T', 'O', 'A', 'H', 'N', '4', '\n'}};
 
 /* What lies before the caller's bytes. */
 static size_t head_length(unsigned count)
