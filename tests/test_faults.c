@@ -292,7 +292,8 @@ TEST_TIMEOUT(every_call_fails_in_every_function, 240)
 	set_up(&run);
 	functions = try_table(segment_cases, &run, &coverage) + try_table(sync_cases, &run, &coverage) +
 		    try_table(channel_cases, &run, &coverage) + try_table(stream_cases, &run, &coverage) +
-		    try_table(grant_cases, &run, &coverage) + try_table(backing_cases, &run, &coverage);
+		    try_table(grant_cases, &run, &coverage) + try_table(backing_cases, &run, &coverage) +
+		    try_table(pager_cases, &run, &coverage);
 	try_table(wait_cases, &run, &coverage);
 	test_figure(
 		"%u pairs of a system call and a function covered, %u functions, %u faults injected, %u of them reported",
@@ -409,7 +410,8 @@ TEST(no_function_is_forgotten)
 		symbol[1 + strcspn(symbol + 1, "@\n")] = 0;
 		if (!has_case(segment_cases, symbol + 1) && !has_case(sync_cases, symbol + 1) &&
 		    !has_case(channel_cases, symbol + 1) && !has_case(stream_cases, symbol + 1) &&
-		    !has_case(grant_cases, symbol + 1) && !has_case(backing_cases, symbol + 1))
+		    !has_case(grant_cases, symbol + 1) && !has_case(backing_cases, symbol + 1) &&
+		    !has_case(pager_cases, symbol + 1))
 			test_fail(__FILE__, __LINE__, "%s has no entry in the table of functions", symbol + 1);
 		exported++;
 	}

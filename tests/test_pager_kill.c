@@ -88,7 +88,8 @@ static void turn(struct worker *worker)
 static void work(void *argument)
 {
 	struct stoa_backing *backing = store_backing(store);
-	struct worker worker = {.number = (unsigned)(uintptr_t)argument % WORKERS, .random = board->seed + (uintptr_t)argument};
+	struct worker worker = {.number = (unsigned)(uintptr_t)argument % WORKERS,
+				.random = board->seed + (uintptr_t)argument};
 
 	worker.pager = pager_take(sockets, backing);
 	while (!load_rlx(&board->stop))
@@ -101,7 +102,8 @@ static void work(void *argument)
 static void come_and_go(void *argument)
 {
 	struct stoa_backing *backing = store_backing(store);
-	struct worker worker = {.number = (unsigned)(uintptr_t)argument % WORKERS, .random = board->seed + (uintptr_t)argument};
+	struct worker worker = {.number = (unsigned)(uintptr_t)argument % WORKERS,
+				.random = board->seed + (uintptr_t)argument};
 	int again[2];
 
 	worker.pager = pager_take(sockets, backing);
@@ -213,7 +215,8 @@ static void kill_each(void (*const bodies[WORKERS])(void *argument), unsigned ki
 	close(sockets[1]);
 	qsort(took, kills, sizeof(*took), compare);
 	test_figure("%u kills, %u recovered; p50 %llu us, p99 %llu us, worst %llu us", kills, kills,
-		    (unsigned long long)took[kills / 2] / 1000, (unsigned long long)took[kills - 1 - kills / 100] / 1000,
+		    (unsigned long long)took[kills / 2] / 1000,
+		    (unsigned long long)took[kills - 1 - kills / 100] / 1000,
 		    (unsigned long long)took[kills - 1] / 1000);
 	free(took);
 }

@@ -444,7 +444,7 @@ static CC_APART uint64_t await_record(struct stoa_receiver *receiver, uint64_t p
  * held. false: it is not that, or nothing came.
  */
 static inline bool take_plain(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
-				 struct stoa_message *message)
+			      struct stoa_message *message)
 {
 	struct inlet *inlet = &receiver->inlets[0];
 	uint64_t position = load_rlx(&inlet->next), place = position & receiver->mask;
@@ -516,7 +516,7 @@ static CC_APART bool take_plain_among(struct stoa_receiver *receiver, uint64_t r
 
 /* The next message of at most `room` bytes. */
 static CC_APART int receive_with_care(struct stoa_receiver *receiver, uint64_t room, uint64_t deadline,
-					 struct stoa_message *ret_message)
+				      struct stoa_message *ret_message)
 {
 	int rc;
 

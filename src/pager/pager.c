@@ -7,6 +7,7 @@
  */
 #include <backing/backing.h>
 #include <pager/pager.h>
+#include <sync/object.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -236,11 +237,11 @@ static int fill_control(struct stoa_segment *segment, void *argument)
 	struct pager_shared *shared = (void *)segment->data;
 	int rc = stoa_segment_commit(segment, making->plan->committed);
 
-	if (!rc)
-		rc = stoa_mutex_init(segment, &shared->cursors.mutex, 0);
-	if (!rc)
-		shared->header = *making->header;
-	return rc;
+	if (rc)
+		return rc;
+	store_rlx(&((struct object *)(void *)&shared->cursors.mutex)->kind, OBJECT_MUTEX);
+	shared->header = *making->header;
+	return 0;
 }
 
 static int make_memory(struct stoa_pager *pager, struct pager_header *header)

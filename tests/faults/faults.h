@@ -91,7 +91,7 @@ struct fault_case {
 	void (*undo)(struct run *run, int result); /* without faults; may be NULL */
 };
 extern const struct fault_case segment_cases[], sync_cases[], wait_cases[], channel_cases[], stream_cases[],
-	grant_cases[], backing_cases[];
+	grant_cases[], backing_cases[], pager_cases[];
 
 /* What a process does that has not used the library before: use() sets up what it needs, and takes it down again. */
 struct first_use {

@@ -50,6 +50,8 @@ int os_board_post(const os_handle ends[2], const void *note, os_handle passed)
 		return 0;
 	if (sent >= 0 || errno == EAGAIN)
 		return error_set(-STOA_EBUSY, "no room for another process's descriptor");
+	if (errno == EPIPE)
+		return error_set(-STOA_ESYSTEM, "the sockets that keep others' descriptors are gone");
 	if (errno == ETOOMANYREFS)
 		return error_set(-STOA_ELIMIT, "too many descriptors of this user are on their way (RLIMIT_NOFILE)");
 	return sys_failed("leaving a descriptor for others");

@@ -103,8 +103,11 @@ int os_fault_install(bool (*handle)(void *address, enum os_fault fault))
 
 	os_lock(&lock);
 	if (!load_rlx(&handler)) {
-		for (unsigned i = 0; i < NUMBERS && !rc; i++)
+		for (unsigned i = 0; i < NUMBERS && !rc; i++) {
 			rc = install(i);
+			if (rc && i > 0) /* else the next try would take us for whoever was there before */
+				(void)sigaction(numbers[0], &before[0], NULL);
+		}
 		if (!rc)
 			store_rel(&handler, handle); /* R1: `before`; pairs with A1 in on_fault() */
 	}
