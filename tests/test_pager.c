@@ -161,6 +161,34 @@ TEST(reading_ahead)
 	end_region(&region);
 }
 
+TEST(prefetches_end_and_tell_of_errors)
+{
+	struct region region = make_region(256, &quiet);
+	struct stoa_prefetch *prefetch;
+	struct stoa_waitable thing = {.kind = STOA_WAIT_PREFETCH};
+	size_t which;
+
+	CHECK_RC(stoa_pager_prefetch(region.pager, 10 * PAGE, 200 * PAGE, &prefetch), 0);
+	thing.object = prefetch;
+	CHECK_RC(stoa_wait_any(&thing, 1, STOA_FOREVER, &which), 0);
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_TRY), 0);
+	CHECK_EQ(load_rlx(&region.store->fills), 200);
+	stoa_prefetch_close(prefetch);
+	store_rlx(&region.store->fail_fill, -STOA_EIO);
+	store_rlx(&region.store->fail_end, 5 * PAGE);
+	CHECK_RC(stoa_pager_prefetch(region.pager, 0, 200 * PAGE, &prefetch), 0);
+	CHECK_RC(stoa_prefetch_wait(prefetch, STOA_FOREVER), -STOA_EIO);
+	stoa_prefetch_close(prefetch);
+	CHECK_RC(stoa_pager_prefetch(region.pager, 0, 0, &prefetch), -STOA_EINVAL);
+	CHECK_RC(stoa_pager_prefetch(region.pager, 0, 257 * PAGE, &prefetch), -STOA_ERANGE);
+	store_rlx(&region.store->delay, 1000); /* closed while it is at work */
+	store_rlx(&region.store->fail_fill, 0);
+	CHECK_RC(stoa_pager_discard(region.pager, 0, 256 * PAGE), 0);
+	CHECK_RC(stoa_pager_prefetch(region.pager, 0, 256 * PAGE, &prefetch), 0);
+	stoa_prefetch_close(prefetch);
+	end_region(&region);
+}
+
 /* ---- the budget ---- */
 
 static uint64_t resident(const struct stoa_pager *pager)

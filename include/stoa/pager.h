@@ -99,7 +99,14 @@ STOA_API int stoa_pager_receive_with_socket(int socket, struct stoa_backing *bac
 STOA_API int stoa_pager_get(struct stoa_pager *pager, uint64_t offset, uint64_t length, uint32_t access);
 
 /*
- * The same, and they stay until unpin(), or until this process ends: reads do not fault meanwhile. Up to STOA_PINS_MAX at a time in a
+ * The same for reading, in a thread of its own: wait with stoa_prefetch_wait() or in a wait set (stoa/wait.h); what fill() returned comes from
+ * there. Close it before the pager. EINVAL, ERANGE, ENOMEM, ELIMIT.
+ */
+STOA_API int stoa_pager_prefetch(struct stoa_pager *pager, uint64_t offset, uint64_t length,
+				 struct stoa_prefetch **ret_prefetch);
+
+/*
+ * The same as get(), and they stay until unpin(), or until this process ends: reads do not fault meanwhile. Up to STOA_PINS_MAX at a time in a
  * process; all pins of all processes together at most three quarters of the budget: ELIMIT. unpin: the very range. EINVAL.
  */
 #define STOA_PINS_MAX 192

@@ -345,11 +345,8 @@ static inline void publish(struct stoa_sender *sender, uint64_t position, uint32
 			sender->bytes +=
 				load_rlx(&record_place(&sender->form, to)->length) - sizeof(struct channel_place);
 	}
-	store_rel(
-		&to->word,
-		record_word(
-			position,
-			info)); /* R2: the record; pairs with A1 in look_at(), A8 in await_record(), A9 in take_plain() */
+	/* R2: the record; pairs with A1 in look_at(), A8 in await_record(), A9 in take_plain() */
+	store_rel(&to->word, record_word(position, info));
 }
 
 /* All before `tail` is published: say so. Who is to be woken? */

@@ -134,6 +134,34 @@ int stoa_pager_get(struct stoa_pager *pager, uint64_t offset, uint64_t length, u
 	return get_all(pager, offset >> pager->shift, blocks_of(pager, offset, length), access);
 }
 
+/* ---- in the background, with a completion ---- */
+
+#define STEP_BLOCKS 64 /* between two looks whether it is to stop */
+
+static int bring(const struct segment_fetch *fetch, uint64_t at, uint64_t length)
+{
+	return stoa_pager_get(fetch->owner, fetch->offset + at, length, STOA_READ);
+}
+
+int stoa_pager_prefetch(struct stoa_pager *pager, uint64_t offset, uint64_t length,
+			struct stoa_prefetch **ret_prefetch)
+{
+	int rc = pager_check_range(pager, offset, length);
+
+	if (!rc && (!length || !ret_prefetch))
+		rc = error_set(-STOA_EINVAL, "a prefetch of 0 bytes, or no place for it");
+	if (rc)
+		return rc;
+	return segment_prefetch_start(&(struct segment_fetch){.bring = bring,
+							      .owner = pager,
+							      .offset = offset,
+							      .length = length,
+							      .step = (uint64_t)STEP_BLOCKS << pager->shift},
+				      ret_prefetch);
+}
+
+/* ---- pins ---- */
+
 int stoa_pager_pin(struct stoa_pager *pager, uint64_t offset, uint64_t length, uint32_t access)
 {
 	int rc = check(pager, offset, length, access);

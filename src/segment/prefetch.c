@@ -21,10 +21,7 @@ struct stoa_prefetch {
 	_Atomic uint64_t word;
 	_Atomic uint32_t stop;
 	int result;
-	os_handle memory;
-	uint64_t offset; /* in the object */
-	unsigned char *address;
-	uint64_t length;
+	struct segment_fetch fetch;
 	uint64_t made_in; /* fork generation: a child has no worker */
 };
 
@@ -45,21 +42,45 @@ static void work(void *argument)
 	uint64_t at = 0;
 	int rc = 0;
 
-	while (rc == 0 && at < prefetch->length && !load_rlx(&prefetch->stop)) {
-		uint64_t step = prefetch->length - at < STEP ? prefetch->length - at : STEP;
+	while (rc == 0 && at < prefetch->fetch.length && !load_rlx(&prefetch->stop)) {
+		uint64_t left = prefetch->fetch.length - at, step = left < prefetch->fetch.step ? left : prefetch->fetch.step;
 
-		rc = os_populate(prefetch->memory, prefetch->offset + at, prefetch->address + at, step);
+		rc = prefetch->fetch.bring(&prefetch->fetch, at, step);
 		at += step;
 	}
 	complete(prefetch, rc);
 }
 
+int segment_prefetch_start(const struct segment_fetch *fetch, struct stoa_prefetch **ret_prefetch)
+{
+	struct stoa_prefetch *prefetch = os_allocate(sizeof(*prefetch));
+	int rc;
+
+	if (!prefetch)
+		return -STOA_ENOMEM;
+	prefetch->fetch = *fetch;
+	prefetch->made_in = os_fork_generation();
+	rc = os_thread_start("stoa-prefetch", work, prefetch);
+	if (rc < 0) {
+		os_free(prefetch);
+		return rc;
+	}
+	*ret_prefetch = prefetch;
+	return 0;
+}
+
+static int populate(const struct segment_fetch *fetch, uint64_t at, uint64_t length)
+{
+	const struct stoa_segment *segment = fetch->owner;
+
+	return os_populate(segment->memory, segment->data_offset + fetch->offset + at,
+			   segment->data + fetch->offset + at, length);
+}
+
 int stoa_segment_prefetch(struct stoa_segment *segment, uint64_t offset, uint64_t length,
 			  struct stoa_prefetch **ret_prefetch)
 {
-	struct stoa_prefetch *prefetch;
 	uint64_t committed;
-	int rc;
 
 	if (!segment)
 		return error_set(-STOA_EINVAL, "no segment was given");
@@ -78,21 +99,10 @@ int stoa_segment_prefetch(struct stoa_segment *segment, uint64_t offset, uint64_
 		return error_set(-STOA_EUNCOMMITTED,
 				 "%" PRIu64 " bytes at %" PRIu64 " reach beyond the %" PRIu64 " committed", length,
 				 offset, committed);
-	prefetch = os_allocate(sizeof(*prefetch));
-	if (!prefetch)
-		return -STOA_ENOMEM;
-	prefetch->memory = segment->memory;
-	prefetch->offset = segment->data_offset + offset;
-	prefetch->address = segment->data + offset;
-	prefetch->length = length;
-	prefetch->made_in = os_fork_generation();
-	rc = os_thread_start("stoa-prefetch", work, prefetch);
-	if (rc < 0) {
-		os_free(prefetch);
-		return rc;
-	}
-	*ret_prefetch = prefetch;
-	return 0;
+	return segment_prefetch_start(
+		&(struct segment_fetch){
+			.bring = populate, .owner = segment, .offset = offset, .length = length, .step = STEP},
+		ret_prefetch);
 }
 
 _Atomic uint64_t *segment_prefetch_word(struct stoa_prefetch *prefetch)
@@ -111,7 +121,7 @@ int segment_prefetch_result(const struct stoa_prefetch *prefetch)
 {
 	if (prefetch->result < 0)
 		return error_set(prefetch->result, "a page of the %" PRIu64 " bytes cannot be read: %s",
-				 prefetch->length, stoa_error_text(prefetch->result));
+				 prefetch->fetch.length, stoa_error_text(prefetch->result));
 	return 0;
 }
 

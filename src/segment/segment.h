@@ -133,6 +133,14 @@ int segment_dup_for(const struct stoa_segment *segment, uint32_t access, int soc
 int segment_take_from(os_handle memory, uint32_t sender, uint32_t kind, struct stoa_segment **ret_segment);
 int segment_token_check(os_handle memory, uint32_t *ret_check);
 
+/* What a prefetch does, step by step, in a thread of its own: for layers above, too. `owner` must outlive it. */
+struct segment_fetch {
+	int (*bring)(const struct segment_fetch *fetch, uint64_t at, uint64_t length); /* 0 or an error, which ends it */
+	void *owner;
+	uint64_t offset, length, step;
+};
+int segment_prefetch_start(const struct segment_fetch *fetch, struct stoa_prefetch **ret_prefetch);
+
 /* A running or finished prefetch ends in a signal word (base/signal.h), manual-reset. */
 _Atomic uint64_t *segment_prefetch_word(struct stoa_prefetch *prefetch);
 int segment_prefetch_result(const struct stoa_prefetch *prefetch);

@@ -164,6 +164,20 @@ static int get(struct run *run)
 	return stoa_pager_get(pager, 16 * PAGE, 16 * PAGE, STOA_READ | STOA_WRITE);
 }
 
+static int prefetch(struct run *run)
+{
+	return stoa_pager_prefetch(pager, 16 * PAGE, 16 * PAGE, &run->ret.prefetch);
+}
+
+static void close_prefetch(struct run *run, int result)
+{
+	if (result >= 0) {
+		CHECK_RC(stoa_prefetch_wait(run->ret.prefetch, STOA_FOREVER), 0);
+		stoa_prefetch_close(run->ret.prefetch);
+	}
+	close_used(run, result);
+}
+
 static int pin(struct run *run)
 {
 	(void)run;
@@ -237,6 +251,7 @@ const struct fault_case pager_cases[] = {
 	{"stoa_pager_receive_with_socket", OPEN_ERRORS " EINVAL ENOTOWNER ECLOSED ERIGHTS ENOTSUP", make_sent,
 	 receive_it, close_received},
 	{"stoa_pager_get", USE_ERRORS, make_used, get, close_used},
+	{"stoa_pager_prefetch", USE_ERRORS, make_used, prefetch, close_prefetch},
 	{"stoa_pager_pin", USE_ERRORS, make_used, pin, close_pinned},
 	{"stoa_pager_unpin", USE_ERRORS, make_pinned, unpin, close_used},
 	{"stoa_pager_flush", USE_ERRORS, make_used, flush, close_used},
