@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stoa/channel_stat.h>
 #include <stoa/error.h>
+#include <stoa/pager_stat.h>
 #include <stoa/segment.h>
 
 #ifdef __cplusplus
@@ -78,6 +79,12 @@ STOA_API int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_
  */
 STOA_API int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64_t offset,
 				  struct stoa_channel_stat *ret_stat);
+
+/*
+ * A pager that has a name. As stoa_pager_stat(), without joining and without being seen. EINVAL, EFORMAT (it is none), EVERSION, ENOMEM,
+ * ESYSTEM.
+ */
+STOA_API int stoa_inspect_pager(const struct stoa_inspector *inspector, struct stoa_pager_stat *ret_stat);
 
 /* What a check tells: remarks about what is in order and worth knowing, and damage. */
 #define STOA_REMARK 0
