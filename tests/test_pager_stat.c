@@ -3,6 +3,7 @@
 #include "pager/common.h"
 
 #include <pager/pager.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +25,41 @@ static struct stoa_pager *make_named(struct store *store, const struct stoa_page
 	return pager;
 }
 
+struct told {
+	unsigned counts[2];
+	char first[2][512];
+};
+
+static void tell(void *argument, int severity, const char *sentence)
+{
+	struct told *told = argument;
+
+	CHECK(severity == STOA_REMARK || severity == STOA_DAMAGE);
+	if (!told->counts[severity]++)
+		snprintf(told->first[severity], sizeof(told->first[severity]), "%s", sentence);
+}
+
+static struct told check_it(void)
+{
+	struct told told = {0};
+	struct stoa_inspector *inspector;
+	int damages;
+
+	CHECK_RC(stoa_inspect_open(test_name("p"), 0, &inspector), 0);
+	damages = stoa_inspect_check(inspector, tell, &told);
+	CHECK(damages >= 0 && (unsigned)damages >= told.counts[STOA_DAMAGE]);
+	stoa_inspect_close(inspector);
+	return told;
+}
+
+static void check_in_order(void)
+{
+	struct told told = check_it();
+
+	CHECK_STR(told.first[STOA_DAMAGE], "");
+	CHECK_STR(told.first[STOA_REMARK], "");
+}
+
 /* By the handle; an inspector tells the same. */
 static struct stoa_pager_stat stat_of(const struct stoa_pager *pager)
 {
@@ -35,6 +71,7 @@ static struct stoa_pager_stat stat_of(const struct stoa_pager *pager)
 	CHECK_RC(stoa_inspect_pager(inspector, &seen), 0);
 	CHECK_EQ(memcmp(&stat, &seen, sizeof(stat)), 0);
 	stoa_inspect_close(inspector);
+	CHECK_STR(check_it().first[STOA_DAMAGE], "");
 	return stat;
 }
 
@@ -256,6 +293,141 @@ TEST(what_is_asked_wrongly)
 	stoa_segment_close(segment);
 }
 
+/* ---- whether it is as it should be ---- */
+
+TEST(one_that_is_in_order)
+{
+	const struct stoa_pager_options options = {.budget = 32 * PAGE};
+	struct stoa_backing *backing;
+	struct stoa_pager *pager = make_named(store_make(BLOCKS * PAGE), &options, &backing);
+
+	check_in_order();
+	for (unsigned i = 0; i < BLOCKS; i++)
+		*byte(pager, i) = 1;
+	check_in_order();
+	CHECK_RC(stoa_pager_pin(pager, 0, 3 * PAGE, STOA_WRITE), 0);
+	check_in_order();
+	CHECK_RC(stoa_pager_unpin(pager, 0, 3 * PAGE), 0);
+	CHECK_RC(stoa_pager_advise(pager, 0, BLOCKS * PAGE, STOA_ADVISE_DONT_NEED), 0);
+	CHECK_STR(check_it().first[STOA_DAMAGE], "");
+	close_all(pager, backing);
+}
+
+/* One word of it is changed, told, and changed back. */
+static void check_damage(_Atomic uint64_t *word, uint64_t value, const char *sentence)
+{
+	uint64_t before = load_rlx(word);
+	struct told told;
+
+	store_rlx(word, value);
+	told = check_it();
+	store_rlx(word, before);
+	if (!strstr(told.first[STOA_DAMAGE], sentence))
+		CHECK_STR(told.first[STOA_DAMAGE], sentence);
+}
+
+TEST(damage_is_told)
+{
+	const struct stoa_pager_options options = {.budget = 32 * PAGE, .read_ahead = 1};
+	struct stoa_backing *backing;
+	struct stoa_pager *pager = make_named(store_make(BLOCKS * PAGE), &options, &backing);
+	struct pager_shared *shared = pager->shared;
+	_Atomic uint64_t *word = &pager->words[5];
+	uint64_t good, frame = 0;
+
+	look_at(pager, 5);
+	good = load_rlx(word);
+	check_damage(word, good | 7, "a holder in a state that has none");
+	check_damage(word, word_next(good, BLOCK_FILLING, 0), "no holder in a state that has one");
+	check_damage(word, word_next(good, BLOCK_FILLING, ROSTER_SLOT_MASK), "a holder that does not exist");
+	check_damage(word, word_next(good, BLOCK_POISONED, 0), "no error that poisons it");
+	check_damage(word, word_next(good, BLOCK_LEFT + 1, 0), "a state that does not exist");
+	check_damage(word, good | WORD_WAITERS, "somebody who waits for nobody");
+	check_damage(word, good | UINT64_C(1) << 39, "a bit that is not used");
+	while ((load_rlx(&pager->frame_table[frame]) & FRAME_BLOCK) != 6)
+		frame++;
+	check_damage(&pager->frame_table[frame], BLOCKS + 1, "it names block 256, which does not exist");
+	check_damage(&pager->frame_table[frame], 0, "block 5: it is there, and no frame names it");
+	check_damage(&shared->cursors.stack, 33, "free frames: the first is 32 of 32");
+	check_damage(&shared->members[0].identity, ROSTER_SLOT_MASK, "which does not exist");
+	check_damage(&shared->seats[3].pins_used, 193, "member 3: 193 pins");
+	store_rlx(&shared->seats[0].pins_used, 1);
+	store_rlx(&shared->seats[0].pins[0].count, 7);
+	check_damage(&shared->seats[0].pins[0].first, 251, "it pins 7 blocks from 250 on, of 256");
+	store_rlx(&shared->seats[0].pins_used, 0);
+	shared->header.block = 4097;
+	CHECK(strstr(check_it().first[STOA_DAMAGE], "pager: a block of 4097 bytes") != NULL);
+	shared->header.block = 4096;
+	shared->header.frames = 257;
+	CHECK(strstr(check_it().first[STOA_DAMAGE], "pager: ") != NULL);
+	shared->header.frames = 32;
+	shared->pad_80[7] = 1;
+	CHECK(strstr(check_it().first[STOA_DAMAGE], "header: byte 87 is not used") != NULL);
+	shared->pad_80[7] = 0;
+	check_in_order();
+	close_all(pager, backing);
+}
+
+/* A frame for the block that nobody has taken away with it. */
+TEST(what_a_death_leaves_is_a_remark)
+{
+	const struct stoa_pager_options options = {.budget = 32 * PAGE, .read_ahead = 1};
+	struct stoa_backing *backing;
+	struct stoa_pager *pager = make_named(store_make(BLOCKS * PAGE), &options, &backing);
+	struct told told;
+
+	look_at(pager, 5);
+	store_rlx(&pager->frame_table[20], 6);
+	store_rlx(&pager->frame_table[21], 8);
+	told = check_it();
+	CHECK_STR(told.first[STOA_DAMAGE], "");
+	CHECK(strstr(told.first[STOA_REMARK], "2 frames name a block that is not there") != NULL);
+	CHECK_EQ(stat_of(pager).resident, 1);
+	close_all(pager, backing);
+}
+
+static _Atomic uint32_t ended;
+
+static void *touch_all(void *argument)
+{
+	struct stoa_pager *pager = argument;
+	uint64_t random = (uintptr_t)&random;
+
+	while (!load_rlx(&ended)) {
+		uint64_t drawn = test_random(&random);
+
+		if (drawn % 3)
+			look_at(pager, drawn / 3 % BLOCKS);
+		else
+			*byte(pager, drawn / 3 % BLOCKS) = 1;
+		if (drawn % 17 == 0)
+			(void)stoa_pager_discard(pager, drawn / 17 % BLOCKS * PAGE, PAGE);
+	}
+	return NULL;
+}
+
+/* Nothing that happens meanwhile is taken for damage. */
+TEST(in_order_while_it_is_used)
+{
+	const struct stoa_pager_options options = {.budget = 32 * PAGE};
+	struct stoa_backing *backing;
+	struct stoa_pager *pager = make_named(store_make(BLOCKS * PAGE), &options, &backing);
+	pthread_t threads[2];
+	struct stoa_pager_stat stat;
+
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, touch_all, pager), 0);
+	for (unsigned round = 0; round < test_rounds(40, 20000); round++) {
+		CHECK_STR(check_it().first[STOA_DAMAGE], "");
+		CHECK_RC(stoa_pager_stat(pager, &stat), 0);
+		CHECK(stat.resident <= stat.budget);
+	}
+	store_rlx(&ended, 1);
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_EQ(pthread_join(threads[i], NULL), 0);
+	close_all(pager, backing);
+}
+
 /* ---- what an enemy, who has the pager, may write ---- */
 
 static uint64_t *words_of(const struct stoa_pager *pager, const void *at, size_t *ret_count)
@@ -281,19 +453,21 @@ TEST(any_bytes_can_be_looked_at)
 		look_at(pager, i);
 	words = words_of(pager, shared->members, &count);
 	CHECK_RC(stoa_inspect_open(test_name("p"), 0, &inspector), 0);
-	for (unsigned round = 0; round < test_rounds(50, 2000); round++) {
+	for (unsigned round = 0; round < test_rounds(10, 2000); round++) {
 		for (unsigned i = 0; i < 2000; i++)
 			words[test_random(&random) % count] = test_random(&random) >> test_random(&random) % 64;
 		CHECK_RC(stoa_inspect_pager(inspector, &stat), 0);
 		CHECK(stat.resident + stat.poisoned <= stat.budget);
 		CHECK(stat.members <= STOA_PAGER_MEMBERS);
 		CHECK_EQ(stat.resident, stat.clean + stat.dirty + stat.busy);
+		CHECK(check_it().counts[STOA_DAMAGE] > 0);
 	}
-	for (unsigned round = 0; round < test_rounds(1000, 100000); round++) {
+	for (unsigned round = 0; round < test_rounds(60, 100000); round++) {
 		uint64_t *at = (uint64_t *)(void *)&shared->header;
 
 		at[test_random(&random) % (sizeof(header) / 8)] = test_random(&random) >> test_random(&random) % 64;
 		(void)stoa_inspect_pager(inspector, &stat);
+		(void)check_it();
 		shared->header = header;
 	}
 	stoa_inspect_close(inspector);

@@ -91,7 +91,7 @@ STOA_API int stoa_inspect_pager(const struct stoa_inspector *inspector, struct s
 #define STOA_DAMAGE 1
 
 /*
- * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event, semaphore or channel)
+ * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event, semaphore, channel or pager)
  * with what it may be, and call report(argument, STOA_REMARK or STOA_DAMAGE, sentence) for each finding. The number of damages, or a
  * negative error when it cannot be read. Data in segments means nothing to stoa and is not looked at, nor what was placed there. While others use the
  * object it changes under the check; every single finding still holds for some moment.

@@ -51,4 +51,8 @@ int pager_look_words(const struct pager_look *look, const uint64_t *set,
 
 int pager_stat(const struct pager_site *site, struct stoa_pager_stat *ret_stat);
 
+/* Is it as it should be? Tells each finding, as stoa_inspect_check() does. 0, or why it cannot be read. */
+int pager_valid(const struct pager_site *site, void (*report)(void *argument, int severity, const char *sentence),
+		void *argument);
+
 #endif
