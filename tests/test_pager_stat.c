@@ -361,9 +361,9 @@ TEST(damage_is_told)
 	shared->header.frames = 257;
 	CHECK(strstr(check_it().first[STOA_DAMAGE], "pager: ") != NULL);
 	shared->header.frames = 32;
-	shared->pad_80[7] = 1;
-	CHECK(strstr(check_it().first[STOA_DAMAGE], "header: byte 87 is not used") != NULL);
-	shared->pad_80[7] = 0;
+	shared->pad_88[7] = 1;
+	CHECK(strstr(check_it().first[STOA_DAMAGE], "header: byte 95 is not used") != NULL);
+	shared->pad_88[7] = 0;
 	check_in_order();
 	close_all(pager, backing);
 }

@@ -68,8 +68,10 @@ static int check_unused(struct validation *validation, uint64_t from, uint64_t t
 static int check_all_unused(struct validation *validation)
 {
 	uint64_t cursors = offsetof(struct pager_shared, cursors);
-	int rc = UNUSED(0, struct pager_shared, pad_80, "header");
+	int rc = UNUSED(0, struct pager_header, unused, "header");
 
+	if (!rc)
+		rc = UNUSED(0, struct pager_shared, pad_88, "header");
 	if (!rc)
 		rc = UNUSED(0, struct pager_shared, pad_4288, "cursors");
 	if (!rc)
