@@ -104,8 +104,8 @@ int bench_pairs(struct bench *bench, int (*subject)(void *context, struct series
 /* ---- choosing ---- */
 
 static const struct bench_case *const tables[] = {
-	bench_segment_cases, bench_file_cases,  bench_mutex_cases, bench_wait_cases, bench_channel_cases,
-	bench_stream_cases,  bench_count_cases, bench_peer_cases,  bench_find_cases,
+	bench_segment_cases, bench_file_cases,   bench_pager_cases, bench_mutex_cases, bench_wait_cases,
+	bench_channel_cases, bench_stream_cases, bench_count_cases, bench_peer_cases,  bench_find_cases,
 };
 
 /* Case number `at` over all tables, or NULL behind the last. */

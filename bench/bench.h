@@ -76,6 +76,7 @@ const struct bench_case *bench_find_case(const char *name);
 /* Every file's cases, ended by one without a name. */
 extern const struct bench_case bench_segment_cases[];
 extern const struct bench_case bench_file_cases[];
+extern const struct bench_case bench_pager_cases[];
 extern const struct bench_case bench_mutex_cases[];
 extern const struct bench_case bench_wait_cases[];
 extern const struct bench_case bench_channel_cases[];

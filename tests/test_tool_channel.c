@@ -47,7 +47,7 @@ TEST(ls_tells_the_main_numbers)
 	const char *line;
 
 	CHECK_EQ(run->status, 0);
-	CHECK_HAS(run->out, "MESSAGES");
+	CHECK_HAS(run->out, "CONTENT");
 	line = line_with(run->out, test_name("x"));
 	CHECK(line != NULL);
 	CHECK_HAS(line, " channel ");

@@ -150,9 +150,9 @@ int command_check(int argc, char **argv)
 	const struct usage usage = {
 		"check",
 		"NAME...",
-		"Compare a named segment, mutex, event, semaphore or channel with what it may be: header, lengths,\n"
-		"every roster page, the object in it, a channel's words and records. Your data means nothing to stoa\n"
-		"and is not looked at, but for channels and streams in it that you tell of. Changes nothing.\n"
+		"Compare a named segment, mutex, event, semaphore, channel or pager with what it may be: header, lengths,\n"
+		"every roster page, the object in it, a channel's words and records, a pager's words and frames. Your data means\n"
+		"nothing to stoa and is not looked at, but for channels and streams in it that you tell of. Changes nothing.\n"
 		"Exit status 3 when something is damaged, 1 when something is not there or cannot be read.",
 		options,
 		sizeof(options) / sizeof(options[0]),

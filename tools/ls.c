@@ -7,6 +7,7 @@
 
 #include "channel.h"
 #include "os/pages.h"
+#include "pager.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -71,6 +72,7 @@ struct row {
 	uint64_t users;
 	int64_t age;                             /* seconds, -1 unknown */
 	const struct stoa_channel_stat *channel; /* NULL: it is none */
+	const struct stoa_pager_stat *pager;
 };
 
 static void size_cell(struct table *table, bool known, uint64_t bytes)
@@ -88,7 +90,7 @@ static void print_row(struct table *table, const struct row *row)
 	char text[OBJECT_FLAGS_TEXT];
 	char age[DURATION_TEXT] = "-";
 	char users[24] = "-";
-	char messages[CHANNEL_SUMMARY];
+	char messages[CHANNEL_SUMMARY], pages[PAGER_SUMMARY];
 
 	if (row->users_known)
 		snprintf(users, sizeof(users), "%" PRIu64, row->users);
@@ -104,7 +106,11 @@ static void print_row(struct table *table, const struct row *row)
 	table_cell(table, age, COLOUR_OFF);
 	table_cell(table, row->state, strcmp(row->state, "leftover") == 0 ? COLOUR_YELLOW : COLOUR_OFF);
 	table_cell(table, object_flags(flags, text), COLOUR_OFF);
-	table_cell(table, row->channel ? channel_summary(row->channel, messages) : "-", COLOUR_OFF);
+	table_cell(table,
+		   row->channel ? channel_summary(row->channel, messages)
+		   : row->pager ? pager_summary(row->pager, pages)
+				: "-",
+		   COLOUR_OFF);
 }
 
 static void json_known(struct json *json, const char *key, bool known, uint64_t number)
@@ -131,6 +137,7 @@ static void print_json(const struct row *row, const struct scan_object *users)
 	json_known(&json, "resident", is, is ? is->resident : 0);
 	json_known(&json, "roster_alive", is && !is->header && !is->other_system, is ? is->roster_alive : 0);
 	channel_json(&json, row->channel, false);
+	pager_json(&json, row->pager, false);
 	json_known(&json, "age", row->age >= 0, row->age >= 0 ? (uint64_t)row->age : 0);
 	if (row->users_known)
 		object_json_users(&json, users);
@@ -162,6 +169,7 @@ static void show_entry(const struct listing *listing, const struct entry *entry)
 	struct scan_user room[256];
 	struct object object = {.name = entry->name};
 	struct stoa_channel_stat channel;
+	struct stoa_pager_stat pager;
 	int64_t born;
 
 	if (stoa_inspect_open(entry->name, entry->flags & STOA_GLOBAL, &object.inspector) < 0 ||
@@ -179,6 +187,7 @@ static void show_entry(const struct listing *listing, const struct entry *entry)
 	born = pages_born(stoa_inspect_descriptor(object.inspector));
 	row.is = &object.is;
 	row.channel = channel_inspect(&object, &channel) ? &channel : NULL;
+	row.pager = pager_inspect(&object, &pager) ? &pager : NULL;
 	row.users_known = object_users_known(listing->scan);
 	row.users = users.user_count;
 	row.age = born && time(NULL) >= born ? time(NULL) - born : -1;
@@ -214,7 +223,7 @@ static int ls_ours(const struct ls_options *options)
 		{"AGE", TABLE_RIGHT},
 		{"STATE", 0},
 		{"FLAGS", 0},
-		{"MESSAGES", 0},
+		{"CONTENT", 0},
 	};
 	struct listing listing = {.options = options,
 				  .table = table_create(columns, sizeof(columns) / sizeof(columns[0]))};
@@ -253,10 +262,11 @@ int command_ls(int argc, char **argv)
 	const struct usage usage = {
 		"ls",
 		"",
-		"List this user's named segments, mutexes, events, semaphores and channels; or, with --all, every\n"
-		"shared-memory object on the host, whatever program made it. State: 'used', 'unused' (persistent, nobody\n"
+		"List this user's named segments, mutexes, events, semaphores, channels and pagers; or, with --all,\n"
+		"every shared-memory object on the host, whatever program made it. State: 'used', 'unused' (persistent, nobody\n"
 		"has it open), 'leftover' (its users were killed; 'stoa gc' removes it), 'unreadable'. Of a channel the\n"
-		"last column tells kind, senders and receivers, messages sent, and not received yet. Changes nothing.",
+		"last column tells kind, senders and receivers, messages sent, and not received yet; of a\n"
+		"pager the memory in use, of its budget, dirty blocks and processes. Changes nothing.",
 		specs,
 		sizeof(specs) / sizeof(specs[0]),
 		0,

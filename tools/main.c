@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{"ls", "list shared memory: ours, or all on this host", command_ls},
 	{"stat", "all about one named object: sizes, threads, processes", command_stat},
 	{"top", "channels and names live: rates, lag, rings in use", command_top},
+	{"pages", "pagers live: what is there, faults, how long they take", command_pages},
 	{"map", "a picture of a segment's pages", command_map},
 	{"check", "is a named object damaged?", command_check},
 	{"create", "make a named segment", command_create},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `stoa stat`: everything that is known about a named object, and who uses it. */
 #include "channel.h"
+#include "pager.h"
 
 #include "os/pages.h"
 
@@ -76,6 +77,7 @@ static void print_text(const struct object *object, const struct scan_object *us
 	char owner[OBJECT_OWNER_TEXT];
 	char list[900];
 	struct stoa_channel_stat channel;
+	struct stoa_pager_stat pager;
 
 	print_line("name", object->name);
 	print_line("kind", object_kind(is->kind));
@@ -97,6 +99,8 @@ static void print_text(const struct object *object, const struct scan_object *us
 		print_members(object);
 	if (channel_inspect(object, &channel))
 		channel_print(object, &channel);
+	if (pager_inspect(object, &pager))
+		pager_print(&pager);
 	object_users(users, list, sizeof(list));
 	if (is->left)
 		snprintf(list, sizeof(list), "nobody: its users are dead; 'stoa gc' removes it");
@@ -108,6 +112,7 @@ static void print_json(const struct object *object, const struct scan_object *us
 	const struct stoa_inspection *is = &object->is;
 	int64_t made = pages_born(stoa_inspect_descriptor(object->inspector));
 	struct stoa_channel_stat channel;
+	struct stoa_pager_stat pager;
 	struct stoa_member member;
 	struct json json;
 
@@ -140,6 +145,7 @@ static void print_json(const struct object *object, const struct scan_object *us
 	}
 	json_array_end(&json);
 	channel_json(&json, channel_inspect(object, &channel) ? &channel : NULL, true);
+	pager_json(&json, pager_inspect(object, &pager) ? &pager : NULL, true);
 	if (users_known)
 		object_json_users(&json, users);
 	else
@@ -181,8 +187,9 @@ int command_stat(int argc, char **argv)
 	const struct usage usage = {
 		"stat",
 		"NAME...",
-		"Tell what a named segment, mutex, event, semaphore or channel is like now: its sizes, the threads that\n"
-		"take part, the processes that use it; of a channel, what each end has sent, received and lags behind.\n"
+		"Tell what a named segment, mutex, event, semaphore, channel or pager is like now: its sizes, the threads\n"
+		"that take part, the processes that use it; of a channel, what each end has sent, received and lags behind; of\n"
+		"a pager, what is there, what was filled and written back, and how long touches took.\n"
 		"Changes nothing.",
 		options,
 		sizeof(options) / sizeof(options[0]),

@@ -212,6 +212,7 @@ int command_stat(int argc, char **argv);
 int command_map(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_top(int argc, char **argv);
+int command_pages(int argc, char **argv);
 int command_create(int argc, char **argv);
 int command_commit(int argc, char **argv);
 int command_rm(int argc, char **argv);

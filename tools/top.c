@@ -8,9 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "os/console.h"
-#include "os/screen.h"
-
 const struct table_column top_columns[TOP_COLUMNS] = {
 	{"NAME", 0},
 	{"KIND", 0},
@@ -24,44 +21,21 @@ const struct table_column top_columns[TOP_COLUMNS] = {
 	{"RESIDENT", TABLE_RIGHT},
 };
 
-/* "999", "12.3k", "4M" */
-static void count_cell(char cell[TOP_CELL], double count)
-{
-	static const char units[] = " kMGTPE";
-	size_t unit = 0;
-
-	while (count >= 9999.5 && unit + 2 < sizeof(units)) {
-		count /= 1000;
-		unit++;
-	}
-	if (unit)
-		snprintf(cell, TOP_CELL, "%.*f%c", count < 99.95 ? 1 : 0, count, units[unit]);
-	else
-		snprintf(cell, TOP_CELL, "%.0f", count);
-}
-
-static void size_cell(char cell[TOP_CELL], double bytes)
-{
-	char text[SIZE_TEXT];
-
-	snprintf(cell, TOP_CELL, "%s", size_text(bytes < 1.8e19 ? (uint64_t)bytes : UINT64_MAX, text));
-}
-
-void top_cells(const struct top_row *row, char cells[TOP_COLUMNS][TOP_CELL])
+void top_cells(const struct top_row *row, char cells[TOP_COLUMNS][LIVE_CELL])
 {
 	for (size_t i = 0; i < TOP_COLUMNS; i++)
 		strcpy(cells[i], "-");
-	snprintf(cells[1], TOP_CELL, "%s", row->is_channel ? channel_kind(row->channel_kind) : object_kind(row->kind));
-	snprintf(cells[8], TOP_CELL, "%" PRIu32, row->users);
-	size_cell(cells[9], (double)row->resident);
+	snprintf(cells[1], LIVE_CELL, "%s", row->is_channel ? channel_kind(row->channel_kind) : object_kind(row->kind));
+	snprintf(cells[8], LIVE_CELL, "%" PRIu32, row->users);
+	live_size(cells[9], (double)row->resident);
 	if (!row->is_channel)
 		return;
-	snprintf(cells[2], TOP_CELL, "%" PRIu32 ":%" PRIu32, row->senders, row->receivers);
-	count_cell(cells[3], row->messages);
-	size_cell(cells[4], row->bytes);
-	count_cell(cells[5], (double)row->totals.lag);
-	snprintf(cells[6], TOP_CELL, "%.0f%%", row->ring ? 100.0 * (double)row->totals.used / (double)row->ring : 0.0);
-	count_cell(cells[7], row->sleeps);
+	snprintf(cells[2], LIVE_CELL, "%" PRIu32 ":%" PRIu32, row->senders, row->receivers);
+	live_count(cells[3], row->messages);
+	live_size(cells[4], row->bytes);
+	live_count(cells[5], (double)row->totals.lag);
+	snprintf(cells[6], LIVE_CELL, "%.0f%%", row->ring ? 100.0 * (double)row->totals.used / (double)row->ring : 0.0);
+	live_count(cells[7], row->sleeps);
 }
 
 static int print_table(const struct top_sample *sample)
@@ -72,7 +46,7 @@ static int print_table(const struct top_sample *sample)
 	if (!table)
 		return tool_fail("out of memory");
 	for (size_t i = 0; i < sample->count; i++) {
-		char cells[TOP_COLUMNS][TOP_CELL];
+		char cells[TOP_COLUMNS][LIVE_CELL];
 
 		top_cells(&sample->rows[i], cells);
 		table_cell(table, sample->rows[i].name, COLOUR_BOLD);
@@ -113,37 +87,31 @@ static void print_json(const struct top_row *row, double seconds)
 	json_end(&json);
 }
 
-static int print(const struct top_options *options, struct top_sample *sample, const struct top_sample *before)
+static int look(void *context)
 {
-	top_order(options, sample);
-	for (size_t i = 0; options->json && i < sample->count; i++)
-		print_json(&sample->rows[i], (double)(sample->time - before->time) / 1e9);
-	return options->json ? TOOL_OK : print_table(sample);
-}
-
-/* Tables below each other. Rates need two looks, so the first comes after an interval. */
-static int print_all(const struct top_options *options)
-{
-	struct top_sample before, sample;
-	int status = top_take(options, NULL, &before);
+	struct top *top = context;
+	struct top_sample now;
+	int status = top_take(&top->options, &top->sample, &now);
 
 	if (status != TOOL_GO)
 		return status;
-	for (uint64_t i = 0; !options->count || i < options->count; i++) {
-		screen_pause(options->interval);
-		status = top_take(options, &before, &sample);
-		if (status != TOOL_GO)
-			break;
-		if (i && !options->json)
-			printf("\n");
-		status = print(options, &sample, &before);
-		top_drop(&before);
-		before = sample;
-		if (status != TOOL_OK || fflush(stdout) != 0)
-			break;
-	}
-	top_drop(&before);
-	return status;
+	top_drop(&top->sample);
+	top->sample = now;
+	top_order(&top->options, &top->sample);
+	return TOOL_GO;
+}
+
+static int print(void *context, bool first)
+{
+	const struct top *top = context;
+
+	for (size_t i = 0; top->options.json && i < top->sample.count; i++)
+		print_json(&top->sample.rows[i], top->sample.seconds);
+	if (top->options.json)
+		return TOOL_OK;
+	if (!first)
+		printf("\n");
+	return print_table(&top->sample);
 }
 
 static int parse_sort(const char *word, enum top_sort *ret_sort)
@@ -161,18 +129,19 @@ static int parse_sort(const char *word, enum top_sort *ret_sort)
 
 int command_top(int argc, char **argv)
 {
-	struct top_options top = {.sort = TOP_MESSAGES};
+	static const struct live_calls calls = {look, top_draw, top_obey, print};
+	struct top top = {.options.sort = TOP_MESSAGES, .live = {.calls = &calls, .context = &top}};
 	const char *sort = NULL;
 	bool plain = false;
 	const struct option_spec options[] = {
-		{'i', "interval", OPTION_DURATION, &top.interval, "TIME", "between two looks (1s)"},
-		{'n', "count", OPTION_NUMBER, &top.count, "N", "end after N of them"},
+		{'i', "interval", OPTION_DURATION, &top.live.interval, "TIME", "between two looks (1s)"},
+		{'n', "count", OPTION_NUMBER, &top.live.count, "N", "end after N of them"},
 		{'s', "sort", OPTION_TEXT, &sort, "ORDER",
 		 "name, messages (the default), bytes, lag, used, sleeps, users\nor memory: the most first"},
-		{'r', "reverse", OPTION_FLAG, &top.reverse, NULL, "the other way round"},
+		{'r', "reverse", OPTION_FLAG, &top.options.reverse, NULL, "the other way round"},
 		{'p', "plain", OPTION_FLAG, &plain, NULL, "tables below each other, also on a terminal"},
-		{'g', "global", OPTION_FLAG, &top.global, NULL, "also names of the host"},
-		{0, "json", OPTION_FLAG, &top.json, NULL, "one JSON object per line and look"},
+		{'g', "global", OPTION_FLAG, &top.options.global, NULL, "also names of the host"},
+		{0, "json", OPTION_FLAG, &top.options.json, NULL, "one JSON object per line and look"},
 	};
 	const struct usage usage = {
 		"top",
@@ -191,21 +160,16 @@ int command_top(int argc, char **argv)
 		"  $ stoa top 'frames-*' prices     some of them\n"
 		"  $ stoa top --json -i 10s -n 6    a minute, for a program",
 	};
-	int operands, asked = 0;
+	int operands;
 	int status = options_parse(&usage, argc, argv, &operands);
 
 	if (status == TOOL_GO)
-		status = parse_sort(sort, &top.sort);
+		status = parse_sort(sort, &top.options.sort);
 	if (status != TOOL_GO)
 		return status;
-	top.names = argv + 1;
-	top.name_count = operands;
-	if (!top.count && !top.interval && !console_is_terminal(stdout))
-		top.count = 1;
-	top.interval = top.interval ? top.interval : UINT64_C(1000000000);
-	if (plain || top.json || !top_screen(&top, &status, &asked))
-		return print_all(&top);
-	if (asked)
-		console_end_as(asked);
+	top.options.names = argv + 1;
+	top.options.name_count = operands;
+	status = live_run(&top.live, plain || top.options.json);
+	top_drop(&top.sample);
 	return status;
 }

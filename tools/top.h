@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* `stoa top`: what it shows. top_sample.c gathers it, top.c prints it, top_screen.c shows it live. Uses channel.h. */
+/* `stoa top`: what it shows. top_sample.c gathers it, top.c prints it, top_screen.c shows it live. Uses channel.h, live.h. */
 #ifndef TOOLS_TOP_H
 #define TOOLS_TOP_H
 
 #include "channel.h"
+#include "live.h"
 
 /* One named object, as it is now, and how fast it moves since the sample before. */
 struct top_row {
@@ -22,7 +23,8 @@ struct top_row {
 };
 
 struct top_sample {
-	uint64_t time; /* stoa_now() */
+	uint64_t time;  /* stoa_now(), */
+	double seconds; /* since the sample before */
 	struct top_row *rows;
 	size_t count;
 };
@@ -30,12 +32,18 @@ struct top_sample {
 enum top_sort { TOP_NAME, TOP_MESSAGES, TOP_BYTES, TOP_LAG, TOP_USED, TOP_SLEEPS, TOP_USERS, TOP_MEMORY, TOP_SORTS };
 
 struct top_options {
-	uint64_t interval; /* nanoseconds */
-	uint64_t count;    /* tables; 0: no end */
 	enum top_sort sort;
 	bool reverse, global, json;
 	char *const *names; /* patterns as of `stoa find --name`; */
 	int name_count;     /* 0: all */
+};
+
+/* What live.h's calls are given. */
+struct top {
+	struct top_options options;
+	struct top_sample sample;
+	struct live live;
+	size_t first; /* row shown */
 };
 
 const char *top_sort_name(enum top_sort sort);
@@ -47,11 +55,12 @@ void top_order(const struct top_options *options, struct top_sample *sample);
 
 /* A row's cells, in the order of top_columns. */
 #define TOP_COLUMNS 10
-#define TOP_CELL 24
 extern const struct table_column top_columns[TOP_COLUMNS];
-void top_cells(const struct top_row *row, char cells[TOP_COLUMNS][TOP_CELL]); /* all but the name, which is the first */
+void top_cells(const struct top_row *row,
+	       char cells[TOP_COLUMNS][LIVE_CELL]); /* all but the name, which is the first */
 
-/* The live screen until it is left: false when there can be none. *ret_asked as screen_asked(). */
-bool top_screen(struct top_options *options, int *ret_status, int *ret_asked);
+/* top_screen.c */
+void top_draw(void *context);
+void top_obey(void *context, int key);
 
 #endif

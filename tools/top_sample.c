@@ -2,8 +2,6 @@
 /* `stoa top`: looking at all that has a name, without taking part, and how fast it moves. Uses the inspector of the public API. */
 #include "top.h"
 
-#include "find.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,15 +47,6 @@ static void fill_row(struct top_row *row, const struct object *object)
 	channel_add_up(&stat, &row->totals);
 }
 
-static bool is_wanted(const struct top_options *options, const char *name)
-{
-	bool wanted = !options->name_count;
-
-	for (int i = 0; i < options->name_count && !wanted; i++)
-		wanted = find_glob_matches(options->names[i], strlen(options->names[i]), name, strlen(name));
-	return wanted;
-}
-
 /* What has gone meanwhile, or is another user's, is left out. */
 static int gather(const struct stoa_segment_entry *found, void *argument)
 {
@@ -65,7 +54,7 @@ static int gather(const struct stoa_segment_entry *found, void *argument)
 	struct object object = {.name = found->name};
 	struct top_row *row;
 
-	if (!is_wanted(gathering->options, found->name) ||
+	if (!live_wants(gathering->options->names, gathering->options->name_count, found->name) ||
 	    stoa_inspect_open(found->name, found->flags & STOA_GLOBAL, &object.inspector) < 0)
 		return 0;
 	if (stoa_inspect_get(object.inspector, &object.is) == 0) {
@@ -80,12 +69,6 @@ static int gather(const struct stoa_segment_entry *found, void *argument)
 	return gathering->failed;
 }
 
-/* Counts that went down are another's who overwrote them, or lies. */
-static double rate(uint64_t now, uint64_t before, uint64_t nanoseconds)
-{
-	return now > before && nanoseconds ? (double)(now - before) * 1e9 / (double)nanoseconds : 0;
-}
-
 static void compare(struct top_row *row, const struct top_sample *before, uint64_t time)
 {
 	for (size_t i = 0; before && i < before->count; i++) {
@@ -95,10 +78,10 @@ static void compare(struct top_row *row, const struct top_sample *before, uint64
 		if (old->identity != row->identity || (old->flags ^ row->flags) & STOA_GLOBAL ||
 		    strcmp(old->name, row->name) != 0)
 			continue;
-		row->messages = rate(row->totals.sent, old->totals.sent, passed);
-		row->bytes = rate(row->totals.sent_bytes, old->totals.sent_bytes, passed);
-		row->sleeps = rate(row->totals.sleeps, old->totals.sleeps, passed);
-		row->lost = rate(row->totals.lost, old->totals.lost, passed);
+		row->messages = live_rate(row->totals.sent, old->totals.sent, passed);
+		row->bytes = live_rate(row->totals.sent_bytes, old->totals.sent_bytes, passed);
+		row->sleeps = live_rate(row->totals.sleeps, old->totals.sleeps, passed);
+		row->lost = live_rate(row->totals.lost, old->totals.lost, passed);
 	}
 }
 
@@ -115,6 +98,7 @@ int top_take(const struct top_options *options, const struct top_sample *before,
 	}
 	for (size_t i = 0; i < gathering.sample.count; i++)
 		compare(&gathering.sample.rows[i], before, gathering.sample.time);
+	gathering.sample.seconds = before ? (double)(gathering.sample.time - before->time) / 1e9 : 0;
 	*ret_sample = gathering.sample;
 	return TOOL_GO;
 }

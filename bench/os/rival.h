@@ -53,6 +53,56 @@ void rival_file_hide(struct rival_file *file);
 /* The file is gone afterwards. */
 void rival_file_end(struct rival_file *file);
 
+/* ---- pages that are made on first touch ---- */
+
+/*
+ * The bare mechanism: touches of what is absent, and first writes, come to a handler in the touching thread, which calls fill() for a block into a
+ * buffer of the thread's and has the system put it there; and that is all: no word, no budget, one process. Pages can be read then and written at
+ * the next fault, unless the first touch was a write.
+ */
+struct rival_pages {
+	void (*fill)(void *bytes, size_t length, uint64_t offset);
+	size_t length, block;
+	size_t keep; /* bytes that may be there, in order; then the oldest 64 blocks go. 0: all */
+	char *address;
+	intptr_t memory, faults;
+	size_t first, end; /* with `keep`: what is there */
+};
+extern const char rival_pages_name[];
+const char *rival_pages_missing(void);           /* why there is no such mechanism; NULL: there is one */
+int rival_pages_make(struct rival_pages *pages); /* what is above `address` was filled in */
+void rival_pages_end(struct rival_pages *pages);
+/* From now on its faults are handled, and those of nobody else, until it is called with NULL. */
+int rival_pages_use(struct rival_pages *pages);
+int rival_pages_forget(struct rival_pages *pages); /* nothing is there */
+int rival_pages_clean(struct rival_pages *pages);  /* what is there can be read only */
+
+/* A file as memory; at most so many pages of it at a time are in the map, those that were touched last. */
+struct rival_mapped {
+	char *address;
+	size_t length;
+	unsigned keep, at;
+	size_t *touched;
+};
+extern const char rival_mapped_name[];
+int rival_mapped_make(const char *path, size_t length, unsigned keep, struct rival_mapped *ret_mapped);
+void rival_mapped_end(struct rival_mapped *mapped);
+unsigned char rival_mapped_touch(struct rival_mapped *mapped, size_t page);
+
+/* So many threads at once, each with its number; the time from when the first begins until the last ends. 0, or the system's error number. */
+int rival_threads(unsigned count, void (*work)(void *context, unsigned number), void *context, uint64_t *ret_time);
+
+/*
+ * A child of this process, which calls `work` with its end of a pair of connected sockets and ends then. Children die with us. rival_twin_end() kills
+ * it and waits.
+ */
+struct rival_twin {
+	intptr_t process;
+	intptr_t socket;
+};
+int rival_twin_start(struct rival_twin *twin, void (*work)(void *context, int socket), void *context);
+void rival_twin_end(struct rival_twin *twin);
+
 /* ---- locks ---- */
 
 /* A robust one is of several processes, and tells who died with it; a plain one may be of threads of one process. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stoa/channel_stat.h>
 #include <stoa/error.h>
+#include <stoa/pager_stat.h>
 #include <stoa/segment.h>
 
 #ifdef __cplusplus
@@ -79,12 +80,18 @@ STOA_API int stoa_inspect_member(const struct stoa_inspector *inspector, uint32_
 STOA_API int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64_t offset,
 				  struct stoa_channel_stat *ret_stat);
 
+/*
+ * A pager that has a name. As stoa_pager_stat(), without joining and without being seen. EINVAL, EFORMAT (it is none), EVERSION, ENOMEM,
+ * ESYSTEM.
+ */
+STOA_API int stoa_inspect_pager(const struct stoa_inspector *inspector, struct stoa_pager_stat *ret_stat);
+
 /* What a check tells: remarks about what is in order and worth knowing, and damage. */
 #define STOA_REMARK 0
 #define STOA_DAMAGE 1
 
 /*
- * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event, semaphore or channel)
+ * Compare everything that has a fixed meaning (header, lengths, every roster page, a named mutex, event, semaphore, channel or pager)
  * with what it may be, and call report(argument, STOA_REMARK or STOA_DAMAGE, sentence) for each finding. The number of damages, or a
  * negative error when it cannot be read. Data in segments means nothing to stoa and is not looked at, nor what was placed there. While others use the
  * object it changes under the check; every single finding still holds for some moment.

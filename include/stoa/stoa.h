@@ -11,6 +11,7 @@
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>
 #include <stoa/pager.h>
+#include <stoa/pager_stat.h>
 #include <stoa/segment.h>
 #include <stoa/stream.h>
 #include <stoa/sync.h>

@@ -206,7 +206,7 @@ static void check_signal(struct checking *checking, uint64_t word, uint32_t kind
 		tell(checking, STOA_REMARK, "%s: a dead process claims it; whoever meets it next resolves that", what);
 }
 
-static void tell_channel(void *argument, int severity, const char *sentence)
+static void tell_of_part(void *argument, int severity, const char *sentence)
 {
 	tell(argument, severity, "%s", sentence);
 }
@@ -216,10 +216,40 @@ static int check_channel(struct checking *checking, uint64_t offset)
 	struct channel_site site;
 	int rc = inspect_channel_site(checking->inspector, offset, &site);
 
-	return rc ? rc : channel_valid(&site, tell_channel, checking);
+	return rc ? rc : channel_valid(&site, tell_of_part, checking);
 }
 
-/* The one object of a named mutex, event, semaphore or channel. */
+/* What follows the word of a mutex, event or semaphore. */
+struct sync_object {
+	uint64_t word;
+	uint32_t kind;
+	uint32_t maximum;
+};
+
+static int check_pager(struct checking *checking)
+{
+	const struct segment_header *header = &checking->inspector->header;
+	struct sync_object mutex;
+	struct pager_site site;
+	int rc = inspect_pager_site(checking->inspector, &site);
+
+	if (!rc)
+		rc = pager_valid(&site, tell_of_part, checking);
+	if (!rc)
+		rc = inspect_read(checking->inspector,
+				  header->data_offset + offsetof(struct pager_shared, cursors) +
+					  offsetof(struct pager_cursors, mutex),
+				  &mutex, sizeof(mutex));
+	if (rc)
+		return rc;
+	if (mutex.kind != OBJECT_MUTEX)
+		tell(checking, STOA_DAMAGE, "mutex of the members: its mark is %08" PRIx32, mutex.kind);
+	else
+		check_mutex(checking, mutex.word);
+	return 0;
+}
+
+/* The one object of a named mutex, event, semaphore, channel or pager. */
 static int check_object(struct checking *checking)
 {
 	static const struct {
@@ -231,16 +261,14 @@ static int check_object(struct checking *checking)
 		[SEGMENT_KIND_SEMAPHORE] = {OBJECT_SEMAPHORE, OBJECT_SEMAPHORE, "semaphore"},
 	};
 	const struct segment_header *header = &checking->inspector->header;
-	struct {
-		uint64_t word;
-		uint32_t kind;
-		uint32_t maximum;
-	} object;
+	struct sync_object object;
 	int rc;
 
 	if (header->kind == SEGMENT_KIND_CHANNEL)
 		return check_channel(checking, 0);
-	if (header->kind == SEGMENT_KIND_DATA || header->kind == SEGMENT_KIND_PAGER)
+	if (header->kind == SEGMENT_KIND_PAGER)
+		return check_pager(checking);
+	if (header->kind == SEGMENT_KIND_DATA)
 		return 0;
 	rc = inspect_read(checking->inspector, header->data_offset, &object, sizeof(object));
 	if (rc < 0)

@@ -308,3 +308,36 @@ int stoa_inspect_channel(const struct stoa_inspector *inspector, uint64_t offset
 	rc = inspect_channel_site(inspector, offset, &site);
 	return rc ? rc : channel_stat(&site, ret_stat);
 }
+
+/* ---- pagers ---- */
+
+int inspect_pager_site(const struct stoa_inspector *inspector, struct pager_site *ret_site)
+{
+	const struct segment_header *header = &inspector->header;
+
+	if (inspector->header_result < 0)
+		return error_set(-STOA_EFORMAT, "its header is damaged, so nothing tells where a pager would be");
+	if (header->kind != SEGMENT_KIND_PAGER)
+		return error_set(-STOA_EFORMAT, "it is no pager");
+	*ret_site = (struct pager_site){
+		.memory = inspector->memory,
+		.at = header->data_offset,
+		.room = header->reserve,
+		.slots = header->roster_slots,
+		.lives_known = !inspector->other_system,
+	};
+	return 0;
+}
+
+int stoa_inspect_pager(const struct stoa_inspector *inspector, struct stoa_pager_stat *ret_stat)
+{
+	struct pager_site site;
+	int rc;
+
+	if (!inspector)
+		return error_set(-STOA_EINVAL, "no inspector was given");
+	if (!ret_stat)
+		return error_set(-STOA_EINVAL, "no place for the statistics was given");
+	rc = inspect_pager_site(inspector, &site);
+	return rc ? rc : pager_stat(&site, ret_stat);
+}

@@ -76,7 +76,7 @@ _stoa_operands()
 		[[ $word == --global || $word == -g ]] && global=yes
 	done
 	case ${words[1]} in
-	stat | map | check | rm | commit | send | recv | tap | top) _stoa_names "$global" ;;
+	stat | map | check | rm | commit | send | recv | tap | top | pages) _stoa_names "$global" ;;
 	find) compopt -o dirnames 2>/dev/null ;;
 	pipe) compopt -o default 2>/dev/null ;; # the words of commands
 	help) _stoa_commands ;;
