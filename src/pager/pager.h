@@ -110,6 +110,12 @@ int pager_wait(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t
 /* A frame for the block, perhaps by evicting others. -STOA_ENOMEM: all are pinned, or cannot be written back. */
 int pager_frame_take(struct stoa_pager *pager, uint64_t block, uint64_t self);
 
+/* The same, without waiting for others: who holds frames of blocks that are not there yet must not wait for more. */
+bool pager_frame_try(struct stoa_pager *pager, uint64_t block, uint64_t self);
+
+/* Make a free frame the block's, if `seen` is what it held still. */
+bool pager_frame_claim(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint64_t block);
+
 /* Free a frame that names the block, if `seen` is what it held still. */
 bool pager_frame_free(struct stoa_pager *pager, uint32_t frame, uint64_t seen);
 
@@ -148,8 +154,14 @@ void pager_batch_add(struct pager_batch *batch, uint64_t block, uint64_t seen);
 /* What the dead holder of a block left: put it right. 0: look again. */
 int pager_repair(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
 
-/* Evict a batch of frames from the hand on. Returns how many were freed; *ret_busy: some were only busy. */
-int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy);
+/* Evict a batch of frames from the hand on, for whoever needs one for `block`. */
+struct pager_turn {
+	bool taken;      /* one of them was free, and is the block's now */
+	bool busy;       /* some were only held by others */
+	unsigned looked; /* at so many */
+	unsigned freed;
+};
+void pager_evict(struct stoa_pager *pager, uint64_t block, uint64_t self, struct pager_turn *ret_turn);
 
 /* Write back the dirty ones among the blocks [first, end); only those that are `aged`, which marks the others. */
 int pager_write_back(struct stoa_pager *pager, uint64_t first, uint64_t end, bool aged, bool wait);

@@ -150,7 +150,7 @@ static void claim_more(struct stoa_pager *pager, struct filling *filling, uint32
 		if (word_is_busy(seen) || word_state(seen) != BLOCK_EMPTY ||
 		    !pager_claim(pager, block, seen, BLOCK_FILLING, filling->self))
 			return;
-		if (pager_frame_take(pager, block, filling->self)) {
+		if (!pager_frame_try(pager, block, filling->self)) {
 			pager_let_go(pager, block, BLOCK_EMPTY, 0, 0, filling->self);
 			return;
 		}
