@@ -189,7 +189,9 @@ void pager_hide(struct stoa_pager *pager);
 
 /* ---- the keeper (keeper.c): a thread for as long as the process has the pager ---- */
 
+/* It only lives until pager_keeper_go(), when the process is a member. */
 int pager_keeper_start(struct stoa_pager *pager, bool background, uint64_t *ret_identity);
+void pager_keeper_go(struct stoa_pager *pager);
 void pager_keeper_stop(struct stoa_pager *pager);
 void pager_keeper_bring_in(struct stoa_pager *pager, uint64_t first, uint64_t end);
 
