@@ -6,7 +6,8 @@
  *
  * The one hard idea is the order, for each block, all of it while it is held: forbid writes in all maps, read the pages, write them back; then
  * take the pages away, which also takes away what forbade writes, forbid them again, and only then let go. So no page can appear, or be
- * written, in a map that does not tell of it. models/pager.pml has each step left out.
+ * written, in a map that does not tell of it. Whether a block is pinned is looked at while it is held, and before its state says that
+ * its pages go: who dies in between must leave them. models/pager.pml has each step left out.
  */
 #include <base/mutant.h>
 #include <pager/pager.h>
@@ -147,6 +148,26 @@ static void split_dirty(struct pager_batch *batch, struct pager_batch *dirty)
 	batch->count = kept;
 }
 
+bool pager_choose(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self)
+{
+	switch (word_state(seen)) {
+	case BLOCK_CLEAN: return pager_claim(pager, block, seen, BLOCK_CHOOSING, self);
+	case BLOCK_DIRTY: return pager_claim(pager, block, seen, BLOCK_CLEANING, self);
+	default: return pager_claim(pager, block, seen, BLOCK_EVICTING, self); /* nobody counts on its pages */
+	}
+}
+
+/* Those that are to be evicted, and neither pinned nor dirty any more. */
+static void go_on_evicting(struct stoa_pager *pager, struct pager_batch *batch, uint64_t self)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < batch->count; i++)
+		if (pager_go_on(pager, batch->of[i].block, BLOCK_EVICTING, self))
+			batch->of[kept++] = batch->of[i];
+	batch->count = kept;
+}
+
 /* Take the pages of all in the batch away, which are claimed as EVICTING, and let go. */
 static int evict_batch(struct stoa_pager *pager, struct pager_batch *batch, uint64_t self)
 {
@@ -185,9 +206,9 @@ int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, b
 			rc = dirty.of[i].result ? dirty.of[i].result : rc;
 		let_go_failed(pager, &dirty, self);
 		for (unsigned i = 0; i < dirty.count; i++)
-			if (pager_go_on(pager, dirty.of[i].block, BLOCK_EVICTING, self))
-				pager_batch_add(batch, dirty.of[i].block, dirty.of[i].seen);
+			pager_batch_add(batch, dirty.of[i].block, dirty.of[i].seen);
 	}
+	go_on_evicting(pager, batch, self);
 	if (batch->count) {
 		int failed = evict_batch(pager, batch, self);
 
@@ -235,7 +256,7 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 	}
 	if (word_state(seen) == BLOCK_DIRTY && !pager->writes)
 		return;
-	if (pager_claim(pager, block, seen, word_state(seen) == BLOCK_DIRTY ? BLOCK_CLEANING : BLOCK_EVICTING, self))
+	if (pager_choose(pager, block, seen, self))
 		pager_batch_add(&caught->batch, block, seen);
 	else
 		caught->turn.busy = true;

@@ -141,10 +141,12 @@ void pager_clean(struct stoa_pager *pager, struct pager_batch *batch);
 /* Blocks of the batch are EVICTING: take their pages away. On failure nothing is known of them: they stay claimed. */
 int pager_empty(struct stoa_pager *pager, const struct pager_batch *batch);
 
+/* Claim a block, whose word was `seen`, for what follows, or for pager_clean(): so that who dies before it is certain leaves it as it was. */
+bool pager_choose(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
+
 /*
- * Blocks were claimed, EVICTING, or CLEANING if they were dirty and are to be written back (`write`): do that, take the pages away, and let go
- * of all. Afterwards the batch has those that were evicted; the others are as they were. The result is the last failure's: -STOA_EBUSY for what
- * is pinned.
+ * Blocks were chosen: write back those that are dirty (`write`), take the pages away, and let go of all. Afterwards the batch has those
+ * that were evicted; the others are as they were. The result is the last failure's: -STOA_EBUSY for what is pinned.
  */
 int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, bool write, uint64_t self);
 
