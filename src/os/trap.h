@@ -42,6 +42,9 @@ int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length);
  */
 int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable);
 
+/* Is the page there, for everybody? Not to be asked while others put it there, or take it away. */
+bool os_trap_has(const struct os_trap *trap, uint64_t offset);
+
 /* Writes to these pages do not fault any more, in this map. */
 int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length);
 

@@ -6,7 +6,8 @@
  *
  * The one hard idea is the order, for each block, all of it while it is held: forbid writes in all maps, read the pages, write them back; then
  * take the pages away, which also takes away what forbade writes, forbid them again, and only then let go. So no page can appear, or be
- * written, in a map that does not tell of it. models/pager.pml has each step left out.
+ * written, in a map that does not tell of it. Whether a block is pinned is looked at while it is held, and before its state says that
+ * its pages go: who dies in between must leave them. models/pager.pml has each step left out.
  */
 #include <base/mutant.h>
 #include <pager/pager.h>
@@ -150,6 +151,26 @@ static void split_dirty(struct pager_batch *batch, struct pager_batch *dirty)
 	batch->count = kept;
 }
 
+bool pager_choose(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self)
+{
+	switch (word_state(seen)) {
+	case BLOCK_CLEAN: return pager_claim(pager, block, seen, BLOCK_CHOOSING, self);
+	case BLOCK_DIRTY: return pager_claim(pager, block, seen, BLOCK_CLEANING, self);
+	default: return pager_claim(pager, block, seen, BLOCK_EVICTING, self); /* nobody counts on its pages */
+	}
+}
+
+/* Those that are to be evicted, and neither pinned nor dirty any more. */
+static void go_on_evicting(struct stoa_pager *pager, struct pager_batch *batch, uint64_t self)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < batch->count; i++)
+		if (pager_go_on(pager, batch->of[i].block, BLOCK_EVICTING, self))
+			batch->of[kept++] = batch->of[i];
+	batch->count = kept;
+}
+
 /* Take the pages of all in the batch away, which are claimed as EVICTING, and let go. */
 static int evict_batch(struct stoa_pager *pager, struct pager_batch *batch, uint64_t self)
 {
@@ -188,9 +209,9 @@ int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, b
 			rc = dirty.of[i].result ? dirty.of[i].result : rc;
 		let_go_failed(pager, &dirty, self);
 		for (unsigned i = 0; i < dirty.count; i++)
-			if (pager_go_on(pager, dirty.of[i].block, BLOCK_EVICTING, self))
-				pager_batch_add(batch, dirty.of[i].block, dirty.of[i].seen);
+			pager_batch_add(batch, dirty.of[i].block, dirty.of[i].seen);
 	}
+	go_on_evicting(pager, batch, self);
 	if (batch->count) {
 		int failed = evict_batch(pager, batch, self);
 
@@ -206,8 +227,7 @@ int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, b
 struct catch
 {
 	struct pager_batch batch;
-	unsigned freed;
-	bool busy;
+	struct pager_turn turn;
 };
 
 /* May this block's memory be used for another? Then it is claimed. */
@@ -221,14 +241,16 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 	if (word_is_busy(seen)) {
 		struct roster_sight sight;
 
+		if ((seen & WORD_HOLDER) == (self & WORD_HOLDER)) /* ours: nothing to wait for */
+			return;
 		if (roster_look(pager->control, seen & WORD_HOLDER, true, &sight) == 1)
-			caught->busy = true;
+			caught->turn.busy = true;
 		else if (!pager_repair(pager, block, seen, self))
-			caught->busy = true; /* not any more: it is worth another look */
+			caught->turn.busy = true; /* not any more: it is worth another look */
 		return;
 	}
 	if (!word_is_there(seen) && word_state(seen) != BLOCK_LEFT) { /* a frame that somebody left behind */
-		caught->freed += pager_frame_free(pager, frame, held);
+		caught->turn.freed += pager_frame_free(pager, frame, held);
 		return;
 	}
 	if (seen & WORD_HEAT) {
@@ -237,33 +259,33 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 	}
 	if (word_state(seen) == BLOCK_DIRTY && !pager->writes)
 		return;
-	if (pager_claim(pager, block, seen, word_state(seen) == BLOCK_DIRTY ? BLOCK_CLEANING : BLOCK_EVICTING, self))
+	if (pager_choose(pager, block, seen, self))
 		pager_batch_add(&caught->batch, block, seen);
 	else
-		caught->busy = true;
+		caught->turn.busy = true;
 }
 
-int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy)
+void pager_evict(struct stoa_pager *pager, uint64_t block, uint64_t self, struct pager_turn *ret_turn)
 {
-	uint32_t width = pager_hand_width(pager);
+	uint32_t width = pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
 	uint64_t from = add_rlx(&pager->shared->cursors.hand, width);
-	struct catch caught = {.batch.count = 0};
+	struct catch caught = {.batch.count = 0, .turn.looked = width};
 	uint64_t held[PAGER_BATCH];
 
 	for (uint32_t i = 0; i < width; i++) {
 		uint32_t frame = (uint32_t)((from + i) % pager->frames);
 
-		held[i] = load_rlx(&pager->frame_table[frame]);
+		held[i] = load_acq(&pager->frame_table[frame]); /* A3: pairs with R3 in claim() (frames.c) */
 		if (held[i] & FRAME_BLOCK)
 			consider(pager, frame, held[i], self, &caught);
+		else if (!caught.turn.taken) /* in the stack, or left behind by who died with it */
+			caught.turn.taken = pager_frame_claim(pager, frame, held[i], block);
 	}
 	(void)pager_write_and_evict(pager, &caught.batch, true, self);
 	for (uint32_t i = 0; i < width; i++)
 		for (unsigned k = 0; k < caught.batch.count; k++)
 			if ((held[i] & FRAME_BLOCK) == caught.batch.of[k].block + 1)
-				caught.freed +=
+				caught.turn.freed +=
 					pager_frame_free(pager, (uint32_t)((from + i) % pager->frames), held[i]);
-	*ret_freed = caught.freed;
-	*ret_busy = caught.busy;
-	return 0;
+	*ret_turn = caught.turn;
 }

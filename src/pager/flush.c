@@ -59,8 +59,7 @@ static bool collect(struct walk *walk, uint64_t block, uint64_t seen)
 		(void)cas_rlx(&pager->words[block], &seen, seen | WORD_AGED);
 		return true;
 	}
-	if (!pager_claim(pager, block, seen, state == BLOCK_DIRTY && walk->write ? BLOCK_CLEANING : BLOCK_EVICTING,
-			 walk->self))
+	if (!pager_choose(pager, block, seen, walk->self))
 		return false;
 	if (state == BLOCK_DIRTY && !walk->write)
 		pager_count(pager, PAGER_DROPPED, 1);

@@ -3,8 +3,9 @@
  * Frames: the budget, one for each block that has pages. Lock-free. Free ones wait in a stack (R. K. Treiber, "Systems Programming: Coping
  * with Parallelism", 1986), whose head has a tag against ABA; when it is empty the hand goes on (evict.c).
  *
- * Death: who takes a frame off the stack and dies leaves it free and `linked`, so nobody pushes it again; who frees one and dies leaves it
- * free and not linked. The hand takes both. A hostile writer can make the stack anything: numbers are checked, and tries counted.
+ * Death: who takes a frame off the stack and dies, or frees one and dies before it is in the stack, leaves it free and `linked`: nobody pushes it
+ * again. It is taken when the hand comes by, which is why the hand does not pass by what is free (evict.c). models/pager_frames.pml has both. A hostile
+ * writer can make the stack anything: numbers are checked, and tries counted.
  */
 #include <pager/pager.h>
 
@@ -54,14 +55,19 @@ bool pager_frame_free(struct stoa_pager *pager, uint32_t frame, uint64_t seen)
 	return true;
 }
 
-/* Make a free frame the block's. */
 static bool claim(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint64_t block, bool from_stack)
 {
 	uint64_t taken = frame_next(seen, block + 1);
 
 	if (from_stack)
 		taken &= ~FRAME_LINKED;
-	return cas_rlx(&pager->frame_table[frame], &seen, taken);
+	/* R3: that the block is held; pairs with A3 in pager_evict() (evict.c), which would free the frame of a block that is not there */
+	return cas_rel(&pager->frame_table[frame], &seen, taken);
+}
+
+bool pager_frame_claim(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint64_t block)
+{
+	return claim(pager, frame, seen, block, false);
 }
 
 /* From the stack. false: it is empty. */
@@ -94,7 +100,7 @@ static bool take_at_hand(struct stoa_pager *pager, uint64_t block)
 
 		if (seen & FRAME_BLOCK)
 			return false;
-		if (cas_rlx(hand, &at, at + 1) && claim(pager, (uint32_t)(at % pager->frames), seen, block, false))
+		if (cas_rlx(hand, &at, at + 1) && pager_frame_claim(pager, (uint32_t)(at % pager->frames), seen, block))
 			return true;
 	}
 	return false;
@@ -107,19 +113,17 @@ int pager_frame_take(struct stoa_pager *pager, uint64_t block, uint64_t self)
 	uint64_t looked = 0;
 
 	for (;;) {
-		unsigned freed = 0;
-		bool busy = false;
-		int rc;
+		struct pager_turn turn;
 
 		if (take_free(pager, block) || take_at_hand(pager, block))
 			return 0;
-		rc = pager_evict(pager, self, &freed, &busy);
-		if (rc)
-			return rc;
-		looked += pager_hand_width(pager);
-		if (freed) {
+		pager_evict(pager, block, self, &turn);
+		if (turn.taken)
+			return 0;
+		looked += turn.looked;
+		if (turn.freed) {
 			looked = 0;
-		} else if (busy) {
+		} else if (turn.busy) {
 			/* Others are at work on them; nobody is known whose end could be waited for. */
 			os_wait(&(struct os_wait_word){os_low_half(&pager->shared->cursors.stack),
 						       (uint32_t)load_rlx(&pager->shared->cursors.stack),
@@ -132,6 +136,16 @@ int pager_frame_take(struct stoa_pager *pager, uint64_t block, uint64_t self)
 					 "written back");
 		}
 	}
+}
+
+bool pager_frame_try(struct stoa_pager *pager, uint64_t block, uint64_t self)
+{
+	struct pager_turn turn;
+
+	if (take_free(pager, block) || take_at_hand(pager, block))
+		return true;
+	pager_evict(pager, block, self, &turn);
+	return turn.taken || take_free(pager, block);
 }
 
 void pager_frames_forget(struct stoa_pager *pager, uint64_t block)

@@ -16,6 +16,7 @@ struct pager_keeper {
 	struct stoa_pager *pager;
 	_Atomic uint32_t state;
 	_Atomic uint32_t poke; /* counts what there is to be done */
+	_Atomic uint32_t go;   /* the process is a member, and has a seat to count on */
 	_Atomic uint32_t stop;
 	bool background;
 	int error;
@@ -141,8 +142,11 @@ static void write_back(struct pager_keeper *keeper, uint64_t *aged_at)
 
 static void live(struct pager_keeper *keeper)
 {
-	uint64_t aged_at = os_now();
+	uint64_t aged_at;
 
+	while (!load_acq(&keeper->go)) /* A3: the member; pairs with R3 in pager_keeper_go() */
+		os_wait(&(struct os_wait_word){&keeper->go, 0, OS_WORD_WOKEN}, 1, UINT64_MAX);
+	aged_at = os_now();
 	while (!load_acq(&keeper->stop)) { /* A2: pairs with R2 in pager_keeper_stop() */
 		uint32_t poke = load_rlx(&keeper->poke);
 		bool chosen = keeper->background && keeper->pager->writes && is_chosen(keeper);
@@ -193,6 +197,12 @@ int pager_keeper_start(struct stoa_pager *pager, bool background, uint64_t *ret_
 	return 0;
 }
 
+void pager_keeper_go(struct stoa_pager *pager)
+{
+	store_rel(&pager->keeper->go, 1); /* R3: all that the handle has; pairs with A3 in live() */
+	os_wake(&pager->keeper->go);
+}
+
 void pager_keeper_stop(struct stoa_pager *pager)
 {
 	struct pager_keeper *keeper = pager->keeper;
@@ -200,6 +210,7 @@ void pager_keeper_stop(struct stoa_pager *pager)
 	if (!keeper)
 		return;
 	store_rel(&keeper->stop, 1); /* R2: nothing; pairs with A2 in live() */
+	pager_keeper_go(pager);
 	add_rlx(&keeper->poke, 1);
 	os_wake(&keeper->poke);
 	(void)await_change(keeper, RUNNING);

@@ -25,10 +25,12 @@
  *   DIRTY       no      there                        those who opened it
  *   POISONED    no      none                         -
  *   LEFT        no      some, or none                nobody knows                   (it could not be taken away: to be done again)
- *   FILLING     yes     none, or being put there     nobody, or the holder's process  taken away again: EMPTY
+ *   FILLING     yes     none, or being put there     nobody                         taken away again: EMPTY
+ *   PUTTING     yes     one, or none yet             the holder's process           DIRTY if it is there, else EMPTY
  *   OPENING     yes     there                        those who opened it            the holder's process may write: DIRTY
+ *   CHOOSING    yes     there, as in the backing     nobody                         CLEAN
  *   CLEANING    yes     there                        being forbidden in all maps    DIRTY
- *   EVICTING    yes     there, or being taken away   nobody                         EMPTY, once it is
+ *   EVICTING    yes     there, or being taken away   nobody, or what they write is discarded  EMPTY, once it is
  *   Every change from one row to another is one compare-and-swap, to or from a holder; so no update can fall between a write-back and an
  *   eviction. Whoever meets a dead holder takes its place and does what the last column says (repair.c).
  *
@@ -180,6 +182,9 @@ enum pager_state {
 	BLOCK_CLEANING,
 	BLOCK_EVICTING,
 	BLOCK_LEFT,
+	BLOCK_CHOOSING,
+	BLOCK_PUTTING,
+	BLOCK_STATES,
 };
 
 #define WORD_HOLDER ROSTER_SHORT_MASK

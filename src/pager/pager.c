@@ -213,6 +213,8 @@ static int begin(struct stoa_pager *pager, uint32_t flags)
 		rc = pager_join(pager, identity);
 	if (!rc)
 		rc = pager_show(pager);
+	if (!rc)
+		pager_keeper_go(pager);
 	return rc;
 }
 

@@ -114,6 +114,12 @@ int pager_wait(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t
 /* A frame for the block, perhaps by evicting others. -STOA_ENOMEM: all are pinned, or cannot be written back. */
 int pager_frame_take(struct stoa_pager *pager, uint64_t block, uint64_t self);
 
+/* The same, without waiting for others: who holds frames of blocks that are not there yet must not wait for more. */
+bool pager_frame_try(struct stoa_pager *pager, uint64_t block, uint64_t self);
+
+/* Make a free frame the block's, if `seen` is what it held still. */
+bool pager_frame_claim(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint64_t block);
+
 /* Free a frame that names the block, if `seen` is what it held still. */
 bool pager_frame_free(struct stoa_pager *pager, uint32_t frame, uint64_t seen);
 
@@ -139,10 +145,12 @@ void pager_clean(struct stoa_pager *pager, struct pager_batch *batch);
 /* Blocks of the batch are EVICTING: take their pages away. On failure nothing is known of them: they stay claimed. */
 int pager_empty(struct stoa_pager *pager, const struct pager_batch *batch);
 
+/* Claim a block, whose word was `seen`, for what follows, or for pager_clean(): so that who dies before it is certain leaves it as it was. */
+bool pager_choose(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
+
 /*
- * Blocks were claimed, EVICTING, or CLEANING if they were dirty and are to be written back (`write`): do that, take the pages away, and let go
- * of all. Afterwards the batch has those that were evicted; the others are as they were. The result is the last failure's: -STOA_EBUSY for what
- * is pinned.
+ * Blocks were chosen: write back those that are dirty (`write`), take the pages away, and let go of all. Afterwards the batch has those
+ * that were evicted; the others are as they were. The result is the last failure's: -STOA_EBUSY for what is pinned.
  */
 int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, bool write, uint64_t self);
 
@@ -152,14 +160,14 @@ void pager_batch_add(struct pager_batch *batch, uint64_t block, uint64_t seen);
 /* What the dead holder of a block left: put it right. 0: look again. */
 int pager_repair(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
 
-/* How many frames the hand looks at, at a time: a part of them, else it would take what others just fill. */
-static inline uint32_t pager_hand_width(const struct stoa_pager *pager)
-{
-	return pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
-}
-
-/* Evict a batch of frames from the hand on. Returns how many were freed; *ret_busy: some were only busy. */
-int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy);
+/* Evict a batch of frames from the hand on, for whoever needs one for `block`. */
+struct pager_turn {
+	bool taken;      /* one of them was free, and is the block's now */
+	bool busy;       /* some were only held by others */
+	unsigned looked; /* at so many */
+	unsigned freed;
+};
+void pager_evict(struct stoa_pager *pager, uint64_t block, uint64_t self, struct pager_turn *ret_turn);
 
 /* Write back the dirty ones among the blocks [first, end); only those that are `aged`, which marks the others. */
 int pager_write_back(struct stoa_pager *pager, uint64_t first, uint64_t end, bool aged, bool wait);
@@ -187,7 +195,9 @@ void pager_hide(struct stoa_pager *pager);
 
 /* ---- the keeper (keeper.c): a thread for as long as the process has the pager ---- */
 
+/* It only lives until pager_keeper_go(), when the process is a member. */
 int pager_keeper_start(struct stoa_pager *pager, bool background, uint64_t *ret_identity);
+void pager_keeper_go(struct stoa_pager *pager);
 void pager_keeper_stop(struct stoa_pager *pager);
 void pager_keeper_bring_in(struct stoa_pager *pager, uint64_t first, uint64_t end);
 

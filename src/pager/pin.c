@@ -143,8 +143,7 @@ static int bring(const struct segment_fetch *fetch, uint64_t at, uint64_t length
 	return stoa_pager_get(fetch->owner, fetch->offset + at, length, STOA_READ);
 }
 
-int stoa_pager_prefetch(struct stoa_pager *pager, uint64_t offset, uint64_t length,
-			struct stoa_prefetch **ret_prefetch)
+int stoa_pager_prefetch(struct stoa_pager *pager, uint64_t offset, uint64_t length, struct stoa_prefetch **ret_prefetch)
 {
 	int rc = pager_check_range(pager, offset, length);
 

@@ -174,7 +174,7 @@ static void claim_more(struct stoa_pager *pager, struct filling *filling, uint32
 		if (word_is_busy(seen) || word_state(seen) != BLOCK_EMPTY ||
 		    !pager_claim(pager, block, seen, BLOCK_FILLING, filling->self))
 			return;
-		if (pager_frame_take(pager, block, filling->self)) {
+		if (!pager_frame_try(pager, block, filling->self)) {
 			pager_let_go(pager, block, BLOCK_EMPTY, 0, 0, filling->self);
 			return;
 		}
@@ -228,16 +228,35 @@ static int make_bytes(struct stoa_pager *pager, struct filling *filling, unsigne
 	return rc;
 }
 
-/* All of it for everybody to read; the first for this process to write, if it is to. */
+/* One page is put there at once, or not at all: it may be open from the first moment. */
+static bool opens_at_once(const struct stoa_pager *pager, const struct filling *filling)
+{
+	return filling->write && pager->block == OS_PAGE;
+}
+
+/*
+ * All of it for everybody to read, and nothing for anybody to write: what is FILLING may yet be taken away, by us or by whoever finds us dead, and
+ * other threads of this process write to what is open as soon as they can. So the first is opened last, in a state that says so.
+ */
 static int put_there(struct stoa_pager *pager, const struct filling *filling, const unsigned char *buffer)
 {
 	uint64_t offset = filling->block << pager->shift, length = (uint64_t)filling->count << pager->shift;
-	uint64_t open = filling->write ? pager->block : 0;
-	int rc = open ? os_trap_fill(pager->trap, offset, open, buffer, true) : 0;
+	uint64_t later = opens_at_once(pager, filling) ? pager->block : 0;
+	int rc = 0;
 
-	if (!rc && length > open)
-		rc = os_trap_fill(pager->trap, offset + open, length - open, buffer + open, false);
+	if (length > later)
+		rc = os_trap_fill(pager->trap, offset + later, length - later, buffer + later, false);
+	if (!rc && later && pager_go_on(pager, filling->block, BLOCK_PUTTING, filling->self))
+		rc = os_trap_fill(pager->trap, offset, later, buffer, true);
 	return rc;
+}
+
+static int open_filled(struct stoa_pager *pager, const struct filling *filling)
+{
+	if (!filling->write || opens_at_once(pager, filling) ||
+	    !pager_go_on(pager, filling->block, BLOCK_OPENING, filling->self))
+		return 0;
+	return os_trap_allow(pager->trap, filling->block << pager->shift, pager->block);
 }
 
 static void let_go_filled(struct stoa_pager *pager, const struct filling *filling)
@@ -304,10 +323,12 @@ static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool wr
 		poison(pager, &filling, rc);
 	} else {
 		rc = put_there(pager, &filling, buffer);
-		if (rc)
+		if (rc) {
 			take_back(pager, &filling);
-		else
+		} else {
+			rc = open_filled(pager, &filling);
 			let_go_filled(pager, &filling);
+		}
 		*ret_done = !rc;
 	}
 	pager_buffer_give(pager, buffer);
@@ -330,9 +351,10 @@ static int open_block(struct stoa_pager *pager, uint64_t block, uint64_t seen, u
 	if (!pager_claim(pager, block, seen, BLOCK_OPENING, self))
 		return 0;
 	rc = os_trap_allow(pager->trap, block << pager->shift, pager->block);
-	pager_let_go(pager, block, rc ? word_state(seen) : BLOCK_DIRTY, 0, heat, self);
+	/* Also where it failed: some of its pages may be open. */
+	pager_let_go(pager, block, BLOCK_DIRTY, 0, heat, self);
 	*ret_open = !rc;
-	if (!rc && word_state(seen) == BLOCK_CLEAN)
+	if (word_state(seen) == BLOCK_CLEAN)
 		pager_count(pager, PAGER_OPENS, 1);
 	return rc;
 }

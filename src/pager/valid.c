@@ -202,7 +202,7 @@ static int check_stack(struct validation *validation)
 
 static bool is_of_holder(enum pager_state state)
 {
-	return state >= BLOCK_FILLING && state <= BLOCK_EVICTING;
+	return state >= BLOCK_FILLING && state != BLOCK_LEFT;
 }
 
 /* What is wrong with it, or NULL. */
@@ -213,7 +213,7 @@ static const char *fault_of(const struct validation *validation, uint64_t word)
 
 	if (word & WORD_UNUSED)
 		return "a bit that is not used";
-	if (state > BLOCK_LEFT)
+	if (state >= BLOCK_STATES)
 		return "a state that does not exist";
 	if (is_of_holder(state) != word_is_busy(word))
 		return word_is_busy(word) ? "a holder in a state that has none" : "no holder in a state that has one";

@@ -43,7 +43,8 @@ static void work(void *argument)
 	int rc = 0;
 
 	while (rc == 0 && at < prefetch->fetch.length && !load_rlx(&prefetch->stop)) {
-		uint64_t left = prefetch->fetch.length - at, step = left < prefetch->fetch.step ? left : prefetch->fetch.step;
+		uint64_t left = prefetch->fetch.length - at,
+			 step = left < prefetch->fetch.step ? left : prefetch->fetch.step;
 
 		rc = prefetch->fetch.bring(&prefetch->fetch, at, step);
 		at += step;

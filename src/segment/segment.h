@@ -135,7 +135,8 @@ int segment_token_check(os_handle memory, uint32_t *ret_check);
 
 /* What a prefetch does, step by step, in a thread of its own: for layers above, too. `owner` must outlive it. */
 struct segment_fetch {
-	int (*bring)(const struct segment_fetch *fetch, uint64_t at, uint64_t length); /* 0 or an error, which ends it */
+	int (*bring)(const struct segment_fetch *fetch, uint64_t at,
+		     uint64_t length); /* 0 or an error, which ends it */
 	void *owner;
 	uint64_t offset, length, step;
 };

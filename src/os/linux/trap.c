@@ -215,6 +215,12 @@ int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const v
 	return rc ? rc : os_protect(trap->address + offset, length, OS_READ | (writable ? OS_WRITE : 0));
 }
 
+bool os_trap_has(const struct os_trap *trap, uint64_t offset)
+{
+	/* What was swapped out counts as data, too. This moves the object's place, which nobody uses. */
+	return lseek(sys_fd(trap->memory), (off_t)offset, SEEK_DATA) == (off_t)offset;
+}
+
 int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length)
 {
 	if (trap->way == OS_TRAP_PROTECT)

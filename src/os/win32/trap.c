@@ -60,6 +60,13 @@ int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const v
 	return os_trap_arm(trap, offset, length);
 }
 
+bool os_trap_has(const struct os_trap *trap, uint64_t offset)
+{
+	(void)trap;
+	(void)offset;
+	return false;
+}
+
 int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length)
 {
 	return os_trap_arm(trap, offset, length);
