@@ -63,6 +63,7 @@ STOA_API int stoa_backing_memory(uint64_t size, struct stoa_backing **ret_backin
 /* stoa_backing_file(): flags */
 #define STOA_BACKING_READ_ONLY (UINT32_C(1) << 0)
 #define STOA_BACKING_CREATE (UINT32_C(1) << 1) /* when it is not there: make it, mode 0600, of `size` bytes, zeros */
+#define STOA_BACKING_CRASH_SAFE (UINT32_C(1) << 2) /* no crash of the machine leaves a block half written */
 
 /*
  * A regular file, of the length that it has now: what is written beyond is cut off, what is read there is zero. Read and written at places
@@ -71,6 +72,14 @@ STOA_API int stoa_backing_memory(uint64_t size, struct stoa_backing **ret_backin
  * Nothing is ordered before flush, and a crash of the machine may leave some blocks new, some old, and some half so.
  * EINVAL, ENOENT, EACCES (owner in the detail), EKIND (not a regular file), ENAME. Its functions: EIO; ENOMEM (the file system is full),
  * ELIMIT (RLIMIT_FSIZE) from write.
+ *
+ * STOA_BACKING_CRASH_SAFE, in all processes that have the file: a write returns when it is durable, in a log beside the file
+ * (`path`.stoa-log, up to 64 MiB, removed by its last user); after a crash of the machine who opens first brings the file in order: each
+ * block is as one write() made it. Blocks are what one call of write() covers, up to 32 MiB. The same file without the flag is not in order
+ * before that. One write at a time in all processes. A death in the middle of a write is repaired by the next who writes, or reads there.
+ * A handle serves the process that opened it: a forked child only reads with it (ENOTSUP). Further errors: ENOTSUP (a file of several names),
+ * EFORMAT (the log is damaged, or of another file), EVERSION, EBUSY, EDEADLOCK (write in a signal handler that has interrupted a write). A file that is made stays, complete and
+ * empty, when its log cannot be made.
  */
 STOA_API int stoa_backing_file(const char *path, uint32_t flags, uint64_t size, struct stoa_backing **ret_backing);
 

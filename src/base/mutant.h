@@ -30,6 +30,9 @@ enum mutant {
 	MUTANT_TAIL_BELIEVED,       /* a sender goes on at the tail, whatever is published behind it */
 	MUTANT_PEERS_UNWATCHED,     /* who waits for a message does not sleep on the lives of those who send */
 	MUTANT_JOINED_UNTOLD,       /* who joins wakes nobody, so that nobody sleeps on its life */
+	MUTANT_LOG_UNSYNCED,        /* bytes go in place before their entry in the log is durable */
+	MUTANT_LOG_REUSED,          /* the log is used again before what it holds is durable in place */
+	MUTANT_LOG_ENDED_EARLY,     /* recovery ends the log before what it did is durable */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */
