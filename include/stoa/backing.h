@@ -83,6 +83,24 @@ STOA_API int stoa_backing_memory(uint64_t size, struct stoa_backing **ret_backin
  */
 STOA_API int stoa_backing_file(const char *path, uint32_t flags, uint64_t size, struct stoa_backing **ret_backing);
 
+struct stoa_backing_zstd_options { /* all zero is the default: open, to read and write */
+	uint32_t flags;            /* STOA_BACKING_READ_ONLY, STOA_BACKING_CREATE */
+	uint32_t frame;            /* of a file that is made: bytes, a power of two, 4 KiB to 2 MiB; 0 is 64 KiB */
+	uint64_t size;             /* of a file that is made */
+	int32_t level;             /* zstd's; 0 is 3 */
+	uint32_t reserved;         /* 0 */
+};
+
+/*
+ * A file whose frames are compressed, each by itself; a frame is the least that is read and written, so blocks of a pager are whole frames
+ * (EINVAL). What was flushed is there after a crash, and each frame is old or new, never torn. One handle in one process writes: another gets
+ * EBUSY; those with STOA_BACKING_READ_ONLY read beside it what was flushed. A forked child only reads. `options` may be NULL. ENOTSUP where
+ * the library was built without libzstd; EFORMAT (no such file, or damaged; also from fill), EVERSION; else as stoa_backing_file(). After an EIO from flush
+ * it takes no more writes.
+ */
+STOA_API int stoa_backing_zstd(const char *path, const struct stoa_backing_zstd_options *options,
+			       struct stoa_backing **ret_backing);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
  */
 #include <backing/backing.h>
 #include <backing/guard.h>
+#include <backing/pack.h>
 
 #include <base/error.h>
 #include <inttypes.h>
@@ -65,7 +66,7 @@ static void file_close(void *context)
 	os_free(file);
 }
 
-static int check_regular(os_handle handle, uint64_t *ret_length)
+int backing_check_regular(os_handle handle, uint64_t *ret_length)
 {
 	struct os_memory_info info;
 	int rc = os_memory_info(handle, &info);
@@ -86,7 +87,7 @@ static int attach(os_handle handle, uint32_t flags, struct stoa_backing **ret_ba
 		.fill = file_fill, .write = file_write, .flush = file_flush, .size = file_size, .close = file_close};
 	uint64_t length = 0;
 	struct file *file;
-	int rc = check_regular(handle, &length);
+	int rc = backing_check_regular(handle, &length);
 
 	if (rc < 0)
 		return rc;
@@ -104,7 +105,7 @@ static int attach(os_handle handle, uint32_t flags, struct stoa_backing **ret_ba
 static int find_log(os_handle handle, char path[OS_PATH_ROOM])
 {
 	uint64_t length = 0;
-	int rc = check_regular(handle, &length);
+	int rc = backing_check_regular(handle, &length);
 
 	if (rc == 0)
 		rc = os_file_path(handle, path);
@@ -244,4 +245,23 @@ int stoa_backing_file(const char *path, uint32_t flags, uint64_t size, struct st
 			rc = make_file(path, flags, size, ret_backing);
 	} while (rc == -STOA_EEXIST && flags & STOA_BACKING_CREATE);
 	return rc;
+}
+
+int stoa_backing_zstd(const char *path, const struct stoa_backing_zstd_options *options,
+		      struct stoa_backing **ret_backing)
+{
+	const struct stoa_backing_zstd_options none = {0};
+	int rc;
+
+	options = options ? options : &none;
+	rc = backing_check_file(path, options->flags, STOA_BACKING_READ_ONLY | STOA_BACKING_CREATE, options->size,
+				ret_backing);
+	if (rc < 0)
+		return rc;
+	if (options->frame && !pack_frame_valid(options->frame))
+		return error_set(-STOA_EINVAL, "a frame of %" PRIu32 " bytes: it is a power of two from 4096 to 2 MiB",
+				 options->frame);
+	if (options->reserved)
+		return error_set(-STOA_EINVAL, "the option 'reserved' is %" PRIu32 ", not 0", options->reserved);
+	return backing_zstd(path, options, ret_backing);
 }

@@ -33,6 +33,8 @@ enum mutant {
 	MUTANT_LOG_UNSYNCED,        /* bytes go in place before their entry in the log is durable */
 	MUTANT_LOG_REUSED,          /* the log is used again before what it holds is durable in place */
 	MUTANT_LOG_ENDED_EARLY,     /* recovery ends the log before what it did is durable */
+	MUTANT_INDEX_FIRST,         /* an index names frames that are not durable yet */
+	MUTANT_SPACE_REUSED,        /* the place of an old frame is used again while an index may name it */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */

@@ -172,7 +172,7 @@ static void one_round(struct crash *crash)
 		sim_restart(&crash->sim);
 	else
 		sim_crash(&crash->sim);
-	open_again(crash, dies);
+	open_again(crash, dies && crash->store->writes_are_durable);
 }
 
 void crash_rounds(const struct crash_store *store, unsigned rounds)

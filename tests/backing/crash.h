@@ -17,7 +17,7 @@
 struct crash_store {
 	int (*open)(struct sim *sim, struct stoa_backing **ret_backing); /* makes it if it is not there */
 	bool writes_are_durable;                                         /* else what was flushed is */
-	bool dies;          /* a death of the process, with the machine going on, takes nothing that was written */
+	bool dies;          /* now and then the process alone dies, and the machine goes on */
 	bool lies;          /* the disk lies about syncs */
 	bool faults;        /* operations fail, too, with the power there */
 	bool in_the_middle; /* of the last write, a part is done */

@@ -180,6 +180,68 @@ static int size(struct run *run)
 	return stoa_backing_size(backing, &run->ret.bits);
 }
 
+/* ---- compressed ---- */
+
+static int open_zstd(struct run *run, uint32_t flags)
+{
+	const struct stoa_backing_zstd_options options = {.flags = flags, .size = 8192, .frame = 4096};
+	int rc = stoa_backing_zstd(new_path(run), &options, &run->ret.backing);
+
+	return rc == -STOA_ENOTSUP ? 0 : rc; /* built without */
+}
+
+static int new_zstd(struct run *run)
+{
+	return open_zstd(run, STOA_BACKING_CREATE);
+}
+
+static int old_zstd(struct run *run)
+{
+	return open_zstd(run, 0);
+}
+
+static void close_zstd(struct run *run, int result)
+{
+	if (result >= 0 && run->ret.bits != UNTOUCHED)
+		stoa_backing_close(run->ret.backing);
+}
+
+static void remove_zstd(struct run *run, int result)
+{
+	close_zstd(run, result);
+	(void)unlink(new_path(run));
+}
+
+static void make_zstd(struct run *run)
+{
+	CHECK_RC(new_zstd(run), 0);
+	close_zstd(run, 0);
+	run->ret.bits = UNTOUCHED;
+}
+
+static void hold_zstd(struct run *run)
+{
+	make_zstd(run);
+	CHECK_RC(old_zstd(run), 0);
+	backing = run->ret.bits == UNTOUCHED ? NULL : run->ret.backing;
+	run->ret.bits = UNTOUCHED;
+	if (!backing)
+		make_memory(run);
+}
+
+static void remove_held(struct run *run, int result)
+{
+	close_made(run, result);
+	(void)unlink(new_path(run));
+}
+
+static int write_and_flush(struct run *run)
+{
+	int rc = write_it(run);
+
+	return rc < 0 ? rc : flush(run);
+}
+
 const struct fault_case backing_cases[] = {
 	{"stoa_backing_create", "EINVAL", NULL, create, close_backing},
 	{"stoa_backing_close", "", make_memory, close_it, NULL},
@@ -197,5 +259,9 @@ const struct fault_case backing_cases[] = {
 	{"stoa_backing_fill", "EINVAL", open_safe, fill, close_and_look},
 	{"stoa_backing_flush", "EINVAL", open_safe, flush, close_and_look},
 	{"stoa_backing_close", "", open_safe, close_it, look},
+	{"stoa_backing_zstd", SAFE_ERRORS, NULL, new_zstd, remove_zstd},
+	{"stoa_backing_zstd", SAFE_ERRORS, make_zstd, old_zstd, remove_zstd},
+	{"stoa_backing_fill", "EINVAL EFORMAT", hold_zstd, fill, remove_held},
+	{"stoa_backing_flush", "EINVAL EIO", hold_zstd, write_and_flush, remove_held},
 	{0},
 };
