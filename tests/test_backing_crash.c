@@ -52,7 +52,7 @@ TEST_TIMEOUT(nor_one_where_operations_fail_too, 120)
 	struct crash_store store = guarded;
 
 	store.in_the_middle = store.faults = true;
-	crash_rounds(&store, test_rounds(2000, 200000));
+	crash_rounds(&store, test_rounds(8000, 200000));
 }
 
 TEST_DEFINE(a_disk_that_lies_is_found, 120, false, "block ")

@@ -281,6 +281,7 @@ static void open_and_close(void *argument)
 	for (unsigned i = 0; i < test_rounds(60, 2000); i++) {
 		struct stoa_backing *backing = open_it("crowd", SAFE | STOA_BACKING_CREATE);
 
+		CHECK_INT(size_of(path_of("crowd" GUARD_SUFFIX)), >, 0); /* what it has is what others find */
 		write_block(backing, number, (unsigned char)(i + 1));
 		CHECK_EQ(read_block(backing, number), (unsigned char)(i + 1));
 		stoa_backing_close(backing);
