@@ -221,7 +221,7 @@ static void share(unsigned messages)
 }
 
 #ifdef STOA_MUTANTS
-unsigned mutants_chosen;
+uint64_t mutants_chosen;
 
 #define MUST_FIND(name, mutant, call, message)                \
 	TEST_DEFINE(name, 120, false, message)                \

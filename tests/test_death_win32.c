@@ -20,7 +20,7 @@
 #include <windows.h>
 
 #ifdef STOA_MUTANTS
-unsigned mutants_chosen;
+uint64_t mutants_chosen;
 #define PATIENCE (5 * SECOND)
 #else
 #define PATIENCE (30 * SECOND)
@@ -40,7 +40,7 @@ struct operation {
 struct victim {
 	struct steps steps;
 	const struct operation *operation;
-	unsigned mutants;
+	uint64_t mutants;
 	_Atomic uint32_t ready, go, finished;
 };
 static struct victim *victim;

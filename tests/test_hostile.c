@@ -341,7 +341,7 @@ static void fight(void)
 }
 
 #ifdef STOA_MUTANTS
-unsigned mutants_chosen = MUTANT_BIT(MUTANT_OFFSET_UNCHECKED);
+uint64_t mutants_chosen = MUTANT_BIT(MUTANT_OFFSET_UNCHECKED);
 
 TEST_DEFINE(offset_unchecked, 120, false, "test_join(fighter) == TEST_KILLED")
 #else

@@ -12,7 +12,7 @@
 #include <sched.h>
 
 #ifdef STOA_MUTANTS
-unsigned mutants_chosen;
+uint64_t mutants_chosen;
 
 TEST_DEFINE(dead_owners_live, 120, false, "stands still")
 {

@@ -206,7 +206,7 @@ static void takers_at_set(unsigned rounds, unsigned dying)
 /* ---- the tests, and the mutants that must fail them ---- */
 
 #ifdef STOA_MUTANTS
-unsigned mutants_chosen;
+uint64_t mutants_chosen;
 
 #define MUST_LOSE(name, mutants, call)        \
 	TEST_DEFINE(name, 120, false, LOST)   \

@@ -110,7 +110,7 @@ static void namesake(unsigned rounds)
 }
 
 #ifdef STOA_MUTANTS
-unsigned mutants_chosen = MUTANT_BIT(MUTANT_NO_GENERATION_SLEEP);
+uint64_t mutants_chosen = MUTANT_BIT(MUTANT_NO_GENERATION_SLEEP);
 
 TEST_DEFINE(namesake_not_told_apart, 120, false, LOST)
 {

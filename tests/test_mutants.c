@@ -11,7 +11,7 @@
 #include <base/mutant.h>
 #include <death/death.h>
 
-unsigned mutants_chosen;
+uint64_t mutants_chosen;
 
 static const struct step_operation *find(const char *name)
 {

@@ -341,7 +341,7 @@ TEST(damage_is_told)
 	check_damage(word, word_next(good, BLOCK_FILLING, 0), "no holder in a state that has one");
 	check_damage(word, word_next(good, BLOCK_FILLING, ROSTER_SLOT_MASK), "a holder that does not exist");
 	check_damage(word, word_next(good, BLOCK_POISONED, 0), "no error that poisons it");
-	check_damage(word, word_next(good, BLOCK_LEFT + 1, 0), "a state that does not exist");
+	check_damage(word, word_next(good, BLOCK_STATES, 0), "a state that does not exist");
 	check_damage(word, good | WORD_WAITERS, "somebody who waits for nobody");
 	check_damage(word, good | UINT64_C(1) << 39, "a bit that is not used");
 	while ((load_rlx(&pager->frame_table[frame]) & FRAME_BLOCK) != 6)

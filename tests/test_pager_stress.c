@@ -153,7 +153,7 @@ static void stress(uint32_t block, uint64_t blocks, uint32_t way, unsigned proce
 }
 
 #ifdef STOA_MUTANTS
-unsigned mutants_chosen;
+uint64_t mutants_chosen;
 
 /* Without a safeguard counts must be lost. */
 #define MUST_LOSE(name, mutant)                                                           \

@@ -63,6 +63,7 @@ STOA_API int stoa_backing_memory(uint64_t size, struct stoa_backing **ret_backin
 /* stoa_backing_file(): flags */
 #define STOA_BACKING_READ_ONLY (UINT32_C(1) << 0)
 #define STOA_BACKING_CREATE (UINT32_C(1) << 1) /* when it is not there: make it, mode 0600, of `size` bytes, zeros */
+#define STOA_BACKING_CRASH_SAFE (UINT32_C(1) << 2) /* no crash of the machine leaves a block half written */
 
 /*
  * A regular file, of the length that it has now: what is written beyond is cut off, what is read there is zero. Read and written at places
@@ -71,8 +72,34 @@ STOA_API int stoa_backing_memory(uint64_t size, struct stoa_backing **ret_backin
  * Nothing is ordered before flush, and a crash of the machine may leave some blocks new, some old, and some half so.
  * EINVAL, ENOENT, EACCES (owner in the detail), EKIND (not a regular file), ENAME. Its functions: EIO; ENOMEM (the file system is full),
  * ELIMIT (RLIMIT_FSIZE) from write.
+ *
+ * STOA_BACKING_CRASH_SAFE, in all processes that have the file: a write returns when it is durable, in a log beside the file
+ * (`path`.stoa-log, up to 64 MiB, removed by its last user); after a crash of the machine who opens first brings the file in order: each
+ * block is as one write() made it. Blocks are what one call of write() covers, up to 32 MiB. The same file without the flag is not in order
+ * before that. One write at a time in all processes. A death in the middle of a write is repaired by the next who writes, or reads there.
+ * A handle serves the process that opened it: a forked child only reads with it (ENOTSUP). Further errors: ENOTSUP (a file of several names),
+ * EFORMAT (the log is damaged, or of another file), EVERSION, EBUSY, EDEADLOCK (write in a signal handler that has interrupted a write). A file that is made stays, complete and
+ * empty, when its log cannot be made.
  */
 STOA_API int stoa_backing_file(const char *path, uint32_t flags, uint64_t size, struct stoa_backing **ret_backing);
+
+struct stoa_backing_zstd_options { /* all zero is the default: open, to read and write */
+	uint32_t flags;            /* STOA_BACKING_READ_ONLY, STOA_BACKING_CREATE */
+	uint32_t frame;            /* of a file that is made: bytes, a power of two, 4 KiB to 2 MiB; 0 is 64 KiB */
+	uint64_t size;             /* of a file that is made */
+	int32_t level;             /* zstd's; 0 is 3 */
+	uint32_t reserved;         /* 0 */
+};
+
+/*
+ * A file whose frames are compressed, each by itself; a frame is the least that is read and written, so blocks of a pager are whole frames
+ * (EINVAL). What was flushed is there after a crash, and each frame is old or new, never torn. One handle in one process writes: another gets
+ * EBUSY; those with STOA_BACKING_READ_ONLY read beside it what was flushed. A forked child only reads. `options` may be NULL. ENOTSUP where
+ * the library was built without libzstd; EFORMAT (no such file, or damaged; also from fill), EVERSION; else as stoa_backing_file(). After an EIO from flush
+ * it takes no more writes.
+ */
+STOA_API int stoa_backing_zstd(const char *path, const struct stoa_backing_zstd_options *options,
+			       struct stoa_backing **ret_backing);
 
 #ifdef __cplusplus
 }

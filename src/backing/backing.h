@@ -32,4 +32,10 @@ static inline size_t backing_inside(uint64_t size, uint64_t offset, uint64_t len
 int backing_check_file(const char *path, uint32_t flags, uint32_t known, uint64_t size,
 		       struct stoa_backing **ret_backing);
 
+/* -STOA_EKIND */
+int backing_check_regular(os_handle handle, uint64_t *ret_length);
+
+/* With options that were checked; in builds with libzstd, else -STOA_ENOTSUP. */
+int backing_zstd(const char *path, const struct stoa_backing_zstd_options *options, struct stoa_backing **ret_backing);
+
 #endif

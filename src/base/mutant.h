@@ -7,6 +7,8 @@
 #ifndef BASE_MUTANT_H
 #define BASE_MUTANT_H
 
+#include <stdint.h>
+
 enum mutant {
 	MUTANT_DEAD_OWNERS_LIVE,    /* who is dead is taken for alive */
 	MUTANT_NO_WAITERS_FLAG,     /* sleepers do not tell the owner's life word that they are there */
@@ -34,14 +36,19 @@ enum mutant {
 	MUTANT_DEAD_CLEANED,        /* what a dead process was just writing back counts as written */
 	MUTANT_OPENED_UNCLAIMED,    /* a block is opened for writing without its being held */
 	MUTANT_DAWDLE,              /* nothing is left out, but those who change a block's word are slow now and then */
+	MUTANT_LOG_UNSYNCED,        /* bytes go in place before their entry in the log is durable */
+	MUTANT_LOG_REUSED,          /* the log is used again before what it holds is durable in place */
+	MUTANT_LOG_ENDED_EARLY,     /* recovery ends the log before what it did is durable */
+	MUTANT_INDEX_FIRST,         /* an index names frames that are not durable yet */
+	MUTANT_SPACE_REUSED,        /* the place of an old frame is used again while an index may name it */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */
 };
 
 #ifdef STOA_MUTANTS
-extern unsigned mutants_chosen; /* defined, and set before the library is used, by the test program */
-#define MUTANT_BIT(mutant) (1u << (mutant))
+extern uint64_t mutants_chosen; /* defined, and set before the library is used, by the test program */
+#define MUTANT_BIT(mutant) (UINT64_C(1) << (mutant))
 #define MUTANT(name) ((mutants_chosen & MUTANT_BIT(MUTANT_##name)) != 0)
 #else
 #define MUTANT(name) 0

@@ -438,6 +438,28 @@ int os_file_set_length(os_handle file, uint64_t length);
 /* Return when what was written to the file, by whichever process, and its length are on stable storage. After an error it is unknown what is. */
 int os_file_sync(os_handle file);
 
+/* The same of the path's last part: that it is there, or is not. Systems that cannot be told so do it by themselves. */
+int os_file_sync_name(const char *path);
+
+/* The one path of an open file, by which others find it too, through whatever links they came. -STOA_ENOTSUP where it has several, or none. */
+#define OS_PATH_ROOM 4096
+int os_file_path(os_handle file, char path[OS_PATH_ROOM]);
+
+/*
+ * Files that the library keeps beside the user's: opened, or made, for this user alone, to read and write, and never through a
+ * link; whether a path still leads to what was opened; removed from there.
+ */
+int os_file_open_own(const char *path, bool create, os_handle *ret_file);
+bool os_file_is_at(os_handle file, const char *path);
+int os_file_remove(os_handle file, const char *path);
+
+/*
+ * Take, change or give back a lock on a byte of a file: OS_LOCK_*. It is the handle's, and its copies' after a fork; it goes with the last of
+ * them, so with the process. What is locked can still be read and written. -STOA_EBUSY without `wait`: somebody has it.
+ */
+enum os_lock_kind { OS_LOCK_NONE, OS_LOCK_SHARED, OS_LOCK_EXCLUSIVE };
+int os_file_lock(os_handle file, unsigned byte, enum os_lock_kind kind, bool wait);
+
 /* ---- transfer ---- */
 
 /*

@@ -20,7 +20,7 @@ struct board {
 		_Atomic uint32_t phase;
 	} states[WORKERS];
 	_Atomic uint64_t repairs;
-	unsigned mutants; /* for the workers, where they are no forks */
+	uint64_t mutants; /* for the workers, where they are no forks */
 	unsigned count;
 	struct worker workers[WORKERS];
 };

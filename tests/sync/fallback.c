@@ -2,4 +2,4 @@
 /* Linked with the library whose safeguards can be taken out: the system lacks what STOA_FALLBACK names, and tests must pass all the same. */
 #include <base/mutant.h>
 
-unsigned mutants_chosen = STOA_FALLBACK;
+uint64_t mutants_chosen = STOA_FALLBACK;

@@ -231,3 +231,106 @@ int os_file_sync(os_handle file)
 {
 	return FlushFileBuffers(sys_handle(file)) ? 0 : sys_failed("writing a file to its disk");
 }
+
+/* A name is written with what it names. */
+int os_file_sync_name(const char *path)
+{
+	(void)path;
+	return 0;
+}
+
+int os_file_path(os_handle file, char path[OS_PATH_ROOM])
+{
+	BY_HANDLE_FILE_INFORMATION info;
+	wchar_t wide[OS_PATH_ROOM];
+	DWORD length;
+
+	if (!GetFileInformationByHandle(sys_handle(file), &info))
+		return sys_failed("asking about a file");
+	if (info.nNumberOfLinks != 1)
+		return error_set(-STOA_ENOTSUP, "the file has %u names, and must have one",
+				 (unsigned)info.nNumberOfLinks);
+	length = GetFinalPathNameByHandleW(sys_handle(file), wide, OS_PATH_ROOM, 0);
+	if (length == 0)
+		return sys_failed("asking for a file's path");
+	if (length >= OS_PATH_ROOM || WideCharToMultiByte(CP_UTF8, 0, wide, -1, path, OS_PATH_ROOM, NULL, NULL) <= 0)
+		return error_set(-STOA_ENOTSUP, "the file's path is too long");
+	return 0;
+}
+
+int os_file_open_own(const char *path, bool create, os_handle *ret_file)
+{
+	struct memory found = {.kind = MEMORY_OTHER};
+	os_handle file = OS_NO_HANDLE;
+	int rc = open_path(path, true, create ? OPEN_ALWAYS : OPEN_EXISTING, &file);
+
+	if (rc < 0)
+		return rc;
+	rc = memory_look_at_file(sys_handle(file), &found);
+	if (rc == 0 && found.kind != MEMORY_FILE)
+		rc = error_set(-STOA_EKIND, "'%s' is no regular file", path);
+	if (rc < 0)
+		os_handle_close(file);
+	else
+		*ret_file = file;
+	return rc;
+}
+
+/* Do something with the path as the system wants it. false: it is no path. */
+static bool with_wide(const char *path, bool (*act)(const wchar_t *wide, HANDLE file), os_handle file)
+{
+	wchar_t *wide = os_allocate((size_t)2 * PATH_ROOM * sizeof(*wide));
+	bool done = wide && wide_path(path, wide, wide + PATH_ROOM) == 0 && act(wide, sys_handle(file));
+
+	os_free(wide);
+	return done;
+}
+
+static bool is_at(const wchar_t *wide, HANDLE file)
+{
+	const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+	HANDLE there =
+		CreateFileW(wide, FILE_READ_ATTRIBUTES, share, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+	struct memory opened = {.kind = MEMORY_OTHER}, found = {.kind = MEMORY_OTHER};
+	bool same;
+
+	if (there == INVALID_HANDLE_VALUE)
+		return false;
+	same = memory_look_at_file(file, &opened) == 0 && memory_look_at_file(there, &found) == 0 &&
+	       memcmp(opened.object, found.object, sizeof(found.object)) == 0;
+	CloseHandle(there);
+	return same;
+}
+
+bool os_file_is_at(os_handle file, const char *path)
+{
+	return with_wide(path, is_at, file);
+}
+
+static bool remove_it(const wchar_t *wide, HANDLE file)
+{
+	return is_at(wide, file) && DeleteFileW(wide);
+}
+
+int os_file_remove(os_handle file, const char *path)
+{
+	return with_wide(path, remove_it, file) ? 0 : sys_failed("removing '%s'", path);
+}
+
+/* Far behind all bytes, as a locked byte cannot be read. A lock cannot be changed: it is given back first. */
+int os_file_lock(os_handle file, unsigned byte, enum os_lock_kind kind, bool wait)
+{
+	OVERLAPPED place = place_of((UINT64_C(1) << 62) + byte);
+	DWORD flags =
+		(kind == OS_LOCK_EXCLUSIVE ? LOCKFILE_EXCLUSIVE_LOCK : 0) | (wait ? 0 : LOCKFILE_FAIL_IMMEDIATELY);
+
+	(void)UnlockFileEx(sys_handle(file), 0, 1, 0, &place);
+	if (kind == OS_LOCK_NONE)
+		return 0;
+	place = place_of((UINT64_C(1) << 62) + byte);
+	if (LockFileEx(sys_handle(file), flags, 0, 1, 0, &place))
+		return 0;
+	if (GetLastError() == ERROR_LOCK_VIOLATION || GetLastError() == ERROR_IO_PENDING)
+		return error_set(-STOA_EBUSY, "another process has the lock");
+	return sys_failed("locking a file");
+}
