@@ -202,6 +202,7 @@ int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, b
 
 struct catch
 {
+	uint64_t wanted; /* the block that a frame is wanted for: it has none yet */
 	struct pager_batch batch;
 	unsigned freed;
 	bool busy;
@@ -215,6 +216,11 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 	if (block >= pager->blocks || pager_back_word(pager, block))
 		return;
 	seen = load_acq(&pager->words[block]); /* A1: pairs with R3 in pager_let_go() */
+	/* Each time that a block is dropped it leaves a frame behind: all may be this one's. */
+	if (block == caught->wanted && (seen & WORD_HOLDER) == (self & WORD_HOLDER)) {
+		caught->freed += pager_frame_free(pager, frame, held);
+		return;
+	}
 	if (word_is_busy(seen)) {
 		struct roster_sight sight;
 
@@ -240,11 +246,11 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 		caught->busy = true;
 }
 
-int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy)
+int pager_evict(struct stoa_pager *pager, uint64_t block, uint64_t self, unsigned *ret_freed, bool *ret_busy)
 {
-	uint32_t width = pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
+	uint32_t width = pager_hand_width(pager);
 	uint64_t from = add_rlx(&pager->shared->cursors.hand, width);
-	struct catch caught = {.batch.count = 0};
+	struct catch caught = {.wanted = block};
 	uint64_t held[PAGER_BATCH];
 
 	for (uint32_t i = 0; i < width; i++) {

@@ -113,10 +113,10 @@ int pager_frame_take(struct stoa_pager *pager, uint64_t block, uint64_t self)
 
 		if (take_free(pager, block) || take_at_hand(pager, block))
 			return 0;
-		rc = pager_evict(pager, self, &freed, &busy);
+		rc = pager_evict(pager, block, self, &freed, &busy);
 		if (rc)
 			return rc;
-		looked += PAGER_BATCH;
+		looked += pager_hand_width(pager);
 		if (freed) {
 			looked = 0;
 		} else if (busy) {

@@ -148,8 +148,14 @@ void pager_batch_add(struct pager_batch *batch, uint64_t block, uint64_t seen);
 /* What the dead holder of a block left: put it right. 0: look again. */
 int pager_repair(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
 
-/* Evict a batch of frames from the hand on. Returns how many were freed; *ret_busy: some were only busy. */
-int pager_evict(struct stoa_pager *pager, uint64_t self, unsigned *ret_freed, bool *ret_busy);
+/* How many frames the hand looks at, at a time. */
+static inline uint32_t pager_hand_width(const struct stoa_pager *pager)
+{
+	return pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
+}
+
+/* Evict a batch of frames from the hand on, for `block`. Returns how many were freed; *ret_busy: some were only busy. */
+int pager_evict(struct stoa_pager *pager, uint64_t block, uint64_t self, unsigned *ret_freed, bool *ret_busy);
 
 /* Write back the dirty ones among the blocks [first, end); only those that are `aged`, which marks the others. */
 int pager_write_back(struct stoa_pager *pager, uint64_t first, uint64_t end, bool aged, bool wait);
