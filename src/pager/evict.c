@@ -41,11 +41,8 @@ static int write_run(struct stoa_pager *pager, uint64_t block, uint64_t count, u
 {
 	uint64_t offset = block << pager->shift, length = count << pager->shift;
 	uint32_t before;
-	size_t got = 0;
-	int rc = os_memory_read(pager->memory, offset, buffer, length, &got);
+	int rc = os_trap_read(pager->trap, offset, length, buffer);
 
-	if (!rc && got != length)
-		rc = error_set(-STOA_EFORMAT, "the memory behind the pager was cut");
 	if (rc)
 		return rc;
 	before = pager_call_begin(pager);

@@ -47,7 +47,7 @@ struct stoa_pager {
 	_Atomic uint64_t *frame_table;
 	_Atomic uint32_t *links;
 	struct stoa_segment *control;
-	os_handle memory;
+	os_handle memory; /* of the pages, where others can have them; else OS_NO_HANDLE */
 	os_handle board[2];
 	uint64_t made_in; /* fork generation */
 	uint32_t place;   /* among the members */

@@ -204,8 +204,9 @@ static int make_bytes(struct stoa_pager *pager, struct filling *filling, unsigne
 	return rc;
 }
 
-/* All of it for everybody to read; the first for this process to write, if it is to. */
-static int put_there(struct stoa_pager *pager, const struct filling *filling, const unsigned char *buffer)
+/* All of it for everybody to read; the first for this process to write, if it is to. *ret_written: others could be written, and were. */
+static int put_there(struct stoa_pager *pager, const struct filling *filling, const unsigned char *buffer,
+		     bool *ret_written)
 {
 	uint64_t offset = filling->block << pager->shift, length = (uint64_t)filling->count << pager->shift;
 	uint64_t open = filling->write ? pager->block : 0;
@@ -213,17 +214,20 @@ static int put_there(struct stoa_pager *pager, const struct filling *filling, co
 
 	if (!rc && length > open)
 		rc = os_trap_fill(pager->trap, offset + open, length - open, buffer + open, false);
-	return rc;
+	*ret_written = rc == OS_TRAP_WRITTEN;
+	return *ret_written ? 0 : rc;
 }
 
-static void let_go_filled(struct stoa_pager *pager, const struct filling *filling)
+static void let_go_filled(struct stoa_pager *pager, const struct filling *filling, bool written)
 {
 	uint64_t lap = load_rlx(&pager->shared->cursors.hand) / pager->frames;
+	unsigned opened = 0;
 
 	for (uint32_t i = 0; i < filling->count; i++) {
 		uint64_t block = filling->block + i, word = load_rlx(&pager->words[block]), heat = 0;
-		bool open = filling->write && i == 0;
+		bool open = written || (filling->write && i == 0);
 
+		opened += open;
 		/* It came back soon after it had been evicted: it is worth keeping. Version 0 never was there. */
 		if ((lap - (word >> WORD_LAP_SHIFT & 15)) % 16 <= 1 && word >> WORD_VERSION_SHIFT > 1) {
 			heat = UINT64_C(2) << WORD_HEAT_SHIFT;
@@ -233,8 +237,8 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 			     filling->self);
 	}
 	pager_count(pager, PAGER_FILLS, filling->count);
-	if (filling->write)
-		pager_count(pager, PAGER_OPENS, 1);
+	if (opened)
+		pager_count(pager, PAGER_OPENS, opened);
 }
 
 /* Pages may be there, or not: nobody may find them so. */
@@ -263,6 +267,7 @@ static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool wr
 	struct filling filling = {.block = block, .count = 1, .seen = seen, .write = write, .self = self};
 	uint32_t wanted = run_wanted(pager, block);
 	unsigned char *buffer;
+	bool written;
 	int rc;
 
 	if (!pager_claim(pager, block, seen, BLOCK_FILLING, self))
@@ -279,11 +284,11 @@ static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool wr
 	if (rc) {
 		poison(pager, &filling, rc);
 	} else {
-		rc = put_there(pager, &filling, buffer);
+		rc = put_there(pager, &filling, buffer, &written);
 		if (rc)
 			take_back(pager, &filling);
 		else
-			let_go_filled(pager, &filling);
+			let_go_filled(pager, &filling, written);
 		*ret_done = !rc;
 	}
 	pager_buffer_give(pager, buffer);
