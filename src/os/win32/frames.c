@@ -110,7 +110,7 @@ struct frame *frame_take(struct frames *frames, int *ret_error)
 		if (slab)
 			link_slab(frames, slab);
 	}
-	/* The spare one last: it comes to the end of the list by being what is left. */
+	/* The spare one last, so that it can be closed when another one is empty. */
 	slab = frames->with_free;
 	if (slab && slab == frames->spare && slab->after)
 		slab = slab->after;

@@ -310,7 +310,8 @@ int os_trap_forbid(struct os_trap *trap, uint64_t offset, uint64_t length)
 
 static bool is_lost(void *argument, uint64_t offset)
 {
-	struct frame **slot = slot_of(argument, offset);
+	const struct os_trap *trap = argument;
+	struct frame **slot = trap->piece ? slot_of(trap, offset) : NULL;
 
 	return slot && *slot == &lost;
 }
@@ -323,7 +324,7 @@ void os_trap_unmap(struct os_trap *trap)
 		for (uint64_t at = 0; load_rlx(&trap->piece[i].frames) && at < trap->places.piece;
 		     at += trap->places.unit)
 			(void)take_away(trap, i * trap->places.piece + at);
-	if (trap->piece)
+	if (trap->places.address)
 		places_release(&trap->places, is_lost, trap);
 	for (uint32_t i = 0; trap->piece && i < trap->pieces; i++)
 		os_free(load_rlx(&trap->piece[i].frames));
