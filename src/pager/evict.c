@@ -205,6 +205,16 @@ struct catch
 	bool busy;
 };
 
+/* Does it need no further frame? */
+static bool is_caught(const struct catch *caught, uint64_t block)
+{
+	unsigned i = 0;
+
+	while (i < caught->batch.count && caught->batch.of[i].block != block)
+		i++;
+	return i < caught->batch.count || block == caught->wanted;
+}
+
 /* May this block's memory be used for another? Then it is claimed. */
 static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, uint64_t self, struct catch *caught)
 {
@@ -213,9 +223,10 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 	if (block >= pager->blocks || pager_back_word(pager, block))
 		return;
 	seen = load_acq(&pager->words[block]); /* A1: pairs with R3 in pager_let_go() */
-	/* Each time that a block is dropped it leaves a frame behind: all may be this one's. */
-	if (block == caught->wanted && (seen & WORD_HOLDER) == (self & WORD_HOLDER)) {
-		caught->freed += pager_frame_free(pager, frame, held);
+	/* Each time that a block is dropped it leaves a frame behind: all may be one block's, and ours. */
+	if (word_is_busy(seen) && (seen & WORD_HOLDER) == (self & WORD_HOLDER)) {
+		if (is_caught(caught, block))
+			caught->freed += pager_frame_free(pager, frame, held);
 		return;
 	}
 	if (word_is_busy(seen)) {
