@@ -18,10 +18,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What lies at the place of each unit: NULL for none, and all of it for a piece that was never used. */
 struct piece {
-	_Atomic(struct frame **)
-		frames; /* at the place of each unit; NULL: the piece was never used. NULL in it: none */
-	uint32_t used;  /* frames, and those just being put there */
+	_Atomic(struct frame **) frames;
+	uint32_t used; /* frames, and those just being put there */
 };
 
 struct os_trap {
