@@ -29,14 +29,14 @@ extern "C" {
 struct stoa_pager; /* a handle, of this process only */
 
 /* stoa_pager_options.on_error: a block cannot be filled. */
-#define STOA_PAGER_POISON 0 /* the touch is SIGBUS, and so is each until stoa_pager_get() or pin() could fill it */
+#define STOA_PAGER_POISON 0 /* touches are SIGBUS (Windows: access violations) until get() or pin() could fill it */
 #define STOA_PAGER_ZEROS 1  /* it is filled with zeros, and not written back unless it is written to */
 #define STOA_PAGER_RETRY 2  /* it is tried again, a hundred times a second, until it can be */
 
 /* stoa_pager_options.way: how touches are noticed. */
 #define STOA_PAGER_AUTO 0    /* the first of these that the system has */
 #define STOA_PAGER_INLINE 1  /* userfaultfd: the touching thread fills; no privilege */
-#define STOA_PAGER_PROTECT 2 /* page protection: the same, slower, and in one process only */
+#define STOA_PAGER_PROTECT 2 /* page protection: the same, slower, and in one process only; Windows has no other */
 
 /* stoa_pager_options.flags */
 #define STOA_PAGER_NO_BACKGROUND (1u << 0) /* nothing is written back without need */
@@ -47,10 +47,10 @@ struct stoa_pager; /* a handle, of this process only */
 
 #define STOA_PAGER_MEMBERS 64 /* processes that share a pager, at a time */
 
-struct stoa_pager_options {  /* all zero is the default */
-	uint64_t size;       /* bytes; 0: the backing's. At most 1 TiB */
-	uint64_t budget;     /* bytes of memory for pages, at least 8 blocks; 0: 256 MiB, or the size if that is less */
-	uint32_t block;      /* bytes that are filled at a time: a power of two from 4 KiB (0) to 2 MiB */
+struct stoa_pager_options { /* all zero is the default */
+	uint64_t size;      /* bytes; 0: the backing's. At most 1 TiB */
+	uint64_t budget;    /* bytes of memory for pages, at least 8 blocks; 0: 256 MiB, or the size if that is less */
+	uint32_t block;     /* bytes that are filled at a time: a power of two to 2 MiB; at least 4 KiB (Windows: 64) */
 	uint32_t read_ahead; /* bytes filled at a time where blocks are touched in order; 0: 128 KiB; 1: a block only */
 	uint32_t way;
 	uint32_t on_error;
@@ -61,8 +61,8 @@ struct stoa_pager_options {  /* all zero is the default */
 };
 
 /*
- * Have touches of this process's pagers handled: installs a handler for SIGBUS and SIGSEGV, once and for good, which passes on all
- * that is not a pager's to the handlers that were there before. Handlers installed later must do the same. ESYSTEM.
+ * Have touches of this process's pagers handled: installs a handler for SIGBUS and SIGSEGV (Windows: a vectored one), once and for good,
+ * which passes on all that is not a pager's to the handlers that were there before. Handlers installed later must do the same. ESYSTEM.
  */
 STOA_API int stoa_pager_install_handlers(void);
 
@@ -86,7 +86,8 @@ STOA_API uint64_t stoa_pager_size(const struct stoa_pager *pager);
 
 /*
  * Hand it to another process over a connected Unix socket, and receive one: with a backing of the receiver's own, of the same data. The way, budget and
- * all else are the creator's. ENOTSUP: STOA_PAGER_PROTECT. Errors as stoa_segment_send_with_socket() and _receive_; ELIMIT: too many share it.
+ * all else are the creator's. ENOTSUP: STOA_PAGER_PROTECT, so always on Windows. Errors as stoa_segment_send_with_socket() and _receive_;
+ * ELIMIT: too many share it.
  */
 STOA_API int stoa_pager_send_with_socket(const struct stoa_pager *pager, int socket);
 STOA_API int stoa_pager_receive_with_socket(int socket, struct stoa_backing *backing, struct stoa_pager **ret_pager);

@@ -19,13 +19,28 @@ enum os_trap_way {
 /* Does this system, for this process, have that way? If not: -STOA_ENOTSUP, with what is lacking in the sentence. Tried anew each time. */
 int os_trap_probe(enum os_trap_way way);
 
+/* The least unit that a trap of that way can have. */
+uint32_t os_trap_unit(enum os_trap_way way);
+
 struct os_trap;
 
 /*
- * Map [0, length) of the object, which is as long at least, so that every touch faults. A forked child does not have the map. The object must be
- * of memory (os_memory_create()), not of a file. The caller keeps `memory`, which must stay open.
+ * Of the memory at least `length` bytes, and made by os_memory_create(), for OS_TRAP_USERFAULT; else the trap has memory of its own. Offsets and
+ * lengths in the calls below, but for arming, are of whole units.
  */
-int os_trap_map(os_handle memory, uint64_t length, enum os_trap_way way, struct os_trap **ret_trap);
+struct os_trap_plan {
+	enum os_trap_way way;
+	os_handle memory;
+	uint64_t length;
+	uint32_t unit; /* a power of two */
+	bool writable; /* else nobody ever asks for writing */
+};
+
+/*
+ * Map [0, length) of the object so that every touch faults. A forked child does not have the map. The caller keeps `memory`, which must
+ * stay open.
+ */
+int os_trap_map(const struct os_trap_plan *plan, struct os_trap **ret_trap);
 void os_trap_unmap(struct os_trap *trap);
 void os_trap_forget(struct os_trap *trap); /* in a forked child, where something else may be at that place */
 void *os_trap_address(const struct os_trap *trap);
@@ -38,8 +53,9 @@ int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length);
 
 /*
  * Put pages there, whole, with these bytes; those that are there already stay as they are. In this map they can be written if `writable`, in
- * no other. -STOA_ENOMEM.
+ * no other. -STOA_ENOMEM. OS_TRAP_WRITTEN: done, but somebody wrote to them before that could be forbidden: they are not as `bytes` any more.
  */
+#define OS_TRAP_WRITTEN 1
 int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable);
 
 /* Is the page there, for everybody? Not to be asked while others put it there, or take it away. */
@@ -55,9 +71,12 @@ int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length);
 int os_trap_forbid(struct os_trap *trap, uint64_t offset, uint64_t length);
 int os_trap_forbid_remote(os_handle remote, uint64_t base, uint64_t offset, uint64_t length);
 
+/* Copy pages out that are there, and cannot be taken away meanwhile. */
+int os_trap_read(struct os_trap *trap, uint64_t offset, uint64_t length, void *bytes);
+
 /*
  * Take the pages away from everybody. Where they were forbidden to be written that is forgotten, in all maps: forbid it again before a page
- * is put there. (OS_TRAP_PROTECT: not forgotten.)
+ * is put there. (OS_TRAP_PROTECT: not forgotten.) -STOA_ELIMIT: they are gone, but somebody else's memory is at their place.
  */
 int os_trap_empty(struct os_trap *trap, uint64_t offset, uint64_t length);
 

@@ -42,11 +42,8 @@ static int write_run(struct stoa_pager *pager, uint64_t block, uint64_t count, u
 {
 	uint64_t offset = block << pager->shift, length = count << pager->shift;
 	uint32_t before;
-	size_t got = 0;
-	int rc = os_memory_read(pager->memory, offset, buffer, length, &got);
+	int rc = os_trap_read(pager->trap, offset, length, buffer);
 
-	if (!rc && got != length)
-		rc = error_set(-STOA_EFORMAT, "the memory behind the pager was cut");
 	if (rc)
 		return rc;
 	before = pager_call_begin(pager);
@@ -226,9 +223,20 @@ int pager_write_and_evict(struct stoa_pager *pager, struct pager_batch *batch, b
 
 struct catch
 {
+	uint64_t wanted; /* the block that a frame is wanted for: it has none yet */
 	struct pager_batch batch;
 	struct pager_turn turn;
 };
+
+/* Does it need no further frame? */
+static bool is_caught(const struct catch *caught, uint64_t block)
+{
+	unsigned i = 0;
+
+	while (i < caught->batch.count && caught->batch.of[i].block != block)
+		i++;
+	return i < caught->batch.count || block == caught->wanted;
+}
 
 /* May this block's memory be used for another? Then it is claimed. */
 static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, uint64_t self, struct catch *caught)
@@ -238,11 +246,15 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 	if (block >= pager->blocks || pager_back_word(pager, block))
 		return;
 	seen = load_acq(&pager->words[block]); /* A1: pairs with R3 in pager_let_go() */
+	/* Each time that a block is dropped it leaves a frame behind: all may be one block's, and ours. */
+	if (word_is_busy(seen) && (seen & WORD_HOLDER) == (self & WORD_HOLDER)) {
+		if (is_caught(caught, block))
+			caught->turn.freed += pager_frame_free(pager, frame, held);
+		return;
+	}
 	if (word_is_busy(seen)) {
 		struct roster_sight sight;
 
-		if ((seen & WORD_HOLDER) == (self & WORD_HOLDER)) /* ours: nothing to wait for */
-			return;
 		if (roster_look(pager->control, seen & WORD_HOLDER, true, &sight) == 1)
 			caught->turn.busy = true;
 		else if (!pager_repair(pager, block, seen, self))
@@ -267,9 +279,9 @@ static void consider(struct stoa_pager *pager, uint32_t frame, uint64_t held, ui
 
 void pager_evict(struct stoa_pager *pager, uint64_t block, uint64_t self, struct pager_turn *ret_turn)
 {
-	uint32_t width = pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
+	uint32_t width = pager_hand_width(pager);
 	uint64_t from = add_rlx(&pager->shared->cursors.hand, width);
-	struct catch caught = {.batch.count = 0, .turn.looked = width};
+	struct catch caught = {.wanted = block, .turn.looked = width};
 	uint64_t held[PAGER_BATCH];
 
 	for (uint32_t i = 0; i < width; i++) {

@@ -67,6 +67,11 @@ static int choose_way(uint32_t wanted, uint32_t *ret_way)
 	return rc;
 }
 
+static enum os_trap_way trap_way(const struct pager_header *header)
+{
+	return header->way == STOA_PAGER_INLINE ? OS_TRAP_USERFAULT : OS_TRAP_PROTECT;
+}
+
 static int check_options(const struct stoa_pager_options *options)
 {
 	if (options->flags & ~FLAGS)
@@ -86,12 +91,16 @@ static int fill_in(const struct stoa_pager_options *options, struct stoa_backing
 
 	if (!rc && !length)
 		rc = stoa_backing_size(backing, &length);
+	if (!rc)
+		rc = choose_way(options->way, &header->way);
 	if (rc)
 		return rc;
 	memcpy(header->magic, PAGER_MAGIC, sizeof(header->magic));
 	header->version = PAGER_VERSION;
 	header->length = length;
 	header->block = options->block ? options->block : 4096;
+	if (header->block < os_trap_unit(trap_way(header)))
+		header->block = os_trap_unit(trap_way(header));
 	header->size = segment_round_up(length, header->block);
 	frames = (budget ? budget : BUDGET_DEFAULT) / header->block;
 	if (frames > header->size / header->block)
@@ -105,7 +114,7 @@ static int fill_in(const struct stoa_pager_options *options, struct stoa_backing
 	header->read_ahead = options->read_ahead ? options->read_ahead : READ_AHEAD_DEFAULT;
 	header->dirty_age = options->dirty_age ? options->dirty_age : DIRTY_AGE_DEFAULT;
 	header->dirty_percent = options->dirty_percent ? options->dirty_percent : DIRTY_PERCENT_DEFAULT;
-	return choose_way(options->way, &header->way);
+	return 0;
 }
 
 /* ---- the handle ---- */
@@ -126,6 +135,22 @@ static int allocate_bits(uint64_t count, _Atomic uint64_t **ret_bits)
 {
 	*ret_bits = os_allocate((count / 64 + 1) * sizeof(uint64_t));
 	return *ret_bits ? 0 : -STOA_ENOMEM;
+}
+
+static int map_pages(struct stoa_pager *pager, const struct pager_header *header)
+{
+	struct os_trap_plan plan = {
+		.way = trap_way(header),
+		.memory = pager->memory,
+		.length = pager->size,
+		.unit = pager->block,
+		.writable = pager->writes,
+	};
+	int rc = os_trap_map(&plan, &pager->trap);
+
+	if (!rc)
+		pager->address = os_trap_address(pager->trap);
+	return rc;
 }
 
 static int set_up(struct stoa_pager *pager, const struct pager_header *header, const struct pager_plan *plan)
@@ -154,12 +179,7 @@ static int set_up(struct stoa_pager *pager, const struct pager_header *header, c
 	rc = allocate_bits(pager->size / pager->window + 64, &pager->armed);
 	if (!rc)
 		rc = allocate_bits(plan->blocks / PAGER_WORDS_WINDOW + 1, &pager->backed);
-	if (!rc)
-		rc = os_trap_map(pager->memory, pager->size,
-				 header->way == STOA_PAGER_INLINE ? OS_TRAP_USERFAULT : OS_TRAP_PROTECT, &pager->trap);
-	if (!rc)
-		pager->address = os_trap_address(pager->trap);
-	return rc;
+	return rc ? rc : map_pages(pager, header);
 }
 
 /* A handle that has nothing yet. */
@@ -249,10 +269,8 @@ static int fill_control(struct stoa_segment *segment, void *argument)
 static int make_memory(struct stoa_pager *pager, struct pager_header *header)
 {
 	struct os_memory_info info;
-	int rc = os_length_allowed(header->size);
+	int rc = os_memory_create(header->size, 0, &pager->memory);
 
-	if (!rc)
-		rc = os_memory_create(header->size, 0, &pager->memory);
 	if (!rc)
 		rc = os_memory_set_length(pager->memory, header->size);
 	if (!rc)
@@ -275,6 +293,9 @@ static int make(struct stoa_pager *pager, const char *name, const struct stoa_pa
 	if (!rc)
 		rc = pager_plan(header, &plan);
 	if (!rc)
+		rc = os_length_allowed(header->size);
+	/* What others can join needs memory that can be handed on. */
+	if (!rc && header->way == STOA_PAGER_INLINE)
 		rc = make_memory(pager, header);
 	if (!rc && header->way == STOA_PAGER_INLINE)
 		rc = os_board_create(pager->board);
@@ -451,6 +472,8 @@ int stoa_pager_receive_with_socket(int socket, struct stoa_backing *backing, str
 	struct stoa_pager *pager;
 	int rc = check_place(backing, ret_pager);
 
+	if (!rc)
+		rc = os_trap_probe(OS_TRAP_USERFAULT);
 	if (rc)
 		return rc;
 	pager = new_handle(backing);

@@ -47,7 +47,7 @@ struct stoa_pager {
 	_Atomic uint64_t *frame_table;
 	_Atomic uint32_t *links;
 	struct stoa_segment *control;
-	os_handle memory;
+	os_handle memory; /* of the pages, where others can have them; else OS_NO_HANDLE */
 	os_handle board[2];
 	uint64_t made_in; /* fork generation */
 	uint32_t place;   /* among the members */
@@ -159,6 +159,12 @@ void pager_batch_add(struct pager_batch *batch, uint64_t block, uint64_t seen);
 
 /* What the dead holder of a block left: put it right. 0: look again. */
 int pager_repair(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self);
+
+/* How many frames the hand looks at, at a time. */
+static inline uint32_t pager_hand_width(const struct stoa_pager *pager)
+{
+	return pager->frames / 4 < PAGER_BATCH ? pager->frames / 4 : PAGER_BATCH;
+}
 
 /* Evict a batch of frames from the hand on, for whoever needs one for `block`. */
 struct pager_turn {

@@ -238,14 +238,19 @@ static bool opens_at_once(const struct stoa_pager *pager, const struct filling *
  * All of it for everybody to read, and nothing for anybody to write: what is FILLING may yet be taken away, by us or by whoever finds us dead, and
  * other threads of this process write to what is open as soon as they can. So the first is opened last, in a state that says so.
  */
-static int put_there(struct stoa_pager *pager, const struct filling *filling, const unsigned char *buffer)
+static int put_there(struct stoa_pager *pager, const struct filling *filling, const unsigned char *buffer,
+		     bool *ret_written)
 {
 	uint64_t offset = filling->block << pager->shift, length = (uint64_t)filling->count << pager->shift;
 	uint64_t later = opens_at_once(pager, filling) ? pager->block : 0;
 	int rc = 0;
 
-	if (length > later)
+	*ret_written = false;
+	if (length > later) {
 		rc = os_trap_fill(pager->trap, offset + later, length - later, buffer + later, false);
+		*ret_written = rc == OS_TRAP_WRITTEN; /* before it was forbidden: where the system cannot do it at once */
+		rc = *ret_written ? 0 : rc;
+	}
 	if (!rc && later && pager_go_on(pager, filling->block, BLOCK_PUTTING, filling->self))
 		rc = os_trap_fill(pager->trap, offset, later, buffer, true);
 	return rc;
@@ -259,14 +264,16 @@ static int open_filled(struct stoa_pager *pager, const struct filling *filling)
 	return os_trap_allow(pager->trap, filling->block << pager->shift, pager->block);
 }
 
-static void let_go_filled(struct stoa_pager *pager, const struct filling *filling)
+static void let_go_filled(struct stoa_pager *pager, const struct filling *filling, bool written)
 {
 	uint64_t lap = load_rlx(&pager->shared->cursors.hand) / pager->frames;
+	unsigned opened = 0;
 
 	for (uint32_t i = 0; i < filling->count; i++) {
 		uint64_t block = filling->block + i, word = load_rlx(&pager->words[block]), heat = 0;
-		bool open = filling->write && i == 0;
+		bool open = written || (filling->write && i == 0);
 
+		opened += open;
 		/* It came back soon after it had been evicted: it is worth keeping. Version 0 never was there. */
 		if ((lap - (word >> WORD_LAP_SHIFT & 15)) % 16 <= 1 && word >> WORD_VERSION_SHIFT > 1) {
 			heat = UINT64_C(2) << WORD_HEAT_SHIFT;
@@ -276,8 +283,8 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 			     filling->self);
 	}
 	pager_count(pager, PAGER_FILLS, filling->count);
-	if (filling->write)
-		pager_count(pager, PAGER_OPENS, 1);
+	if (opened)
+		pager_count(pager, PAGER_OPENS, opened);
 }
 
 /* Pages may be there, or not: nobody may find them so. */
@@ -306,6 +313,7 @@ static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool wr
 	struct filling filling = {.block = block, .count = 1, .seen = seen, .write = write, .self = self};
 	uint32_t wanted = run_wanted(pager, block);
 	unsigned char *buffer;
+	bool written;
 	int rc;
 
 	if (!pager_claim(pager, block, seen, BLOCK_FILLING, self))
@@ -322,12 +330,12 @@ static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool wr
 	if (rc) {
 		poison(pager, &filling, rc);
 	} else {
-		rc = put_there(pager, &filling, buffer);
+		rc = put_there(pager, &filling, buffer, &written);
 		if (rc) {
 			take_back(pager, &filling);
 		} else {
 			rc = open_filled(pager, &filling);
-			let_go_filled(pager, &filling);
+			let_go_filled(pager, &filling, written);
 		}
 		*ret_done = !rc;
 	}

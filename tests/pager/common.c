@@ -2,7 +2,6 @@
 /* See common.h. */
 #include "common.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 static int delayed(struct store *store, const _Atomic int *fail, uint64_t offset, uint64_t length)
@@ -85,19 +84,5 @@ struct stoa_pager *pager_make(struct stoa_backing *backing, const struct stoa_pa
 
 	CHECK_RC(stoa_pager_install_handlers(), 0);
 	CHECK_RC(stoa_pager_create(NULL, backing, options, &pager), 0);
-	return pager;
-}
-
-void pager_pass(int sockets[2], struct stoa_pager *pager)
-{
-	CHECK_RC(stoa_pager_send_with_socket(pager, sockets[0]), 0);
-}
-
-struct stoa_pager *pager_take(int sockets[2], struct stoa_backing *backing)
-{
-	struct stoa_pager *pager;
-
-	CHECK_RC(stoa_pager_install_handlers(), 0);
-	CHECK_RC(stoa_pager_receive_with_socket(sockets[1], backing, &pager), 0);
 	return pager;
 }

@@ -26,6 +26,9 @@ struct stoa_backing *store_backing(struct store *store);
 
 /* A pager on it, in this process; and in another one, which has received it. */
 struct stoa_pager *pager_make(struct stoa_backing *backing, const struct stoa_pager_options *options);
+bool pager_is_shared(void); /* this system has pagers of several processes */
+void pager_sockets(int sockets[2]);
+void pager_sockets_close(int sockets[2]);
 void pager_pass(int sockets[2], struct stoa_pager *pager);
 struct stoa_pager *pager_take(int sockets[2], struct stoa_backing *backing);
 

@@ -29,6 +29,7 @@ struct os_trap {
 	unsigned char *address;
 	uint64_t length;
 	os_handle memory;
+	bool own; /* the memory is the trap's */
 	enum os_trap_way way;
 	int fd; /* OS_TRAP_USERFAULT; -1: none */
 };
@@ -66,6 +67,12 @@ int os_trap_probe(enum os_trap_way way)
 	return 0;
 }
 
+uint32_t os_trap_unit(enum os_trap_way way)
+{
+	(void)way;
+	return OS_PAGE;
+}
+
 static int register_map(struct os_trap *trap)
 {
 	struct uffdio_register range = {
@@ -82,7 +89,18 @@ static int register_map(struct os_trap *trap)
 	return 0;
 }
 
-int os_trap_map(os_handle memory, uint64_t length, enum os_trap_way way, struct os_trap **ret_trap)
+/* By page protection nobody else can use the pages, so nobody else needs to have them. */
+static int make_memory(struct os_trap *trap)
+{
+	int rc = os_memory_create(trap->length, 0, &trap->memory);
+
+	if (rc)
+		return rc;
+	trap->own = true;
+	return os_memory_set_length(trap->memory, trap->length);
+}
+
+int os_trap_map(const struct os_trap_plan *plan, struct os_trap **ret_trap)
 {
 	struct os_trap *trap = os_allocate(sizeof(*trap));
 	void *address = NULL;
@@ -90,16 +108,18 @@ int os_trap_map(os_handle memory, uint64_t length, enum os_trap_way way, struct 
 
 	if (!trap)
 		return -STOA_ENOMEM;
-	*trap = (struct os_trap){.fd = -1, .memory = memory, .length = length, .way = way};
-	rc = os_map(memory, 0, length, OS_READ | OS_WRITE, &address);
+	*trap = (struct os_trap){.fd = -1, .memory = plan->memory, .length = plan->length, .way = plan->way};
+	rc = trap->way == OS_TRAP_PROTECT ? make_memory(trap) : 0;
+	if (!rc)
+		rc = os_map(trap->memory, 0, trap->length, OS_READ | OS_WRITE, &address);
 	if (!rc) {
 		trap->address = address;
-		rc = os_protect(address, length, 0);
+		rc = os_protect(address, trap->length, 0);
 	}
-	if (!rc && SYS(madvise, address, length, MADV_DONTFORK) < 0)
+	if (!rc && SYS(madvise, address, trap->length, MADV_DONTFORK) < 0)
 		rc = sys_failed("keeping a map from forked children");
 	if (!rc)
-		rc = way == OS_TRAP_USERFAULT ? register_map(trap) : 0;
+		rc = trap->way == OS_TRAP_USERFAULT ? register_map(trap) : 0;
 	if (rc) {
 		os_trap_unmap(trap);
 		return rc;
@@ -122,6 +142,8 @@ void os_trap_forget(struct os_trap *trap)
 {
 	if (trap && trap->fd >= 0)
 		close(trap->fd);
+	if (trap && trap->own)
+		os_handle_close(trap->memory);
 	os_free(trap);
 }
 
@@ -238,6 +260,15 @@ int os_trap_forbid(struct os_trap *trap, uint64_t offset, uint64_t length)
 int os_trap_forbid_remote(os_handle remote, uint64_t base, uint64_t offset, uint64_t length)
 {
 	return write_protect(sys_fd(remote), base + offset, length, true);
+}
+
+int os_trap_read(struct os_trap *trap, uint64_t offset, uint64_t length, void *bytes)
+{
+	size_t got = 0;
+	/* Not through the map, where a page that an enemy took away would be a fault of ours. */
+	int rc = os_memory_read(trap->memory, offset, bytes, length, &got);
+
+	return !rc && got != length ? error_set(-STOA_EFORMAT, "the memory behind the pager was cut") : rc;
 }
 
 int os_trap_empty(struct os_trap *trap, uint64_t offset, uint64_t length)

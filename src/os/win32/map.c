@@ -220,6 +220,13 @@ static unsigned char *random_base(const struct map *map)
 	return (unsigned char *)(uintptr_t)place; // NOLINT(performance-no-int-to-ptr)
 }
 
+unsigned char *map_random_base(uint64_t length)
+{
+	const struct map map = {.length = length};
+
+	return random_base(&map);
+}
+
 static DWORD view_access(uint32_t access)
 {
 	DWORD kind = access & OS_PRIVATE ? FILE_MAP_COPY : access & OS_WRITE ? FILE_MAP_WRITE : FILE_MAP_READ;

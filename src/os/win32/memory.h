@@ -121,6 +121,9 @@ void map_remove(const struct map *map);
  */
 HANDLE map_file_section(const struct map *map, uint64_t length);
 
+/* A random place for so many bytes, at a multiple of OS_HUGE_PAGE, which need not be free; NULL: anywhere. */
+unsigned char *map_random_base(uint64_t length);
+
 /* What VirtualProtect() knows the access by. */
 DWORD map_protection(uint32_t access, bool copies);
 int map_failed(uint64_t length);

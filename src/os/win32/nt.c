@@ -32,6 +32,9 @@ static BOOL CALLBACK set_up(PINIT_ONCE self, PVOID parameter, PVOID *context)
 	nt.error_of = (CC_TYPEOF(nt.error_of))find(library, "RtlNtStatusToDosError");
 	nt.prefetch = (CC_TYPEOF(nt.prefetch))find(L"kernel32.dll", "PrefetchVirtualMemory");
 	nt.client_computer = (CC_TYPEOF(nt.client_computer))find(L"kernel32.dll", "GetNamedPipeClientComputerNameW");
+	nt.allocate = (CC_TYPEOF(nt.allocate))find(L"kernelbase.dll", "VirtualAlloc2");
+	nt.map = (CC_TYPEOF(nt.map))find(L"kernelbase.dll", "MapViewOfFile3");
+	nt.unmap = (CC_TYPEOF(nt.unmap))find(L"kernelbase.dll", "UnmapViewOfFile2");
 	SetLastError(before);
 	return TRUE;
 }

@@ -85,6 +85,11 @@ struct nt {
 	 ULONG *ret_length);
 	ULONG(NTAPI *error_of)(LONG status);
 	BOOL(WINAPI *prefetch)(HANDLE process, ULONG_PTR count, void *ranges, ULONG flags);
+	void *(WINAPI *allocate)(HANDLE process, void *base, SIZE_T length, ULONG kind, ULONG protection, void *more,
+				 ULONG count);
+	void *(WINAPI *map)(HANDLE section, HANDLE process, void *base, ULONG64 offset, SIZE_T length, ULONG kind,
+			    ULONG protection, void *more, ULONG count);
+	BOOL(WINAPI *unmap)(HANDLE process, void *base, ULONG flags);
 	BOOL(WINAPI *client_computer)(HANDLE pipe, wchar_t *name, ULONG room);
 };
 
