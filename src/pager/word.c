@@ -50,9 +50,10 @@ int pager_self(struct stoa_pager *pager, uint64_t *ret_identity)
 /* For tests: whoever stands between two steps may stand there for long. */
 static void dawdle(uint64_t word)
 {
+	_Atomic uint64_t nothing = 0;
+
 	if (MUTANT(DAWDLE) && (word >> WORD_VERSION_SHIFT) % 32 == 7)
-		os_wait(&(struct os_wait_word){os_low_half(&(_Atomic uint64_t){0}), 0, OS_WORD_WOKEN}, 1,
-			os_now() + 300000);
+		os_wait(&(struct os_wait_word){os_low_half(&nothing), 0, OS_WORD_WOKEN}, 1, os_now() + 300000);
 }
 
 void pager_dawdle(const struct stoa_pager *pager, uint64_t block)

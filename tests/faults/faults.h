@@ -23,6 +23,7 @@ union big_output {
 	struct stoa_loan loan;
 	struct stoa_message message;
 	struct stoa_channel_stat channel_stat;
+	struct stoa_pager_stat pager_stat;
 };
 
 /* One run: what the case uses, and where its outputs go. */

@@ -239,6 +239,39 @@ static int size(struct run *run)
 	return stoa_pager_size(pager) == SIZE ? 0 : -STOA_EINVAL;
 }
 
+/* One that has a name, looked at from outside. */
+static void make_seen(struct run *run)
+{
+	make_backing(run);
+	CHECK_RC(create_with(run->name, STOA_PAGER_INLINE, &pager), 0);
+	CHECK_RC(stoa_pager_get(pager, 0, PAGE, STOA_READ), 0);
+	CHECK_RC(stoa_inspect_open(run->name, 0, &run->inspector), 0);
+}
+
+static int stat_of(struct run *run)
+{
+	return stoa_pager_stat(pager, &run->big.pager_stat);
+}
+
+static int inspect(struct run *run)
+{
+	return stoa_inspect_pager(run->inspector, &run->big.pager_stat);
+}
+
+static int error_of(struct run *run)
+{
+	int error;
+
+	(void)run;
+	return stoa_pager_error(pager, PAGE, &error);
+}
+
+static void close_seen(struct run *run, int result)
+{
+	stoa_inspect_close(run->inspector);
+	close_used(run, result);
+}
+
 const struct fault_case pager_cases[] = {
 	{"stoa_pager_install_handlers", "ENOTSUP", NULL, install, NULL},
 	{"stoa_pager_create", CREATE_PAGER_ERRORS, make_backing, create, close_made},
@@ -257,5 +290,8 @@ const struct fault_case pager_cases[] = {
 	{"stoa_pager_flush", USE_ERRORS, make_used, flush, close_used},
 	{"stoa_pager_discard", USE_ERRORS, make_used, discard, close_used},
 	{"stoa_pager_advise", USE_ERRORS, make_used, dont_need, close_used},
+	{"stoa_pager_stat", "EINVAL ENOTOWNER EFORMAT EVERSION", make_used, stat_of, close_used},
+	{"stoa_pager_error", "EINVAL ENOTOWNER ERANGE", make_used, error_of, close_used},
+	{"stoa_inspect_pager", "EINVAL EFORMAT EVERSION", make_seen, inspect, close_seen},
 	{0},
 };
