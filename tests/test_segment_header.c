@@ -35,7 +35,7 @@ TEST(each_field_is_checked)
 	expect((bad = good, bad.layout++, bad), -STOA_EVERSION);
 	expect((bad = good, bad.must_know = 1, bad), -STOA_EVERSION);
 	expect((bad = good, bad.may_ignore = UINT64_MAX, bad), 0);
-	expect((bad = good, bad.kind = 5, bad), -STOA_EFORMAT);
+	expect((bad = good, bad.kind = 6, bad), -STOA_EFORMAT);
 	expect((bad = good, bad.flags = STOA_READ_ONLY, bad), -STOA_EFORMAT);
 	expect((bad = good, bad.flags = STOA_RAW, bad), -STOA_EFORMAT);
 	expect((bad = good, bad.huge = 3, bad), -STOA_EFORMAT);

@@ -99,7 +99,8 @@ static int fill_in(const struct stoa_pager_options *options, struct stoa_backing
 	header->version = PAGER_VERSION;
 	header->length = length;
 	header->block = options->block ? options->block : 4096;
-	if (header->block < os_trap_unit(trap_way(header)))
+	/* What is no block at all is refused as it is. */
+	if (header->block >= OS_PAGE && header->block < os_trap_unit(trap_way(header)))
 		header->block = os_trap_unit(trap_way(header));
 	header->size = segment_round_up(length, header->block);
 	frames = (budget ? budget : BUDGET_DEFAULT) / header->block;

@@ -248,7 +248,8 @@ static int put_there(struct stoa_pager *pager, const struct filling *filling, co
 	*ret_written = false;
 	if (length > later) {
 		rc = os_trap_fill(pager->trap, offset + later, length - later, buffer + later, false);
-		*ret_written = rc == OS_TRAP_WRITTEN; /* before it was forbidden: where the system cannot do it at once */
+		*ret_written =
+			rc == OS_TRAP_WRITTEN; /* before it was forbidden: where the system cannot do it at once */
 		rc = *ret_written ? 0 : rc;
 	}
 	if (!rc && later && pager_go_on(pager, filling->block, BLOCK_PUTTING, filling->self))
