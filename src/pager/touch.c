@@ -24,7 +24,9 @@ static struct stoa_pager *pager_of(const void *address)
 	for (unsigned i = 0; i < PAGERS_MAX; i++) {
 		struct stoa_pager *pager = load_acq(&shown[i]); /* A1: pairs with R1 in pager_show() */
 
-		if (pager && (uintptr_t)address - (uintptr_t)pager->address < pager->size)
+		/* A parent's is shown in its forked child, too, which may have one of its own at the same place. */
+		if (pager && pager->made_in == load_rlx(&os_forks) &&
+		    (uintptr_t)address - (uintptr_t)pager->address < pager->size)
 			return pager;
 	}
 	return NULL;
