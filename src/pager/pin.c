@@ -39,7 +39,7 @@ void pager_spare_pinned(struct stoa_pager *pager, struct pager_batch *batch)
 
 /* ---- pinning ---- */
 
-static uint64_t pinned_by_all(const struct stoa_pager *pager)
+static uint64_t pinned_by_all(struct stoa_pager *pager)
 {
 	uint64_t sum = 0;
 
@@ -47,7 +47,7 @@ static uint64_t pinned_by_all(const struct stoa_pager *pager)
 		const struct pager_seat *seat = &pager->shared->seats[place];
 		uint64_t used = load_rlx(&seat->pins_used);
 
-		if (!load_rlx(&pager->shared->members[place].serial))
+		if (!used || !load_rlx(&pager->shared->members[place].serial) || !pager_member_lives(pager, place))
 			continue;
 		for (uint64_t i = 0; i < used && i < STOA_PINS_MAX; i++)
 			if (load_rlx(&seat->pins[i].first)) {
