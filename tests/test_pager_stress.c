@@ -21,6 +21,7 @@ struct board {
 	_Atomic uint64_t added[2]; /* per parity of the word, so that lost ones are not made good by doubled ones */
 	int sockets[2];
 	_Atomic uint32_t pins_refused;
+	_Atomic uint32_t taken; /* by so many: it comes in two messages, which two that take at once would share */
 };
 
 static struct board *board;
@@ -99,6 +100,7 @@ static void member(void *argument)
 	struct stoa_backing *backing = store_backing(store);
 	struct stoa_pager *pager = pager_take(board->sockets, backing);
 
+	add_rlx(&board->taken, 1);
 	run(pager, board->seed + 100 * (uintptr_t)argument);
 	CHECK_RC(stoa_pager_close(pager), 0);
 	stoa_backing_close(backing);
@@ -135,6 +137,8 @@ static void stress(uint32_t block, uint64_t blocks, uint32_t way, unsigned proce
 	for (uintptr_t i = 1; i < processes; i++) {
 		pager_pass(board->sockets, pager);
 		roles[i] = test_role(member, (void *)i);
+		while (load_rlx(&board->taken) < i)
+			test_nap(1);
 	}
 	run(pager, board->seed);
 	for (unsigned i = 1; i < processes; i++)

@@ -109,7 +109,10 @@ bool os_fault_installed(void);
 int os_board_create(os_handle ret_ends[2]);
 int os_board_post(const os_handle ends[2], const void *note, os_handle passed); /* -STOA_EBUSY: it is full */
 
-/* Call `visit` for each note until it returns non-zero. `passed` is its to keep if it sets *ret_kept. */
+/*
+ * Call `visit` for each note until it returns non-zero. `passed` is its to keep if it sets *ret_kept. -STOA_ELIMIT: this process can have no
+ * more handles; some notes were not visited.
+ */
 int os_board_look(const os_handle ends[2],
 		  int (*visit)(const void *note, os_handle passed, bool *ret_kept, void *argument), void *argument);
 

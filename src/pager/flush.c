@@ -15,6 +15,7 @@ struct walk {
 	bool write;          /* write back what is dirty */
 	bool drop;           /* take away what is there */
 	bool aged;           /* write only what was dirty at the last walk */
+	bool keep;           /* what is dirty, untouched */
 	bool wait;           /* for those that are held */
 	int rc;              /* of the last failure */
 	struct pager_batch batch;
@@ -54,6 +55,8 @@ static bool collect(struct walk *walk, uint64_t block, uint64_t seen)
 		return cas_rel(&pager->words[block], &seen, /* R1: nothing; pairs with A1 in visit() */
 			       word_next(seen, BLOCK_EMPTY, 0) & ~WORD_ERROR);
 	if (state != BLOCK_DIRTY && !(walk->drop && (state == BLOCK_CLEAN || state == BLOCK_LEFT)))
+		return true;
+	if (walk->keep && state == BLOCK_DIRTY)
 		return true;
 	if (walk->aged && !(seen & WORD_AGED)) {
 		(void)cas_rlx(&pager->words[block], &seen, seen | WORD_AGED);
@@ -132,6 +135,13 @@ int pager_drop(struct stoa_pager *pager, uint64_t first, uint64_t end, bool writ
 {
 	struct walk walk = {
 		.pager = pager, .first = first, .end = end, .write = write_back, .drop = true, .wait = true};
+
+	return go(&walk);
+}
+
+int pager_forget_clean(struct stoa_pager *pager, uint64_t block)
+{
+	struct walk walk = {.pager = pager, .first = block, .end = block + 1, .drop = true, .keep = true, .wait = true};
 
 	return go(&walk);
 }

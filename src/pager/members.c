@@ -59,6 +59,18 @@ static int read_note(const void *note, os_handle passed, bool *ret_kept, void *a
 	return 0;
 }
 
+/* Who cannot be reached could write what counts as clean: nothing is forbidden, or taken away, without all of them. */
+static int check_all_known(const struct stoa_pager *pager)
+{
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
+		uint64_t serial = load_rlx(&pager->shared->members[i].serial);
+
+		if (serial && serial != pager->serial && serial != pager->remotes[i].serial)
+			return error_set(-STOA_EFORMAT, "member %" PRIu32 " of the pager has left no descriptor", i);
+	}
+	return 0;
+}
+
 /* Learn of all members. pager->reaching and the mutex are held. */
 static int look_at_members(struct stoa_pager *pager)
 {
@@ -68,6 +80,8 @@ static int look_at_members(struct stoa_pager *pager)
 		if (load_rlx(&pager->shared->members[i].serial) != pager->remotes[i].serial)
 			forget_remote(&pager->remotes[i]);
 	rc = pager->board[0] == OS_NO_HANDLE ? 0 : os_board_look(pager->board, read_note, pager);
+	if (!rc && pager->board[0] != OS_NO_HANDLE)
+		rc = check_all_known(pager);
 	if (!rc)
 		pager->seen = load_rlx(&pager->shared->cursors.changes);
 	return rc;
@@ -86,9 +100,13 @@ static int turn_note(const void *note, os_handle passed, bool *ret_kept, void *a
 
 	(void)ret_kept;
 	memcpy(&copy, note, sizeof(copy));
-	if (copy.place >= STOA_PAGER_MEMBERS || load_rlx(&pager->shared->members[copy.place].serial) != copy.serial ||
-	    os_trap_forbid_remote(passed, copy.base, 0, OS_PAGE) == -STOA_ECLOSED)
+	if (copy.place >= STOA_PAGER_MEMBERS || load_rlx(&pager->shared->members[copy.place].serial) != copy.serial)
 		return NOTE_DEAD;
+	if (os_trap_forbid_remote(passed, copy.base, 0, OS_PAGE) == -STOA_ECLOSED) {
+		store_rel(&pager->shared->members[copy.place].serial,
+			  0); /* R3: nothing; pairs with A1 in pager_forbid() */
+		return NOTE_DEAD;
+	}
 	rc = os_board_post(pager->board, note, passed);
 	return rc ? rc : NOTE_MOVED;
 }

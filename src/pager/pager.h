@@ -181,6 +181,9 @@ int pager_write_back(struct stoa_pager *pager, uint64_t first, uint64_t end, boo
 /* Write back and evict the blocks [first, end), dirty ones too; or only drop them. */
 int pager_drop(struct stoa_pager *pager, uint64_t first, uint64_t end, bool write_back);
 
+/* Drop the block unless it is dirty. */
+int pager_forget_clean(struct stoa_pager *pager, uint64_t block);
+
 /* ---- resolving (resolve.c) ---- */
 
 /* Have the block there, or open. `again`: also what is poisoned is filled. */

@@ -24,18 +24,24 @@ static struct stoa_pager *pager_of(const void *address)
 	for (unsigned i = 0; i < PAGERS_MAX; i++) {
 		struct stoa_pager *pager = load_acq(&shown[i]); /* A1: pairs with R1 in pager_show() */
 
-		/* A forked child has its parent's in the table, but not their memory. */
-		if (pager && (uintptr_t)address - (uintptr_t)pager->address < pager->size &&
-		    pager->made_in == load_rlx(&os_forks))
+		/* A parent's is shown in its forked child, too, which may have one of its own at the same place. */
+		if (pager && pager->made_in == load_rlx(&os_forks) &&
+		    (uintptr_t)address - (uintptr_t)pager->address < pager->size)
 			return pager;
 	}
 	return NULL;
 }
 
-/* Does it go round in circles here? */
-static bool is_stuck(struct stoa_pager *pager, uint64_t block, const void *address)
+/* What changes when somebody has done something to the block. */
+static uint64_t version_of(const struct stoa_pager *pager, uint64_t block)
 {
-	uint64_t version = pager_word_is_backed(pager, block) ? load_rlx(&pager->words[block]) : 0;
+	return pager_word_is_backed(pager, block) ? load_rlx(&pager->words[block]) & ~(WORD_HEAT | WORD_AGED) : 0;
+}
+
+/* Does it go round in circles here? */
+static bool is_stuck(const struct stoa_pager *pager, uint64_t block, const void *address)
+{
+	uint64_t version = version_of(pager, block);
 
 	if (last.address != address || last.version != version) {
 		last.address = address;
@@ -50,7 +56,7 @@ static bool mend(struct stoa_pager *pager, uint64_t block)
 	last.again = 0;
 	if (word_state(load_rlx(&pager->words[block])) == BLOCK_DIRTY)
 		return false;
-	return !pager_drop(pager, block, block + 1, false);
+	return !pager_forget_clean(pager, block);
 }
 
 static void measure(struct stoa_pager *pager, uint64_t start)
@@ -84,6 +90,7 @@ static bool handle(void *address, enum os_fault fault)
 		return false;
 	if (pager_resolve(pager, block, write, false))
 		return false;
+	last.version = version_of(pager, block); /* what this touch has changed does not count */
 	measure(pager, start);
 	return true;
 }

@@ -57,7 +57,7 @@ int os_board_post(const os_handle ends[2], const void *note, os_handle passed)
 	return sys_failed("leaving a descriptor for others");
 }
 
-/* The next note: 0, STOA_CLOSED (none), or an error. *ret_passed is -1 when none came with it. */
+/* The next note: 0, STOA_CLOSED (none), or an error. *ret_passed is -1 when none came with it; -STOA_ELIMIT: it had no room here. */
 static int take(int from, int flags, void *note, int *ret_passed)
 {
 	union passed control;
@@ -77,6 +77,8 @@ static int take(int from, int flags, void *note, int *ret_passed)
 		if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
 		    header->cmsg_len == CMSG_LEN(sizeof(int)))
 			memcpy(ret_passed, CMSG_DATA(header), sizeof(int));
+	if (got > 0 && *ret_passed < 0 && message.msg_flags & MSG_CTRUNC)
+		return error_set(-STOA_ELIMIT, "no descriptor is left to reach another process by (RLIMIT_NOFILE)");
 	return got == OS_NOTE_SIZE ? 0 : STOA_CLOSED;
 }
 
