@@ -78,7 +78,7 @@ MUST_FIND(receiver_not_covered, NO_WAKE_COVER, "send to two sleepers, the first 
 MUST_FIND(dead_receivers_hold, DEAD_OWNERS_LIVE, "receive as one of several, met", "does not come next")
 MUST_FIND(dead_cleaned, DEAD_CLEANED, "flush blocks", "block ")
 MUST_FIND(writers_go_on, WRITERS_GO_ON, "flush blocks", "was not seen")
-MUST_FIND(dead_fillers_live, DEAD_OWNERS_LIVE, "fill a block", "hang")
+MUST_FIND(dead_fillers_live, DEAD_OWNERS_LIVE, "fill a block", "was not woken")
 MUST_FIND(name_before_content, NAME_BEFORE_CONTENT, "create persistent", "an incomplete segment")
 MUST_FIND(name_before_object, NAME_BEFORE_CONTENT, "semaphore by name", "killed ")
 MUST_FIND(orphans_open, ORPHANS_OPEN, "create transient", "leads somewhere")

@@ -287,7 +287,7 @@ void pager_evict(struct stoa_pager *pager, uint64_t block, uint64_t self, struct
 	for (uint32_t i = 0; i < width; i++) {
 		uint32_t frame = (uint32_t)((from + i) % pager->frames);
 
-		held[i] = load_acq(&pager->frame_table[frame]); /* A3: pairs with R3 in claim() (frames.c) */
+		held[i] = load_acq(&pager->frame_table[frame]); /* A3: pairs with R3 in claim_frame() (frames.c) */
 		if (held[i] & FRAME_BLOCK)
 			consider(pager, frame, held[i], self, &caught);
 		else if (!caught.turn.taken) /* in the stack, or left behind by who died with it */

@@ -55,7 +55,7 @@ bool pager_frame_free(struct stoa_pager *pager, uint32_t frame, uint64_t seen)
 	return true;
 }
 
-static bool claim(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint64_t block, bool from_stack)
+static bool claim_frame(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint64_t block, bool from_stack)
 {
 	uint64_t taken = frame_next(seen, block + 1);
 
@@ -67,7 +67,7 @@ static bool claim(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint6
 
 bool pager_frame_claim(struct stoa_pager *pager, uint32_t frame, uint64_t seen, uint64_t block)
 {
-	return claim(pager, frame, seen, block, false);
+	return claim_frame(pager, frame, seen, block, false);
 }
 
 /* From the stack. false: it is empty. */
@@ -84,7 +84,7 @@ static bool take_free(struct stoa_pager *pager, uint64_t block)
 			if (cas_rlx(&pager->frame_table[top - 1], &seen, seen & ~FRAME_LINKED))
 				break;
 		}
-		if (!(seen & FRAME_BLOCK) && claim(pager, top - 1, seen, block, true))
+		if (!(seen & FRAME_BLOCK) && claim_frame(pager, top - 1, seen, block, true))
 			return true;
 	}
 	return false;

@@ -199,6 +199,8 @@ int pager_keeper_start(struct stoa_pager *pager, bool background, uint64_t *ret_
 
 void pager_keeper_go(struct stoa_pager *pager)
 {
+	if (!pager->keeper) /* STOA_PAGER_NO_THREAD */
+		return;
 	store_rel(&pager->keeper->go, 1); /* R3: all that the handle has; pairs with A3 in live() */
 	os_wake(&pager->keeper->go);
 }
