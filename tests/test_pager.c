@@ -573,6 +573,30 @@ TEST(a_fill_touches_pagers_of_lower_ranks_only)
 	end_region(&region);
 }
 
+static int fill_that_flushes(void *context, uint64_t offset, uint64_t length, void *bytes)
+{
+	struct nested *nested = context;
+
+	memset(bytes, 1, length);
+	nested->result = stoa_pager_discard(nested->pager, offset == 0 ? PAGE : 0, PAGE);
+	return 0;
+}
+
+/* Two fills that wait for each other's blocks in such calls would wait for ever. */
+TEST(a_fill_that_flushes_or_drops_is_refused)
+{
+	const struct stoa_backing_calls calls = {.fill = fill_that_flushes, .size = nested_size};
+	struct stoa_backing *backing;
+	struct nested nested;
+
+	CHECK_RC(stoa_backing_create(&calls, &nested, &backing), 0);
+	nested.pager = pager_make(backing, &quiet);
+	CHECK_RC(stoa_pager_get(nested.pager, 0, 1, STOA_READ), 0);
+	CHECK_EQ(nested.result, -STOA_EDEADLOCK);
+	CHECK_RC(stoa_pager_close(nested.pager), 0);
+	stoa_backing_close(backing);
+}
+
 static int fill_touching_itself(void *context, uint64_t offset, uint64_t length, void *bytes)
 {
 	struct nested *nested = context;

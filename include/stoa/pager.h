@@ -10,7 +10,7 @@
  * A pager is used by any number of threads. A forked child does not have its memory (touching it is SIGSEGV), and must not use
  * its parent's handle (ENOTOWNER). Any process may be killed at any instruction: what was flushed stays, what was dirty is
  * still there for the others, and nobody waits for it. Nothing here may be called from a signal handler; touching memory may, where the
- * backing's functions may.
+ * backing's functions may, but not in one that interrupts a call of this header by the same thread.
  *
  * Whoever has a pager can write all of it: the processes that share one trust each other.
  */

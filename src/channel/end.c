@@ -461,7 +461,8 @@ static bool look_patiently(struct channel_end *end)
 	return false;
 }
 
-#define SPIN_ROUND 1024 /* looks between two at the clock, and at who is alive */
+#define SPIN_ROUND 1024 /* looks between two at who is alive */
+#define SPIN_CLOCK 64   /* and at the clock */
 
 static int spin(struct channel_end *end, uint64_t deadline)
 {
@@ -469,12 +470,12 @@ static int spin(struct channel_end *end, uint64_t deadline)
 		for (unsigned i = 0; i < SPIN_ROUND; i++) {
 			if (end->ready(end, !i))
 				return 0;
+			if (i % SPIN_CLOCK == SPIN_CLOCK - 1 && deadline != STOA_FOREVER && os_now() >= deadline)
+				return STOA_TIMED_OUT;
 			channel_pause(i);
 		}
 		if (end->flags & STOA_UNTIL_PEERS_LEAVE && channel_peers_left(end))
 			return end->ready(end, true) ? 0 : STOA_CLOSED;
-		if (deadline != STOA_FOREVER && os_now() >= deadline)
-			return STOA_TIMED_OUT;
 	}
 }
 

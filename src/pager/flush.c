@@ -105,8 +105,10 @@ static int go(struct walk *walk)
 {
 	struct stoa_pager *pager = walk->pager;
 	uint64_t blocks = walk->end - walk->first;
-	int rc = pager_self(pager, &walk->self);
+	int rc = pager_check_rank(pager);
 
+	if (!rc)
+		rc = pager_self(pager, &walk->self);
 	if (rc)
 		return rc;
 	if (blocks <= pager->frames) {

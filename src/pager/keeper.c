@@ -122,6 +122,8 @@ static uint64_t count_dirty(const struct stoa_pager *pager)
 	return opened > written ? opened - written : 0;
 }
 
+#define UNCOUNTED 8 /* times as seldom where nothing seems to be dirty */
+
 static void write_back(struct pager_keeper *keeper, uint64_t *aged_at)
 {
 	struct stoa_pager *pager = keeper->pager;
@@ -130,8 +132,8 @@ static void write_back(struct pager_keeper *keeper, uint64_t *aged_at)
 
 	if (dirty * 100 > (uint64_t)pager->frames * header->dirty_percent) {
 		(void)pager_write_back(pager, 0, pager->blocks, false, false);
-	} else if (dirty && now - *aged_at >= header->dirty_age * UINT64_C(500000)) {
-		/* Twice in that time: what is dirty at both is old. */
+	} else if (now - *aged_at >= header->dirty_age * UINT64_C(500000) * (dirty ? 1 : UNCOUNTED)) {
+		/* Twice in that time: what is dirty at both is old. And now and then for what the dead did not count. */
 		*aged_at = now;
 		(void)pager_write_back(pager, 0, pager->blocks, true, false);
 	}

@@ -189,7 +189,8 @@ int pager_forget_clean(struct stoa_pager *pager, uint64_t block);
 /* Have the block there, or open. `again`: also what is poisoned is filled. */
 int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool again);
 
-/* Around each call of the backing: what it touches itself must be of lower ranks. */
+/* Around each call of the backing: what it touches itself must be of lower ranks, which the first checks: -STOA_EDEADLOCK. */
+int pager_check_rank(const struct stoa_pager *pager);
 uint32_t pager_call_begin(const struct stoa_pager *pager);
 void pager_call_end(uint32_t before);
 

@@ -19,7 +19,7 @@
 /* The rank of the pager whose callback this thread is in, + 1; 0: none. */
 static CC_THREAD uint32_t within;
 
-static int check_rank(const struct stoa_pager *pager)
+int pager_check_rank(const struct stoa_pager *pager)
 {
 	if (CC_LIKELY(!within || pager->rank + 1 < within))
 		return 0;
@@ -403,7 +403,7 @@ int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool aga
 {
 	bool done = false;
 	uint64_t self;
-	int rc = check_rank(pager);
+	int rc = pager_check_rank(pager);
 
 	if (!rc && write && !pager->writes)
 		rc = error_set(-STOA_ERIGHTS, "the pager's backing only reads");
