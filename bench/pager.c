@@ -148,7 +148,7 @@ static void touch_all(const struct paging *paging, char *address, void (*touch)(
 		for (size_t i = 0; i < batch; i += paging->block)
 			touch(address + at + i);
 		if (samples)
-			series_add(samples, (double)(host_now() - start) / (double)(batch / PAGE));
+			series_add(samples, (double)(host_now() - start) / ((double)batch / (double)PAGE));
 	}
 }
 
@@ -329,7 +329,7 @@ static void bare_threads(struct paging *paging, struct series *samples)
 	uint64_t taken = 1;
 
 	if (rival_threads(paging->threads, touch_bare_share, paging, &taken) == 0)
-		series_add(samples, (double)(paging->length / PAGE) * 1e3 / (double)taken);
+		series_add(samples, (double)paging->length / (double)PAGE * 1e3 / (double)taken);
 }
 
 static int bare_threads_baseline(void *context, struct series *samples)
@@ -422,7 +422,7 @@ static int two_subject(void *context, struct series *samples)
 		if (load_rlx(&meeting->failed))
 			return bench_fail_result(paging->bench, "the other process", load_rlx(&meeting->failed));
 		if (samples)
-			series_add(samples, (double)(paging->length / PAGE) * 1e3 / (double)(host_now() - begin));
+			series_add(samples, (double)paging->length / (double)PAGE * 1e3 / (double)(host_now() - begin));
 	}
 	return 0;
 }
@@ -438,7 +438,7 @@ static int two_baseline(void *context, struct series *samples)
 		if (status)
 			return status;
 		touch_share(paging, 0);
-		series_add(samples, (double)(paging->length / PAGE) * 1e3 / (double)(host_now() - begin));
+		series_add(samples, (double)paging->length / (double)PAGE * 1e3 / (double)(host_now() - begin));
 	}
 	return 0;
 }

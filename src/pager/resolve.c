@@ -402,7 +402,7 @@ static int step(struct stoa_pager *pager, uint64_t block, bool write, bool again
 int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool again)
 {
 	bool done = false;
-	uint64_t self;
+	uint64_t self = 0;
 	int rc = pager_check_rank(pager);
 
 	if (!rc && write && !pager->writes)
