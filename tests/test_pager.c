@@ -672,6 +672,7 @@ static void be_sent_one(void *argument)
 
 TEST(faults_of_nobody_end_the_process)
 {
+	CHECK(signal(SIGSEGV, SIG_DFL) != SIG_ERR); /* a sanitizer's handler would tell of it */
 	CHECK_EQ(test_join(test_role(touch_nothing, NULL)), -SIGSEGV);
 	CHECK_EQ(test_join(test_role(be_sent_one, NULL)), -SIGBUS);
 }
@@ -750,6 +751,7 @@ static void close_in_child(void *argument)
 
 TEST(a_forked_child_has_nothing_of_it)
 {
+	CHECK(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
 	forked = make_region(16, &quiet);
 	*word_of(&forked, 1) = 5;
 	CHECK_EQ(test_join(test_role(touch_in_child, NULL)), -SIGSEGV);

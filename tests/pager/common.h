@@ -17,9 +17,10 @@ struct store {
 	_Atomic int fail_fill, fail_write;       /* results, if not 0, */
 	_Atomic uint64_t fail_from, fail_end;    /* of what lies there */
 	_Atomic uint32_t delay;                  /* microseconds of each call */
-	uint8_t pad[4096 - 56];
+	uint8_t pad_60[4096 - 60];
 	unsigned char bytes[];
 };
+_Static_assert(offsetof(struct store, bytes) == 4096, "what lies there may be of any type");
 
 struct store *store_make(uint64_t size);
 struct stoa_backing *store_backing(struct store *store);
