@@ -155,6 +155,7 @@ static const char *kind_name(uint32_t kind)
 	static const char *const names[] = {"a data segment", "a mutex",   "an event",
 					    "a semaphore",    "a channel", "a pager"};
 
+	_Static_assert(CC_COUNT(names) == SEGMENT_KIND_LAST + 1, "each kind has one");
 	return kind <= SEGMENT_KIND_LAST ? names[kind] : "something unknown";
 }
 
@@ -225,8 +226,9 @@ static int open_and_commit(const char *name, const struct stoa_segment_options *
 /* The name in the sentence, unless it says the name already. */
 static int about(int rc, uint32_t kind, const char *name)
 {
-	static const char *const titles[] = {"segment", "mutex", "event", "semaphore", "channel"};
+	static const char *const titles[] = {"segment", "mutex", "event", "semaphore", "channel", "pager"};
 
+	_Static_assert(CC_COUNT(titles) == SEGMENT_KIND_LAST + 1, "each kind has one");
 	if (rc < 0 && name)
 		return error_prefix(rc, "%s '%s'", titles[kind], name);
 	return rc;
