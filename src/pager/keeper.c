@@ -127,12 +127,11 @@ static uint64_t count_dirty(const struct stoa_pager *pager)
 static void write_back(struct pager_keeper *keeper, uint64_t *aged_at)
 {
 	struct stoa_pager *pager = keeper->pager;
-	const struct pager_header *header = &pager->shared->header;
 	uint64_t dirty = count_dirty(pager), now = os_now();
 
-	if (dirty * 100 > (uint64_t)pager->frames * header->dirty_percent) {
+	if (dirty * 100 > (uint64_t)pager->frames * pager->dirty_percent) {
 		(void)pager_write_back(pager, 0, pager->blocks, false, false);
-	} else if (now - *aged_at >= header->dirty_age * UINT64_C(500000) * (dirty ? 1 : UNCOUNTED)) {
+	} else if (now - *aged_at >= pager->dirty_age * UINT64_C(500000) * (dirty ? 1 : UNCOUNTED)) {
 		/* Twice in that time: what is dirty at both is old. And now and then for what the dead did not count. */
 		*aged_at = now;
 		(void)pager_write_back(pager, 0, pager->blocks, true, false);

@@ -172,6 +172,9 @@ static int set_up(struct stoa_pager *pager, const struct pager_header *header, c
 	pager->frames = header->frames;
 	pager->on_error = header->on_error;
 	pager->rank = header->rank;
+	pager->dirty_age = header->dirty_age;
+	pager->dirty_percent = header->dirty_percent;
+	memcpy(pager->identity, header->identity, sizeof(pager->identity));
 	pager->run_max = run_max(header);
 	pager->window = WINDOW;
 	pager->buffer = (uint64_t)pager->run_max << pager->shift;
@@ -390,7 +393,7 @@ int stoa_pager_send_with_socket(const struct stoa_pager *pager, int socket)
 	if (rc)
 		return rc;
 	memcpy(message.magic, message_magic, sizeof(message_magic));
-	memcpy(message.identity, pager->shared->header.identity, sizeof(message.identity));
+	memcpy(message.identity, pager->identity, sizeof(message.identity));
 	return os_send(socket, &message, sizeof(message),
 		       (os_handle[]){pager->control->memory, pager->memory, pager->board[0], pager->board[1]}, PASSED);
 }

@@ -53,6 +53,9 @@ struct stoa_pager {
 	uint32_t place;   /* among the members */
 	uint64_t serial;
 	struct pager_keeper *keeper;
+	uint32_t dirty_age; /* as the header had them when it was checked */
+	uint32_t dirty_percent;
+	uint64_t identity[2];
 	struct os_lock arming; /* guards windows being armed, words being backed */
 	uint32_t armed_alone;
 
