@@ -21,6 +21,7 @@ struct board {
 	_Atomic uint64_t noted[WORKERS][BLOCKS];   /* what its word has at least */
 	_Atomic uint64_t flushed[WORKERS][BLOCKS]; /* what the store has at least */
 	_Atomic uint32_t stop;
+	_Atomic uint32_t serves; /* the last, which is not killed */
 };
 
 static struct board *board;
@@ -121,6 +122,18 @@ static void come_and_go(void *argument)
 	close(again[1]);
 }
 
+/* The same, served by others. */
+static void work_without_a_backing(void *argument)
+{
+	struct worker worker = {.number = (unsigned)(uintptr_t)argument % WORKERS,
+				.random = board->seed + (uintptr_t)argument};
+
+	worker.pager = pager_take(sockets, NULL);
+	while (!load_rlx(&board->stop))
+		turn(&worker);
+	CHECK_RC(stoa_pager_close(worker.pager), 0);
+}
+
 static pid_t start(struct stoa_pager *pager, void (*body)(void *argument), uintptr_t life)
 {
 	pager_pass(sockets, pager);
@@ -175,26 +188,33 @@ static void check_words(struct stoa_pager *pager)
 	}
 }
 
-static void kill_each(void (*const bodies[WORKERS])(void *argument), unsigned kills)
+static const struct stoa_pager_options options = {.budget = FRAMES * PAGE, .read_ahead = 4 * PAGE, .dirty_age = 20};
+
+static void set_up(void)
 {
-	const struct stoa_pager_options options = {.budget = FRAMES * PAGE, .read_ahead = 4 * PAGE, .dirty_age = 20};
-	struct stoa_backing *backing;
-	struct stoa_pager *pager;
+	board = test_shared(sizeof(*board));
+	board->seed = test_seed();
+	store = store_make(BLOCKS * PAGE);
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets));
+}
+
+/* Kill workers in turn, and check that the others go on. `begun`, `before_end`: while they work. */
+static void kill_workers(struct stoa_pager *pager, void (*const bodies[WORKERS])(void *argument), unsigned kills,
+			 void (*begun)(void), void (*before_end)(struct stoa_pager *pager))
+{
 	pid_t workers[WORKERS];
-	uint64_t random, *took = calloc(kills, sizeof(*took));
+	uint64_t random = board->seed, *took = calloc(kills, sizeof(*took));
 	uintptr_t lives = 0;
 
-	board = test_shared(sizeof(*board));
-	random = board->seed = test_seed();
-	store = store_make(BLOCKS * PAGE);
-	backing = store_backing(store);
-	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets));
-	pager = pager_make(backing, &options);
 	for (; lives < WORKERS; lives++)
 		workers[lives] = start(pager, bodies[lives], lives);
+	if (begun)
+		begun();
 	for (unsigned i = 0; i < kills; i++) {
 		unsigned victim = i % WORKERS;
 
+		if (begun) /* where one of two is needed by the others, the last one must be back */
+			(void)await_turns(WORKERS);
 		usleep((useconds_t)(test_random(&random) % 4000));
 		test_kill(workers[victim]);
 		took[i] = await_turns(victim);
@@ -203,22 +223,63 @@ static void kill_each(void (*const bodies[WORKERS])(void *argument), unsigned ki
 			lives++;
 		workers[victim] = start(pager, bodies[victim], lives++);
 	}
+	if (before_end)
+		before_end(pager);
 	store_rlx(&board->stop, 1);
 	for (unsigned i = 0; i < WORKERS; i++)
 		CHECK_EQ(test_join(workers[i]), 0);
 	check_words(pager);
 	CHECK_RC(stoa_pager_flush(pager, 0, BLOCKS * PAGE, 0), 0);
 	CHECK_EQ(memcmp(stoa_pager_address(pager), store->bytes, BLOCKS * PAGE), 0);
-	CHECK_RC(stoa_pager_close(pager), 0);
-	stoa_backing_close(backing);
-	close(sockets[0]);
-	close(sockets[1]);
 	qsort(took, kills, sizeof(*took), compare);
 	test_figure("%u kills, %u recovered; p50 %llu us, p99 %llu us, worst %llu us", kills, kills,
 		    (unsigned long long)took[kills / 2] / 1000,
 		    (unsigned long long)took[kills - 1 - kills / 100] / 1000,
 		    (unsigned long long)took[kills - 1] / 1000);
 	free(took);
+}
+
+static void kill_each(void (*const bodies[WORKERS])(void *argument), unsigned kills)
+{
+	struct stoa_backing *backing;
+	struct stoa_pager *pager;
+
+	set_up();
+	backing = store_backing(store);
+	pager = pager_make(backing, &options);
+	kill_workers(pager, bodies, kills, NULL, NULL);
+	CHECK_RC(stoa_pager_close(pager), 0);
+	stoa_backing_close(backing);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+/* Serves until the others have ended. */
+static void serve_the_rest(void *argument)
+{
+	struct stoa_backing *backing = store_backing(store);
+	struct stoa_pager *pager = pager_take(sockets, backing);
+
+	(void)argument;
+	store_rlx(&board->serves, 1);
+	while (load_rlx(&board->stop) < 2)
+		usleep(1000);
+	CHECK_RC(stoa_pager_close(pager), 0);
+	stoa_backing_close(backing);
+}
+
+/* Begins, and hands it to the test's own process, which has no backing either. */
+static void create_served(void *argument)
+{
+	struct stoa_pager_options with = options;
+	struct stoa_backing *backing = store_backing(store);
+	struct stoa_pager *pager;
+
+	(void)argument;
+	with.way = STOA_PAGER_SERVED;
+	CHECK_RC(stoa_pager_create(NULL, backing, &with, &pager), 0);
+	pager_pass(sockets, pager);
+	test_pause();
 }
 
 TEST_TIMEOUT(members_at_work, 300)
@@ -233,4 +294,37 @@ TEST_TIMEOUT(members_that_come_and_go, 300)
 	void (*const bodies[WORKERS])(void *argument) = {come_and_go, work, come_and_go};
 
 	kill_each(bodies, test_rounds(75, 3000));
+}
+
+static pid_t first, last;
+
+static void kill_first(void)
+{
+	(void)await_turns(WORKERS);
+	test_kill(first);
+	(void)await_turns(WORKERS);
+}
+
+static void start_last(struct stoa_pager *pager)
+{
+	last = start(pager, serve_the_rest, 0);
+	while (!load_rlx(&board->serves))
+		usleep(1000);
+}
+
+/* Who serves is killed as well: another of those who have a backing takes its place. */
+TEST_TIMEOUT(those_who_serve_and_those_who_are_served, 300)
+{
+	void (*const bodies[WORKERS])(void *argument) = {work, work_without_a_backing, work};
+	struct stoa_pager *pager;
+
+	set_up();
+	first = test_role(create_served, NULL);
+	pager = pager_take(sockets, NULL);
+	kill_workers(pager, bodies, test_rounds(45, 1000), kill_first, start_last);
+	CHECK_RC(stoa_pager_close(pager), 0);
+	store_rlx(&board->stop, 2);
+	CHECK_EQ(test_join(last), 0);
+	close(sockets[0]);
+	close(sockets[1]);
 }

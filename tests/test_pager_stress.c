@@ -18,6 +18,7 @@ struct board {
 	uint64_t operations; /* of each thread */
 	uint32_t block;
 	uint32_t way;
+	bool clients;              /* only the first process has the backing */
 	_Atomic uint64_t added[2]; /* per parity of the word, so that lost ones are not made good by doubled ones */
 	int sockets[2];
 	_Atomic uint32_t pins_refused;
@@ -97,7 +98,7 @@ static void run(struct stoa_pager *pager, uint64_t seed)
 
 static void member(void *argument)
 {
-	struct stoa_backing *backing = store_backing(store);
+	struct stoa_backing *backing = board->clients ? NULL : store_backing(store);
 	struct stoa_pager *pager = pager_take(board->sockets, backing);
 
 	add_rlx(&board->taken, 1);
@@ -117,9 +118,12 @@ static void check_all(void)
 	CHECK_EQ(sums[1], load_rlx(&board->added[1]));
 }
 
+#define CLIENTS 100 /* beside a way */
+
 static void stress(uint32_t block, uint64_t blocks, uint32_t way, unsigned processes, uint64_t operations)
 {
-	struct stoa_pager_options options = {.block = block, .budget = blocks * block / 4, .way = way, .dirty_age = 20};
+	struct stoa_pager_options options = {
+		.block = block, .budget = blocks * block / 4, .way = way % CLIENTS, .dirty_age = 20};
 	struct stoa_backing *backing;
 	struct stoa_pager *pager;
 	pid_t roles[PROCESSES];
@@ -129,6 +133,7 @@ static void stress(uint32_t block, uint64_t blocks, uint32_t way, unsigned proce
 	board = test_shared(sizeof(*board));
 	board->seed = test_seed();
 	board->block = block;
+	board->clients = way >= CLIENTS;
 	board->operations = operations;
 	store = store_make(blocks * block);
 	pager_sockets(board->sockets);
@@ -184,6 +189,21 @@ TEST_TIMEOUT(pages, 120)
 TEST_TIMEOUT(blocks, 120)
 {
 	stress(16 * PAGE, 128, STOA_PAGER_INLINE, PROCESSES, test_rounds(10000, 1000000));
+}
+
+TEST_TIMEOUT(served, 120)
+{
+	stress(PAGE, 512, STOA_PAGER_SERVED, PROCESSES, test_rounds(5000, 500000));
+}
+
+TEST_TIMEOUT(served_blocks, 120)
+{
+	stress(16 * PAGE, 128, STOA_PAGER_SERVED, PROCESSES, test_rounds(5000, 500000));
+}
+
+TEST_TIMEOUT(served_by_one, 120)
+{
+	stress(PAGE, 512, STOA_PAGER_SERVED + CLIENTS, PROCESSES, test_rounds(5000, 500000));
 }
 
 TEST_TIMEOUT(one_process_by_protection, 120)

@@ -37,6 +37,8 @@ struct stoa_pager; /* a handle, of this process only */
 #define STOA_PAGER_AUTO 0    /* the first of these that the system has */
 #define STOA_PAGER_INLINE 1  /* userfaultfd: the touching thread fills; no privilege */
 #define STOA_PAGER_PROTECT 2 /* page protection: the same, slower, and in one process only; Windows has no other */
+#define STOA_PAGER_SERVED \
+	3 /* userfaultfd: threads of the library's fill, in processes that have a backing; see below */
 
 /* stoa_pager_options.flags */
 #define STOA_PAGER_NO_BACKGROUND (1u << 0) /* nothing is written back without need */

@@ -73,8 +73,8 @@ struct stoa_pager_stat {
 STOA_API int stoa_pager_stat(const struct stoa_pager *pager, struct stoa_pager_stat *ret_stat);
 
 /*
- * Why the block at `offset` is poisoned: what fill() returned, at least -127. 0: it is not, or is being filled. EINVAL, ENOTOWNER, ERANGE,
- * ESYSTEM.
+ * Why the block at `offset` is poisoned, also while it is tried once more: what fill() returned, at least -127. 0: it is not. EINVAL, ENOTOWNER,
+ * ERANGE, ESYSTEM.
  */
 STOA_API int stoa_pager_error(const struct stoa_pager *pager, uint64_t offset, int *ret_error);
 

@@ -13,8 +13,9 @@
 enum os_trap_way {
 	OS_TRAP_USERFAULT, /* any number of processes; whoever has a map's remote can forbid writes in it */
 	OS_TRAP_PROTECT,   /* page protection and a second map: one process only */
+	OS_TRAP_SERVED, /* as the first, but whoever touches sleeps until somebody who takes its events has made the page */
 };
-#define OS_TRAP_WAYS 2
+#define OS_TRAP_WAYS 3
 
 /* Does this system, for this process, have that way? If not: -STOA_ENOTSUP, with what is lacking in the sentence. Tried anew each time. */
 int os_trap_probe(enum os_trap_way way);
@@ -25,7 +26,7 @@ uint32_t os_trap_unit(enum os_trap_way way);
 struct os_trap;
 
 /*
- * Of the memory at least `length` bytes, and made by os_memory_create(), for OS_TRAP_USERFAULT; else the trap has memory of its own. Offsets and
+ * Of the memory at least `length` bytes, and made by os_memory_create(), but for OS_TRAP_PROTECT: there the trap has memory of its own. Offsets and
  * lengths in the calls below, but for arming, are of whole units.
  */
 struct os_trap_plan {
@@ -34,6 +35,12 @@ struct os_trap_plan {
 	uint64_t length;
 	uint32_t unit; /* a power of two */
 	bool writable; /* else nobody ever asks for writing */
+};
+
+/* A map of whichever process; where calls below take one, NULL is this process's own. -STOA_ECLOSED, without a sentence: it is gone. */
+struct os_trap_other {
+	os_handle remote;
+	uint64_t base;
 };
 
 /*
@@ -53,16 +60,17 @@ int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length);
 
 /*
  * Put pages there, whole, with these bytes; those that are there already stay as they are. In this map they can be written if `writable`, in
- * no other. -STOA_ENOMEM. OS_TRAP_WRITTEN: done, but somebody wrote to them before that could be forbidden: they are not as `bytes` any more.
+ * no other (OS_TRAP_SERVED: in no other they can be touched at all, before os_trap_show()). -STOA_ENOMEM. OS_TRAP_WRITTEN: done, but somebody wrote to them before that could be forbidden: they are not as `bytes` any more.
  */
 #define OS_TRAP_WRITTEN 1
-int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable);
+int os_trap_fill(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length,
+		 const void *bytes, bool writable);
 
 /* Is the page there, for everybody? Not to be asked while others put it there, or take it away. */
 bool os_trap_has(const struct os_trap *trap, uint64_t offset);
 
 /* Writes to these pages do not fault any more, in this map. */
-int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length);
+int os_trap_allow(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
 
 /*
  * Writes fault from now on, whether pages are there or not; when this returns none is under way. The second does it in the map at `base` of
@@ -80,8 +88,59 @@ int os_trap_read(struct os_trap *trap, uint64_t offset, uint64_t length, void *b
  */
 int os_trap_empty(struct os_trap *trap, uint64_t offset, uint64_t length);
 
-/* OS_TRAP_USERFAULT: what can be given to other processes. The trap's; OS_NO_HANDLE where there is none. */
+/* What can be given to other processes. The trap's; OS_NO_HANDLE where there is none. */
 os_handle os_trap_remote(const struct os_trap *trap);
+
+/* ---- OS_TRAP_SERVED: touches wait ---- */
+
+/*
+ * Touches of pages that are there, but were never shown in that map, or were taken away since, are told as well. Show them: they can be read
+ * then, also where they were poisoned. OS_TRAP_WRITTEN: and written, as this system cannot forbid it at once. -STOA_EFORMAT: one is not there.
+ */
+int os_trap_show(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
+
+/* From now on touches of these pages, which are not shown there, fail: a fault, or EFAULT in a system call. -STOA_ENOTSUP. */
+int os_trap_poison(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
+
+/* Undo that in this process's own map: touches are told again. Not while others rely on the pages' being there. */
+int os_trap_forgive(struct os_trap *trap, uint64_t offset, uint64_t length);
+
+/* Whoever waits for pages in the range touches again. */
+int os_trap_wake(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
+
+struct os_trap_event {
+	uint64_t offset; /* of the touch */
+	bool write;
+	uint32_t thread; /* as os_thread_id() in its own process */
+};
+
+/* The next touch that waits: 0; STOA_CLOSED: none. */
+int os_trap_take(struct os_trap *trap, const struct os_trap_other *other, struct os_trap_event *ret_event);
+
+/* Do system calls that touch the range wait, too? Else they fail with EFAULT. And can os_trap_poison() reach other processes' maps? */
+bool os_trap_serves_calls(const struct os_trap *trap);
+bool os_trap_poisons_others(void);
+
+/* For tests: what this process is to do without, as if the system had not got it. */
+#define OS_WITHOUT_POISON (1u << 0)  /* Linux 6.6 */
+#define OS_WITHOUT_SHOWING (1u << 1) /* without a moment in which it can be written: Linux 6.4 */
+#define OS_WITHOUT_CALLS (1u << 2)   /* the privilege to handle touches by system calls */
+extern _Atomic uint32_t os_trap_without;
+
+/* Waiting for any of several handles. One thread waits at a time; the other calls may be made by any. */
+struct os_watch;
+int os_watch_create(struct os_watch **ret_watch);
+void os_watch_close(struct os_watch *watch);
+
+/* `token` is returned when there is something to take from it; `once`: when something more has come. Removed before it is closed. */
+int os_watch_add(struct os_watch *watch, os_handle handle, uint64_t token, bool once);
+void os_watch_remove(struct os_watch *watch, os_handle handle);
+
+/* Let who waits return OS_WATCH_POKED; kept if nobody waits. Or what it returns when `timeout` nanoseconds are over. */
+#define OS_WATCH_POKED UINT64_MAX
+#define OS_WATCH_NOTHING (UINT64_MAX - 1)
+void os_watch_poke(struct os_watch *watch);
+uint64_t os_watch_wait(struct os_watch *watch, uint64_t timeout);
 
 /* ---- the handler ---- */
 
@@ -98,6 +157,9 @@ enum os_fault { OS_FAULT_READ, OS_FAULT_WRITE, OS_FAULT_UNKNOWN };
  */
 int os_fault_install(bool (*handle)(void *address, enum os_fault fault));
 bool os_fault_installed(void);
+
+/* Send SIGBUS, with the place as its value, to that thread of this process, which is just touching it. */
+void os_fault_raise(uint32_t thread, const void *address);
 
 /* ---- a board: handles left for whoever comes later ---- */
 

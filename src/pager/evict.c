@@ -111,8 +111,8 @@ int pager_empty(struct stoa_pager *pager, const struct pager_batch *batch)
 	 * By page protection all of it is inaccessible, and that is not forgotten. (Neither do the kernels that were tried forget what
 	 * was forbidden in a map that had it so; but they do not promise that.)
 	 */
-	if (os_trap_remote(pager->trap) == OS_NO_HANDLE)
-		return 0;
+	if (pager->served || os_trap_remote(pager->trap) == OS_NO_HANDLE)
+		return 0; /* where touches are served, a page comes into a map only as somebody shows it there */
 	return pager_forbid(pager, batch);
 }
 

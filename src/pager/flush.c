@@ -53,7 +53,7 @@ static bool collect(struct walk *walk, uint64_t block, uint64_t seen)
 
 	if (state == BLOCK_POISONED && walk->drop)
 		return cas_rel(&pager->words[block], &seen, /* R1: nothing; pairs with A1 in visit() */
-			       word_next(seen, BLOCK_EMPTY, 0) & ~WORD_ERROR);
+			       word_next(seen, BLOCK_EMPTY, 0) & ~(pager->served ? 0 : WORD_ERROR));
 	if (state != BLOCK_DIRTY && !(walk->drop && (state == BLOCK_CLEAN || state == BLOCK_LEFT)))
 		return true;
 	if (walk->keep && state == BLOCK_DIRTY)
@@ -152,13 +152,19 @@ int pager_forget_clean(struct stoa_pager *pager, uint64_t block)
 
 int stoa_pager_flush(struct stoa_pager *pager, uint64_t offset, uint64_t length, uint32_t flags)
 {
+	uint64_t first, end;
 	int rc = pager_check_range(pager, offset, length);
 
 	if (!rc && flags & ~STOA_DURABLE)
 		rc = error_refuse("a flush", ERROR_FLUSH_FLAGS, flags & ~STOA_DURABLE);
 	if (rc || !length || !pager->writes)
 		return rc;
-	rc = pager_write_back(pager, offset >> pager->shift, ((offset + length - 1) >> pager->shift) + 1, false, true);
+	first = offset >> pager->shift;
+	end = ((offset + length - 1) >> pager->shift) + 1;
+	if (!pager->backing)
+		return pager_ask(pager, ASK_WRITE_BACK, first, end - first,
+				 flags & STOA_DURABLE ? ASK_FLAG_DURABLE : 0);
+	rc = pager_write_back(pager, first, end, false, true);
 	if (!rc && flags & STOA_DURABLE)
 		rc = stoa_backing_flush(pager->backing);
 	return rc;
@@ -175,13 +181,22 @@ static int check_blocks(const struct stoa_pager *pager, uint64_t offset, uint64_
 	return rc;
 }
 
+static int drop(struct stoa_pager *pager, uint64_t first, uint64_t end, bool write_back)
+{
+	if (!pager->backing)
+		return pager_ask(pager, ASK_DROP, first, end - first, write_back ? ASK_FLAG_WRITE : 0);
+	return pager_drop(pager, first, end, write_back);
+}
+
 int stoa_pager_discard(struct stoa_pager *pager, uint64_t offset, uint64_t length)
 {
 	int rc = check_blocks(pager, offset, length);
 
 	if (rc || !length)
 		return rc;
-	return pager_drop(pager, offset >> pager->shift, (offset + length - 1 + pager->block) >> pager->shift, false);
+	rc = drop(pager, offset >> pager->shift, (offset + length - 1 + pager->block) >> pager->shift, false);
+	/* In this process's own map; in others' a touch that was refused is refused until the block was filled. */
+	return !rc && pager->served ? os_trap_forgive(pager->trap, offset, segment_round_up(length, pager->block)) : rc;
 }
 
 int stoa_pager_advise(struct stoa_pager *pager, uint64_t offset, uint64_t length, uint32_t advice)
@@ -198,7 +213,7 @@ int stoa_pager_advise(struct stoa_pager *pager, uint64_t offset, uint64_t length
 	case STOA_ADVISE_RANDOM:
 	case STOA_ADVISE_SEQUENTIAL: store_rlx(&pager->advice, advice); return 0;
 	case STOA_ADVISE_WILL_NEED: pager_keeper_bring_in(pager, first, end); return 0;
-	case STOA_ADVISE_DONT_NEED: return first < end ? pager_drop(pager, first, end, true) : 0;
+	case STOA_ADVISE_DONT_NEED: return first < end ? drop(pager, first, end, true) : 0;
 	default: return error_set(-STOA_EINVAL, "%" PRIu32 " is no advice", advice);
 	}
 }

@@ -66,10 +66,15 @@ static void bring_in(struct pager_keeper *keeper)
 {
 	uint64_t first, end;
 
-	while (next_range(keeper, &first, &end))
+	while (next_range(keeper, &first, &end)) {
+		if (!keeper->pager->backing) {
+			(void)pager_ask(keeper->pager, ASK_GET, first, end - first, 0);
+			continue;
+		}
 		for (uint64_t block = first; block < end && !load_rlx(&keeper->stop); block++)
-			if (pager_resolve(keeper->pager, block, false, false))
+			if (pager_resolve(keeper->pager, NULL, block, false, false))
 				break;
+	}
 }
 
 void pager_keeper_bring_in(struct stoa_pager *pager, uint64_t first, uint64_t end)
@@ -138,6 +143,14 @@ static void write_back(struct pager_keeper *keeper, uint64_t *aged_at)
 	}
 }
 
+/* Is it this process that serves those who have no backing? */
+static bool serves(const struct pager_keeper *keeper)
+{
+	const struct stoa_pager *pager = keeper->pager;
+
+	return pager->served && pager->backing && load_rlx(&pager->shared->cursors.server) == keeper->identity;
+}
+
 #define TICK UINT64_C(100000000)
 #define TICK_IDLE UINT64_C(1000000000)
 
@@ -149,15 +162,24 @@ static void live(struct pager_keeper *keeper)
 		os_wait(&(struct os_wait_word){&keeper->go, 0, OS_WORD_WOKEN}, 1, UINT64_MAX);
 	aged_at = os_now();
 	while (!load_acq(&keeper->stop)) { /* A2: pairs with R2 in pager_keeper_stop() */
-		uint32_t poke = load_rlx(&keeper->poke);
-		bool chosen = keeper->background && keeper->pager->writes && is_chosen(keeper);
+		_Atomic uint64_t *asked = &keeper->pager->shared->cursors.asked;
+		struct os_wait_word words[] = {
+			{&keeper->poke, load_rlx(&keeper->poke), OS_WORD_WOKEN},
+			{os_low_half(asked), (uint32_t)load_acq(asked),
+			 OS_WORD_WOKEN}, /* A4: the request; pairs with R1 in pager_ask() (ask.c) */
+		};
+		bool chosen =
+			keeper->background && keeper->pager->backing && keeper->pager->writes && is_chosen(keeper);
+		bool ticks = keeper->background || keeper->pager->served;
 
 		bring_in(keeper);
+		if (serves(keeper))
+			pager_answer(keeper->pager);
 		if (chosen)
 			write_back(keeper, &aged_at);
 		if (!load_rlx(&keeper->stop))
-			os_wait(&(struct os_wait_word){&keeper->poke, poke, OS_WORD_WOKEN}, 1,
-				!keeper->background ? UINT64_MAX : os_now() + (chosen ? TICK : TICK_IDLE));
+			os_wait(words, keeper->pager->served ? 2 : 1,
+				!ticks ? UINT64_MAX : os_now() + (chosen || keeper->pager->served ? TICK : TICK_IDLE));
 	}
 }
 

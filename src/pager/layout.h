@@ -46,9 +46,14 @@
  *   changes               who joins, under the mutex        others look at the members once more
  *   members[i]            its process, under the mutex      serial last: no member, or one
  *   pins, counters        the member's process              a pin of the dead, which counts for nothing
+ *   server, background    whose keeper is chosen: a swap    the next takes over from a dead one
+ *   requests              see pager_request                 asked: done again by the next server; or by a dead one: forgotten when the place is taken
  *
  * A member's userfaultfd waits on a board (os/trap.h) in a note {serial, base, place}. Who makes pages writable, or takes them away, must reach all members:
  * it looks at `changes` after it has taken pages away; who joins counts it up before it arms anything.
+ *
+ * Where touches are served (STOA_PAGER_SERVED) a refused one leaves a poisoned place in the map it came from, which lasts. It is made while the block is held, and
+ * a word that has an error, whatever its state, says that some map may have one: who fills the block shows it in all maps before he lets it go.
  */
 #ifndef PAGER_LAYOUT_H
 #define PAGER_LAYOUT_H
@@ -80,7 +85,7 @@ struct pager_header {
 	uint32_t dirty_percent; /* of the frames */
 	uint64_t identity[2];   /* of the memory object, so that two descriptors are known to belong together */
 	uint32_t flags;         /* STOA_PAGER_NO_BACKGROUND ... */
-	uint32_t unused;        /* 0 */
+	uint32_t read_only; /* 1: the creator's backing does not write, so who has none of his own must not either */
 };
 _Static_assert(offsetof(struct pager_header, size) == 16, "layout");
 _Static_assert(offsetof(struct pager_header, block) == 32, "layout");
@@ -98,11 +103,14 @@ struct pager_cursors {
 	_Atomic uint64_t joins;
 	_Atomic uint64_t background; /* the identity that writes back unasked */
 	struct stoa_mutex mutex;     /* members, and the board */
-	uint8_t pad_168[24];
+	_Atomic uint64_t server;     /* the identity that serves those who have no backing */
+	_Atomic uint64_t asked;      /* counts what they asked for */
+	uint8_t pad_184[8];
 };
 _Static_assert(offsetof(struct pager_cursors, stack) == 64, "layout");
 _Static_assert(offsetof(struct pager_cursors, changes) == 128, "layout");
 _Static_assert(offsetof(struct pager_cursors, mutex) == 152, "layout");
+_Static_assert(offsetof(struct pager_cursors, server) == 168, "layout");
 _Static_assert(sizeof(struct pager_cursors) == 192, "layout");
 
 struct pager_member {
@@ -110,9 +118,12 @@ struct pager_member {
 	_Atomic uint64_t identity; /* of a thread that lives as long as its process has the pager */
 	_Atomic uint64_t base;     /* of its map */
 	_Atomic uint64_t process;  /* its id, for people */
-	uint8_t pad_32[32];
+	_Atomic uint64_t flags;    /* MEMBER_* */
+	uint8_t pad_40[24];
 };
 _Static_assert(sizeof(struct pager_member) == 64, "layout");
+#define MEMBER_CLIENT UINT64_C(1) /* it has no backing: its touches are served by others (also in a note) */
+#define MEMBER_CALLS UINT64_C(2)  /* its system calls may touch what is not there */
 
 /* What is counted, by each member. */
 enum pager_counter {
@@ -138,14 +149,26 @@ struct pager_pin {
 };
 _Static_assert(sizeof(struct pager_pin) == 16, "layout");
 
+/* What who has no backing asks for: written by him but for the result, while the state is even; answered while it is odd. */
+struct pager_request {
+	_Atomic uint64_t state;
+	_Atomic uint64_t what;         /* enum pager_ask */
+	_Atomic uint64_t first, count; /* blocks */
+	_Atomic uint64_t flags;
+	_Atomic uint64_t result; /* -STOA_E* as a word */
+};
+_Static_assert(sizeof(struct pager_request) == 48, "layout");
+
 struct pager_seat { /* a member's page */
 	_Atomic uint64_t counters[PAGER_COUNTERS];
 	_Atomic uint64_t histogram[PAGER_HISTOGRAM];
 	_Atomic uint64_t pins_used; /* places that were ever used */
-	uint8_t pad_520[1024 - 520];
+	struct pager_request request;
+	uint8_t pad_568[1024 - 568];
 	struct pager_pin pins[STOA_PINS_MAX];
 };
 _Static_assert(offsetof(struct pager_seat, pins_used) == 512, "layout");
+_Static_assert(offsetof(struct pager_seat, request) == 520, "layout");
 _Static_assert(offsetof(struct pager_seat, pins) == 1024, "layout");
 _Static_assert(sizeof(struct pager_seat) == OS_PAGE, "layout");
 
@@ -167,7 +190,7 @@ struct pager_note {
 	uint64_t serial;
 	uint64_t base;
 	uint64_t place;
-	uint64_t unused;
+	uint64_t flags;
 };
 
 /* ---- words ---- */

@@ -34,8 +34,10 @@ bool pager_member_lives(struct stoa_pager *pager, uint32_t place)
 
 /* ---- the board ---- */
 
-static void forget_remote(struct pager_remote *remote)
+static void forget_remote(struct stoa_pager *pager, struct pager_remote *remote)
 {
+	if (remote->watched)
+		pager_server_forget(pager, remote->handle);
 	if (remote->serial)
 		os_handle_close(remote->handle);
 	*remote = (struct pager_remote){.handle = OS_NO_HANDLE};
@@ -53,8 +55,8 @@ static int read_note(const void *note, os_handle passed, bool *ret_kept, void *a
 	remote = &pager->remotes[copy.place];
 	if (remote->serial == copy.serial || load_rlx(&pager->shared->members[copy.place].serial) != copy.serial)
 		return 0;
-	forget_remote(remote);
-	*remote = (struct pager_remote){copy.serial, copy.base, passed};
+	forget_remote(pager, remote);
+	*remote = (struct pager_remote){copy.serial, copy.base, passed, copy.flags & MEMBER_CLIENT, false};
 	*ret_kept = true;
 	return 0;
 }
@@ -78,7 +80,7 @@ static int look_at_members(struct stoa_pager *pager)
 
 	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++)
 		if (load_rlx(&pager->shared->members[i].serial) != pager->remotes[i].serial)
-			forget_remote(&pager->remotes[i]);
+			forget_remote(pager, &pager->remotes[i]);
 	rc = pager->board[0] == OS_NO_HANDLE ? 0 : os_board_look(pager->board, read_note, pager);
 	if (!rc && pager->board[0] != OS_NO_HANDLE)
 		rc = check_all_known(pager);
@@ -121,7 +123,10 @@ static void tidy_board(struct stoa_pager *pager)
 
 static int post_note(struct stoa_pager *pager, uint64_t serial, uint32_t place)
 {
-	const struct pager_note note = {.serial = serial, .base = (uintptr_t)pager->address, .place = place};
+	const struct pager_note note = {.serial = serial,
+					.base = (uintptr_t)pager->address,
+					.place = place,
+					.flags = pager->backing ? 0 : MEMBER_CLIENT};
 	os_handle remote = os_trap_remote(pager->trap);
 
 	_Static_assert(sizeof(note) == OS_NOTE_SIZE, "a note is what a board takes");
@@ -162,6 +167,7 @@ static void clear_seat(struct pager_seat *seat)
 	for (unsigned i = 0; i < STOA_PINS_MAX; i++)
 		store_rlx(&seat->pins[i].first, 0);
 	store_rlx(&seat->pins_used, 0);
+	store_rlx(&seat->request.state, load_rlx(&seat->request.state) & ~UINT64_C(1));
 }
 
 /* The mutex is held. What the place's last owner counted stays: the sums are the pager's. */
@@ -185,6 +191,8 @@ static int take_member(struct stoa_pager *pager, uint64_t identity)
 	store_rlx(&member->identity, identity);
 	store_rlx(&member->base, (uint64_t)(uintptr_t)pager->address);
 	store_rlx(&member->process, os_process_id());
+	store_rlx(&member->flags,
+		  (pager->backing ? 0 : MEMBER_CLIENT) | (os_trap_serves_calls(pager->trap) ? MEMBER_CALLS : 0));
 	store_rel(&member->serial, serial); /* R1: all of the member; pairs with A1 in pager_forbid() */
 	pager->place = place;
 	pager->serial = serial;
@@ -220,7 +228,7 @@ void pager_part(struct stoa_pager *pager)
 		unlock_members(pager);
 	}
 	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++)
-		forget_remote(&pager->remotes[i]);
+		forget_remote(pager, &pager->remotes[i]);
 	os_unlock(&pager->reaching);
 }
 
@@ -253,8 +261,20 @@ static int forbid_in(struct stoa_pager *pager, struct pager_remote *remote, cons
 			    : os_trap_forbid(pager->trap, run.offset, run.length);
 	}
 	if (remote && rc == -STOA_ECLOSED) {
-		forget_remote(remote);
+		forget_remote(pager, remote);
 		rc = 0;
+	}
+	return rc;
+}
+
+/* pager->reaching is held. */
+static int meet(struct stoa_pager *pager, uint64_t changes)
+{
+	int rc = pager->seen == changes ? 0 : lock_members(pager);
+
+	if (!rc && pager->seen != changes) {
+		rc = look_at_members(pager);
+		unlock_members(pager);
 	}
 	return rc;
 }
@@ -262,15 +282,8 @@ static int forbid_in(struct stoa_pager *pager, struct pager_remote *remote, cons
 /* pager->reaching is held. */
 static int forbid_in_all(struct stoa_pager *pager, const struct pager_batch *batch, uint64_t changes)
 {
-	int rc = 0;
+	int rc = meet(pager, changes);
 
-	if (pager->seen != changes) {
-		rc = lock_members(pager);
-		if (!rc) {
-			rc = look_at_members(pager);
-			unlock_members(pager);
-		}
-	}
 	if (!rc)
 		rc = forbid_in(pager, NULL, batch);
 	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS && !rc; i++)
@@ -294,4 +307,176 @@ int pager_forbid(struct stoa_pager *pager, const struct pager_batch *batch)
 			return rc;
 		changes = now;
 	}
+}
+
+/* ---- one map ---- */
+
+/* pager->reaching is held, if there is a target. NULL with *ret_gone: it is gone. */
+static const struct os_trap_other *other_of(struct stoa_pager *pager, const struct pager_target *to,
+					    struct os_trap_other *room, bool *ret_gone)
+{
+	*ret_gone = false;
+	if (!to)
+		return NULL;
+	*room = (struct os_trap_other){pager->remotes[to->place].handle, pager->remotes[to->place].base};
+	*ret_gone = pager->remotes[to->place].serial != to->serial;
+	return room;
+}
+
+static const struct os_trap_other *reach(struct stoa_pager *pager, const struct pager_target *to,
+					 struct os_trap_other *room, bool *ret_gone)
+{
+	if (to)
+		os_lock(&pager->reaching);
+	return other_of(pager, to, room, ret_gone);
+}
+
+static int reached(struct stoa_pager *pager, const struct pager_target *to, bool gone, int rc)
+{
+	if (to)
+		os_unlock(&pager->reaching);
+	return gone ? -STOA_ECLOSED : rc;
+}
+
+int pager_put(struct stoa_pager *pager, const struct pager_target *to, uint64_t offset, uint64_t length,
+	      const void *bytes, bool writable)
+{
+	struct os_trap_other room;
+	bool gone;
+	const struct os_trap_other *other = reach(pager, to, &room, &gone);
+
+	return reached(pager, to, gone, gone ? 0 : os_trap_fill(pager->trap, other, offset, length, bytes, writable));
+}
+
+int pager_do(struct stoa_pager *pager, const struct pager_target *to, enum pager_act act, uint64_t offset,
+	     uint64_t length)
+{
+	static int (*const acts[])(struct os_trap *, const struct os_trap_other *, uint64_t, uint64_t) = {
+		[PAGER_ALLOW] = os_trap_allow,
+		[PAGER_SHOW] = os_trap_show,
+		[PAGER_POISON] = os_trap_poison,
+		[PAGER_WAKE] = os_trap_wake,
+	};
+	struct os_trap_other room;
+	bool gone;
+	const struct os_trap_other *other = reach(pager, to, &room, &gone);
+
+	return reached(pager, to, gone, gone ? 0 : acts[act](pager->trap, other, offset, length));
+}
+
+int pager_next_touch(struct stoa_pager *pager, const struct pager_target *from, struct os_trap_event *ret_event)
+{
+	struct os_trap_other room;
+	bool gone;
+	const struct os_trap_other *other = reach(pager, from, &room, &gone);
+
+	return reached(pager, from, gone, gone ? 0 : os_trap_take(pager->trap, other, ret_event));
+}
+
+int pager_show_all(struct stoa_pager *pager, uint64_t block)
+{
+	uint64_t offset = block << pager->shift;
+	int rc = os_trap_show(pager->trap, NULL, offset, pager->block);
+
+	if (rc < 0)
+		return rc;
+	os_lock(&pager->reaching);
+	rc = meet(pager, load_acq(&pager->shared->cursors.changes)); /* A3: as A1; pairs with R1 in take_member() */
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS && rc >= 0; i++) {
+		struct pager_remote *remote = &pager->remotes[i];
+
+		if (!remote->serial)
+			continue;
+		rc = os_trap_show(pager->trap, &(struct os_trap_other){remote->handle, remote->base}, offset,
+				  pager->block);
+		if (rc == -STOA_ECLOSED) {
+			forget_remote(pager, remote);
+			rc = 0;
+		}
+	}
+	os_unlock(&pager->reaching);
+	return rc;
+}
+
+/* ---- clients ---- */
+
+void pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch)
+{
+	os_lock(&pager->reaching);
+	/* Whatever `changes` says: a note is there before its member is, both while the mutex is held. */
+	if (!lock_members(pager)) {
+		(void)look_at_members(pager);
+		unlock_members(pager);
+	}
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
+		struct pager_remote *remote = &pager->remotes[i];
+
+		if (!remote->serial || !remote->client || remote->watched)
+			continue;
+		remote->watched = !os_watch_add(watch, remote->handle, i, false);
+	}
+	os_unlock(&pager->reaching);
+}
+
+/* A dead process's keeper is dead, and perhaps not yet all of its threads: as long as it has a map. pager->reaching is held. */
+static bool dead_server_remains(struct stoa_pager *pager)
+{
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
+		const struct pager_remote *remote = &pager->remotes[i];
+
+		if (remote->serial && !remote->client && !pager_member_lives(pager, i) &&
+		    os_trap_forbid_remote(remote->handle, remote->base, 0, OS_PAGE) != -STOA_ECLOSED)
+			return true;
+	}
+	return false;
+}
+
+bool pager_wake_clients(struct stoa_pager *pager)
+{
+	bool remains;
+
+	os_lock(&pager->reaching);
+	remains = dead_server_remains(pager);
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
+		const struct pager_remote *remote = &pager->remotes[i];
+
+		if (remote->serial && remote->client)
+			(void)os_trap_wake(pager->trap, &(struct os_trap_other){remote->handle, remote->base}, 0,
+					   pager->size);
+	}
+	os_unlock(&pager->reaching);
+	return remains;
+}
+
+void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, uint32_t place)
+{
+	struct pager_remote *remote = &pager->remotes[place];
+
+	os_lock(&pager->reaching);
+	if (remote->watched)
+		os_watch_remove(watch, remote->handle);
+	remote->watched = false;
+	os_unlock(&pager->reaching);
+}
+
+uint64_t pager_serial_of(struct stoa_pager *pager, uint32_t place)
+{
+	uint64_t serial;
+
+	os_lock(&pager->reaching);
+	serial = pager->remotes[place].serial;
+	os_unlock(&pager->reaching);
+	return serial;
+}
+
+bool pager_has_server(struct stoa_pager *pager)
+{
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
+		const struct pager_member *member = &pager->shared->members[i];
+
+		if (load_acq(&member->serial) && /* A4: the member; pairs with R1 in take_member() */
+		    !(load_rlx(&member->flags) & MEMBER_CLIENT) && pager_member_lives(pager, i))
+			return true;
+	}
+	return false;
 }

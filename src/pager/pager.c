@@ -56,6 +56,10 @@ static int choose_way(uint32_t wanted, uint32_t *ret_way)
 {
 	int rc = 0;
 
+	if (wanted == STOA_PAGER_SERVED) {
+		*ret_way = wanted;
+		return os_trap_probe(OS_TRAP_SERVED);
+	}
 	if (wanted != STOA_PAGER_PROTECT) {
 		rc = os_trap_probe(OS_TRAP_USERFAULT);
 		*ret_way = STOA_PAGER_INLINE;
@@ -69,7 +73,13 @@ static int choose_way(uint32_t wanted, uint32_t *ret_way)
 
 static enum os_trap_way trap_way(const struct pager_header *header)
 {
-	return header->way == STOA_PAGER_INLINE ? OS_TRAP_USERFAULT : OS_TRAP_PROTECT;
+	static const enum os_trap_way ways[] = {
+		[STOA_PAGER_INLINE] = OS_TRAP_USERFAULT,
+		[STOA_PAGER_PROTECT] = OS_TRAP_PROTECT,
+		[STOA_PAGER_SERVED] = OS_TRAP_SERVED,
+	};
+
+	return ways[header->way];
 }
 
 static int check_options(const struct stoa_pager_options *options)
@@ -79,8 +89,11 @@ static int check_options(const struct stoa_pager_options *options)
 	if (options->flags & STOA_PAGER_NO_THREAD && !(options->flags & STOA_PAGER_NO_BACKGROUND))
 		return error_set(-STOA_EINVAL, "without a thread nothing is written back in the background: "
 					       "STOA_PAGER_NO_THREAD goes with STOA_PAGER_NO_BACKGROUND");
-	if (options->way > STOA_PAGER_PROTECT)
+	if (options->way > STOA_PAGER_SERVED)
 		return error_set(-STOA_EINVAL, "%" PRIu32 " is not a way", options->way);
+	if (options->way == STOA_PAGER_SERVED && options->flags & STOA_PAGER_NO_THREAD)
+		return error_set(-STOA_EINVAL, "STOA_PAGER_SERVED is done by threads: it does not go with "
+					       "STOA_PAGER_NO_THREAD");
 	return 0;
 }
 
@@ -172,6 +185,9 @@ static int set_up(struct stoa_pager *pager, const struct pager_header *header, c
 	pager->frames = header->frames;
 	pager->on_error = header->on_error;
 	pager->rank = header->rank;
+	pager->served = header->way == STOA_PAGER_SERVED;
+	if (!pager->backing)
+		pager->writes = !header->read_only;
 	pager->dirty_age = header->dirty_age;
 	pager->dirty_percent = header->dirty_percent;
 	memcpy(pager->identity, header->identity, sizeof(pager->identity));
@@ -194,7 +210,7 @@ static struct stoa_pager *new_handle(struct stoa_backing *backing)
 	if (!pager)
 		return NULL;
 	pager->backing = backing;
-	pager->writes = backing->calls.write != NULL;
+	pager->writes = backing && backing->calls.write;
 	pager->memory = pager->board[0] = pager->board[1] = OS_NO_HANDLE;
 	pager->place = STOA_PAGER_MEMBERS;
 	pager->made_in = os_fork_generation();
@@ -211,6 +227,7 @@ static void free_handle(struct stoa_pager *pager)
 		os_trap_unmap(pager->trap);
 	else
 		os_trap_forget(pager->trap);
+	pager_server_free(pager);
 	for (unsigned i = 0; i < CC_COUNT(pager->buffers); i++)
 		if (load_rlx(&pager->buffers[i]))
 			os_pages_free(load_rlx(&pager->buffers[i]), pager->buffer);
@@ -236,7 +253,7 @@ static int begin(struct stoa_pager *pager, uint32_t flags)
 	if (!rc)
 		rc = pager_join(pager, identity);
 	if (!rc)
-		rc = pager_show(pager);
+		rc = pager->served ? pager_server_start(pager) : pager_show(pager);
 	if (!rc)
 		pager_keeper_go(pager);
 	return rc;
@@ -246,6 +263,7 @@ static void end(struct stoa_pager *pager)
 {
 	pager_hide(pager);
 	pager_keeper_stop(pager);
+	pager_server_stop(pager);
 	pager_part(pager);
 	free_handle(pager);
 }
@@ -299,23 +317,22 @@ static int make(struct stoa_pager *pager, const char *name, const struct stoa_pa
 	if (!rc)
 		rc = os_length_allowed(header->size);
 	/* What others can join needs memory that can be handed on. */
-	if (!rc && header->way == STOA_PAGER_INLINE)
+	if (!rc && header->way != STOA_PAGER_PROTECT)
 		rc = make_memory(pager, header);
-	if (!rc && header->way == STOA_PAGER_INLINE)
+	if (!rc && header->way != STOA_PAGER_PROTECT)
 		rc = os_board_create(pager->board);
+	header->read_only = !pager->writes;
 	if (!rc)
 		rc = segment_create_kind(name, plan.reserve, NULL, SEGMENT_KIND_PAGER, fill_control, &making, false,
 					 &pager->control);
 	return rc ? rc : set_up(pager, header, &plan);
 }
 
-static int check_place(const struct stoa_backing *backing, struct stoa_pager **ret_pager)
+static int check_handled(uint32_t way)
 {
-	if (!backing || !ret_pager)
-		return error_set(-STOA_EINVAL, "no backing, or no place for the pager, was given");
-	if (!os_fault_installed())
-		return error_set(-STOA_ENOTOWNER, "nobody handles touches: call stoa_pager_install_handlers() first");
-	return 0;
+	if (way == STOA_PAGER_SERVED || os_fault_installed())
+		return 0;
+	return error_set(-STOA_ENOTOWNER, "nobody handles touches: call stoa_pager_install_handlers() first");
 }
 
 int stoa_pager_create(const char *name, struct stoa_backing *backing, const struct stoa_pager_options *options,
@@ -324,11 +341,14 @@ int stoa_pager_create(const char *name, struct stoa_backing *backing, const stru
 	static const struct stoa_pager_options defaults = {.size = 0};
 	struct pager_header header = {.features = 0};
 	struct stoa_pager *pager;
-	int rc = check_place(backing, ret_pager);
+	int rc;
 
+	if (!backing || !ret_pager)
+		return error_set(-STOA_EINVAL, "no backing, or no place for the pager, was given");
+	options = options ? options : &defaults;
+	rc = check_handled(options->way);
 	if (rc)
 		return rc;
-	options = options ? options : &defaults;
 	pager = new_handle(backing);
 	if (!pager)
 		return -STOA_ENOMEM;
@@ -351,7 +371,8 @@ int stoa_pager_close(struct stoa_pager *pager)
 		return 0;
 	if (!pager_check(pager)) {
 		if (pager->writes)
-			rc = pager_write_back(pager, 0, pager->blocks, false, true);
+			rc = pager->backing ? pager_write_back(pager, 0, pager->blocks, false, true)
+					    : pager_ask(pager, ASK_WRITE_BACK, 0, pager->blocks, 0);
 		end(pager);
 	} else {
 		free_handle(pager);
@@ -428,13 +449,26 @@ static int check_received(const struct stoa_pager *pager, const struct pager_hea
 	if (rc)
 		return rc;
 	if (memcmp(header->identity, info.identity, sizeof(info.identity)) != 0 || info.length != header->size ||
-	    header->way != STOA_PAGER_INLINE)
+	    header->way == STOA_PAGER_PROTECT)
 		return error_set(-STOA_EFORMAT, "a pager whose parts do not belong together");
 	if (!(info.seals & OS_SEAL_SHRINK))
 		return error_set(-STOA_EFORMAT, "a pager whose memory can be cut");
 	if (plan->reserve > pager->control->reserve)
 		return error_set(-STOA_EFORMAT, "a pager that ends beyond its memory");
 	return stoa_segment_commit(pager->control, plan->committed);
+}
+
+/* May this process join as it is? */
+static int check_joining(const struct stoa_pager *pager, const struct pager_header *header)
+{
+	int rc = check_handled(header->way);
+
+	if (!rc && !pager->backing && header->way != STOA_PAGER_SERVED)
+		rc = error_set(-STOA_EINVAL, "no backing was given: only a served pager is shared without one");
+	if (!rc && !pager->backing && !os_trap_poisons_others())
+		rc = error_set(-STOA_ENOTSUP,
+			       "a process without a backing could not be told of errors: Linux 6.6 or later is needed");
+	return rc ? rc : os_trap_probe(trap_way(header));
 }
 
 static int join_received(struct stoa_pager *pager)
@@ -450,6 +484,8 @@ static int join_received(struct stoa_pager *pager)
 	    header.features)
 		return error_set(-STOA_EVERSION, "a pager of another version");
 	rc = pager_plan(&header, &plan);
+	if (!rc)
+		rc = check_joining(pager, &header);
 	if (!rc)
 		rc = check_received(pager, &header, &plan);
 	if (!rc)
@@ -474,12 +510,10 @@ int stoa_pager_receive_with_socket(int socket, struct stoa_backing *backing, str
 {
 	os_handle parts[PASSED] = {OS_NO_HANDLE, OS_NO_HANDLE, OS_NO_HANDLE, OS_NO_HANDLE};
 	struct stoa_pager *pager;
-	int rc = check_place(backing, ret_pager);
+	int rc;
 
-	if (!rc)
-		rc = os_trap_probe(OS_TRAP_USERFAULT);
-	if (rc)
-		return rc;
+	if (!ret_pager)
+		return error_set(-STOA_EINVAL, "no place for the pager was given");
 	pager = new_handle(backing);
 	if (!pager)
 		return -STOA_ENOMEM;

@@ -17,9 +17,18 @@ struct pager_remote {
 	uint64_t serial; /* 0: nobody */
 	uint64_t base;
 	os_handle handle;
+	bool client;  /* he has no backing */
+	bool watched; /* by this process's server */
+};
+
+/* Whose map a touch was in; NULL is this process's own. */
+struct pager_target {
+	uint32_t place;
+	uint64_t serial;
 };
 
 struct pager_keeper;
+struct pager_server;
 
 struct stoa_pager {
 	/* What every touch reads. */
@@ -39,9 +48,10 @@ struct stoa_pager {
 	_Atomic uint64_t *backed; /* a bit for each PAGER_WORDS_WINDOW of words */
 	_Atomic uint64_t *words;
 	struct os_trap *trap;
-	struct stoa_backing *backing;
-	struct pager_seat *seat; /* this process's */
-	bool writes;             /* the backing does */
+	struct stoa_backing *backing; /* NULL: others have it, and serve this process */
+	struct pager_seat *seat;      /* this process's */
+	bool writes;                  /* the backing does */
+	bool served;                  /* STOA_PAGER_SERVED */
 
 	struct pager_shared *shared;
 	_Atomic uint64_t *frame_table;
@@ -53,6 +63,7 @@ struct stoa_pager {
 	uint32_t place;   /* among the members */
 	uint64_t serial;
 	struct pager_keeper *keeper;
+	struct pager_server *server;
 	uint32_t dirty_age; /* as the header had them when it was checked */
 	uint32_t dirty_percent;
 	uint64_t identity[2];
@@ -64,6 +75,7 @@ struct stoa_pager {
 	struct pager_remote remotes[STOA_PAGER_MEMBERS];
 
 	struct os_lock pinning; /* guards this process's pins */
+	struct os_lock asking;  /* guards its request */
 
 	_Atomic(unsigned char *) buffers[16]; /* not in use: buffer_take() */
 	uint64_t buffer;                      /* bytes of each */
@@ -137,6 +149,27 @@ void pager_part(struct stoa_pager *pager);
 /* From now on writes to these blocks are told in every member. */
 int pager_forbid(struct stoa_pager *pager, const struct pager_batch *batch);
 
+/* Show the block, which is held and there, in every member, also where it was poisoned. */
+int pager_show_all(struct stoa_pager *pager, uint64_t block);
+
+/* What is done in one map: as os_trap_fill() and those below. -STOA_ECLOSED: it is gone. */
+int pager_put(struct stoa_pager *pager, const struct pager_target *to, uint64_t offset, uint64_t length,
+	      const void *bytes, bool writable);
+enum pager_act { PAGER_ALLOW, PAGER_SHOW, PAGER_POISON, PAGER_WAKE };
+int pager_do(struct stoa_pager *pager, const struct pager_target *to, enum pager_act act, uint64_t offset,
+	     uint64_t length);
+int pager_next_touch(struct stoa_pager *pager, const struct pager_target *from, struct os_trap_event *ret_event);
+
+/* Have the touches of all who have no backing come to `watch`, with their places as tokens; as far as they do not yet. */
+void pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch);
+/* All who wait touch again: what a server took, and died over, is told once more. True: one that is dead may take some still. */
+bool pager_wake_clients(struct stoa_pager *pager);
+void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, uint32_t place);
+uint64_t pager_serial_of(struct stoa_pager *pager, uint32_t place); /* as watched; 0: nobody */
+
+/* Is any process that has the backing alive? */
+bool pager_has_server(struct stoa_pager *pager);
+
 /* Is the member alive, as its thread's identity tells? */
 bool pager_member_lives(struct stoa_pager *pager, uint32_t place);
 
@@ -189,8 +222,15 @@ int pager_forget_clean(struct stoa_pager *pager, uint64_t block);
 
 /* ---- resolving (resolve.c) ---- */
 
-/* Have the block there, or open. `again`: also what is poisoned is filled. */
-int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool again);
+/* Have the block there, or open, for that map. `again`: also what is poisoned is filled. */
+int pager_resolve(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, bool write, bool again);
+
+/* A touch that waits for the block cannot be resolved, for that error: it fails, and so do all later ones, until the block could be filled. */
+void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error);
+
+/* The rank of the pager whose callback that thread of this process is in, + 1; 0: none. Only known while there are served pagers. */
+uint32_t pager_rank_within(uint32_t thread);
+void pager_watch_ranks(bool begin);
 
 /* Around each call of the backing: what it touches itself must be of lower ranks, which the first checks: -STOA_EDEADLOCK. */
 int pager_check_rank(const struct stoa_pager *pager);
@@ -205,6 +245,25 @@ void pager_buffer_give(struct stoa_pager *pager, unsigned char *buffer);
 
 int pager_show(struct stoa_pager *pager); /* to the handler */
 void pager_hide(struct stoa_pager *pager);
+void pager_measure(struct pager_seat *seat, uint64_t start);
+
+/* ---- serving (server.c): threads that resolve the touches that wait ---- */
+
+int pager_server_start(struct stoa_pager *pager);
+void pager_server_stop(struct stoa_pager *pager);
+void pager_server_free(struct stoa_pager *pager);                     /* in a forked child: without its threads */
+void pager_server_forget(struct stoa_pager *pager, os_handle remote); /* which is closed next */
+
+/* ---- asking (ask.c): who has no backing has others do what needs one ---- */
+
+enum pager_ask { ASK_GET, ASK_WRITE_BACK, ASK_DROP };
+#define ASK_FLAG_WRITE 1   /* GET: open for writing. DROP: write back before */
+#define ASK_FLAG_DURABLE 2 /* WRITE_BACK */
+
+int pager_ask(struct stoa_pager *pager, enum pager_ask what, uint64_t first, uint64_t count, uint32_t flags);
+
+/* Do what is asked for. */
+void pager_answer(struct stoa_pager *pager);
 
 /* ---- the keeper (keeper.c): a thread for as long as the process has the pager ---- */
 

@@ -105,8 +105,10 @@ static int get_all(struct stoa_pager *pager, uint64_t first, uint64_t count, uin
 {
 	int rc = 0;
 
+	if (!pager->backing)
+		return pager_ask(pager, ASK_GET, first, count, access & STOA_WRITE ? ASK_FLAG_WRITE : 0);
 	for (uint64_t i = 0; i < count && !rc; i++)
-		rc = pager_resolve(pager, first + i, access & STOA_WRITE, true);
+		rc = pager_resolve(pager, NULL, first + i, access & STOA_WRITE, true);
 	return rc;
 }
 

@@ -31,7 +31,7 @@ int pager_plan(const struct pager_header *header, struct pager_plan *ret_plan)
 	if (header->frames < 8 || header->frames > UINT32_MAX / 2)
 		return error_set(-STOA_EINVAL, "a budget of %" PRIu32 " blocks: it must be at least 8", header->frames);
 	if (header->rank > 255 || header->on_error > STOA_PAGER_RETRY || header->way < STOA_PAGER_INLINE ||
-	    header->way > STOA_PAGER_PROTECT || header->dirty_percent > 100 ||
+	    header->way > STOA_PAGER_SERVED || header->dirty_percent > 100 || header->read_only > 1 ||
 	    header->flags & ~(STOA_PAGER_NO_BACKGROUND | STOA_PAGER_NO_THREAD))
 		return error_set(-STOA_EINVAL,
 				 "rank %" PRIu32 ", on_error %" PRIu32 ", way %" PRIu32 ", dirty_percent %" PRIu32

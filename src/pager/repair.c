@@ -14,10 +14,16 @@ static int finish_evicting(struct stoa_pager *pager, uint64_t block, uint64_t se
 {
 	struct pager_batch batch = {.count = 1, .of[0].block = block};
 	int rc = pager_empty(pager, &batch);
+	/* Some map may have it poisoned: then it is so for all. */
+	bool poisoned = load_rlx(&pager->words[block]) & WORD_ERROR;
 
 	if (!rc)
 		pager_frames_forget(pager, block);
-	pager_let_go(pager, block, rc ? BLOCK_LEFT : BLOCK_EMPTY, WORD_HEAT | WORD_AGED, 0, self);
+	pager_let_go(pager, block,
+		     rc         ? BLOCK_LEFT
+		     : poisoned ? BLOCK_POISONED
+				: BLOCK_EMPTY,
+		     WORD_HEAT | WORD_AGED, 0, self);
 	return rc;
 }
 

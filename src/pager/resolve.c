@@ -19,6 +19,45 @@
 /* The rank of the pager whose callback this thread is in, + 1; 0: none. */
 static CC_THREAD uint32_t within;
 
+/* The same, for whoever serves touches of other threads: thread << 32 | rank + 1. */
+#define CALLERS_MAX 256
+static _Atomic uint64_t callers[CALLERS_MAX];
+static _Atomic uint32_t watched; /* served pagers of this process */
+
+void pager_watch_ranks(bool begin)
+{
+	add_rlx(&watched, begin ? 1 : UINT32_MAX);
+}
+
+uint32_t pager_rank_within(uint32_t thread)
+{
+	for (unsigned i = 0; i < CALLERS_MAX; i++) {
+		uint64_t caller = load_rlx(&callers[i]);
+
+		if (caller >> 32 == thread)
+			return (uint32_t)caller;
+	}
+	return 0;
+}
+
+/* This thread's place among them: its own, or a free one. Where none is free, touches that must not be are not refused. */
+static void note_caller(uint32_t rank_plus_1)
+{
+	uint64_t thread = os_thread_id(), mine = thread << 32 | rank_plus_1;
+
+	for (unsigned i = 0; i < CALLERS_MAX; i++)
+		if (load_rlx(&callers[i]) >> 32 == thread) {
+			store_rlx(&callers[i], rank_plus_1 ? mine : 0);
+			return;
+		}
+	for (unsigned i = 0; i < CALLERS_MAX && rank_plus_1; i++) {
+		uint64_t none = 0;
+
+		if (cas_rlx(&callers[i], &none, mine))
+			return;
+	}
+}
+
 int pager_check_rank(const struct stoa_pager *pager)
 {
 	if (CC_LIKELY(!within || pager->rank + 1 < within))
@@ -34,12 +73,16 @@ uint32_t pager_call_begin(const struct stoa_pager *pager)
 	uint32_t before = within;
 
 	within = pager->rank + 1;
+	if (CC_UNLIKELY(load_rlx(&watched)))
+		note_caller(within);
 	return before;
 }
 
 void pager_call_end(uint32_t before)
 {
 	within = before;
+	if (CC_UNLIKELY(load_rlx(&watched)))
+		note_caller(before);
 }
 
 /* ---- buffers ---- */
@@ -159,6 +202,7 @@ struct filling {
 	uint32_t count; /* blocks from there on that are ours */
 	uint64_t seen;  /* of the first */
 	bool write;
+	const struct pager_target *to;
 	uint64_t self;
 };
 
@@ -247,13 +291,13 @@ static int put_there(struct stoa_pager *pager, const struct filling *filling, co
 
 	*ret_written = false;
 	if (length > later) {
-		rc = os_trap_fill(pager->trap, offset + later, length - later, buffer + later, false);
+		rc = pager_put(pager, filling->to, offset + later, length - later, buffer + later, false);
 		*ret_written =
 			rc == OS_TRAP_WRITTEN; /* before it was forbidden: where the system cannot do it at once */
 		rc = *ret_written ? 0 : rc;
 	}
 	if (!rc && later && pager_go_on(pager, filling->block, BLOCK_PUTTING, filling->self))
-		rc = os_trap_fill(pager->trap, offset, later, buffer, true);
+		rc = pager_put(pager, filling->to, offset, later, buffer, true);
 	return rc;
 }
 
@@ -262,7 +306,15 @@ static int open_filled(struct stoa_pager *pager, const struct filling *filling)
 	if (!filling->write || opens_at_once(pager, filling) ||
 	    !pager_go_on(pager, filling->block, BLOCK_OPENING, filling->self))
 		return 0;
-	return os_trap_allow(pager->trap, filling->block << pager->shift, pager->block);
+	return pager_do(pager, filling->to, PAGER_ALLOW, filling->block << pager->shift, pager->block);
+}
+
+/* Where some map may have it poisoned it is shown in all. The bits of its word that may be forgotten. */
+static uint64_t heal(struct stoa_pager *pager, uint64_t block, uint64_t word)
+{
+	if (!(word & WORD_ERROR) || !pager->served)
+		return WORD_ERROR;
+	return pager_show_all(pager, block) < 0 ? 0 : WORD_ERROR;
 }
 
 static void let_go_filled(struct stoa_pager *pager, const struct filling *filling, bool written)
@@ -280,8 +332,8 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 			heat = UINT64_C(2) << WORD_HEAT_SHIFT;
 			pager_count(pager, PAGER_REFAULTS, 1);
 		}
-		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN, WORD_HEAT | WORD_AGED | WORD_ERROR, heat,
-			     filling->self);
+		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN,
+			     WORD_HEAT | WORD_AGED | heal(pager, block, word), heat, filling->self);
 	}
 	pager_count(pager, PAGER_FILLS, filling->count);
 	if (opened)
@@ -309,14 +361,17 @@ static void poison(struct stoa_pager *pager, const struct filling *filling, int 
 }
 
 /* The block was seen empty, or poisoned: fill it, and perhaps some behind it. 0: look again, if it is not done. */
-static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool write, uint64_t self, bool *ret_done)
+static int fill(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen, bool write,
+		uint64_t self, bool *ret_done)
 {
-	struct filling filling = {.block = block, .count = 1, .seen = seen, .write = write, .self = self};
+	struct filling filling = {.block = block, .count = 1, .seen = seen, .write = write, .to = to, .self = self};
 	uint32_t wanted = run_wanted(pager, block);
 	unsigned char *buffer;
 	bool written;
 	int rc;
 
+	if (!pager->backing)
+		return error_set(-STOA_ECLOSED, "no process is left that has the pager's backing");
 	if (!pager_claim(pager, block, seen, BLOCK_FILLING, self))
 		return 0;
 	rc = pager_frame_take(pager, block, self);
@@ -347,7 +402,8 @@ static int fill(struct stoa_pager *pager, uint64_t block, uint64_t seen, bool wr
 /* ---- opening ---- */
 
 /* The block was seen there: let this process write it. 0: look again, if it is not open. */
-static int open_block(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self, bool *ret_open)
+static int open_block(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen,
+		      uint64_t self, bool *ret_open)
 {
 	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT;
 	int rc;
@@ -355,17 +411,55 @@ static int open_block(struct stoa_pager *pager, uint64_t block, uint64_t seen, u
 	if (MUTANT(OPENED_UNCLAIMED)) {
 		*ret_open = cas_rlx(&pager->words[block], &seen, word_next(seen, BLOCK_DIRTY, 0));
 		pager_dawdle(pager, block);
-		return *ret_open ? os_trap_allow(pager->trap, block << pager->shift, pager->block) : 0;
+		return *ret_open ? pager_do(pager, to, PAGER_ALLOW, block << pager->shift, pager->block) : 0;
 	}
 	if (!pager_claim(pager, block, seen, BLOCK_OPENING, self))
 		return 0;
-	rc = os_trap_allow(pager->trap, block << pager->shift, pager->block);
+	rc = pager_do(pager, to, PAGER_ALLOW, block << pager->shift, pager->block);
 	/* Also where it failed: some of its pages may be open. */
 	pager_let_go(pager, block, BLOCK_DIRTY, 0, heat, self);
 	*ret_open = !rc;
 	if (word_state(seen) == BLOCK_CLEAN)
 		pager_count(pager, PAGER_OPENS, 1);
 	return rc;
+}
+
+/* ---- showing, where touches are served ---- */
+
+/* Its word says that it is there, but it is not: somebody took it away behind our back. It may be filled anew, if nothing was written to it. */
+static int forget_lost(struct stoa_pager *pager, uint64_t block, uint64_t self)
+{
+	struct pager_batch one = {.count = 1, .of[0].block = block};
+	int failed = pager_go_on(pager, block, BLOCK_EVICTING, self) ? pager_empty(pager, &one) : 0;
+
+	pager_let_go(pager, block, failed ? BLOCK_LEFT : BLOCK_EMPTY, 0, 0, self);
+	return 0;
+}
+
+/* Where it cannot be shown without being open for a moment, who dies in there leaves it so. */
+static enum pager_state holding_shown(const struct stoa_pager *pager, uint64_t seen)
+{
+	return pager->writes || word_state(seen) == BLOCK_DIRTY ? BLOCK_OPENING : BLOCK_CHOOSING;
+}
+
+/* The block was seen there: have it in that map. 0: look again, if it is not done. */
+static int show_block(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen,
+		      uint64_t self, bool *ret_done)
+{
+	bool dirty = word_state(seen) == BLOCK_DIRTY;
+	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT;
+	int rc;
+
+	if (!pager_claim(pager, block, seen, holding_shown(pager, seen), self))
+		return 0;
+	rc = pager_do(pager, to, PAGER_SHOW, block << pager->shift, pager->block);
+	if (rc == -STOA_EFORMAT && !dirty)
+		return forget_lost(pager, block, self);
+	*ret_done = rc >= 0;
+	if (!dirty && rc == OS_TRAP_WRITTEN)
+		pager_count(pager, PAGER_OPENS, 1);
+	pager_let_go(pager, block, dirty || rc == OS_TRAP_WRITTEN ? BLOCK_DIRTY : BLOCK_CLEAN, 0, heat, self);
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- all together ---- */
@@ -378,7 +472,8 @@ static int poisoned(uint64_t block, uint64_t seen)
 }
 
 /* One step; *ret_done: it is as wanted. */
-static int step(struct stoa_pager *pager, uint64_t block, bool write, bool again, uint64_t self, bool *ret_done)
+static int step(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, bool write, bool again,
+		uint64_t self, bool *ret_done)
 {
 	uint64_t seen = load_acq(&pager->words[block]); /* A4: as A3; pairs with R3 in pager_let_go() (word.c) */
 	int rc;
@@ -391,15 +486,21 @@ static int step(struct stoa_pager *pager, uint64_t block, bool write, bool again
 	case BLOCK_POISONED:
 		if (!again)
 			return poisoned(block, seen);
-		return fill(pager, block, seen, write, self, ret_done);
-	case BLOCK_EMPTY: return fill(pager, block, seen, write, self, ret_done);
+		return fill(pager, to, block, seen, write, self, ret_done);
+	case BLOCK_EMPTY: return fill(pager, to, block, seen, write, self, ret_done);
 	case BLOCK_CLEAN:
-	case BLOCK_DIRTY: *ret_done = !write; return write ? open_block(pager, block, seen, self, ret_done) : 0;
+	case BLOCK_DIRTY:
+		if (write)
+			return open_block(pager, to, block, seen, self, ret_done);
+		if (pager->served)
+			return show_block(pager, to, block, seen, self, ret_done);
+		*ret_done = true;
+		return 0;
 	default: return pager_repair(pager, block, seen, self); /* what could not be taken away */
 	}
 }
 
-int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool again)
+int pager_resolve(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, bool write, bool again)
 {
 	bool done = false;
 	uint64_t self = 0;
@@ -414,6 +515,46 @@ int pager_resolve(struct stoa_pager *pager, uint64_t block, bool write, bool aga
 	if (!rc)
 		rc = arm_block(pager, block);
 	while (!rc && !done)
-		rc = step(pager, block, write, again, self, &done);
+		rc = step(pager, to, block, write, again, self, &done);
 	return rc;
+}
+
+/* ---- refusing, where touches are served ---- */
+
+#define REFUSALS 1000 /* a hostile writer can make a compare-and-swap fail for ever */
+
+/* Somebody holds it, perhaps whoever waits for this very touch: he finds the mark when he lets go. False: it changed. */
+static bool mark_held(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t error)
+{
+	return seen & WORD_ERROR || cas_rlx(&pager->words[block], &seen, seen | error);
+}
+
+/* Hold the block, to poison it in a map. False: look again. */
+static bool claim_refused(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t error, uint64_t self)
+{
+	uint64_t next = word_next(seen, word_is_there(seen) ? holding_shown(pager, seen) : BLOCK_FILLING, self);
+
+	/* The mark comes with the claim: who dies from here on leaves what a map may be poisoned by. */
+	if (!(seen & WORD_ERROR))
+		next |= error;
+	return cas_seq(&pager->words[block], &seen,
+		       next); /* A6: as pager_claim(); pairs with R3 in pager_let_go() (word.c) */
+}
+
+void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error)
+{
+	uint64_t self, bits = (error < -127 ? UINT64_C(127) : (uint64_t)-error) << WORD_ERROR_SHIFT;
+	bool lost = pager_self(pager, &self) || pager_back_word(pager, block), held = false, marked = false;
+	uint64_t seen = 0;
+
+	for (unsigned i = 0; i < REFUSALS && !lost && !held && !marked; i++) {
+		seen = load_acq(&pager->words[block]); /* A5: as A3; pairs with R3 in pager_let_go() (word.c) */
+		if (word_is_busy(seen) || word_state(seen) == BLOCK_LEFT)
+			marked = mark_held(pager, block, seen, bits);
+		else
+			held = claim_refused(pager, block, seen, bits, self);
+	}
+	(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
+	if (held)
+		pager_let_go(pager, block, word_is_there(seen) ? word_state(seen) : BLOCK_POISONED, 0, 0, self);
 }

@@ -210,7 +210,8 @@ int stoa_pager_error(const struct stoa_pager *pager, uint64_t offset, int *ret_e
 			     &word, sizeof(word));
 	if (rc)
 		return rc;
-	*ret_error =
-		word_is_busy(word) || word_state(word) != BLOCK_POISONED ? 0 : -(int)(word >> WORD_ERROR_SHIFT & 127);
+	*ret_error = word_state(word) == BLOCK_POISONED || word_state(word) == BLOCK_FILLING
+			     ? -(int)(word >> WORD_ERROR_SHIFT & 127)
+			     : 0;
 	return 0;
 }

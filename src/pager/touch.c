@@ -59,15 +59,15 @@ static bool mend(struct stoa_pager *pager, uint64_t block)
 	return !pager_forget_clean(pager, block);
 }
 
-static void measure(struct stoa_pager *pager, uint64_t start)
+void pager_measure(struct pager_seat *seat, uint64_t start)
 {
 	uint64_t took = os_now() - start;
 	unsigned bucket = 0;
 
 	for (took >>= 8; took && bucket < PAGER_HISTOGRAM - 1; took >>= 1)
 		bucket++;
-	add_rlx(&pager->seat->histogram[bucket], 1);
-	pager_count(pager, PAGER_FAULTS, 1);
+	add_rlx(&seat->histogram[bucket], 1);
+	add_rlx(&seat->counters[PAGER_FAULTS], 1);
 }
 
 static bool handle(void *address, enum os_fault fault)
@@ -88,10 +88,10 @@ static bool handle(void *address, enum os_fault fault)
 	}
 	if (is_stuck(pager, block, address) && !mend(pager, block))
 		return false;
-	if (pager_resolve(pager, block, write, false))
+	if (pager_resolve(pager, NULL, block, write, false))
 		return false;
 	last.version = version_of(pager, block); /* what this touch has changed does not count */
-	measure(pager, start);
+	pager_measure(pager->seat, start);
 	return true;
 }
 

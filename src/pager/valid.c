@@ -68,10 +68,8 @@ static int check_unused(struct validation *validation, uint64_t from, uint64_t t
 static int check_all_unused(struct validation *validation)
 {
 	uint64_t cursors = offsetof(struct pager_shared, cursors);
-	int rc = UNUSED(0, struct pager_header, unused, "header");
+	int rc = UNUSED(0, struct pager_shared, pad_88, "header");
 
-	if (!rc)
-		rc = UNUSED(0, struct pager_shared, pad_88, "header");
 	if (!rc)
 		rc = UNUSED(0, struct pager_shared, pad_4288, "cursors");
 	if (!rc)
@@ -79,13 +77,13 @@ static int check_all_unused(struct validation *validation)
 	if (!rc)
 		rc = UNUSED(cursors, struct pager_cursors, pad_72, "cursors");
 	if (!rc)
-		rc = UNUSED(cursors, struct pager_cursors, pad_168, "cursors");
+		rc = UNUSED(cursors, struct pager_cursors, pad_184, "cursors");
 	for (uint64_t i = 0; i < STOA_PAGER_MEMBERS && !rc; i++) {
 		rc = UNUSED(offsetof(struct pager_shared, members) + i * sizeof(struct pager_member),
-			    struct pager_member, pad_32, "members");
+			    struct pager_member, pad_40, "members");
 		if (!rc)
 			rc = UNUSED(offsetof(struct pager_shared, seats) + i * sizeof(struct pager_seat),
-				    struct pager_seat, pad_520, "members' pages");
+				    struct pager_seat, pad_568, "members' pages");
 	}
 	return rc;
 }

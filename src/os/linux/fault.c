@@ -12,7 +12,9 @@
 #include <base/error.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 static const int numbers[] = {SIGBUS, SIGSEGV};
 #define NUMBERS CC_COUNT(numbers)
@@ -113,6 +115,17 @@ int os_fault_install(bool (*handle)(void *address, enum os_fault fault))
 	}
 	os_unlock(&lock);
 	return rc;
+}
+
+void os_fault_raise(uint32_t thread, const void *address)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGBUS;
+	info.si_code = SI_QUEUE; /* what the kernel lets a thread send to another */
+	info.si_value.sival_ptr = (void *)(uintptr_t)address;
+	(void)SYS(syscall, SYS_rt_tgsigqueueinfo, getpid(), (pid_t)thread, SIGBUS, &info);
 }
 
 bool os_fault_installed(void)

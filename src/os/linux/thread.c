@@ -29,6 +29,7 @@ static void *run(void *argument)
 
 int os_thread_start(const char *name, void (*body)(void *argument), void *argument)
 {
+	static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
 	struct start *start = os_allocate(sizeof(*start));
 	pthread_t thread;
 	sigset_t all, before;
@@ -40,7 +41,10 @@ int os_thread_start(const char *name, void (*body)(void *argument), void *argume
 	start->argument = argument;
 	strncpy(start->name, name, sizeof(start->name) - 1);
 
+	/* But for faults: they cannot wait, and what is called in such a thread may touch a pager. */
 	sigfillset(&all);
+	for (size_t i = 0; i < CC_COUNT(faults); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	failed = SYS(pthread_create, &thread, NULL, run, start);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -7,8 +7,7 @@
  * each map finds it through the marker that arming left at its place: readable, not writable. Taking pages away drops the markers in all
  * maps, so whoever does it puts them back before another page can appear there.
  */
-#include <os/linux/sys.h>
-#include <os/trap.h>
+#include <os/linux/userfault.h>
 
 #include <base/error.h>
 #include <fcntl.h>
@@ -24,15 +23,6 @@
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
-
-struct os_trap {
-	unsigned char *address;
-	uint64_t length;
-	os_handle memory;
-	bool own; /* the memory is the trap's */
-	enum os_trap_way way;
-	int fd; /* OS_TRAP_USERFAULT; -1: none */
-};
 
 #define FEATURES (UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
 
@@ -54,13 +44,20 @@ static int open_userfault(void)
 			 strerror(error));
 }
 
+static int open_way(enum os_trap_way way, bool *ret_calls)
+{
+	*ret_calls = false;
+	return way == OS_TRAP_SERVED ? userfault_open_served(ret_calls) : open_userfault();
+}
+
 int os_trap_probe(enum os_trap_way way)
 {
+	bool calls;
 	int fd;
 
 	if (way == OS_TRAP_PROTECT)
 		return 0;
-	fd = open_userfault();
+	fd = open_way(way, &calls);
 	if (fd < 0)
 		return fd;
 	close(fd);
@@ -79,11 +76,13 @@ static int register_map(struct os_trap *trap)
 		.range = {(uintptr_t)trap->address, trap->length},
 		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
 	};
-	int fd = open_userfault();
+	int fd = open_way(trap->way, &trap->serves_calls);
 
 	if (fd < 0)
 		return fd;
 	trap->fd = fd;
+	if (trap->way == OS_TRAP_SERVED)
+		range.mode |= UFFDIO_REGISTER_MODE_MINOR;
 	if (SYS(ioctl, fd, UFFDIO_REGISTER, &range) < 0)
 		return sys_failed("registering %llu bytes with userfaultfd", (unsigned long long)trap->length);
 	return 0;
@@ -108,7 +107,8 @@ int os_trap_map(const struct os_trap_plan *plan, struct os_trap **ret_trap)
 
 	if (!trap)
 		return -STOA_ENOMEM;
-	*trap = (struct os_trap){.fd = -1, .memory = plan->memory, .length = plan->length, .way = plan->way};
+	*trap = (struct os_trap){
+		.fd = -1, .memory = plan->memory, .length = plan->length, .writable = plan->writable, .way = plan->way};
 	rc = trap->way == OS_TRAP_PROTECT ? make_memory(trap) : 0;
 	if (!rc)
 		rc = os_map(trap->memory, 0, trap->length, OS_READ | OS_WRITE, &address);
@@ -119,7 +119,10 @@ int os_trap_map(const struct os_trap_plan *plan, struct os_trap **ret_trap)
 	if (!rc && SYS(madvise, address, trap->length, MADV_DONTFORK) < 0)
 		rc = sys_failed("keeping a map from forked children");
 	if (!rc)
-		rc = trap->way == OS_TRAP_USERFAULT ? register_map(trap) : 0;
+		rc = trap->way == OS_TRAP_PROTECT ? 0 : register_map(trap);
+	/* Nothing has to be armed: each page that is not yet in this map is told. */
+	if (!rc && trap->way == OS_TRAP_SERVED)
+		rc = os_protect(address, trap->length, OS_READ | (trap->writable ? OS_WRITE : 0));
 	if (rc) {
 		os_trap_unmap(trap);
 		return rc;
@@ -157,45 +160,43 @@ os_handle os_trap_remote(const struct os_trap *trap)
 	return trap->fd < 0 ? OS_NO_HANDLE : trap->fd;
 }
 
-static int write_protect(int fd, uint64_t address, uint64_t length, bool protect)
+int userfault_protect(struct userfault_place place, uint64_t length, bool protect)
 {
 	struct uffdio_writeprotect range = {
-		.range = {address, length},
+		.range = {place.address, length},
 		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
 	};
 	int rc;
 
 	do
-		rc = SYS(ioctl, fd, UFFDIO_WRITEPROTECT, &range);
+		rc = SYS(ioctl, place.fd, UFFDIO_WRITEPROTECT, &range);
 	while (rc < 0 && (errno == EAGAIN || errno == EINTR)); /* the map is just being changed by a fork */
 	if (rc == 0)
 		return 0;
-	/* ENOENT: the map was taken away there. */
-	return errno == ESRCH || errno == ENOENT ? -STOA_ECLOSED : sys_failed("protecting pages against writes");
+	return userfault_is_gone(errno) ? -STOA_ECLOSED : sys_failed("protecting pages against writes");
 }
 
 int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length)
 {
 	int rc = 0;
 
-	if (trap->way == OS_TRAP_PROTECT) /* all pages are inaccessible as it is */
+	if (trap->way != OS_TRAP_USERFAULT) /* nothing is there, or shown, without being told, as it is */
 		return 0;
-	rc = write_protect(trap->fd, (uintptr_t)trap->address + offset, length, true);
+	rc = userfault_protect(userfault_place(trap, NULL, offset), length, true);
 	return rc ? rc : os_protect(trap->address + offset, length, OS_READ | OS_WRITE);
 }
 
 /* One call's worth; *done counts what is there afterwards. */
-static int copy(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable,
-		uint64_t *done)
+static int copy(struct userfault_place place, uint64_t length, const void *bytes, bool writable, uint64_t *done)
 {
 	struct uffdio_copy page = {
-		.dst = (uintptr_t)trap->address + offset,
+		.dst = place.address,
 		.src = (uintptr_t)bytes,
 		.len = length,
 		.mode = writable ? 0 : UFFDIO_COPY_MODE_WP,
 	};
 
-	if (SYS(ioctl, trap->fd, UFFDIO_COPY, &page) == 0) {
+	if (SYS(ioctl, place.fd, UFFDIO_COPY, &page) == 0) {
 		*done = length;
 		return 0;
 	}
@@ -204,34 +205,39 @@ static int copy(struct os_trap *trap, uint64_t offset, uint64_t length, const vo
 	case EAGAIN:
 	case EINTR: return 0;
 	case EEXIST: *done = OS_PAGE; return STOA_EXISTED;
+	case ESRCH:
+	case ENOENT: return -STOA_ECLOSED;
 	case ENOMEM:
 	case ENOSPC: return error_set(-STOA_ENOMEM, "no memory for %llu bytes of pages", (unsigned long long)length);
 	default: return sys_failed("filling %llu bytes of pages", (unsigned long long)length);
 	}
 }
 
-static int fill_by_copy(struct os_trap *trap, uint64_t offset, uint64_t length, const unsigned char *bytes,
-			bool writable)
+static int fill_by_copy(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length,
+			const unsigned char *bytes, bool writable)
 {
 	bool existed = false;
 
 	for (uint64_t at = 0, done; at < length; at += done) {
-		int rc = copy(trap, offset + at, length - at, bytes + at, writable, &done);
+		int rc = copy(userfault_place(trap, other, offset + at), length - at, bytes + at, writable, &done);
 
 		if (rc < 0)
 			return rc;
 		existed |= rc == STOA_EXISTED;
 	}
-	/* What was there before keeps the protection that this map had. */
-	return existed && writable ? os_trap_allow(trap, offset, length) : 0;
+	/* What was there before keeps the protection that this map had, or is not in it. */
+	if (existed && writable)
+		return os_trap_allow(trap, other, offset, length);
+	return existed && trap->way == OS_TRAP_SERVED ? os_trap_show(trap, other, offset, length) : 0;
 }
 
-int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable)
+int os_trap_fill(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length,
+		 const void *bytes, bool writable)
 {
 	int rc;
 
-	if (trap->way == OS_TRAP_USERFAULT)
-		return fill_by_copy(trap, offset, length, bytes, writable);
+	if (trap->way != OS_TRAP_PROTECT)
+		return fill_by_copy(trap, other, offset, length, bytes, writable);
 	/* Not through the map: where memory is full that would be a signal. */
 	rc = os_memory_write(trap->memory, offset, bytes, length);
 	return rc ? rc : os_protect(trap->address + offset, length, OS_READ | (writable ? OS_WRITE : 0));
@@ -243,23 +249,30 @@ bool os_trap_has(const struct os_trap *trap, uint64_t offset)
 	return lseek(sys_fd(trap->memory), (off_t)offset, SEEK_DATA) == (off_t)offset;
 }
 
-int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length)
+int os_trap_allow(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length)
 {
+	int rc = 0;
+
 	if (trap->way == OS_TRAP_PROTECT)
 		return os_protect(trap->address + offset, length, OS_READ | OS_WRITE);
-	return write_protect(trap->fd, (uintptr_t)trap->address + offset, length, false);
+	if (trap->way == OS_TRAP_SERVED) {
+		rc = userfault_heal(trap, other, offset, length);
+		if (!rc)
+			rc = userfault_show(trap, userfault_place(trap, other, offset), length, true);
+	}
+	return rc < 0 ? rc : userfault_protect(userfault_place(trap, other, offset), length, false);
 }
 
 int os_trap_forbid(struct os_trap *trap, uint64_t offset, uint64_t length)
 {
 	if (trap->way == OS_TRAP_PROTECT)
 		return os_protect(trap->address + offset, length, OS_READ);
-	return write_protect(trap->fd, (uintptr_t)trap->address + offset, length, true);
+	return userfault_protect(userfault_place(trap, NULL, offset), length, true);
 }
 
 int os_trap_forbid_remote(os_handle remote, uint64_t base, uint64_t offset, uint64_t length)
 {
-	return write_protect(sys_fd(remote), base + offset, length, true);
+	return userfault_protect((struct userfault_place){sys_fd(remote), base + offset}, length, true);
 }
 
 int os_trap_read(struct os_trap *trap, uint64_t offset, uint64_t length, void *bytes)

@@ -217,11 +217,13 @@ static int fill_unit(struct os_trap *trap, uint64_t offset, const void *bytes, b
 	return memcmp(trap->places.address + offset, bytes, trap->places.unit) ? OS_TRAP_WRITTEN : 0;
 }
 
-int os_trap_fill(struct os_trap *trap, uint64_t offset, uint64_t length, const void *bytes, bool writable)
+int os_trap_fill(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length,
+		 const void *bytes, bool writable)
 {
 	const unsigned char *next = bytes;
 	bool written = false;
 
+	(void)other;
 	for (uint64_t at = 0; at < length; at += trap->places.unit) {
 		int rc = fill_unit(trap, offset + at, next + at, writable);
 
@@ -301,8 +303,9 @@ static int protect_all(struct os_trap *trap, uint64_t offset, uint64_t length, D
 	return rc;
 }
 
-int os_trap_allow(struct os_trap *trap, uint64_t offset, uint64_t length)
+int os_trap_allow(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length)
 {
+	(void)other;
 	return protect_all(trap, offset, length, PAGE_READWRITE);
 }
 
