@@ -15,6 +15,7 @@
 #include <stoa/pager.h>
 #include <stoa/segment.h>
 
+#include "frames.h"
 #include "os/host.h"
 #include "os/rival.h"
 #include "os/walk.h"
@@ -490,43 +491,54 @@ static int run_two_processes(struct bench *bench)
 /* ---- a file ---- */
 
 #define CHUNK ((size_t)128 << 10)
+#define FRAME ((size_t)64 << 10) /* of a compressed file: its block */
 
 struct paged_file {
 	struct paging paging;
 	struct rival_file file;
 	struct rival_mapped mapped;
 	bool is_mapped;
-	char *buffer; /* of a chunk */
+	struct frames frames; /* the same, compressed by hand */
+	char *buffer;         /* of a chunk */
 	uint64_t state;
+	uint64_t sum; /* of all bytes, where that is checked */
 };
 
-static int write_file(struct paged_file *file)
+static int store_plain(struct paged_file *file)
 {
-	int error = 0;
+	int error = 0, rc;
 
 	for (size_t at = 0; !error && at < file->paging.length; at += CHUNK) {
 		measure_fill(file->buffer, CHUNK, at);
 		error = rival_file_write(&file->file, file->buffer, CHUNK, at);
 	}
-	return error ? bench_fail_system(file->paging.bench, "writing a file", error) : 0;
-}
-
-/* Where the pages are: one that compresses them is another variant here. */
-static int open_store(struct paged_file *file)
-{
-	int rc = stoa_backing_file(file->file.path, STOA_BACKING_READ_ONLY, 0, &file->paging.backing);
-
+	if (error)
+		return bench_fail_system(file->paging.bench, "writing a file", error);
+	rc = stoa_backing_file(file->file.path, STOA_BACKING_READ_ONLY, 0, &file->paging.backing);
 	return rc ? bench_fail_result(file->paging.bench, "stoa_backing_file", rc) : 0;
 }
 
-static int open_file(struct bench *bench, struct paged_file *file)
+static int store_mapped(struct paged_file *file)
+{
+	int status = store_plain(file), error;
+
+	if (status)
+		return status;
+	error = rival_mapped_make(file->file.path, file->paging.length, (unsigned)(file->paging.length / 8 / PAGE),
+				  &file->mapped);
+	file->is_mapped = !error;
+	return error ? bench_fail_system(file->paging.bench, rival_mapped_name, error) : 0;
+}
+
+/* `store` makes what the case reads, by the library and without it; the file loses its name afterwards. */
+static int open_file(struct bench *bench, struct paged_file *file, size_t block, int (*store)(struct paged_file *file))
 {
 	struct paging *paging = &file->paging;
 	void *buffer;
 	int status, error;
 
 	*file = (struct paged_file){.file.handle = -1, .state = UINT64_C(0x2545f4914f6cdd1d)};
-	*paging = (struct paging){.bench = bench, .length = bench_scale(bench, 64, 4) * MIB, .block = PAGE};
+	*paging = (struct paging){.bench = bench, .length = bench_scale(bench, 64, 4) * MIB, .block = block};
 	if (rival_pages_missing())
 		return bench_skip(bench, "%s", rival_pages_missing());
 	host_pin(0);
@@ -538,9 +550,8 @@ static int open_file(struct bench *bench, struct paged_file *file)
 	if (error)
 		return bench_fail_system(bench, "a buffer", error);
 	file->buffer = buffer;
-	status = write_file(file);
-	if (!status)
-		status = open_store(file);
+	status = store(file);
+	rival_file_hide(&file->file);
 	if (!status)
 		status = open_pager(paging, paging->length / 8);
 	return status;
@@ -551,6 +562,7 @@ static void close_file(struct paged_file *file)
 	close_all(&file->paging);
 	if (file->is_mapped)
 		rival_mapped_end(&file->mapped);
+	frames_end(&file->frames);
 	if (file->buffer)
 		rival_memory_free(file->buffer, CHUNK);
 	if (file->file.handle != -1)
@@ -568,6 +580,7 @@ static int sequential_subject(void *context, struct series *samples)
 		sum += measure_sum(file->paging.address + at, CHUNK);
 	series_add(samples, (double)length / (double)(host_now() - begin));
 	measure_use(sum);
+	file->sum = sum;
 	return status;
 }
 
@@ -592,13 +605,100 @@ static int sequential_baseline(void *context, struct series *samples)
 static int run_sequential(struct bench *bench)
 {
 	struct paged_file file;
-	int status = open_file(bench, &file);
+	int status = open_file(bench, &file, PAGE, store_plain);
 
 	if (!status)
 		status = bench_pairs(bench, sequential_subject, sequential_baseline, &file);
 	close_file(&file);
 	return status;
 }
+
+/* ---- a compressed file ---- */
+
+/* Numbers that go up, with two bytes of each that nobody can foretell: a third of them is left. */
+static void make_numbers(struct paged_file *file, size_t at)
+{
+	uint64_t number = at;
+
+	for (size_t i = 0; i < FRAME; i += sizeof(number)) {
+		file->state = file->state * UINT64_C(6364136223846793005) + 1;
+		number = (at + i) << 16 | file->state >> 48;
+		memcpy(file->buffer + i, &number, sizeof(number));
+	}
+}
+
+static int write_packed(struct paged_file *file, struct stoa_backing *backing)
+{
+	struct bench *bench = file->paging.bench;
+	int rc = 0;
+
+	for (size_t at = 0; at < file->paging.length; at += FRAME) {
+		int error;
+
+		make_numbers(file, at);
+		error = frames_add(&file->frames, file->buffer);
+		if (error)
+			return bench_fail_system(bench, frames_name, error);
+		rc = stoa_backing_write(backing, at, FRAME, file->buffer);
+		if (rc)
+			return bench_fail_result(bench, "stoa_backing_write", rc);
+	}
+	rc = stoa_backing_flush(backing);
+	return rc ? bench_fail_result(bench, "stoa_backing_flush", rc) : 0;
+}
+
+/* The library's file gets a name that is free, beside the other's. */
+static int store_packed(struct paged_file *file)
+{
+	struct bench *bench = file->paging.bench;
+	const struct stoa_backing_zstd_options options = {
+		.flags = STOA_BACKING_CREATE, .frame = FRAME, .size = file->paging.length, .level = FRAMES_LEVEL};
+	char path[sizeof(file->file.path) + 8];
+	int rc, error;
+
+	if (frames_missing())
+		return bench_skip(bench, "%s", frames_missing());
+	error = frames_make(&file->frames, &file->file, FRAME, file->paging.length / FRAME);
+	if (error)
+		return bench_fail_system(bench, frames_name, error);
+	snprintf(path, sizeof(path), "%s.zstd", file->file.path);
+	rc = stoa_backing_zstd(path, &options, &file->paging.backing);
+	if (rc)
+		return bench_fail_result(bench, "stoa_backing_zstd", rc);
+	remove(path);
+	return write_packed(file, file->paging.backing);
+}
+
+static int frames_baseline(void *context, struct series *samples)
+{
+	struct paged_file *file = context;
+	size_t length = file->paging.length;
+	uint64_t begin = host_now(), sum = 0;
+
+	for (size_t at = 0; at < length; at += FRAME) {
+		int error = frames_read(&file->frames, at / FRAME, file->buffer);
+
+		if (error)
+			return bench_fail_system(file->paging.bench, frames_name, error);
+		sum += measure_sum(file->buffer, FRAME);
+	}
+	series_add(samples, (double)length / (double)(host_now() - begin));
+	measure_use(sum);
+	return file->sum && sum != file->sum ? bench_fail(file->paging.bench, "other bytes were read") : 0;
+}
+
+static int run_sequential_packed(struct bench *bench)
+{
+	struct paged_file file;
+	int status = open_file(bench, &file, FRAME, store_packed);
+
+	if (!status)
+		status = bench_pairs(bench, sequential_subject, frames_baseline, &file);
+	close_file(&file);
+	return status;
+}
+
+/* ---- at random ---- */
 
 static size_t random_page(struct paged_file *file)
 {
@@ -643,17 +743,10 @@ static int random_baseline(void *context, struct series *samples)
 static int run_random(struct bench *bench)
 {
 	struct paged_file file;
-	int status = open_file(bench, &file), error = 0;
+	int status = open_file(bench, &file, PAGE, store_mapped);
 
 	if (!status)
 		status = one_at_a_time(&file.paging);
-	if (!status) {
-		error = rival_mapped_make(file.file.path, file.paging.length, (unsigned)(file.paging.length / 8 / PAGE),
-					  &file.mapped);
-		file.is_mapped = !error;
-	}
-	if (error)
-		status = bench_fail_system(bench, rival_mapped_name, error);
 	if (!status)
 		status = bench_pairs(bench, random_subject, random_baseline, &file);
 	close_file(&file);
@@ -692,5 +785,7 @@ const struct bench_case bench_pager_cases[] = {
 	 NO_TARGET, run_random, 0, NULL},
 	{"pager.sequential", "GB/s", rival_read_name, "read a file eight times the budget in order", NO_TARGET,
 	 run_sequential, 0, NULL},
+	{"pager.seq_compressed", "GB/s", frames_name, "the same, compressed in frames of 64 KiB", NO_TARGET,
+	 run_sequential_packed, 0, NULL},
 	{0},
 };
