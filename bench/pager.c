@@ -17,6 +17,7 @@
 
 #include "frames.h"
 #include "os/host.h"
+#include "os/peer.h"
 #include "os/rival.h"
 #include "os/walk.h"
 
@@ -34,6 +35,7 @@ struct paging {
 	bool has_bare;
 	size_t length, block;
 	unsigned threads;
+	struct peer helper; /* with another library */
 	/* With another process. */
 	struct stoa_segment *segment;
 	struct meeting *meeting;
@@ -114,6 +116,8 @@ static void close_all(struct paging *paging)
 	stoa_backing_close(paging->backing);
 	if (paging->has_bare)
 		rival_pages_end(&paging->bare);
+	if (paging->helper.process)
+		(void)peer_end(&paging->helper, true);
 }
 
 /* Nothing is there afterwards. */
@@ -216,6 +220,51 @@ static int run_fault(struct bench *bench)
 
 	if (!status)
 		status = bench_pairs(bench, fault_subject, fault_baseline, &paging);
+	close_all(&paging);
+	return status;
+}
+
+/* ---- GNU libsigsegv, in a helper program that does blocks on request (sigsegv_pages.c) ---- */
+
+static int helper_start(struct paging *paging)
+{
+	char path[4096], pages[24];
+	const char *const arguments[] = {"stoa-bench-sigsegv", pages, NULL};
+	const char *missing;
+	int error;
+
+	if (!rival_helper_path(arguments[0], path, sizeof(path), &missing))
+		return bench_skip(paging->bench, "%s: %s", arguments[0], missing);
+	snprintf(pages, sizeof(pages), "%zu", paging->length / PAGE);
+	error = peer_start(&paging->helper, path, arguments, PEER_READS | PEER_WRITES);
+	return error ? bench_fail_system(paging->bench, path, error) : 0;
+}
+
+static int sigsegv_baseline(void *context, struct series *samples)
+{
+	struct paging *paging = context;
+
+	if (!peer_write(&paging->helper, "x", 1))
+		return bench_fail(paging->bench, "the helper with libsigsegv is gone");
+	for (size_t i = 0; i < paging->length / PAGE / BATCH; i++) {
+		double mean;
+
+		if (peer_read(&paging->helper, &mean, sizeof(mean)) != sizeof(mean) || mean < 0)
+			return bench_fail(paging->bench, "the helper with libsigsegv has failed");
+		series_add(samples, mean);
+	}
+	return 0;
+}
+
+static int run_fault_sigsegv(struct bench *bench)
+{
+	struct paging paging = {.bench = bench};
+	int status = start(bench, &paging, PAGE, 0, 0);
+
+	if (!status)
+		status = helper_start(&paging);
+	if (!status)
+		status = bench_pairs(bench, fault_subject, sigsegv_baseline, &paging);
 	close_all(&paging);
 	return status;
 }
@@ -770,6 +819,8 @@ const struct bench_case bench_pager_cases[] = {
 	 run_fault,
 	 64,
 	 NULL},
+	{"pager.fault.sigsegv", "ns", "libsigsegv, mprotect, fill in place", "first touch of a page of 4 KiB",
+	 NO_TARGET, run_fault_sigsegv, 0, NULL},
 	{"pager.write_fault", "ns", "SIGBUS, UFFDIO_WRITEPROTECT, no more", "first write to a page that is there",
 	 NO_TARGET, run_write_fault, 0, NULL},
 	{"pager.evict_cycle", "ns", "the same, and 64 pages away at a time, in order",
