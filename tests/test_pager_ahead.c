@@ -17,10 +17,10 @@ struct walk {
 
 static struct store *store;
 
-static struct walk begin(uint64_t frames)
+static struct walk begin_by(uint32_t way, uint64_t frames)
 {
 	const struct stoa_pager_options options = {
-		.budget = frames * PAGE, .read_ahead = 32 * PAGE, .flags = STOA_PAGER_NO_BACKGROUND};
+		.budget = frames * PAGE, .read_ahead = 32 * PAGE, .way = way, .flags = STOA_PAGER_NO_BACKGROUND};
 	struct walk walk;
 
 	store = store_make((uint64_t)BLOCKS * PAGE);
@@ -30,6 +30,11 @@ static struct walk begin(uint64_t frames)
 	walk.pager = pager_make(walk.backing, &options);
 	CHECK_RC(stoa_pager_stat(walk.pager, &walk.before), 0);
 	return walk;
+}
+
+static struct walk begin(uint64_t frames)
+{
+	return begin_by(STOA_PAGER_AUTO, frames);
 }
 
 static void end(struct walk *walk)
@@ -79,26 +84,35 @@ static uint64_t go(const struct walk *walk, int64_t first, int64_t step)
 
 /* ---- ways that are believed ---- */
 
-TEST(steps_of_all_kinds)
+static void go_all_ways(uint32_t way)
 {
 	static const struct {
 		int64_t first, step;
 	} ways[] = {{0, 1}, {BLOCKS - 1, -1}, {1, 2}, {5, 3}, {BLOCKS - 7, -3}, {0, 17}, {BLOCKS - 1, -20}};
-	struct walk walk = begin(BLOCKS);
+	struct walk walk = begin_by(way, BLOCKS);
 
 	for (size_t i = 0; i < CC_COUNT(ways); i++) {
 		uint64_t count = go(&walk, ways[i].first, ways[i].step);
 		struct stoa_pager_stat stat = counted(&walk);
-		bool adjacent = ways[i].step * ways[i].step == 1;
 
 		/* A handful until the way is known and many are filled at a time; then one of 32. */
 		CHECK_INT(stat.faults, <=, 12 + count / 32);
 		CHECK_EQ(stat.fills, count); /* nothing lies beside the way */
-		if (adjacent)
+		if (ways[i].step * ways[i].step == 1)
 			CHECK_INT(stat.fill_calls, <=, 2 * stat.faults);
 		begin_again(&walk);
 	}
 	end(&walk);
+}
+
+TEST(steps_of_all_kinds)
+{
+	go_all_ways(STOA_PAGER_AUTO);
+}
+
+TEST(the_same_by_protection)
+{
+	go_all_ways(STOA_PAGER_PROTECT);
 }
 
 TEST(three_steps_on_end_are_believed)
