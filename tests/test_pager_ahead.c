@@ -100,6 +100,8 @@ static void go_all_ways(uint32_t way)
 		CHECK_EQ(stat.fills, count); /* nothing lies beside the way */
 		if (ways[i].step * ways[i].step == 1)
 			CHECK_INT(stat.fill_calls, <=, 2 * stat.faults);
+		test_figure("by %d: %u blocks, %u faults, %u calls", (int)ways[i].step, (unsigned)count,
+			    (unsigned)stat.faults, (unsigned)stat.fill_calls);
 		begin_again(&walk);
 	}
 	end(&walk);
