@@ -57,7 +57,7 @@ soak: deps-test build
 # What cannot be installed is left out. What was not there when the build was made is looked for again.
 bench: build
 	@scripts/deps bench || true
-	@test -x $(BUILD)/bench/stoa-bench-peer-nng || { meson configure --clearcache $(BUILD) && meson setup --reconfigure $(BUILD) >/dev/null; }
+	@test -x $(BUILD)/bench/stoa-bench-peer-nng -a -x $(BUILD)/bench/stoa-bench-sigsegv || { meson configure --clearcache $(BUILD) && meson setup --reconfigure $(BUILD) >/dev/null; }
 	@ninja -C $(BUILD)
 	@$(BUILD)/tools/stoa bench --svg $(CHART)
 	@echo 'chart: $(CHART)'

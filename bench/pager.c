@@ -15,7 +15,9 @@
 #include <stoa/pager.h>
 #include <stoa/segment.h>
 
+#include "frames.h"
 #include "os/host.h"
+#include "os/peer.h"
 #include "os/rival.h"
 #include "os/walk.h"
 
@@ -33,6 +35,7 @@ struct paging {
 	bool has_bare;
 	size_t length, block;
 	unsigned threads;
+	struct peer helper; /* with another library */
 	/* With another process. */
 	struct stoa_segment *segment;
 	struct meeting *meeting;
@@ -113,6 +116,8 @@ static void close_all(struct paging *paging)
 	stoa_backing_close(paging->backing);
 	if (paging->has_bare)
 		rival_pages_end(&paging->bare);
+	if (paging->helper.process)
+		(void)peer_end(&paging->helper, true);
 }
 
 /* Nothing is there afterwards. */
@@ -215,6 +220,51 @@ static int run_fault(struct bench *bench)
 
 	if (!status)
 		status = bench_pairs(bench, fault_subject, fault_baseline, &paging);
+	close_all(&paging);
+	return status;
+}
+
+/* ---- GNU libsigsegv, in a helper program that does blocks on request (sigsegv_pages.c) ---- */
+
+static int helper_start(struct paging *paging)
+{
+	char path[4096], pages[24];
+	const char *const arguments[] = {"stoa-bench-sigsegv", pages, NULL};
+	const char *missing;
+	int error;
+
+	if (!rival_helper_path(arguments[0], path, sizeof(path), &missing))
+		return bench_skip(paging->bench, "%s: %s", arguments[0], missing);
+	snprintf(pages, sizeof(pages), "%zu", paging->length / PAGE);
+	error = peer_start(&paging->helper, path, arguments, PEER_READS | PEER_WRITES);
+	return error ? bench_fail_system(paging->bench, path, error) : 0;
+}
+
+static int sigsegv_baseline(void *context, struct series *samples)
+{
+	struct paging *paging = context;
+
+	if (!peer_write(&paging->helper, "x", 1))
+		return bench_fail(paging->bench, "the helper with libsigsegv is gone");
+	for (size_t i = 0; i < paging->length / PAGE / BATCH; i++) {
+		double mean;
+
+		if (peer_read(&paging->helper, &mean, sizeof(mean)) != sizeof(mean) || mean < 0)
+			return bench_fail(paging->bench, "the helper with libsigsegv has failed");
+		series_add(samples, mean);
+	}
+	return 0;
+}
+
+static int run_fault_sigsegv(struct bench *bench)
+{
+	struct paging paging = {.bench = bench};
+	int status = start(bench, &paging, PAGE, 0, 0);
+
+	if (!status)
+		status = helper_start(&paging);
+	if (!status)
+		status = bench_pairs(bench, fault_subject, sigsegv_baseline, &paging);
 	close_all(&paging);
 	return status;
 }
@@ -490,43 +540,54 @@ static int run_two_processes(struct bench *bench)
 /* ---- a file ---- */
 
 #define CHUNK ((size_t)128 << 10)
+#define FRAME ((size_t)64 << 10) /* of a compressed file: its block */
 
 struct paged_file {
 	struct paging paging;
 	struct rival_file file;
 	struct rival_mapped mapped;
 	bool is_mapped;
-	char *buffer; /* of a chunk */
+	struct frames frames; /* the same, compressed by hand */
+	char *buffer;         /* of a chunk */
 	uint64_t state;
+	uint64_t sum; /* of all bytes, where that is checked */
 };
 
-static int write_file(struct paged_file *file)
+static int store_plain(struct paged_file *file)
 {
-	int error = 0;
+	int error = 0, rc;
 
 	for (size_t at = 0; !error && at < file->paging.length; at += CHUNK) {
 		measure_fill(file->buffer, CHUNK, at);
 		error = rival_file_write(&file->file, file->buffer, CHUNK, at);
 	}
-	return error ? bench_fail_system(file->paging.bench, "writing a file", error) : 0;
-}
-
-/* Where the pages are: one that compresses them is another variant here. */
-static int open_store(struct paged_file *file)
-{
-	int rc = stoa_backing_file(file->file.path, STOA_BACKING_READ_ONLY, 0, &file->paging.backing);
-
+	if (error)
+		return bench_fail_system(file->paging.bench, "writing a file", error);
+	rc = stoa_backing_file(file->file.path, STOA_BACKING_READ_ONLY, 0, &file->paging.backing);
 	return rc ? bench_fail_result(file->paging.bench, "stoa_backing_file", rc) : 0;
 }
 
-static int open_file(struct bench *bench, struct paged_file *file)
+static int store_mapped(struct paged_file *file)
+{
+	int status = store_plain(file), error;
+
+	if (status)
+		return status;
+	error = rival_mapped_make(file->file.path, file->paging.length, (unsigned)(file->paging.length / 8 / PAGE),
+				  &file->mapped);
+	file->is_mapped = !error;
+	return error ? bench_fail_system(file->paging.bench, rival_mapped_name, error) : 0;
+}
+
+/* `store` makes what the case reads, by the library and without it; the file loses its name afterwards. */
+static int open_file(struct bench *bench, struct paged_file *file, size_t block, int (*store)(struct paged_file *file))
 {
 	struct paging *paging = &file->paging;
 	void *buffer;
 	int status, error;
 
 	*file = (struct paged_file){.file.handle = -1, .state = UINT64_C(0x2545f4914f6cdd1d)};
-	*paging = (struct paging){.bench = bench, .length = bench_scale(bench, 64, 4) * MIB, .block = PAGE};
+	*paging = (struct paging){.bench = bench, .length = bench_scale(bench, 64, 4) * MIB, .block = block};
 	if (rival_pages_missing())
 		return bench_skip(bench, "%s", rival_pages_missing());
 	host_pin(0);
@@ -538,9 +599,8 @@ static int open_file(struct bench *bench, struct paged_file *file)
 	if (error)
 		return bench_fail_system(bench, "a buffer", error);
 	file->buffer = buffer;
-	status = write_file(file);
-	if (!status)
-		status = open_store(file);
+	status = store(file);
+	rival_file_hide(&file->file);
 	if (!status)
 		status = open_pager(paging, paging->length / 8);
 	return status;
@@ -551,6 +611,7 @@ static void close_file(struct paged_file *file)
 	close_all(&file->paging);
 	if (file->is_mapped)
 		rival_mapped_end(&file->mapped);
+	frames_end(&file->frames);
 	if (file->buffer)
 		rival_memory_free(file->buffer, CHUNK);
 	if (file->file.handle != -1)
@@ -568,6 +629,7 @@ static int sequential_subject(void *context, struct series *samples)
 		sum += measure_sum(file->paging.address + at, CHUNK);
 	series_add(samples, (double)length / (double)(host_now() - begin));
 	measure_use(sum);
+	file->sum = sum;
 	return status;
 }
 
@@ -592,13 +654,100 @@ static int sequential_baseline(void *context, struct series *samples)
 static int run_sequential(struct bench *bench)
 {
 	struct paged_file file;
-	int status = open_file(bench, &file);
+	int status = open_file(bench, &file, PAGE, store_plain);
 
 	if (!status)
 		status = bench_pairs(bench, sequential_subject, sequential_baseline, &file);
 	close_file(&file);
 	return status;
 }
+
+/* ---- a compressed file ---- */
+
+/* Numbers that go up, with two bytes of each that nobody can foretell: a third of them is left. */
+static void make_numbers(struct paged_file *file, size_t at)
+{
+	uint64_t number = at;
+
+	for (size_t i = 0; i < FRAME; i += sizeof(number)) {
+		file->state = file->state * UINT64_C(6364136223846793005) + 1;
+		number = (at + i) << 16 | file->state >> 48;
+		memcpy(file->buffer + i, &number, sizeof(number));
+	}
+}
+
+static int write_packed(struct paged_file *file, struct stoa_backing *backing)
+{
+	struct bench *bench = file->paging.bench;
+	int rc = 0;
+
+	for (size_t at = 0; at < file->paging.length; at += FRAME) {
+		int error;
+
+		make_numbers(file, at);
+		error = frames_add(&file->frames, file->buffer);
+		if (error)
+			return bench_fail_system(bench, frames_name, error);
+		rc = stoa_backing_write(backing, at, FRAME, file->buffer);
+		if (rc)
+			return bench_fail_result(bench, "stoa_backing_write", rc);
+	}
+	rc = stoa_backing_flush(backing);
+	return rc ? bench_fail_result(bench, "stoa_backing_flush", rc) : 0;
+}
+
+/* The library's file gets a name that is free, beside the other's. */
+static int store_packed(struct paged_file *file)
+{
+	struct bench *bench = file->paging.bench;
+	const struct stoa_backing_zstd_options options = {
+		.flags = STOA_BACKING_CREATE, .frame = FRAME, .size = file->paging.length, .level = FRAMES_LEVEL};
+	char path[sizeof(file->file.path) + 8];
+	int rc, error;
+
+	if (frames_missing())
+		return bench_skip(bench, "%s", frames_missing());
+	error = frames_make(&file->frames, &file->file, FRAME, file->paging.length / FRAME);
+	if (error)
+		return bench_fail_system(bench, frames_name, error);
+	snprintf(path, sizeof(path), "%s.zstd", file->file.path);
+	rc = stoa_backing_zstd(path, &options, &file->paging.backing);
+	if (rc)
+		return bench_fail_result(bench, "stoa_backing_zstd", rc);
+	remove(path);
+	return write_packed(file, file->paging.backing);
+}
+
+static int frames_baseline(void *context, struct series *samples)
+{
+	struct paged_file *file = context;
+	size_t length = file->paging.length;
+	uint64_t begin = host_now(), sum = 0;
+
+	for (size_t at = 0; at < length; at += FRAME) {
+		int error = frames_read(&file->frames, at / FRAME, file->buffer);
+
+		if (error)
+			return bench_fail_system(file->paging.bench, frames_name, error);
+		sum += measure_sum(file->buffer, FRAME);
+	}
+	series_add(samples, (double)length / (double)(host_now() - begin));
+	measure_use(sum);
+	return file->sum && sum != file->sum ? bench_fail(file->paging.bench, "other bytes were read") : 0;
+}
+
+static int run_sequential_packed(struct bench *bench)
+{
+	struct paged_file file;
+	int status = open_file(bench, &file, FRAME, store_packed);
+
+	if (!status)
+		status = bench_pairs(bench, sequential_subject, frames_baseline, &file);
+	close_file(&file);
+	return status;
+}
+
+/* ---- at random ---- */
 
 static size_t random_page(struct paged_file *file)
 {
@@ -643,17 +792,10 @@ static int random_baseline(void *context, struct series *samples)
 static int run_random(struct bench *bench)
 {
 	struct paged_file file;
-	int status = open_file(bench, &file), error = 0;
+	int status = open_file(bench, &file, PAGE, store_mapped);
 
 	if (!status)
 		status = one_at_a_time(&file.paging);
-	if (!status) {
-		error = rival_mapped_make(file.file.path, file.paging.length, (unsigned)(file.paging.length / 8 / PAGE),
-					  &file.mapped);
-		file.is_mapped = !error;
-	}
-	if (error)
-		status = bench_fail_system(bench, rival_mapped_name, error);
 	if (!status)
 		status = bench_pairs(bench, random_subject, random_baseline, &file);
 	close_file(&file);
@@ -677,6 +819,8 @@ const struct bench_case bench_pager_cases[] = {
 	 run_fault,
 	 64,
 	 NULL},
+	{"pager.fault.sigsegv", "ns", "libsigsegv, mprotect, fill in place", "first touch of a page of 4 KiB",
+	 NO_TARGET, run_fault_sigsegv, 0, NULL},
 	{"pager.write_fault", "ns", "SIGBUS, UFFDIO_WRITEPROTECT, no more", "first write to a page that is there",
 	 NO_TARGET, run_write_fault, 0, NULL},
 	{"pager.evict_cycle", "ns", "the same, and 64 pages away at a time, in order",
@@ -692,5 +836,7 @@ const struct bench_case bench_pager_cases[] = {
 	 NO_TARGET, run_random, 0, NULL},
 	{"pager.sequential", "GB/s", rival_read_name, "read a file eight times the budget in order", NO_TARGET,
 	 run_sequential, 0, NULL},
+	{"pager.seq_compressed", "GB/s", frames_name, "the same, compressed in frames of 64 KiB", NO_TARGET,
+	 run_sequential_packed, 0, NULL},
 	{0},
 };

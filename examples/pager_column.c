@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * R6, a column of numbers in a file, far larger than the memory it may have: written, summed and updated through a plain pointer. Pages come when they
- * are touched and go when others are needed; nothing here reads or writes the file.
+ * R6, a column of numbers in a compressed file, far larger than the memory it may have: written, summed and updated through a plain pointer. Pages come
+ * when they are touched and go when others are needed; nothing here reads, writes or compresses anything.
  *
  * pager_column [PATH]: the column has 2 GiB, or as many MiB as STOA_EXAMPLE_MIB says, and a sixteenth of that in memory. Linux only.
  */
@@ -12,6 +12,7 @@
 #include <stoa/stoa.h>
 
 #define MIB (UINT64_C(1) << 20)
+#define BLOCK (32u << 10) /* a frame of the file: what is read and written at a time */
 
 static void check(int result, const char *what)
 {
@@ -21,12 +22,15 @@ static void check(int result, const char *what)
 	}
 }
 
-/* Where the pages are: another store is another line here. */
 static struct stoa_backing *open_backing(const char *path, uint64_t size)
 {
+	const struct stoa_backing_zstd_options options = {.flags = STOA_BACKING_CREATE, .size = size, .frame = BLOCK};
 	struct stoa_backing *backing;
+	int rc = stoa_backing_zstd(path, &options, &backing);
 
-	check(stoa_backing_file(path, STOA_BACKING_CREATE, size, &backing), "backing");
+	if (rc == -STOA_ENOTSUP) /* it was built without libzstd: a plain file */
+		rc = stoa_backing_file(path, STOA_BACKING_CREATE, size, &backing);
+	check(rc, "backing");
 	return backing;
 }
 
@@ -39,7 +43,7 @@ struct column {
 
 static struct column open_column(const char *path, uint64_t size)
 {
-	struct stoa_pager_options options = {.budget = size / 16};
+	struct stoa_pager_options options = {.budget = size / 16, .block = BLOCK};
 	struct column column = {.backing = open_backing(path, size)};
 
 	check(stoa_pager_create(NULL, column.backing, &options, &column.pager), "pager");
@@ -101,7 +105,7 @@ int main(int argc, char **argv)
 	total = sum(&column);
 	wanted = sum_of_every(1, column.count);
 	tell(&column, "summed");
-	for (uint64_t i = 0; i < column.count; i += 1000) /* every second page or so */
+	for (uint64_t i = 0; i < column.count; i += 1000) /* several in each block */
 		column.values[i] *= 2;
 	tell(&column, "updated");
 	close_column(&column);

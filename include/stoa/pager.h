@@ -53,7 +53,7 @@ struct stoa_pager_options { /* all zero is the default */
 	uint64_t size;      /* bytes; 0: the backing's. At most 1 TiB */
 	uint64_t budget;    /* bytes of memory for pages, at least 8 blocks; 0: 256 MiB, or the size if that is less */
 	uint32_t block;     /* bytes that are filled at a time: a power of two to 2 MiB; at least 4 KiB (Windows: 64) */
-	uint32_t read_ahead; /* bytes filled at a time where blocks are touched in order; 0: 128 KiB; 1: a block only */
+	uint32_t read_ahead; /* bytes filled at a time where touches go on by steps; 0: 128 KiB; 1: a block only */
 	uint32_t way;
 	uint32_t on_error;
 	uint32_t flags;
@@ -129,7 +129,7 @@ STOA_API int stoa_pager_flush(struct stoa_pager *pager, uint64_t offset, uint64_
 STOA_API int stoa_pager_discard(struct stoa_pager *pager, uint64_t offset, uint64_t length);
 
 /* stoa_pager_advise() */
-#define STOA_ADVISE_NORMAL 0     /* read ahead where blocks are touched in order */
+#define STOA_ADVISE_NORMAL 0     /* read ahead where blocks are touched in order, backward, or by steps */
 #define STOA_ADVISE_RANDOM 1     /* do not */
 #define STOA_ADVISE_SEQUENTIAL 2 /* always */
 #define STOA_ADVISE_WILL_NEED 3  /* bring the range in, in the background */

@@ -173,20 +173,20 @@ static int guard_write(void *context, uint64_t offset, uint64_t length, const vo
 	struct guard *guard = context;
 	uint64_t inside = backing_inside(guard->log.size, offset, length);
 	struct log_board board;
+	/* What this process's limit does not let it put in place must not be in the log: all its later writes would have to finish that first. */
+	int rc = inside ? os_length_allowed(offset + inside) : 0;
 
-	for (uint64_t done = 0; done < inside;) {
+	for (uint64_t done = 0; rc == 0 && done < inside;) {
 		uint64_t piece = piece_of(guard, offset + done, inside - done);
-		int rc = enter(guard, &board);
 
+		rc = enter(guard, &board);
 		if (rc < 0)
 			return rc;
 		rc = write_entry(guard, &board, offset + done, piece, (const char *)bytes + done);
 		leave(guard);
-		if (rc < 0)
-			return rc;
 		done += piece;
 	}
-	return 0;
+	return rc;
 }
 
 /* It is durable in the log; after this it is so in the file, too, for who has the file alone. */

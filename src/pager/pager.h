@@ -225,6 +225,9 @@ int pager_forget_clean(struct stoa_pager *pager, uint64_t block);
 /* Have the block there, or open, for that map. `again`: also what is poisoned is filled. */
 int pager_resolve(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, bool write, bool again);
 
+/* Whose way the blocks that this thread resolves next lie on: a thread's, as touches tell it; 0: its own. */
+void pager_touched_by(uint32_t thread);
+
 /* A touch that waits for the block cannot be resolved, for that error: it fails, and so do all later ones, until the block could be filled. */
 void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error);
 

@@ -165,34 +165,74 @@ static inline int arm_block(struct stoa_pager *pager, uint64_t block)
 
 /* ---- reading ahead ---- */
 
-/* Where this thread filled last. */
-static CC_THREAD struct {
+/*
+ * The way that a thread takes, which is this one, or one that this one serves: where it filled last, and how many blocks it goes on each time. What goes on by one is in order. Another step is
+ * believed when it was taken three times on end, as touches at random do once in so many times as the square of the blocks.
+ */
+#define STEPS_BELIEVED 3
+
+struct trail {
 	const struct stoa_pager *pager;
-	uint64_t next;
+	uint32_t toucher;
+	uint64_t touched;
+	uint64_t end; /* the last that was filled along with it */
+	int64_t step;
+	uint32_t steps; /* so many on end */
 	uint32_t run;
-} trail;
+};
 
-/* How many blocks to fill at a time, from this one on. */
-static uint32_t run_wanted(const struct stoa_pager *pager, uint64_t block)
+#define TRAILS 4 /* of those who are served at the same time */
+static CC_THREAD struct trail trails[TRAILS];
+static CC_THREAD uint32_t toucher; /* 0: this thread */
+
+void pager_touched_by(uint32_t thread)
 {
-	bool in_order = trail.pager == pager && trail.next == block;
-	uint32_t advice = load_rlx(&pager->advice);
-	uint32_t run = in_order ? trail.run * 2 : 1;
-
-	if (advice == STOA_ADVISE_RANDOM)
-		run = 1;
-	else if (advice == STOA_ADVISE_SEQUENTIAL)
-		run = pager->run_max;
-	if (run > pager->run_max)
-		run = pager->run_max;
-	return run < pager->blocks - block ? run : (uint32_t)(pager->blocks - block);
+	toucher = thread;
 }
 
-static void leave_trail(const struct stoa_pager *pager, uint64_t next, uint32_t run)
+struct way {
+	int64_t step;
+	uint32_t run; /* blocks to fill, the one that is touched among them */
+};
+
+static uint32_t run_wanted(const struct stoa_pager *pager, struct trail *trail)
 {
-	trail.pager = pager;
-	trail.next = next;
-	trail.run = run;
+	uint32_t advice = load_rlx(&pager->advice), run = trail->run * 2;
+
+	if (advice == STOA_ADVISE_SEQUENTIAL) {
+		trail->step = 1;
+		return pager->run_max;
+	}
+	if (advice == STOA_ADVISE_RANDOM || trail->steps < (trail->step == 1 ? 1 : STEPS_BELIEVED))
+		return 1;
+	return run < pager->run_max ? run : pager->run_max;
+}
+
+/* The block is filled for it: how it goes on from there. */
+static struct way follow_trail(const struct stoa_pager *pager, uint64_t block)
+{
+	struct trail *trail = &trails[toucher % TRAILS];
+	bool known = trail->pager == pager && trail->toucher == toucher;
+	struct way way;
+	uint64_t room;
+
+	if (known && trail->step && block - trail->end == (uint64_t)trail->step) {
+		trail->steps++;
+	} else {
+		trail->step = known ? (int64_t)(block - trail->touched) : 0;
+		trail->steps = trail->step != 0;
+		trail->run = 1;
+	}
+	trail->pager = pager;
+	trail->toucher = toucher;
+	trail->touched = trail->end = block;
+	trail->run = run_wanted(pager, trail);
+	way = (struct way){.step = trail->step, .run = trail->run};
+	if (way.run > 1) {
+		room = way.step > 0 ? (pager->blocks - 1 - block) / (uint64_t)way.step : block / (uint64_t)-way.step;
+		way.run = way.run - 1 < room ? way.run : (uint32_t)room + 1;
+	}
+	return way;
 }
 
 /* ---- filling ---- */
@@ -206,30 +246,41 @@ struct filling {
 	uint64_t self;
 };
 
+static bool claim_empty(struct stoa_pager *pager, uint64_t block, uint64_t self)
+{
+	uint64_t seen;
+
+	if (pager_back_word(pager, block) || arm_block(pager, block))
+		return false;
+	seen = load_acq(&pager->words[block]); /* A3: pairs with R3 in pager_let_go() (word.c) */
+	return !word_is_busy(seen) && word_state(seen) == BLOCK_EMPTY &&
+	       pager_claim(pager, block, seen, BLOCK_FILLING, self);
+}
+
+static bool frame_or_let_go(struct stoa_pager *pager, uint64_t block, uint64_t self)
+{
+	if (pager_frame_try(pager, block, self))
+		return true;
+	pager_let_go(pager, block, BLOCK_EMPTY, 0, 0, self);
+	return false;
+}
+
 /* Blocks behind the first that are empty, too: claim them, with frames. */
 static void claim_more(struct stoa_pager *pager, struct filling *filling, uint32_t wanted)
 {
 	while (filling->count < wanted) {
-		uint64_t block = filling->block + filling->count, seen;
+		uint64_t block = filling->block + filling->count;
 
-		if (pager_back_word(pager, block) || arm_block(pager, block))
+		if (!claim_empty(pager, block, filling->self) || !frame_or_let_go(pager, block, filling->self))
 			return;
-		seen = load_acq(&pager->words[block]); /* A3: pairs with R3 in pager_let_go() (word.c) */
-		if (word_is_busy(seen) || word_state(seen) != BLOCK_EMPTY ||
-		    !pager_claim(pager, block, seen, BLOCK_FILLING, filling->self))
-			return;
-		if (!pager_frame_try(pager, block, filling->self)) {
-			pager_let_go(pager, block, BLOCK_EMPTY, 0, 0, filling->self);
-			return;
-		}
 		filling->count++;
 	}
 }
 
-/* Of those behind the first nothing was filled: they are as before. Their frames are freed by the hand. */
-static void give_up_more(struct stoa_pager *pager, struct filling *filling)
+/* Of those behind the first `kept` nothing was filled: they are as before. Their frames are freed by the hand. */
+static void give_up(struct stoa_pager *pager, struct filling *filling, uint32_t kept)
 {
-	for (; filling->count > 1; filling->count--)
+	for (; filling->count > kept; filling->count--)
 		pager_let_go(pager, filling->block + filling->count - 1, BLOCK_EMPTY, 0, 0, filling->self);
 }
 
@@ -254,7 +305,7 @@ static int make_bytes(struct stoa_pager *pager, struct filling *filling, unsigne
 	int rc = call_fill(pager, filling, buffer);
 
 	if (rc && filling->count > 1) {
-		give_up_more(pager, filling);
+		give_up(pager, filling, 1);
 		rc = call_fill(pager, filling, buffer);
 	}
 	while (rc && pager->on_error == STOA_PAGER_RETRY) {
@@ -353,6 +404,71 @@ static void take_back(struct stoa_pager *pager, const struct filling *filling)
 	}
 }
 
+/* Blocks that nobody has touched yet. */
+static bool fill_untouched(struct stoa_pager *pager, struct filling *filling, unsigned char *buffer)
+{
+	bool written;
+	int rc = call_fill(pager, filling, buffer);
+
+	if (rc) {
+		give_up(pager, filling, 0);
+		return false;
+	}
+	rc = put_there(pager, filling, buffer, &written);
+	if (rc)
+		take_back(pager, filling);
+	else
+		let_go_filled(pager, filling, written);
+	return !rc;
+}
+
+/* Those before the block, at once. The result is the first of them. */
+static uint64_t fill_before(struct stoa_pager *pager, const struct filling *filled, uint32_t run, unsigned char *buffer)
+{
+	struct filling filling = {.block = filled->block, .to = filled->to, .self = filled->self};
+
+	while (filling.count + 1 < run && claim_empty(pager, filling.block - 1, filling.self) &&
+	       frame_or_let_go(pager, filling.block - 1, filling.self)) {
+		filling.block--;
+		filling.count++;
+	}
+	if (filling.count)
+		(void)fill_untouched(pager, &filling, buffer);
+	return filling.block;
+}
+
+/* Those on the way from the block, one by one, as others lie between. What is there already is passed by. The result is the last. */
+static uint64_t fill_on_the_way(struct stoa_pager *pager, const struct filling *filled, struct way way,
+				unsigned char *buffer)
+{
+	uint64_t block = filled->block;
+
+	while (way.run-- > 1) {
+		struct filling filling = {
+			.block = block + (uint64_t)way.step, .count = 1, .to = filled->to, .self = filled->self};
+
+		if (claim_empty(pager, filling.block, filling.self) &&
+		    (!frame_or_let_go(pager, filling.block, filling.self) || !fill_untouched(pager, &filling, buffer)))
+			break;
+		block = filling.block;
+	}
+	return block;
+}
+
+/* The block was filled, and let go of. */
+static void read_ahead(struct stoa_pager *pager, const struct filling *filled, struct way way, unsigned char *buffer)
+{
+	struct trail *trail = &trails[toucher % TRAILS];
+	uint64_t end;
+
+	if (way.run == 1 || way.step == 1)
+		return;
+	end = way.step == -1 ? fill_before(pager, filled, way.run, buffer)
+			     : fill_on_the_way(pager, filled, way, buffer);
+	if (trail->pager == pager)
+		trail->end = end;
+}
+
 static void poison(struct stoa_pager *pager, const struct filling *filling, int rc)
 {
 	uint64_t error = rc < -127 ? 127 : (uint64_t)-rc;
@@ -360,13 +476,13 @@ static void poison(struct stoa_pager *pager, const struct filling *filling, int 
 	pager_let_go(pager, filling->block, BLOCK_POISONED, WORD_ERROR, error << WORD_ERROR_SHIFT, filling->self);
 }
 
-/* The block was seen empty, or poisoned: fill it, and perhaps some behind it. 0: look again, if it is not done. */
+/* The block was seen empty, or poisoned: fill it, and perhaps some that come next. 0: look again, if it is not done. */
 static int fill(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen, bool write,
 		uint64_t self, bool *ret_done)
 {
 	struct filling filling = {.block = block, .count = 1, .seen = seen, .write = write, .to = to, .self = self};
-	uint32_t wanted = run_wanted(pager, block);
 	unsigned char *buffer;
+	struct way way;
 	bool written;
 	int rc;
 
@@ -380,8 +496,10 @@ static int fill(struct stoa_pager *pager, const struct pager_target *to, uint64_
 		pager_let_go(pager, block, word_state(seen), 0, 0, self);
 		return rc ? rc : -STOA_ENOMEM;
 	}
-	claim_more(pager, &filling, wanted);
-	leave_trail(pager, block + filling.count, wanted);
+	way = follow_trail(pager, block);
+	if (way.step == 1)
+		claim_more(pager, &filling, way.run);
+	trails[toucher % TRAILS].end += filling.count - 1;
 	rc = make_bytes(pager, &filling, buffer);
 	if (rc) {
 		poison(pager, &filling, rc);
@@ -392,6 +510,8 @@ static int fill(struct stoa_pager *pager, const struct pager_target *to, uint64_
 		} else {
 			rc = open_filled(pager, &filling);
 			let_go_filled(pager, &filling, written);
+			if (!rc)
+				read_ahead(pager, &filling, way, buffer);
 		}
 		*ret_done = !rc;
 	}

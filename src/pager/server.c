@@ -92,6 +92,7 @@ static int serve_touch(struct pager_server *server, const struct pager_target *f
 		refuse_callback(server, &event);
 		return 0;
 	}
+	pager_touched_by(event.thread);
 	rc = pager_resolve(pager, from, block, event.write, false);
 	if (rc && !pager->backing && pager_has_server(pager)) /* by now: it is his */
 		(void)pager_do(pager, NULL, PAGER_WAKE, block << pager->shift, pager->block);

@@ -77,12 +77,12 @@ static volatile uint64_t *word_of(const struct step_world *world, uint64_t block
 
 /* ---- the world ---- */
 
-static int set_up(struct step_world *world)
+static int set_up_with(struct step_world *world, uint32_t frames, uint32_t read_ahead)
 {
 	static const struct stoa_backing_calls calls = {fill_scene, write_scene, NULL, size_scene, NULL};
-	static const struct stoa_pager_options options = {
-		.budget = FRAMES * PAGE,
-		.read_ahead = 1,
+	const struct stoa_pager_options options = {
+		.budget = frames * PAGE,
+		.read_ahead = read_ahead,
 		.flags = STOA_PAGER_NO_BACKGROUND | STOA_PAGER_NO_THREAD, /* all that a victim does is stepped */
 	};
 	struct pager_scene *scene = calloc(1, sizeof(*scene));
@@ -103,6 +103,11 @@ static int set_up(struct step_world *world)
 		    stoa_pager_send_with_socket(scene->pager, scene->sockets[i][0]))
 			return step_bad(world, "handing on: %s", stoa_error_detail());
 	return 0;
+}
+
+static int set_up(struct step_world *world)
+{
+	return set_up_with(world, FRAMES, 1);
 }
 
 static void world_writes(struct step_world *world, uint64_t block, uint64_t value)
@@ -327,6 +332,49 @@ static int settle_over_budget(struct step_world *world)
 	return settle(world);
 }
 
+/* ---- reading ahead ---- */
+
+static int set_up_ahead(struct step_world *world)
+{
+	return set_up_with(world, BLOCKS, 2 * PAGE);
+}
+
+/* It has gone by the same step so often that the next touch has another block filled with it. */
+static void go_by(struct step_world *world, int64_t step)
+{
+	prepare(world);
+	for (int64_t i = 3; i > 0; i--)
+		death_must(world,
+			   stoa_pager_get(scene_of(world)->pager, (uint64_t)(4 - i * step) * PAGE, 1, STOA_READ));
+}
+
+static void prepare_steps(struct step_world *world)
+{
+	go_by(world, -3);
+}
+
+static void prepare_backward(struct step_world *world)
+{
+	go_by(world, -1);
+}
+
+static void operate_ahead(struct step_world *world)
+{
+	death_must(world, stoa_pager_get(scene_of(world)->pager, 4 * PAGE, 1, STOA_READ));
+}
+
+static int settle_steps(struct step_world *world)
+{
+	found(world, word_is_there(load_rlx(&scene_of(world)->pager->words[1])));
+	return settle(world);
+}
+
+static int settle_backward(struct step_world *world)
+{
+	found(world, word_is_there(load_rlx(&scene_of(world)->pager->words[3])));
+	return settle(world);
+}
+
 /* ---- a fill that others wait for ---- */
 
 static void sleeping_member(struct step_world *world)
@@ -463,6 +511,9 @@ const struct step_operation pager_operations[] = {
 	SCENE("open a dirty block", "dirty", NULL, set_up_used, prepare, operate_fill_to_write, settle),
 	SCENE("fill over the budget", "not there", "there", set_up_used, prepare_full, operate_fill_over_budget,
 	      settle_over_budget),
+	SCENE("read ahead by steps", "not there", "there", set_up_ahead, prepare_steps, operate_ahead, settle_steps),
+	SCENE("read ahead backward", "not there", "there", set_up_ahead, prepare_backward, operate_ahead,
+	      settle_backward),
 	{.name = "fill before sleepers",
 	 .outcome_names = {"empty", "there"},
 	 .setup = set_up,
