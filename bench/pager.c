@@ -35,6 +35,7 @@ struct paging {
 	bool has_bare;
 	size_t length, block;
 	unsigned threads;
+	uint32_t way;       /* 0: inline */
 	struct peer helper; /* with another library */
 	/* With another process. */
 	struct stoa_segment *segment;
@@ -81,7 +82,7 @@ static int open_pager(struct paging *paging, size_t budget)
 {
 	const struct stoa_pager_options options = {.budget = budget,
 						   .block = (uint32_t)paging->block,
-						   .way = STOA_PAGER_INLINE,
+						   .way = paging->way ? paging->way : STOA_PAGER_INLINE,
 						   .flags = STOA_PAGER_NO_BACKGROUND};
 	int rc = stoa_pager_install_handlers();
 
@@ -199,7 +200,8 @@ static int start(struct bench *bench, struct paging *paging, size_t block, size_
 
 	if (missing)
 		return bench_skip(bench, "%s", missing);
-	*paging = (struct paging){.bench = bench, .length = bench_scale(bench, 16, 2) * MIB, .block = block};
+	*paging = (struct paging){
+		.bench = bench, .length = bench_scale(bench, 16, 2) * MIB, .block = block, .way = paging->way};
 	host_pin(0);
 	status = open_backing(paging);
 	if (!status)
@@ -210,6 +212,20 @@ static int start(struct bench *bench, struct paging *paging, size_t block, size_
 		status = open_bare(paging, keep);
 	if (!status)
 		status = fault_subject(paging, NULL); /* all but the pages is there from now on */
+	return status;
+}
+
+/* The thread that serves on the same processor: the next one to run there. On another one it is woken each time. */
+static int run_served(struct bench *bench)
+{
+	struct paging paging = {.bench = bench};
+	int status;
+
+	paging.way = STOA_PAGER_SERVED;
+	status = start(bench, &paging, PAGE, 0, 0);
+	if (!status)
+		status = bench_pairs(bench, fault_subject, fault_baseline, &paging);
+	close_all(&paging);
 	return status;
 }
 
@@ -821,6 +837,8 @@ const struct bench_case bench_pager_cases[] = {
 	 NULL},
 	{"pager.fault.sigsegv", "ns", "libsigsegv, mprotect, fill in place", "first touch of a page of 4 KiB",
 	 NO_TARGET, run_fault_sigsegv, 0, NULL},
+	{"pager.served", "ns", rival_pages_name, "first touch of a page of 4 KiB that a thread serves", NO_TARGET,
+	 run_served, 1, NULL},
 	{"pager.write_fault", "ns", "SIGBUS, UFFDIO_WRITEPROTECT, no more", "first write to a page that is there",
 	 NO_TARGET, run_write_fault, 0, NULL},
 	{"pager.evict_cycle", "ns", "the same, and 64 pages away at a time, in order",

@@ -588,6 +588,35 @@ TEST(what_does_not_go_together)
 	pager_sockets_close(board->sockets);
 }
 
+static void client_that_is_told_of(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+	struct stoa_pager_stat stat;
+
+	(void)argument;
+	CHECK_EQ(*word_of(client, 0), expected(0));
+	while (stat.members = 0, stoa_pager_stat(client, &stat) == 0 && stat.member[1].faults == 0)
+		test_nap(1); /* the thread that serves counts after it has woken who touched */
+	CHECK_EQ(stat.way, STOA_PAGER_SERVED);
+	CHECK_EQ(stat.members, 2);
+	CHECK_EQ(stat.member[0].flags & (STOA_MEMBER_SERVES | STOA_MEMBER_CLIENT), STOA_MEMBER_SERVES);
+	CHECK_EQ(stat.member[1].flags & (STOA_MEMBER_SERVES | STOA_MEMBER_CLIENT), STOA_MEMBER_CLIENT);
+	CHECK_EQ(!(stat.member[1].flags & STOA_MEMBER_CALLS), !os_trap_serves_calls(client->trap));
+	CHECK_EQ(stat.member[1].process, (uint64_t)getpid());
+	CHECK_EQ(stat.member[1].faults, 1);
+	CHECK_EQ(stat.member[0].fills, 1); /* by who serves */
+	CHECK_RC(stoa_pager_close(client), 0);
+}
+
+TEST(statistics_tell_who_serves_whom)
+{
+	set_up();
+	begin(&served);
+	pager_pass(board->sockets, pager);
+	CHECK_EQ(test_join(test_role(client_that_is_told_of, NULL)), 0);
+	end_all();
+}
+
 /* ---- servers that die ---- */
 
 static void server_to_be_killed(void *argument)

@@ -12,9 +12,9 @@ bool pager_inspect(const struct object *object, struct stoa_pager_stat *ret_stat
 
 const char *pager_way(uint32_t way)
 {
-	static const char *const names[] = {"auto", "inline", "protect"};
+	static const char *const names[] = {"auto", "inline", "protect", "served"};
 
-	return way <= STOA_PAGER_PROTECT ? names[way] : "?";
+	return way <= STOA_PAGER_SERVED ? names[way] : "?";
 }
 
 const char *pager_on_error(uint32_t on_error)
@@ -35,6 +35,12 @@ const char *pager_summary(const struct stoa_pager_stat *stat, char buffer[PAGER_
 	return buffer;
 }
 
+/* What it is to the others. */
+static const char *member_role(const struct stoa_pager_member_stat *member)
+{
+	return member->flags & STOA_MEMBER_CLIENT ? " served" : member->flags & STOA_MEMBER_SERVES ? " serves" : "";
+}
+
 const char *pager_members(const struct stoa_pager_stat *stat, char *buffer, size_t size)
 {
 	size_t used = 0;
@@ -42,8 +48,8 @@ const char *pager_members(const struct stoa_pager_stat *stat, char *buffer, size
 	snprintf(buffer, size, "nobody");
 	for (uint32_t i = 0; i < stat->members && used < size; i++) {
 		const struct stoa_pager_member_stat *member = &stat->member[i];
-		int got = snprintf(buffer + used, size - used, "%s%" PRIu64 "%s", i ? ", " : "", member->process,
-				   member->state == STOA_END_DEAD ? " dead" : "");
+		int got = snprintf(buffer + used, size - used, "%s%" PRIu64 "%s%s", i ? ", " : "", member->process,
+				   member_role(member), member->state == STOA_END_DEAD ? " dead" : "");
 
 		used += got > 0 ? (size_t)got : 0;
 	}
@@ -129,9 +135,9 @@ static void print_line(void *argument, const char *text)
 
 static void print_member(const struct stoa_pager_member_stat *member)
 {
-	printf("%-11s   process %" PRIu64 "%s: %" PRIu64 " faults, %" PRIu64 " blocks filled, %" PRIu64 " pinned\n", "",
-	       member->process, member->state == STOA_END_DEAD ? ", dead" : "", member->faults, member->fills,
-	       member->pinned);
+	printf("%-11s   process %" PRIu64 "%s%s%s: %" PRIu64 " faults, %" PRIu64 " blocks filled, %" PRIu64 " pinned\n",
+	       "", member->process, member_role(member), member->flags & STOA_MEMBER_CALLS ? ", system calls too" : "",
+	       member->state == STOA_END_DEAD ? ", dead" : "", member->faults, member->fills, member->pinned);
 }
 
 void pager_print(const struct stoa_pager_stat *stat)
@@ -190,6 +196,9 @@ static void json_members(struct json *json, const struct stoa_pager_stat *stat)
 		json_number(json, "process", member->process);
 		json_bool(json, "alive", member->state == STOA_END_ALIVE);
 		json_number(json, "place", member->place);
+		json_bool(json, "client", member->flags & STOA_MEMBER_CLIENT);
+		json_bool(json, "serves", member->flags & STOA_MEMBER_SERVES);
+		json_bool(json, "system_calls", member->flags & STOA_MEMBER_CALLS);
 		json_number(json, "pinned", member->pinned);
 		json_number(json, "faults", member->faults);
 		json_number(json, "fills", member->fills);

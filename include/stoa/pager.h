@@ -37,15 +37,18 @@ struct stoa_pager; /* a handle, of this process only */
 #define STOA_PAGER_AUTO 0    /* the first of these that the system has */
 #define STOA_PAGER_INLINE 1  /* userfaultfd: the touching thread fills; no privilege */
 #define STOA_PAGER_PROTECT 2 /* page protection: the same, slower, and in one process only; Windows has no other */
-#define STOA_PAGER_SERVED \
-	3 /* userfaultfd: threads of the library's fill, in processes that have a backing; see below */
+#define STOA_PAGER_SERVED 3  /* userfaultfd: who touches waits for a thread of a process that has a backing */
 
 /* stoa_pager_options.flags */
 #define STOA_PAGER_NO_BACKGROUND (1u << 0) /* nothing is written back without need */
-#define STOA_PAGER_NO_THREAD \
-	(1u                  \
-	 << 1) /* no thread of the library's: a process takes part as long as the thread that created, or received, the pager lives;
-		     STOA_ADVISE_WILL_NEED does nothing. Goes with NO_BACKGROUND */
+/* No thread of the library's: a process takes part as long as the thread that created, or received, the pager lives; STOA_ADVISE_WILL_NEED does nothing. Goes with NO_BACKGROUND. */
+#define STOA_PAGER_NO_THREAD (1u << 1)
+
+/*
+ * With STOA_PAGER_SERVED no handlers are installed, the backing is called by threads of the library's and by calls of this header alone, and
+ * system calls may touch the range, too, where this process is allowed to handle that (else they fail with EFAULT; stoa_pager_stat() tells). A process
+ * may have the pager without a backing: it is served by one that has one, its calls of this header as well (ECLOSED: there is none left).
+ */
 
 #define STOA_PAGER_MEMBERS 64 /* processes that share a pager, at a time */
 
@@ -87,8 +90,8 @@ STOA_API void *stoa_pager_address(const struct stoa_pager *pager);
 STOA_API uint64_t stoa_pager_size(const struct stoa_pager *pager);
 
 /*
- * Hand it to another process over a connected Unix socket, and receive one: with a backing of the receiver's own, of the same data. The way, budget and
- * all else are the creator's. ENOTSUP: STOA_PAGER_PROTECT, so always on Windows. Errors as stoa_segment_send_with_socket() and _receive_;
+ * Hand it to another process over a connected Unix socket, and receive one: with a backing of the receiver's own, of the same data; or NULL, if it is
+ * served. The way, budget and all else are the creator's. ENOTSUP: STOA_PAGER_PROTECT, so always on Windows; or NULL before Linux 6.6. Errors as stoa_segment_send_with_socket() and _receive_;
  * ELIMIT: too many share it.
  */
 STOA_API int stoa_pager_send_with_socket(const struct stoa_pager *pager, int socket);

@@ -12,11 +12,18 @@
 extern "C" {
 #endif
 
+/* stoa_pager_member_stat.flags */
+#define STOA_MEMBER_CLIENT (1u << 0) /* it has no backing: another one serves its touches */
+#define STOA_MEMBER_SERVES (1u << 1) /* it serves those */
+#define STOA_MEMBER_CALLS (1u << 2)  /* its system calls may touch what is not there */
+
 /* A process that has it. */
 struct stoa_pager_member_stat {
 	uint64_t process; /* its id, as in its own container */
 	uint32_t place;   /* of STOA_PAGER_MEMBERS */
 	uint32_t state;   /* STOA_END_ALIVE; _DEAD: its place is for the next who joins; _UNKNOWN */
+	uint32_t flags;   /* STOA_MEMBER_*, of STOA_PAGER_SERVED */
+	uint32_t unused;  /* 0 */
 	uint64_t pinned;  /* blocks; those of two pins twice */
 	uint64_t faults;  /* its touches that came to the handler, */
 	uint64_t fills;   /* and blocks that it filled: both of all that have had the place */

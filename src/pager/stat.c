@@ -86,8 +86,10 @@ struct counts {
 	uint64_t counters[PAGER_COUNTERS];
 	uint64_t histogram[PAGER_HISTOGRAM];
 	uint64_t pins_used;
+	uint64_t server; /* the pager's */
 };
-_Static_assert(sizeof(struct counts) == offsetof(struct pager_seat, pins_used) + sizeof(uint64_t), "as the seat");
+#define COUNTS_READ offsetof(struct counts, server)
+_Static_assert(COUNTS_READ == offsetof(struct pager_seat, pins_used) + sizeof(uint64_t), "as the seat");
 
 static void add_counts(const struct counts *counts, struct stoa_pager_stat *stat)
 {
@@ -109,6 +111,14 @@ static void add_counts(const struct counts *counts, struct stoa_pager_stat *stat
 		stat->latency[i] += counts->histogram[i];
 }
 
+static uint32_t flags_of(const struct pager_member *member, uint64_t server)
+{
+	uint64_t flags = load_rlx(&member->flags);
+
+	return (flags & MEMBER_CLIENT ? STOA_MEMBER_CLIENT : 0) | (flags & MEMBER_CALLS ? STOA_MEMBER_CALLS : 0) |
+	       (server && load_rlx(&member->identity) == server ? STOA_MEMBER_SERVES : 0);
+}
+
 static int stat_member(const struct pager_look *look, uint32_t place, const struct pager_member *member,
 		       const struct counts *counts, struct stoa_pager_stat *stat)
 {
@@ -121,6 +131,7 @@ static int stat_member(const struct pager_look *look, uint32_t place, const stru
 		.process = load_rlx(&member->process),
 		.place = place,
 		.state = state == STOA_END_FREE ? STOA_END_DEAD : (uint32_t)state,
+		.flags = flags_of(member, counts->server),
 		.faults = counts->counters[PAGER_FAULTS],
 		.fills = counts->counters[PAGER_FILLS],
 	};
@@ -135,12 +146,17 @@ static int stat_member(const struct pager_look *look, uint32_t place, const stru
 static int stat_members(const struct pager_look *look, struct stoa_pager_stat *stat)
 {
 	struct pager_member members[STOA_PAGER_MEMBERS];
+	uint64_t server = 0;
 	int rc = pager_look_read(look, offsetof(struct pager_shared, members), members, sizeof(members));
 
+	if (!rc)
+		rc = pager_look_read(look,
+				     offsetof(struct pager_shared, cursors) + offsetof(struct pager_cursors, server),
+				     &server, sizeof(server));
 	for (uint32_t place = 0; place < STOA_PAGER_MEMBERS && !rc; place++) {
-		struct counts counts;
+		struct counts counts = {.server = server};
 
-		rc = pager_look_read(look, seat_offset(place), &counts, sizeof(counts));
+		rc = pager_look_read(look, seat_offset(place), &counts, COUNTS_READ);
 		if (rc)
 			break;
 		add_counts(&counts, stat);
