@@ -253,7 +253,7 @@ static int begin(struct stoa_pager *pager, uint32_t flags)
 	if (!rc)
 		rc = pager_join(pager, identity);
 	if (!rc)
-		rc = pager->served ? pager_server_start(pager) : pager_show(pager);
+		rc = !pager->served ? pager_show(pager) : flags & STOA_PAGER_NO_THREAD ? 0 : pager_server_start(pager);
 	if (!rc)
 		pager_keeper_go(pager);
 	return rc;

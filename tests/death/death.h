@@ -24,6 +24,7 @@ int death_make_apart(const struct stoa_channel_options *options, struct stoa_cha
 int death_make_stream_apart(uint64_t ring, struct stoa_stream **ret_whole, struct stoa_stream **ret_to_write,
 			    struct stoa_stream **ret_to_read);
 extern const struct step_operation pager_operations[];
+extern const struct step_operation pager_served_operations[];
 extern const struct step_operation pager_member_operations[];
 
 /* The objects of a scene, each on a cache line of its own, at the start of an unnamed segment's data. */

@@ -77,13 +77,15 @@ static volatile uint64_t *word_of(const struct step_world *world, uint64_t block
 
 /* ---- the world ---- */
 
-static int set_up_with(struct step_world *world, uint32_t frames, uint32_t read_ahead)
+static int set_up_with(struct step_world *world, uint32_t frames, uint32_t read_ahead, uint32_t way)
 {
 	static const struct stoa_backing_calls calls = {fill_scene, write_scene, NULL, size_scene, NULL};
 	const struct stoa_pager_options options = {
 		.budget = frames * PAGE,
 		.read_ahead = read_ahead,
-		.flags = STOA_PAGER_NO_BACKGROUND | STOA_PAGER_NO_THREAD, /* all that a victim does is stepped */
+		.way = way,
+		/* all that a victim does is stepped */
+		.flags = STOA_PAGER_NO_BACKGROUND | (way == STOA_PAGER_SERVED ? 0 : STOA_PAGER_NO_THREAD),
 	};
 	struct pager_scene *scene = calloc(1, sizeof(*scene));
 	int memory = (int)syscall(SYS_memfd_create, "store", 1);
@@ -98,6 +100,8 @@ static int set_up_with(struct step_world *world, uint32_t frames, uint32_t read_
 	if (stoa_pager_install_handlers() || stoa_backing_create(&calls, scene, &scene->backing) ||
 	    stoa_pager_create(NULL, scene->backing, &options, &scene->pager))
 		return step_bad(world, "setting up: %s", stoa_error_detail());
+	/* Only the world's process serves; who joins has no threads, which nobody else can wish for. */
+	scene->pager->shared->header.flags |= STOA_PAGER_NO_THREAD;
 	for (unsigned i = 0; i < 3; i++)
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, scene->sockets[i]) ||
 		    stoa_pager_send_with_socket(scene->pager, scene->sockets[i][0]))
@@ -107,7 +111,7 @@ static int set_up_with(struct step_world *world, uint32_t frames, uint32_t read_
 
 static int set_up(struct step_world *world)
 {
-	return set_up_with(world, FRAMES, 1);
+	return set_up_with(world, FRAMES, 1, STOA_PAGER_AUTO);
 }
 
 static void world_writes(struct step_world *world, uint64_t block, uint64_t value)
@@ -117,15 +121,18 @@ static void world_writes(struct step_world *world, uint64_t block, uint64_t valu
 }
 
 /* Blocks 0 to 3 are dirty, by the world; 4 to 7 are clean. */
-static int set_up_used(struct step_world *world)
+static int use_some(struct step_world *world)
 {
-	if (set_up(world) < 0)
-		return -1;
 	for (uint64_t i = 0; i < 4; i++)
 		world_writes(world, i, DIRTY + i);
 	for (uint64_t i = 4; i < FRAMES; i++)
 		(void)*word_of(world, i);
 	return 0;
+}
+
+static int set_up_used(struct step_world *world)
+{
+	return set_up(world) < 0 ? -1 : use_some(world);
 }
 
 enum { VICTIM, HELPER, STRANGER };
@@ -266,6 +273,9 @@ static int let_another_fill(struct step_world *world)
 /* The outcome for verify() is what settle() found, as a stranger has no map. */
 static int settle(struct step_world *world)
 {
+	/* Who joins from now on may touch. */
+	if (scene_of(world)->pager->served)
+		scene_of(world)->pager->shared->header.flags &= ~STOA_PAGER_NO_THREAD;
 	if (check_frames(world) < 0 || use_what_is_there(world) < 0 || let_another_fill(world) < 0 ||
 	    check_blocks(world) < 0)
 		return -1;
@@ -336,7 +346,7 @@ static int settle_over_budget(struct step_world *world)
 
 static int set_up_ahead(struct step_world *world)
 {
-	return set_up_with(world, BLOCKS, 2 * PAGE);
+	return set_up_with(world, BLOCKS, 2 * PAGE, STOA_PAGER_AUTO);
 }
 
 /* It has gone by the same step so often that the next touch has another block filled with it. */
@@ -498,6 +508,65 @@ static void operate_leave(struct step_world *world)
 	death_must(world, stoa_pager_close(scene_of(world)->pager));
 }
 
+/* ---- served touches ---- */
+
+static int set_up_served(struct step_world *world)
+{
+	return set_up_with(world, FRAMES, 1, STOA_PAGER_SERVED);
+}
+
+static int set_up_served_used(struct step_world *world)
+{
+	return set_up_served(world) < 0 ? -1 : use_some(world);
+}
+
+/* Block 2 is clean, and in the world's map alone. */
+static int set_up_served_clean(struct step_world *world)
+{
+	if (set_up_served(world) < 0)
+		return -1;
+	(void)*word_of(world, 2);
+	return 0;
+}
+
+/* A touch of block 2 was refused in the world's map. */
+static int set_up_served_refused(struct step_world *world)
+{
+	if (set_up_served(world) < 0)
+		return -1;
+	pager_refuse(scene_of(world)->pager, NULL, 2, -STOA_EIO);
+	return 0;
+}
+
+static void operate_refuse(struct step_world *world)
+{
+	pager_refuse(scene_of(world)->pager, NULL, 2, -STOA_EIO);
+}
+
+/* What is there was shown in all maps that had it poisoned: the world's touch is no signal. Else getting it does that. */
+static int settle_refused(struct step_world *world)
+{
+	uint64_t word = load_rlx(&scene_of(world)->pager->words[2]);
+
+	if (!word_is_there(word) && stoa_pager_get(scene_of(world)->pager, 2 * PAGE, 1, STOA_READ))
+		return step_bad(world, "get: %s", stoa_error_detail());
+	return settle(world);
+}
+
+static int settle_healed(struct step_world *world)
+{
+	found(world, word_is_there(load_rlx(&scene_of(world)->pager->words[2])));
+	return settle_refused(world);
+}
+
+static int settle_refusal(struct step_world *world)
+{
+	uint64_t word = load_rlx(&scene_of(world)->pager->words[2]);
+
+	found(world, word_state(word) == BLOCK_POISONED && !word_is_busy(word));
+	return settle_refused(world);
+}
+
 #define SCENE(what, first, last, set, ready, does, then)                                                       \
 	{                                                                                                      \
 		.name = what, .outcome_names = {first, last}, .setup = set, .prepare = ready, .operate = does, \
@@ -527,6 +596,18 @@ const struct step_operation pager_operations[] = {
 	SCENE("evict blocks", "there", "gone", set_up_used, prepare, operate_evict, settle_evict),
 	SCENE("discard a block", "there", "gone", set_up_used, prepare, operate_discard, settle_discard),
 	SCENE("pin blocks", "before", "after", set_up_used, prepare, operate_pin, settle_pin),
+	{.name = NULL},
+};
+
+const struct step_operation pager_served_operations[] = {
+	SCENE("fill for a served map", "empty", "dirty", set_up_served, prepare, operate_fill_to_write, settle_open),
+	SCENE("show a block", "clean", NULL, set_up_served_clean, prepare, operate_fill, settle),
+	SCENE("open a served block", "clean", "dirty", set_up_served_clean, prepare, operate_fill_to_write,
+	      settle_open),
+	SCENE("evict served blocks", "there", "gone", set_up_served_used, prepare, operate_evict, settle_evict),
+	SCENE("refuse a touch", "empty", "poisoned", set_up_served, prepare, operate_refuse, settle_refusal),
+	SCENE("fill what was refused", "poisoned", "there", set_up_served_refused, prepare, operate_fill,
+	      settle_healed),
 	{.name = NULL},
 };
 
