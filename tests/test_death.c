@@ -116,12 +116,12 @@ TEST_TIMEOUT(pagers, 600)
 	prove_all(pager_operations);
 }
 
-/* Tens of thousands of instructions, for the members that each looks at. */
 TEST_TIMEOUT(pagers_served, 600)
 {
 	prove_all(pager_served_operations);
 }
 
+/* Tens of thousands of instructions, for the members that each looks at. */
 TEST_TIMEOUT(pager_members, 600)
 {
 	if (test_rounds(0, 1) == 0)

@@ -183,27 +183,27 @@ TEST_TIMEOUT(slow_at_each_step, 120)
 #else
 TEST_TIMEOUT(pages, 120)
 {
-	stress(PAGE, 512, STOA_PAGER_INLINE, PROCESSES, test_rounds(20000, 2000000));
+	stress(PAGE, 512, STOA_PAGER_INLINE, PROCESSES, test_rounds(100000, 10000000));
 }
 
 TEST_TIMEOUT(blocks, 120)
 {
-	stress(16 * PAGE, 128, STOA_PAGER_INLINE, PROCESSES, test_rounds(10000, 1000000));
+	stress(16 * PAGE, 128, STOA_PAGER_INLINE, PROCESSES, test_rounds(40000, 4000000));
 }
 
 TEST_TIMEOUT(served, 120)
 {
-	stress(PAGE, 512, STOA_PAGER_SERVED, PROCESSES, test_rounds(5000, 500000));
+	stress(PAGE, 512, STOA_PAGER_SERVED, PROCESSES, test_rounds(10000, 1000000));
 }
 
 TEST_TIMEOUT(served_blocks, 120)
 {
-	stress(16 * PAGE, 128, STOA_PAGER_SERVED, PROCESSES, test_rounds(5000, 500000));
+	stress(16 * PAGE, 128, STOA_PAGER_SERVED, PROCESSES, test_rounds(10000, 1000000));
 }
 
 TEST_TIMEOUT(served_by_one, 120)
 {
-	stress(PAGE, 512, STOA_PAGER_SERVED + CLIENTS, PROCESSES, test_rounds(5000, 500000));
+	stress(PAGE, 512, STOA_PAGER_SERVED + CLIENTS, PROCESSES, test_rounds(10000, 1000000));
 }
 
 TEST_TIMEOUT(one_process_by_protection, 120)
