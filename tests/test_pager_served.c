@@ -481,6 +481,64 @@ TEST(pages_that_are_shown_open_are_written_back)
 	share(OS_WITHOUT_SHOWING);
 }
 
+static void other_that_is_refused(void *argument)
+{
+	struct stoa_backing *mine = store_backing(store);
+	struct stoa_pager *other = pager_take(board->sockets, mine);
+
+	(void)argument;
+	CHECK(touch(word_of(other, 5), false));
+	tell(1);
+	await(2);
+	*word_of(other, 5) = 50; /* shown open there: it is not told */
+	CHECK_RC(stoa_pager_close(other), 0);
+	stoa_backing_close(mine);
+}
+
+TEST(what_is_healed_open_is_written_back)
+{
+	pid_t role;
+
+	set_up();
+	store_rlx(&os_trap_without, OS_WITHOUT_SHOWING);
+	begin(&served);
+	fail_at(5, -STOA_ESYSTEM);
+	pager_pass(board->sockets, pager);
+	role = test_role(other_that_is_refused, NULL);
+	await(1);
+	store_rlx(&store->fail_fill, 0);
+	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 1, STOA_READ), 0);
+	tell(2);
+	CHECK_EQ(test_join(role), 0);
+	CHECK_RC(stoa_pager_advise(pager, 0, stoa_pager_size(pager), STOA_ADVISE_DONT_NEED), 0);
+	CHECK_EQ(*(uint64_t *)(void *)(store->bytes + 5 * PAGE), 50);
+	end_all();
+}
+
+/* A mark that nobody needed any more: the next who comes to the block takes it away. */
+TEST(a_refusal_that_came_too_late)
+{
+	pid_t role;
+
+	set_up();
+	begin(&served);
+	fail_at(5, -STOA_ESYSTEM);
+	pager_pass(board->sockets, pager);
+	role = test_role(other_that_is_refused, NULL);
+	await(1);
+	store_rlx(&store->fail_fill, 0);
+	/* As it is when it was filled while somebody marked it, whom nobody waited for. */
+	store_rlx(&pager->words[5], load_rlx(&pager->words[5]) & ~WORD_STATE);
+	CHECK_EQ(*word_of(pager, 5), expected(5));
+	CHECK_EQ(load_rlx(&pager->words[5]) & WORD_ERROR, 0);
+	store_rlx(&pager->words[5], load_rlx(&pager->words[5]) | WORD_ERROR);
+	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 1, STOA_READ), 0);
+	CHECK_EQ(load_rlx(&pager->words[5]) & WORD_ERROR, 0);
+	tell(2);
+	CHECK_EQ(test_join(role), 0);
+	end_all();
+}
+
 /* ---- those who have no backing ---- */
 
 static void client_that_uses_it(void *argument)

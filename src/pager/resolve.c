@@ -360,12 +360,21 @@ static int open_filled(struct stoa_pager *pager, const struct filling *filling)
 	return pager_do(pager, filling->to, PAGER_ALLOW, filling->block << pager->shift, pager->block);
 }
 
-/* Where some map may have it poisoned it is shown in all. The bits of its word that may be forgotten. */
-static uint64_t heal(struct stoa_pager *pager, uint64_t block, uint64_t word)
+/*
+ * The block is held, and there. Where some map may have it poisoned it is shown in all; *ret_written: and some can write it. The bits of its word that
+ * may be forgotten: a mark that is made meanwhile stays.
+ */
+static uint64_t heal(struct stoa_pager *pager, uint64_t block, uint64_t word, bool *ret_written)
 {
-	if (!(word & WORD_ERROR) || !pager->served)
+	int rc;
+
+	if (!pager->served)
 		return WORD_ERROR;
-	return pager_show_all(pager, block) < 0 ? 0 : WORD_ERROR;
+	if (!(word & WORD_ERROR))
+		return 0;
+	rc = pager_show_all(pager, block);
+	*ret_written |= rc == OS_TRAP_WRITTEN;
+	return rc < 0 ? 0 : WORD_ERROR;
 }
 
 static void let_go_filled(struct stoa_pager *pager, const struct filling *filling, bool written)
@@ -376,6 +385,7 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 	for (uint32_t i = 0; i < filling->count; i++) {
 		uint64_t block = filling->block + i, word = load_rlx(&pager->words[block]), heat = 0;
 		bool open = written || (filling->write && i == 0);
+		uint64_t forgotten = heal(pager, block, word, &open);
 
 		opened += open;
 		/* It came back soon after it had been evicted: it is worth keeping. Version 0 never was there. */
@@ -384,7 +394,7 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 			pager_count(pager, PAGER_REFAULTS, 1);
 		}
 		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN,
-			     WORD_HEAT | WORD_AGED | heal(pager, block, word), heat, filling->self);
+			     WORD_HEAT | WORD_AGED | forgotten, heat, filling->self);
 	}
 	pager_count(pager, PAGER_FILLS, filling->count);
 	if (opened)
@@ -526,6 +536,7 @@ static int open_block(struct stoa_pager *pager, const struct pager_target *to, u
 		      uint64_t self, bool *ret_open)
 {
 	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT;
+	bool open = true;
 	int rc;
 
 	if (MUTANT(OPENED_UNCLAIMED)) {
@@ -537,7 +548,7 @@ static int open_block(struct stoa_pager *pager, const struct pager_target *to, u
 		return 0;
 	rc = pager_do(pager, to, PAGER_ALLOW, block << pager->shift, pager->block);
 	/* Also where it failed: some of its pages may be open. */
-	pager_let_go(pager, block, BLOCK_DIRTY, 0, heat, self);
+	pager_let_go(pager, block, BLOCK_DIRTY, rc ? 0 : heal(pager, block, seen, &open), heat, self);
 	*ret_open = !rc;
 	if (word_state(seen) == BLOCK_CLEAN)
 		pager_count(pager, PAGER_OPENS, 1);
@@ -566,8 +577,8 @@ static enum pager_state holding_shown(const struct stoa_pager *pager, uint64_t s
 static int show_block(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen,
 		      uint64_t self, bool *ret_done)
 {
-	bool dirty = word_state(seen) == BLOCK_DIRTY;
-	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT;
+	bool dirty = word_state(seen) == BLOCK_DIRTY, open = dirty;
+	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT, forgotten;
 	int rc;
 
 	if (!pager_claim(pager, block, seen, holding_shown(pager, seen), self))
@@ -576,9 +587,11 @@ static int show_block(struct stoa_pager *pager, const struct pager_target *to, u
 	if (rc == -STOA_EFORMAT && !dirty)
 		return forget_lost(pager, block, self);
 	*ret_done = rc >= 0;
-	if (!dirty && rc == OS_TRAP_WRITTEN)
+	open |= rc == OS_TRAP_WRITTEN;
+	forgotten = rc < 0 ? 0 : heal(pager, block, seen, &open);
+	if (!dirty && open)
 		pager_count(pager, PAGER_OPENS, 1);
-	pager_let_go(pager, block, dirty || rc == OS_TRAP_WRITTEN ? BLOCK_DIRTY : BLOCK_CLEAN, 0, heat, self);
+	pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN, forgotten, heat, self);
 	return rc < 0 ? rc : 0;
 }
 
