@@ -465,6 +465,9 @@ static int check_joining(const struct stoa_pager *pager, const struct pager_head
 
 	if (!rc && !pager->backing && header->way != STOA_PAGER_SERVED)
 		rc = error_set(-STOA_EINVAL, "no backing was given: only a served pager is shared without one");
+	if (!rc && pager->backing && !pager->writes && header->way == STOA_PAGER_SERVED && !header->read_only)
+		rc = error_set(-STOA_EINVAL, "a backing that does not write cannot serve those who do: share the pager "
+					     "without one");
 	if (!rc && !pager->backing && !os_trap_poisons_others())
 		rc = error_set(-STOA_ENOTSUP,
 			       "a process without a backing could not be told of errors: Linux 6.6 or later is needed");

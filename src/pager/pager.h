@@ -231,6 +231,9 @@ void pager_touched_by(uint32_t thread);
 /* A touch that waits for the block cannot be resolved, for that error: it fails, and so do all later ones, until the block could be filled. */
 void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error);
 
+/* The same where whoever holds the block may be waiting for this very touch. A later fill that is not in that map may leave it refused. */
+void pager_refuse_unheld(struct stoa_pager *pager, const struct pager_target *to, uint64_t block);
+
 /* The rank of the pager whose callback that thread of this process is in, + 1; 0: none. Only known while there are served pagers. */
 uint32_t pager_rank_within(uint32_t thread);
 void pager_watch_ranks(bool begin);

@@ -393,8 +393,8 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 			heat = UINT64_C(2) << WORD_HEAT_SHIFT;
 			pager_count(pager, PAGER_REFAULTS, 1);
 		}
-		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN,
-			     WORD_HEAT | WORD_AGED | forgotten, heat, filling->self);
+		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN, WORD_HEAT | WORD_AGED | forgotten, heat,
+			     filling->self);
 	}
 	pager_count(pager, PAGER_FILLS, filling->count);
 	if (opened)
@@ -656,12 +656,6 @@ int pager_resolve(struct stoa_pager *pager, const struct pager_target *to, uint6
 
 #define REFUSALS 1000 /* a hostile writer can make a compare-and-swap fail for ever */
 
-/* Somebody holds it, perhaps whoever waits for this very touch: he finds the mark when he lets go. False: it changed. */
-static bool mark_held(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t error)
-{
-	return seen & WORD_ERROR || cas_rlx(&pager->words[block], &seen, seen | error);
-}
-
 /* Hold the block, to poison it in a map. False: look again. */
 static bool claim_refused(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t error, uint64_t self)
 {
@@ -674,20 +668,43 @@ static bool claim_refused(struct stoa_pager *pager, uint64_t block, uint64_t see
 		       next); /* A6: as pager_claim(); pairs with R3 in pager_let_go() (word.c) */
 }
 
+/* Nobody else may be at it: 0, look again; else as pager_repair(). */
+static int await_refused(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self)
+{
+	int rc = word_is_busy(seen) ? pager_wait(pager, block, seen, self) : STOA_OWNER_DIED;
+
+	return rc == STOA_OWNER_DIED ? pager_repair(pager, block, seen, self) : rc;
+}
+
+/*
+ * The block is held while it is poisoned in that map: else whoever fills it could let it go, and another evict it, before the place is poisoned that he
+ * should have found. models/pager_served.pml has that, and the other safeguards.
+ */
 void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error)
 {
 	uint64_t self, bits = (error < -127 ? UINT64_C(127) : (uint64_t)-error) << WORD_ERROR_SHIFT;
-	bool lost = pager_self(pager, &self) || pager_back_word(pager, block), held = false, marked = false;
-	uint64_t seen = 0;
+	bool lost = pager_self(pager, &self) || pager_back_word(pager, block);
 
-	for (unsigned i = 0; i < REFUSALS && !lost && !held && !marked; i++) {
-		seen = load_acq(&pager->words[block]); /* A5: as A3; pairs with R3 in pager_let_go() (word.c) */
-		if (word_is_busy(seen) || word_state(seen) == BLOCK_LEFT)
-			marked = mark_held(pager, block, seen, bits);
-		else
-			held = claim_refused(pager, block, seen, bits, self);
+	for (unsigned i = 0; i < REFUSALS && !lost; i++) {
+		uint64_t seen =
+			load_acq(&pager->words[block]); /* A5: as A3; pairs with R3 in pager_let_go() (word.c) */
+
+		if (word_is_busy(seen) || word_state(seen) == BLOCK_LEFT) {
+			lost = await_refused(pager, block, seen, self);
+		} else if (word_is_there(seen) && error != -STOA_EFORMAT) { /* by now: it is touched again */
+			(void)pager_do(pager, to, PAGER_WAKE, block << pager->shift, pager->block);
+			return;
+		} else if (claim_refused(pager, block, seen, bits, self)) {
+			(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
+			pager_let_go(pager, block, word_is_there(seen) ? word_state(seen) : BLOCK_POISONED, 0, 0, self);
+			return;
+		}
 	}
+	/* Without its word in order, or without memory for this thread: the touch must end all the same. */
+	pager_refuse_unheld(pager, to, block);
+}
+
+void pager_refuse_unheld(struct stoa_pager *pager, const struct pager_target *to, uint64_t block)
+{
 	(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
-	if (held)
-		pager_let_go(pager, block, word_is_there(seen) ? word_state(seen) : BLOCK_POISONED, 0, 0, self);
 }

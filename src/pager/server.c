@@ -64,7 +64,7 @@ static void refuse_callback(struct pager_server *server, const struct os_trap_ev
 	if (server->refusals++ < SIGNALS)
 		os_fault_raise(event->thread, pager->address + event->offset);
 	else
-		pager_refuse(pager, NULL, event->offset >> pager->shift, -STOA_EDEADLOCK);
+		pager_refuse_unheld(pager, NULL, event->offset >> pager->shift);
 }
 
 /* Is it no more than that nobody waits for it any more? */
