@@ -85,10 +85,6 @@ os_handle os_trap_remote(const struct os_trap *trap);
 
 /* ---- the handler ---- */
 
-/* Whole pages of private memory, zeroed, also in a handler; NULL with -STOA_ENOMEM's sentence set. */
-void *os_pages_allocate(uint64_t bytes);
-void os_pages_free(void *pages, uint64_t bytes);
-
 enum os_fault { OS_FAULT_READ, OS_FAULT_WRITE, OS_FAULT_UNKNOWN };
 
 /*
