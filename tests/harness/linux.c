@@ -88,7 +88,8 @@ static struct holdings take_stock(void)
 static bool find_leak(const struct holdings *before, char *text, size_t size)
 {
 	struct holdings now = take_stock();
-	int compared = test_roles_are_threads() ? THREADS : KINDS; /* a thread sanitizer has its own of the others */
+	/* A thread sanitizer has its own of the others. */
+	int compared = STOA_SANITIZES_THREADS || test_roles_are_threads() ? THREADS : KINDS;
 
 	text[0] = 0;
 	if (waitid(P_ALL, 0, NULL, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
