@@ -9,8 +9,8 @@
 
 static char *path_of(const char *name)
 {
-	static char paths[8][600];
-	static unsigned next;
+	static _Thread_local char paths[8][600];
+	static _Thread_local unsigned next;
 	char *path = paths[next++ % CC_COUNT(paths)];
 
 	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);

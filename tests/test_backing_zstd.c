@@ -284,7 +284,7 @@ static void *write_some(void *argument)
 	return NULL;
 }
 
-TEST_TIMEOUT(several_threads, 60)
+TEST_THREADS(several_threads, 60)
 {
 	uint64_t numbers[4] = {0, 1, 2, 3};
 	pthread_t threads[4];

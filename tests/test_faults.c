@@ -85,6 +85,7 @@ struct attempt {
 	uint64_t nth;
 	int error, result;
 	const char *hit;
+	const char *meant; /* part of the name of the call that is to fail; NULL: any */
 };
 
 /* All that is wrong is told, and fails the test at the end. */
@@ -150,6 +151,12 @@ static void check_leaks(const struct attempt *attempt, const struct stock *befor
 			 before->global_names, now.global_names, before->allocations, now.allocations);
 }
 
+/* A helper thread's calls move the count: so another one may have failed, by an error that it never gives. */
+static bool as_meant(const struct attempt *attempt)
+{
+	return !attempt->meant || !attempt->hit || strstr(attempt->hit, attempt->meant);
+}
+
 static const char *try_once(struct attempt *attempt)
 {
 	struct stock before = take_stock(attempt->run);
@@ -158,14 +165,14 @@ static const char *try_once(struct attempt *attempt)
 
 	CHECK_EQ(pthread_create(&thread, NULL, attempt_body, attempt), 0);
 	CHECK_EQ(pthread_join(thread, NULL), 0);
-	if (attempt->result < 0 && !is_documented(attempt->fault_case->errors, attempt->result))
+	if (as_meant(attempt) && attempt->result < 0 && !is_documented(attempt->fault_case->errors, attempt->result))
 		complain(attempt, "not one of the documented errors (%s)", attempt->fault_case->errors);
 	/* A lock file that nobody could remove any more is what the next opener or gc removes. */
 	CHECK_RC(os_name_sweep(0, &removed), 0);
 	CHECK_RC(os_name_sweep(OS_NAME_GLOBAL, &removed), 0);
 	if (attempt->nth)
 		check_leaks(attempt, &before);
-	return attempt->hit;
+	return as_meant(attempt) ? attempt->hit : NULL;
 }
 
 /* A little below what they are, as kernels differ. Fewer: a case has come to do nothing. */
@@ -233,8 +240,11 @@ static void try_all(const struct fault_case *fault_case, struct run *run, struct
 		if (!call)
 			break;
 		for (unsigned i = 0; i < CC_COUNT(fitting); i++)
-			if (strstr(call, fitting[i].call))
+			if (strstr(call, fitting[i].call)) {
+				attempt.meant = fitting[i].call;
 				try_error(&attempt, fitting[i].error, coverage);
+			}
+		attempt.meant = NULL;
 	}
 	CHECK_INT(attempt.result, >=, 0);
 }

@@ -108,7 +108,7 @@ static void *read_all(void *argument)
 	return NULL;
 }
 
-TEST(threads_that_touch_one_page_have_it_filled_once)
+TEST_THREADS(threads_that_touch_one_page_have_it_filled_once, 20)
 {
 	struct region region = make_region(64, &quiet);
 	pthread_t threads[8];
@@ -161,7 +161,7 @@ TEST(reading_ahead)
 	end_region(&region);
 }
 
-TEST(prefetches_end_and_tell_of_errors)
+TEST_THREADS(prefetches_end_and_tell_of_errors, 20)
 {
 	struct region region = make_region(256, &quiet);
 	struct stoa_prefetch *prefetch;
@@ -494,13 +494,13 @@ TEST(discards)
 	end_region(&region);
 }
 
-TEST(the_background_writes_back_what_is_old)
+TEST_THREADS(the_background_writes_back_what_is_old, 20)
 {
 	const struct stoa_pager_options options = {.dirty_age = 50};
 	struct region region = make_region(16, &options);
 
 	*word_of(&region, 3) = 7;
-	while (!load_rlx(&region.store->writes))
+	while (!load_seq(&region.store->writes))
 		test_nap(5);
 	CHECK_EQ(*(uint64_t *)(void *)(region.store->bytes + 3 * PAGE), 7);
 	*word_of(&region, 3) = 8;
@@ -509,7 +509,7 @@ TEST(the_background_writes_back_what_is_old)
 	end_region(&region);
 }
 
-TEST(the_background_writes_back_when_much_is_dirty)
+TEST_THREADS(the_background_writes_back_when_much_is_dirty, 20)
 {
 	const struct stoa_pager_options options = {.budget = 64 * PAGE, .dirty_age = 1000000, .dirty_percent = 25};
 	struct region region = make_region(64, &options);

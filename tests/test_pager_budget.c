@@ -43,7 +43,7 @@ static void *read_in_order(void *argument)
 }
 
 /* Each reads ahead, and so holds frames while it asks for more: all of them together want more than there are. */
-TEST_TIMEOUT(many_read_in_order, 60)
+TEST_THREADS(many_read_in_order, 60)
 {
 	enum { FRAMES = 32, EACH = 64 };
 	struct stoa_pager_options options = {.budget = FRAMES * PAGE, .read_ahead = 8 * PAGE};

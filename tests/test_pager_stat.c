@@ -396,10 +396,12 @@ static void *touch_all(void *argument)
 	while (!load_rlx(&ended)) {
 		uint64_t drawn = test_random(&random);
 
+		_Atomic unsigned char *touched = (_Atomic unsigned char *)byte(pager, drawn / 3 % BLOCKS);
+
 		if (drawn % 3)
-			look_at(pager, drawn / 3 % BLOCKS);
+			(void)load_rlx(touched);
 		else
-			*byte(pager, drawn / 3 % BLOCKS) = 1;
+			store_rlx(touched, 1);
 		if (drawn % 17 == 0)
 			(void)stoa_pager_discard(pager, drawn / 17 % BLOCKS * PAGE, PAGE);
 	}
@@ -407,7 +409,7 @@ static void *touch_all(void *argument)
 }
 
 /* Nothing that happens meanwhile is taken for damage. */
-TEST(in_order_while_it_is_used)
+TEST_THREADS(in_order_while_it_is_used, 20)
 {
 	const struct stoa_pager_options options = {.budget = 32 * PAGE};
 	struct stoa_backing *backing;

@@ -206,7 +206,15 @@ TEST_TIMEOUT(served_by_one, 120)
 	stress(PAGE, 512, STOA_PAGER_SERVED + CLIENTS, PROCESSES, test_rounds(10000, 1000000));
 }
 
-TEST_TIMEOUT(one_process_by_protection, 120)
+/* With one process both are something for the thread sanitizer. */
+TEST_THREADS(one_process, 120)
+{
+	if (!pager_is_shared())
+		SKIP("there is but one way here: by protection");
+	stress(PAGE, 512, STOA_PAGER_INLINE, 1, test_rounds(20000, 2000000));
+}
+
+TEST_THREADS(one_process_by_protection, 120)
 {
 	/* Where blocks are larger that many are evicted, too, though fewer are touched. */
 	stress(PAGE, 512, STOA_PAGER_PROTECT, 1,

@@ -100,13 +100,14 @@ STOA_API int stoa_pager_receive_with_socket(int socket, struct stoa_backing *bac
 /*
  * Have the blocks of [offset, offset + length) there, or open for writing with STOA_WRITE, without touching them: an error comes as a value, and
  * what could not be filled before is tried again. They may go again at any time. EINVAL, ERANGE, ERIGHTS (write: the backing only reads), ENOMEM, EDEADLOCK
- * (from a fill of the same or a lower rank); what fill() returned.
+ * (from a fill of the same or a lower rank); what fill() returned. From a thread that is new to the pager also ELIMIT (too many threads use it) and
+ * ENOTSUP (a C library that cannot tell of a thread's end).
  */
 STOA_API int stoa_pager_get(struct stoa_pager *pager, uint64_t offset, uint64_t length, uint32_t access);
 
 /*
  * The same for reading, in a thread of its own: wait with stoa_prefetch_wait() or in a wait set (stoa/wait.h); what fill() returned comes from
- * there. Close it before the pager. EINVAL, ERANGE, ENOMEM, ELIMIT.
+ * there, as do errors of stoa_pager_get() in that thread. Close it before the pager. EINVAL, ERANGE, ENOMEM, ELIMIT.
  */
 STOA_API int stoa_pager_prefetch(struct stoa_pager *pager, uint64_t offset, uint64_t length,
 				 struct stoa_prefetch **ret_prefetch);

@@ -32,7 +32,8 @@ int os_thread_start(const char *name, void (*body)(void *argument), void *argume
 /*
  * os_thread_exit_hook(): once per process, name what to call when a thread ends. It is called for each thread whose
  * os_thread_exit_value() is not NULL, with that value; in that thread, and not where the whole process ends. It serves to let go
- * early and to free memory: nothing may depend on it, as threads are killed, too.
+ * early and to free memory: nothing may depend on it, as threads are killed, too. Setting a value allocates nothing, but where the system
+ * has few places for such values in the thread itself, and other hooks took them before (32 in glibc).
  */
 int os_thread_exit_hook(void (*leave)(void *value));
 int os_thread_exit_value(void *value);
@@ -216,6 +217,10 @@ bool os_probe_relay(void);
 /* Memory for this process's own structures, zeroed; NULL with -STOA_ENOMEM's sentence set. Freed with os_free(). */
 void *os_allocate(size_t bytes);
 void os_free(void *allocation);
+
+/* The same in whole pages, and not from an allocator: so also in a fault handler, wherever the touch was. */
+void *os_pages_allocate(uint64_t bytes);
+void os_pages_free(void *pages, uint64_t bytes);
 
 void os_handle_close(os_handle handle);
 

@@ -144,10 +144,6 @@ uint64_t os_watch_wait(struct os_watch *watch, uint64_t timeout);
 
 /* ---- the handler ---- */
 
-/* Whole pages of private memory, zeroed, also in a handler; NULL with -STOA_ENOMEM's sentence set. */
-void *os_pages_allocate(uint64_t bytes);
-void os_pages_free(void *pages, uint64_t bytes);
-
 enum os_fault { OS_FAULT_READ, OS_FAULT_WRITE, OS_FAULT_UNKNOWN };
 
 /*

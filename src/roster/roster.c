@@ -7,6 +7,9 @@
  * last handle, memberships are retired: dead to all others and no hold on the memory, but two private pages that go when their
  * thread next comes by here, or ends.
  *
+ * A thread may enrol in a fault handler, and its touch be made with an allocator's lock held: so what belongs to a thread comes from none.
+ * Memberships are cut from whole pages, which are kept, and the table of the first few is in the thread's own storage.
+ *
  * Shared side: enrolling is lock-free; a failed compare-and-swap means another thread got the slot.
  */
 #include <base/counters.h>
@@ -35,21 +38,60 @@ struct member {
 	struct os_life *life;
 };
 
-/* A thread's memberships, by roster index. */
-struct table {
-	uint32_t length;
-	struct member *members[];
-};
-
 CC_THREAD struct roster_hot roster_hot;
 
-static CC_THREAD struct table *table;
+/* A thread's memberships, by roster index. */
+static CC_THREAD struct {
+	struct member **members; /* `few`, or in pages of their own */
+	uint32_t length;         /* 0: the end of the thread is not noted yet */
+	struct member *few[8];
+} table;
+
 static struct os_lock lock; /* guards everything below, and rosters' member lists */
 static struct roster *rosters;
+static struct member *spare;       /* for whoever enrols next */
 static _Atomic uint32_t abandoned; /* memberships that wait for their thread */
 static bool hooked;                /* thread exits and forks */
 
 static void leave_all(void *value);
+
+/* ---- memory ---- */
+
+/* The lock is held. */
+static struct member *allocate_member(void)
+{
+	struct member *member;
+
+	if (!spare) {
+		member = os_pages_allocate(OS_PAGE);
+		for (size_t i = 0; member && i < OS_PAGE / sizeof(*member); i++) {
+			member[i].next = spare;
+			spare = &member[i];
+		}
+	}
+	member = spare;
+	if (member) {
+		spare = member->next;
+		*member = (struct member){NULL, NULL, NULL};
+	}
+	return member;
+}
+
+/* The lock is held. */
+static void free_member(struct member *member)
+{
+	member->next = spare;
+	spare = member;
+}
+
+static void free_table(void)
+{
+	if (table.length > CC_COUNT(table.few))
+		os_pages_free(table.members, table.length * sizeof(*table.members));
+	table.length = 0;
+}
+
+/* ---- forks and ends of threads ---- */
 
 static void before_fork(void)
 {
@@ -64,13 +106,13 @@ static void after_fork_parent(void)
 /* The child holds no membership: its private pages were wiped. Unmap them, and forget the parent's. */
 static void after_fork_child(void)
 {
-	for (uint32_t i = 0; table && i < table->length; i++) {
-		struct member *member = table->members[i];
+	for (uint32_t i = 0; i < table.length; i++) {
+		struct member *member = table.members[i];
 
-		table->members[i] = NULL;
+		table.members[i] = NULL;
 		if (member && !member->roster) {
 			os_life_unmap(member->life);
-			os_free(member);
+			free_member(member);
 		}
 	}
 	for (struct roster *roster = rosters; roster; roster = roster->next) {
@@ -79,7 +121,7 @@ static void after_fork_child(void)
 
 			roster->members = member->next;
 			os_life_unmap(member->life);
-			os_free(member);
+			free_member(member);
 		}
 	}
 	roster_hot = (struct roster_hot){NULL, NULL};
@@ -210,9 +252,9 @@ struct roster_page *roster_page(const struct roster *roster, uint32_t slot)
 /* Take a membership of the calling thread out of its robust list and free it. The lock is held. */
 static void leave(uint32_t index)
 {
-	struct member *member = table->members[index];
+	struct member *member = table.members[index];
 
-	table->members[index] = NULL;
+	table.members[index] = NULL;
 	if (roster_hot.life == member->life)
 		roster_hot = (struct roster_hot){NULL, NULL};
 	if (member->roster) {
@@ -225,26 +267,26 @@ static void leave(uint32_t index)
 		store_rlx(&abandoned, load_rlx(&abandoned) - 1);
 	}
 	os_life_leave(member->life, member->roster ? roster_relay(member->roster) : NULL);
-	os_free(member);
+	free_member(member);
 }
 
 /* A thread ends: what it holds is abandoned, at the latest now. */
 static void leave_all(void *value)
 {
 	os_lock(&lock);
-	for (uint32_t i = 0; table && i < table->length; i++)
-		if (table->members[i])
+	for (uint32_t i = 0; i < table.length; i++)
+		if (table.members[i])
 			leave(i);
 	os_unlock(&lock);
-	os_free(value);
-	table = NULL;
+	(void)value; /* it only says that there is one */
+	free_table();
 }
 
 /* Leave rosters that other threads have closed. */
 static void leave_abandoned(void)
 {
-	for (uint32_t i = 0; table && i < table->length; i++)
-		if (table->members[i] && !table->members[i]->roster)
+	for (uint32_t i = 0; i < table.length; i++)
+		if (table.members[i] && !table.members[i]->roster)
 			leave(i);
 }
 
@@ -263,7 +305,7 @@ static void detach(struct stoa_segment *segment, struct roster *roster)
 		os_unlock(&lock);
 		return;
 	}
-	if (table && roster->index < table->length && table->members[roster->index])
+	if (roster->index < table.length && table.members[roster->index])
 		leave(roster->index);
 	while (roster->members) {
 		struct member *member = roster->members;
@@ -285,28 +327,34 @@ static void detach(struct stoa_segment *segment, struct roster *roster)
 
 /* ---- enrolling ---- */
 
+/* The first time; or again, in a thread that touches something while it ends. */
+static int start_table(void)
+{
+	int rc = os_thread_exit_value(&table);
+
+	if (rc)
+		return rc;
+	memset(table.few, 0, sizeof(table.few));
+	table.members = table.few;
+	table.length = CC_COUNT(table.few);
+	return 0;
+}
+
 static int grow_table(uint32_t index)
 {
-	uint32_t old = table ? table->length : 0;
-	uint32_t length = (index + 8) & ~UINT32_C(7);
-	struct table *bigger;
-	int rc;
+	uint32_t page = OS_PAGE / sizeof(*table.members), length = (index / page + 1) * page;
+	struct member **bigger;
+	int rc = table.length ? 0 : start_table();
 
-	if (index < old)
-		return 0;
-	bigger = os_allocate(sizeof(*table) + length * sizeof(struct member *));
+	if (rc || index < table.length)
+		return rc;
+	bigger = os_pages_allocate(length * sizeof(*bigger));
 	if (!bigger)
 		return -STOA_ENOMEM;
-	rc = os_thread_exit_value(bigger);
-	if (rc) {
-		os_free(bigger);
-		return rc;
-	}
-	if (table)
-		memcpy(bigger->members, table->members, old * sizeof(struct member *));
-	bigger->length = length;
-	os_free(table);
-	table = bigger;
+	memcpy(bigger, table.members, table.length * sizeof(*bigger));
+	free_table();
+	table.members = bigger;
+	table.length = length;
 	return 0;
 }
 
@@ -352,8 +400,8 @@ static int check_memberships(void)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; table && i < table->length; i++)
-		count += table->members[i] != NULL;
+	for (uint32_t i = 0; i < table.length; i++)
+		count += table.members[i] != NULL;
 	if (count >= MEMBERSHIPS_MAX)
 		return error_set(-STOA_ELIMIT, "this thread takes part in %u segments; close some", MEMBERSHIPS_MAX);
 	return 0;
@@ -370,7 +418,7 @@ static int enter(struct stoa_segment *segment, struct roster *roster)
 		rc = grow_table(roster->index);
 	if (rc)
 		return rc;
-	member = os_allocate(sizeof(*member));
+	member = allocate_member();
 	if (!member)
 		return -STOA_ENOMEM;
 	for (uint32_t slot = 1; slot <= roster->slots; slot++) {
@@ -379,7 +427,7 @@ static int enter(struct stoa_segment *segment, struct roster *roster)
 			break;
 	}
 	if (rc <= 0) {
-		os_free(member);
+		free_member(member);
 		return rc ? rc
 			  : error_set(-STOA_ELIMIT,
 				      "all %" PRIu32 " roster slots of the segment are taken by live "
@@ -389,7 +437,7 @@ static int enter(struct stoa_segment *segment, struct roster *roster)
 	member->roster = roster;
 	member->next = roster->members;
 	roster->members = member;
-	table->members[roster->index] = member;
+	table.members[roster->index] = member;
 	counters_add(COUNTER_ENROLMENTS);
 	return 0;
 }
@@ -399,18 +447,18 @@ static struct member *find_member(const struct roster *roster)
 {
 	struct member *member;
 
-	if (table && roster->index < table->length && !load_rlx(&abandoned)) {
-		member = table->members[roster->index];
+	if (roster->index < table.length && !load_rlx(&abandoned)) {
+		member = table.members[roster->index];
 		if (member && load_rlx(&member->life->identity))
 			return member;
 	}
 	os_lock(&lock);
 	leave_abandoned();
-	if (table && roster->index < table->length && table->members[roster->index] &&
-	    !load_rlx(&table->members[roster->index]->life->identity))
+	if (roster->index < table.length && table.members[roster->index] &&
+	    !load_rlx(&table.members[roster->index]->life->identity))
 		leave(roster->index);
 	os_unlock(&lock);
-	return table && roster->index < table->length ? table->members[roster->index] : NULL;
+	return roster->index < table.length ? table.members[roster->index] : NULL;
 }
 
 static uint64_t make_hot(const struct roster *roster, const struct member *member)
@@ -443,7 +491,7 @@ int roster_enrol(struct stoa_segment *segment, uint64_t *ret_identity)
 		os_unlock(&lock);
 	}
 	if (!rc)
-		*ret_identity = make_hot(roster, table->members[roster->index]);
+		*ret_identity = make_hot(roster, table.members[roster->index]);
 	return rc;
 }
 

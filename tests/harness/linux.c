@@ -88,10 +88,11 @@ static struct holdings take_stock(void)
 static bool find_leak(const struct holdings *before, char *text, size_t size)
 {
 	struct holdings now = take_stock();
-	int compared = test_roles_are_threads() ? THREADS : KINDS; /* a thread sanitizer has its own of the others */
+	/* A thread sanitizer has its own of the others. */
+	int compared = STOA_SANITIZES_THREADS || test_roles_are_threads() ? THREADS : KINDS;
 
 	text[0] = 0;
-	if (waitid(P_ALL, 0, NULL, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
+	if (waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
 		snprintf(text, size, "leak: a child process is left, running or not waited for");
 	for (int i = 0; i < compared && !text[0]; i++)
 		if (now.count[i] > before->count[i])

@@ -39,9 +39,9 @@ static int write_to(void *context, uint64_t offset, uint64_t length, const void 
 	struct store *store = context;
 	int rc = delayed(store, &store->fail_write, offset, length);
 
-	add_rlx(&store->writes, 1);
 	if (!rc)
 		memcpy(store->bytes + offset, bytes, inside(store, offset, length));
+	add_seq(&store->writes, 1); /* and not before: who waits for it looks at the bytes */
 	return rc;
 }
 

@@ -44,6 +44,7 @@ int main(int argc, char **argv)
 	struct stoa_backing *backing = NULL;
 	struct stoa_pager *pager = NULL;
 	volatile unsigned char *bytes;
+	int rc;
 
 	if (argc != 2 || stoa_pager_install_handlers() || stoa_backing_create(&calls, NULL, &backing) ||
 	    stoa_pager_create(argv[1], backing, &options, &pager)) {
@@ -59,5 +60,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	for (unsigned i = 0; poll(&input, 1, 1) == 0; i++)
 		(void)bytes[i % BLOCKS * PAGE];
-	return stoa_pager_close(pager) != 0;
+	rc = stoa_pager_close(pager);
+	stoa_backing_close(backing);
+	return rc != 0;
 }

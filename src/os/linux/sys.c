@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -200,6 +201,21 @@ void os_free(void *allocation)
 	if (allocation)
 		count_allocation(-1);
 	free(allocation);
+}
+
+void *os_pages_allocate(uint64_t bytes)
+{
+	void *pages = SYS(mmap, NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages != MAP_FAILED)
+		return pages;
+	(void)error_set(-STOA_ENOMEM, "no memory for %llu bytes of our own", (unsigned long long)bytes);
+	return NULL;
+}
+
+void os_pages_free(void *pages, uint64_t bytes)
+{
+	(void)munmap(pages, bytes);
 }
 
 void os_handle_close(os_handle handle)

@@ -294,20 +294,3 @@ int os_trap_empty(struct os_trap *trap, uint64_t offset, uint64_t length)
 			rc = sys_failed("giving back %llu bytes of pages", (unsigned long long)length);
 	return rc;
 }
-
-/* ---- memory for whoever fills ---- */
-
-void *os_pages_allocate(uint64_t bytes)
-{
-	void *pages = SYS(mmap, NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (pages != MAP_FAILED)
-		return pages;
-	(void)error_set(-STOA_ENOMEM, "no memory for a buffer of %llu bytes", (unsigned long long)bytes);
-	return NULL;
-}
-
-void os_pages_free(void *pages, uint64_t bytes)
-{
-	(void)munmap(pages, bytes);
-}

@@ -128,3 +128,18 @@ void os_free(void *allocation)
 {
 	free(allocation);
 }
+
+void *os_pages_allocate(uint64_t bytes)
+{
+	void *pages = VirtualAlloc(NULL, (SIZE_T)bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+
+	if (!pages)
+		(void)error_set(-STOA_ENOMEM, "no memory for %" PRIu64 " bytes of our own", bytes);
+	return pages;
+}
+
+void os_pages_free(void *pages, uint64_t bytes)
+{
+	(void)bytes;
+	(void)VirtualFree(pages, 0, MEM_RELEASE);
+}

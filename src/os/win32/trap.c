@@ -345,20 +345,3 @@ void os_trap_forget(struct os_trap *trap)
 {
 	os_trap_unmap(trap); /* no process is a copy of another */
 }
-
-/* ---- memory for whoever fills ---- */
-
-void *os_pages_allocate(uint64_t bytes)
-{
-	void *pages = VirtualAlloc(NULL, (SIZE_T)bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-
-	if (!pages)
-		(void)error_set(-STOA_ENOMEM, "no memory for a buffer of %" PRIu64 " bytes", bytes);
-	return pages;
-}
-
-void os_pages_free(void *pages, uint64_t bytes)
-{
-	(void)bytes;
-	(void)VirtualFree(pages, 0, MEM_RELEASE);
-}
