@@ -148,6 +148,23 @@ static int create_protected(struct run *run)
 	return create_with(NULL, STOA_PAGER_PROTECT, &other);
 }
 
+/* Served ones have threads, and what fails in those must end nothing. */
+static int create_served(struct run *run)
+{
+	const struct stoa_pager_options options = {
+		.budget = 16 * PAGE, .read_ahead = 1, .way = STOA_PAGER_SERVED, .flags = STOA_PAGER_NO_BACKGROUND};
+
+	(void)run;
+	return stoa_pager_create(NULL, backing, &options, &other);
+}
+
+static void close_served(struct run *run, int result)
+{
+	if (result >= 0)
+		CHECK_EQ(*(volatile char *)stoa_pager_address(other), 0);
+	close_made(run, result);
+}
+
 static int send_it(struct run *run)
 {
 	return stoa_pager_send_with_socket(pager, run->sockets[0]);
@@ -277,6 +294,7 @@ const struct fault_case pager_cases[] = {
 	{"stoa_pager_create", CREATE_PAGER_ERRORS, make_backing, create, close_made},
 	{"stoa_pager_create", CREATE_PAGER_ERRORS, make_backing, create_named, close_made},
 	{"stoa_pager_create", CREATE_PAGER_ERRORS, make_backing, create_protected, close_made},
+	{"stoa_pager_create", CREATE_PAGER_ERRORS, make_backing, create_served, close_served},
 	{"stoa_pager_close", USE_ERRORS, make_used, close_it, close_backing},
 	{"stoa_pager_address", "", make_used, address, close_used},
 	{"stoa_pager_size", "", make_used, size, close_used},
