@@ -6,6 +6,7 @@
 #include "pager/common.h"
 
 #include <base/mutant.h>
+#include <os/trap.h>
 #include <pthread.h>
 
 #define PROCESSES 3
@@ -219,5 +220,14 @@ TEST_THREADS(one_process_by_protection, 120)
 	/* Where blocks are larger that many are evicted, too, though fewer are touched. */
 	stress(PAGE, 512, STOA_PAGER_PROTECT, 1,
 	       pager_is_shared() ? test_rounds(20000, 1000000) : test_rounds(2000, 100000));
+}
+
+/* As on Linux before 6.15. */
+TEST_TIMEOUT(one_process_without_guard_pages, 120)
+{
+	if (!pager_is_shared())
+		SKIP("there are no guard pages here");
+	store_rlx(&os_trap_without, OS_WITHOUT_GUARDS);
+	stress(PAGE, 512, STOA_PAGER_PROTECT, 1, test_rounds(1000, 100000));
 }
 #endif

@@ -125,6 +125,7 @@ bool os_trap_poisons_others(void);
 #define OS_WITHOUT_POISON (1u << 0)  /* Linux 6.6 */
 #define OS_WITHOUT_SHOWING (1u << 1) /* without a moment in which it can be written: Linux 6.4 */
 #define OS_WITHOUT_CALLS (1u << 2)   /* the privilege to handle touches by system calls */
+#define OS_WITHOUT_GUARDS (1u << 3)  /* guard pages: Linux 6.15 */
 extern _Atomic uint32_t os_trap_without;
 
 /* Waiting for any of several handles. One thread waits at a time; the other calls may be made by any. */

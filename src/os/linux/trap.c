@@ -9,6 +9,7 @@
  */
 #include <os/linux/userfault.h>
 
+#include <base/atomic.h>
 #include <base/error.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -19,7 +20,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Newer than the headers of Debian 12, or only there. */
+/* Newer than the headers of Debian 12, or only there. Guard pages: madvise(2), Linux 6.13, of files since 6.15. */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
@@ -68,6 +73,24 @@ uint32_t os_trap_unit(enum os_trap_way way)
 {
 	(void)way;
 	return OS_PAGE;
+}
+
+/* ---- guard pages ---- */
+
+static int guard(struct os_trap *trap, uint64_t offset, uint64_t length, bool install)
+{
+	int rc;
+
+	do
+		rc = SYS(madvise, trap->address + offset, length, install ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE);
+	while (rc < 0 && (errno == EINTR || errno == EAGAIN));
+	return rc == 0 ? 0 : sys_failed("guarding %llu bytes of pages", (unsigned long long)length);
+}
+
+/* Has this system them for such a map? The first page is tried, while nobody can touch it. */
+static bool has_guards(struct os_trap *trap)
+{
+	return !(load_rlx(&os_trap_without) & OS_WITHOUT_GUARDS) && !guard(trap, 0, OS_PAGE, true);
 }
 
 static int register_map(struct os_trap *trap)
@@ -120,6 +143,7 @@ int os_trap_map(const struct os_trap_plan *plan, struct os_trap **ret_trap)
 		rc = sys_failed("keeping a map from forked children");
 	if (!rc)
 		rc = trap->way == OS_TRAP_PROTECT ? 0 : register_map(trap);
+	trap->guards = !rc && trap->way == OS_TRAP_PROTECT && has_guards(trap);
 	/* Nothing has to be armed: each page that is not yet in this map is told. */
 	if (!rc && trap->way == OS_TRAP_SERVED)
 		rc = os_protect(address, trap->length, OS_READ | (trap->writable ? OS_WRITE : 0));
@@ -180,6 +204,10 @@ int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length)
 {
 	int rc = 0;
 
+	if (trap->guards) {
+		rc = guard(trap, offset, length, true);
+		return rc ? rc : os_protect(trap->address + offset, length, OS_READ);
+	}
 	if (trap->way != OS_TRAP_USERFAULT) /* nothing is there, or shown, without being told, as it is */
 		return 0;
 	rc = userfault_protect(userfault_place(trap, NULL, offset), length, true);
@@ -240,7 +268,9 @@ int os_trap_fill(struct os_trap *trap, const struct os_trap_other *other, uint64
 		return fill_by_copy(trap, other, offset, length, bytes, writable);
 	/* Not through the map: where memory is full that would be a signal. */
 	rc = os_memory_write(trap->memory, offset, bytes, length);
-	return rc ? rc : os_protect(trap->address + offset, length, OS_READ | (writable ? OS_WRITE : 0));
+	if (!rc && (writable || !trap->guards))
+		rc = os_protect(trap->address + offset, length, OS_READ | (writable ? OS_WRITE : 0));
+	return rc || !trap->guards ? rc : guard(trap, offset, length, false);
 }
 
 bool os_trap_has(const struct os_trap *trap, uint64_t offset)
@@ -286,8 +316,13 @@ int os_trap_read(struct os_trap *trap, uint64_t offset, uint64_t length, void *b
 
 int os_trap_empty(struct os_trap *trap, uint64_t offset, uint64_t length)
 {
-	int rc = trap->way == OS_TRAP_PROTECT ? os_protect(trap->address + offset, length, 0) : 0;
+	int rc = 0;
 
+	if (trap->guards)
+		rc = guard(trap, offset, length, true);
+	/* Readable, where it is guarded: so it is one map with what lies beside it. */
+	if (!rc && trap->way == OS_TRAP_PROTECT)
+		rc = os_protect(trap->address + offset, length, trap->guards ? OS_READ : 0);
 	while (!rc && SYS(fallocate, sys_fd(trap->memory), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 			  (off_t)length) < 0)
 		if (errno != EINTR)

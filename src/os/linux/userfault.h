@@ -13,6 +13,7 @@ struct os_trap {
 	bool own; /* the memory is the trap's */
 	bool writable;
 	bool serves_calls;
+	bool guards; /* OS_TRAP_PROTECT: what is not there is told by guard pages, which split no map */
 	enum os_trap_way way;
 	int fd; /* -1: none, OS_TRAP_PROTECT */
 };
