@@ -388,8 +388,9 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 		uint64_t forgotten = heal(pager, block, word, &open);
 
 		opened += open;
-		/* It came back soon after it had been evicted: it is worth keeping. Version 0 never was there. */
-		if ((lap - (word >> WORD_LAP_SHIFT & 15)) % 16 <= 1 && word >> WORD_VERSION_SHIFT > 1) {
+		/* It came back soon after it had been evicted: it is worth keeping. One that never was there has no other versions than this fill's. */
+		if ((lap - (word >> WORD_LAP_SHIFT & 15)) % 16 <= 1 &&
+		    word >> WORD_VERSION_SHIFT > (filling->write && i == 0 ? 2 : 1)) {
 			heat = UINT64_C(2) << WORD_HEAT_SHIFT;
 			pager_count(pager, PAGER_REFAULTS, 1);
 		}
