@@ -402,6 +402,52 @@ static int fill_sevens(void *context, uint64_t offset, uint64_t length, void *by
 	return 0;
 }
 
+static void *write_the_fifth(void *argument)
+{
+	*word_of(argument, 5) = 55;
+	return NULL;
+}
+
+static void *push_out_the_fifth(void *argument)
+{
+	const struct region *region = argument;
+
+	CHECK_RC(stoa_pager_advise(region->pager, UINT64_C(5) * PAGE, PAGE, STOA_ADVISE_DONT_NEED), 0);
+	return NULL;
+}
+
+/* All blocks but the fifth, more than the budget has, while somebody hangs in a call for that one. */
+static void use_the_others(struct region *region, void *(*hanging)(void *argument))
+{
+	pthread_t thread;
+
+	store_rlx(&region->store->hangs, 1);
+	CHECK_EQ(pthread_create(&thread, NULL, hanging, region), 0);
+	test_nap(20);
+	for (unsigned round = 0; round < 3; round++)
+		for (uint64_t i = 6; i < 64; i++)
+			*word_of(region, i) += 1;
+	store_rlx(&region->store->hangs, 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+TEST(a_backing_that_hangs_holds_up_who_needs_it_alone)
+{
+	struct stoa_pager_options options = quiet;
+	struct region region;
+
+	options.budget = 16 * PAGE;
+	region = make_region(64, &options);
+	store_rlx(&region.store->fail_from, 5 * PAGE);
+	store_rlx(&region.store->fail_end, 6 * PAGE);
+	use_the_others(&region, write_the_fifth);
+	CHECK_EQ(*word_of(&region, 5), 55);
+	use_the_others(&region, push_out_the_fifth);
+	CHECK_EQ(*word_of(&region, 5), 55);
+	CHECK_EQ(*word_of(&region, 30), expected(30) + 6);
+	end_region(&region);
+}
+
 TEST(a_backing_that_only_reads)
 {
 	const struct stoa_backing_calls calls = {.fill = fill_sevens, .size = no_size};

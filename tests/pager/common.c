@@ -8,9 +8,11 @@ static int delayed(struct store *store, const _Atomic int *fail, uint64_t offset
 {
 	if (load_rlx(&store->delay))
 		usleep(load_rlx(&store->delay));
-	if (load_rlx(fail) && offset < load_rlx(&store->fail_end) && offset + length > load_rlx(&store->fail_from))
-		return load_rlx(fail);
-	return 0;
+	if (offset >= load_rlx(&store->fail_end) || offset + length <= load_rlx(&store->fail_from))
+		return 0;
+	while (load_rlx(&store->hangs))
+		usleep(1000);
+	return load_rlx(fail);
 }
 
 static uint64_t inside(const struct store *store, uint64_t offset, uint64_t length)

@@ -17,7 +17,8 @@ struct store {
 	_Atomic int fail_fill, fail_write;       /* results, if not 0, */
 	_Atomic uint64_t fail_from, fail_end;    /* of what lies there */
 	_Atomic uint32_t delay;                  /* microseconds of each call */
-	uint8_t pad_60[4096 - 60];
+	_Atomic uint32_t hangs;                  /* calls for what lies there do not return until it is 0 */
+	uint8_t pad_64[4096 - 64];
 	unsigned char bytes[];
 };
 _Static_assert(offsetof(struct store, bytes) == 4096, "what lies there may be of any type");
