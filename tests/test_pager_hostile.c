@@ -16,6 +16,7 @@
 
 struct board {
 	uint64_t seed;
+	uint32_t way;
 	_Atomic uint32_t ready;
 	_Atomic uint64_t calls[VICTIMS], errors[VICTIMS], writes;
 };
@@ -47,8 +48,9 @@ static void scribble(struct stoa_pager *pager, uint64_t *random)
 	_Atomic uint64_t *place;
 	uint64_t any = test_random(random);
 
-	switch (any % 8) {
+	switch (any % 9) {
 	case 0: place = &cursors[(any >> 8) % 3 * 8]; break;
+	case 8: place = any >> 8 & 1 ? &pager->shared->cursors.server : &pager->shared->cursors.asked; break;
 	case 1: place = &links[(any >> 8) % (pager->frames / 2)]; break;
 	case 2: place = &members[(any >> 8) % (STOA_PAGER_MEMBERS * sizeof(struct pager_member) / 8)]; break;
 	case 3: place = &seats[(any >> 8) % (4 * PAGE / 8)]; break;
@@ -87,7 +89,8 @@ static void tell(unsigned number, int rc)
 static void victim(void *argument)
 {
 	unsigned number = (unsigned)(uintptr_t)argument;
-	struct stoa_backing *backing = store_backing(store);
+	/* Of two who are served one has no backing, and asks for all that it does. */
+	struct stoa_backing *backing = number && board->way == STOA_PAGER_SERVED ? NULL : store_backing(store);
 	struct stoa_pager *pager = pager_take(sockets, backing);
 	uint64_t random = board->seed + 1 + number;
 
@@ -112,7 +115,11 @@ static void victim(void *argument)
 static void host(void *argument)
 {
 	const struct stoa_pager_options options = {
-		.budget = 64 * PAGE, .read_ahead = 4 * PAGE, .flags = STOA_PAGER_NO_BACKGROUND};
+		.budget = 64 * PAGE,
+		.read_ahead = 4 * PAGE,
+		.way = board->way,
+		.flags = STOA_PAGER_NO_BACKGROUND,
+	};
 	struct stoa_pager *pager = pager_make(store_backing(store), &options);
 
 	(void)argument;
@@ -121,12 +128,13 @@ static void host(void *argument)
 	test_pause();
 }
 
-TEST_TIMEOUT(an_enemy_that_writes_anything, 300)
+static void let_it_write(uint32_t way)
 {
 	pid_t roles[2 + VICTIMS];
 
 	board = test_shared(sizeof(*board));
 	board->seed = test_seed();
+	board->way = way;
 	store = store_make(BLOCKS * PAGE);
 	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets));
 	for (unsigned round = 0; round < test_rounds(6, 200); round++) {
@@ -154,4 +162,14 @@ TEST_TIMEOUT(an_enemy_that_writes_anything, 300)
 		    (unsigned long long)(load_rlx(&board->calls[0]) + load_rlx(&board->calls[1])),
 		    (unsigned long long)(load_rlx(&board->errors[0]) + load_rlx(&board->errors[1])),
 		    (unsigned long long)load_rlx(&board->writes));
+}
+
+TEST_TIMEOUT(an_enemy_that_writes_anything, 300)
+{
+	let_it_write(STOA_PAGER_INLINE);
+}
+
+TEST_TIMEOUT(an_enemy_of_those_who_serve, 300)
+{
+	let_it_write(STOA_PAGER_SERVED);
 }
