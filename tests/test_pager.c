@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -672,58 +671,6 @@ TEST(a_fill_that_touches_its_own_pager_is_refused_loudly)
 	pid_t role = test_role(touch_in_circles, NULL);
 
 	CHECK_EQ(test_join(role), -SIGBUS);
-}
-
-/* ---- page protection ---- */
-
-static unsigned count_maps(void)
-{
-	FILE *file = fopen("/proc/self/maps", "re");
-	unsigned count = 0;
-	int got;
-
-	CHECK(file != NULL);
-	while ((got = fgetc(file)) != EOF)
-		count += got == '\n';
-	CHECK_EQ(fclose(file), 0);
-	return count;
-}
-
-/* Every other page is touched: as many maps as pages, where nothing else tells them apart. */
-static unsigned maps_of_alternate_pages(unsigned blocks)
-{
-	struct stoa_pager_options options = quiet;
-	struct region region;
-	unsigned before = count_maps(), after;
-
-	options.way = STOA_PAGER_PROTECT;
-	region = make_region(blocks, &options);
-	for (unsigned i = 0; i < blocks; i += 2)
-		CHECK_EQ(*word_of(&region, i), expected(i));
-	after = count_maps();
-	for (unsigned i = 0; i < blocks; i++) {
-		*word_of(&region, i) = i;
-		CHECK_EQ(word_of(&region, i)[1], expected(i));
-	}
-	CHECK_RC(stoa_pager_discard(region.pager, 0, PAGE), 0); /* what is taken away is told again */
-	CHECK_EQ(*word_of(&region, 0), expected(0));
-	end_region(&region);
-	return after - before;
-}
-
-TEST(guard_pages_split_no_map)
-{
-	unsigned maps, without;
-
-	store_rlx(&os_trap_without, OS_WITHOUT_GUARDS);
-	without = maps_of_alternate_pages(400);
-	CHECK_INT(without, >=, 399);
-	store_rlx(&os_trap_without, 0);
-	maps = maps_of_alternate_pages(400);
-	if (maps >= 399)
-		SKIP("this system has no guard pages in mapped files: they came with Linux 6.15");
-	CHECK_INT(maps, <, 40);
-	test_figure("%u maps, %u without guard pages", maps, without);
 }
 
 /* ---- handlers ---- */
