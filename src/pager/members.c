@@ -167,7 +167,8 @@ static void clear_seat(struct pager_seat *seat)
 	for (unsigned i = 0; i < STOA_PINS_MAX; i++)
 		store_rlx(&seat->pins[i].first, 0);
 	store_rlx(&seat->pins_used, 0);
-	store_rlx(&seat->request.state, load_rlx(&seat->request.state) & ~UINT64_C(1));
+	/* What was asked for is answered: to nobody, also by whoever is just doing it. */
+	store_rlx(&seat->request.state, (load_rlx(&seat->request.state) + 1) & ~UINT64_C(1));
 }
 
 /* The mutex is held. What the place's last owner counted stays: the sums are the pager's. */
@@ -319,15 +320,21 @@ static const struct os_trap_other *other_of(struct stoa_pager *pager, const stru
 	if (!to)
 		return NULL;
 	*room = (struct os_trap_other){pager->remotes[to->place].handle, pager->remotes[to->place].base};
-	*ret_gone = pager->remotes[to->place].serial != to->serial;
+	*ret_gone = !to->serial || pager->remotes[to->place].serial != to->serial;
 	return room;
 }
 
 static const struct os_trap_other *reach(struct stoa_pager *pager, const struct pager_target *to,
 					 struct os_trap_other *room, bool *ret_gone)
 {
+	uint64_t changes;
+
 	if (to)
 		os_lock(&pager->reaching);
+	if (to && pager->remotes[to->place].serial != to->serial) {  /* perhaps he is new */
+		changes = load_acq(&pager->shared->cursors.changes); /* A5: as A1; pairs with R1 in take_member() */
+		(void)meet(pager, changes);
+	}
 	return other_of(pager, to, room, ret_gone);
 }
 

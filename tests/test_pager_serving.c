@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes wrong around those who serve: no threads or descriptors to be had, backings that only read, places that are taken again while
+ * somebody is at a request, forked children, older systems.
+ */
+#include "pager/common.h"
+
+#include <fcntl.h>
+#include <os/trap.h>
+#include <pager/pager.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096
+#define BLOCKS 64
+
+static struct stoa_pager_options with = {.way = STOA_PAGER_SERVED, .read_ahead = 1, .flags = STOA_PAGER_NO_BACKGROUND};
+
+struct board {
+	int sockets[2];
+	_Atomic uint32_t turn;
+	_Atomic uint32_t hang;    /* 1: fills of `hanging`, and writes of it, wait until it is not */
+	_Atomic uint32_t hangs;   /* one does */
+	_Atomic uint64_t hanging; /* a block */
+	_Atomic uint64_t place;
+};
+
+static struct board *board;
+static struct store *store;
+static struct stoa_backing *backing;
+static struct stoa_pager *pager;
+
+static uint64_t expected(uint64_t block)
+{
+	return ((block + 1) & 255) * UINT64_C(0x0101010101010101);
+}
+
+static volatile uint64_t *word_of(const struct stoa_pager *of, uint64_t block)
+{
+	return (volatile uint64_t *)stoa_pager_address(of) + block * PAGE / 8;
+}
+
+static uint64_t stored(uint64_t block)
+{
+	return *(uint64_t *)(void *)(store->bytes + block * PAGE);
+}
+
+static void tell(uint32_t turn)
+{
+	store_rel(&board->turn, turn); /* pairs with await() */
+}
+
+static void await(uint32_t turn)
+{
+	while (load_acq(&board->turn) < turn) /* pairs with tell() */
+		usleep(1000);
+}
+
+static void set_up(void)
+{
+	board = test_shared(sizeof(*board));
+	store = store_make((uint64_t)BLOCKS * PAGE);
+	for (uint64_t i = 0; i < BLOCKS; i++)
+		memset(store->bytes + i * PAGE, (int)(i + 1) & 255, PAGE);
+	pager_sockets(board->sockets);
+}
+
+static void begin(struct stoa_backing *on)
+{
+	backing = on;
+	CHECK_RC(stoa_pager_create(NULL, backing, &with, &pager), 0);
+}
+
+static void end_all(void)
+{
+	CHECK_RC(stoa_pager_close(pager), 0);
+	stoa_backing_close(backing);
+	pager_sockets_close(board->sockets);
+}
+
+static struct stoa_pager *join_as_client(void)
+{
+	struct stoa_pager *client;
+
+	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], NULL, &client), 0);
+	return client;
+}
+
+/* ---- a backing that hangs, and one that only reads ---- */
+
+static void hang_at(uint64_t block)
+{
+	store_rlx(&board->hanging, block);
+	store_rlx(&board->hangs, 0);
+	store_rlx(&board->hang, 1);
+}
+
+static void await_hanging(void)
+{
+	while (!load_rlx(&board->hangs))
+		usleep(1000);
+}
+
+static void maybe_hang(uint64_t offset)
+{
+	if (offset != load_rlx(&board->hanging) * PAGE || !load_rlx(&board->hang))
+		return;
+	store_rlx(&board->hangs, 1);
+	while (load_rlx(&board->hang))
+		usleep(1000);
+}
+
+static int fill(void *context, uint64_t offset, uint64_t length, void *bytes)
+{
+	(void)context;
+	maybe_hang(offset);
+	memcpy(bytes, store->bytes + offset, length);
+	return 0;
+}
+
+static int write_to(void *context, uint64_t offset, uint64_t length, const void *bytes)
+{
+	(void)context;
+	maybe_hang(offset);
+	memcpy(store->bytes + offset, bytes, length);
+	return 0;
+}
+
+static int size_of(void *context, uint64_t *ret_size)
+{
+	(void)context;
+	*ret_size = BLOCKS * PAGE;
+	return 0;
+}
+
+static struct stoa_backing *hanging_backing(void)
+{
+	static const struct stoa_backing_calls calls = {.fill = fill, .write = write_to, .size = size_of};
+	struct stoa_backing *made;
+
+	CHECK_RC(stoa_backing_create(&calls, NULL, &made), 0);
+	return made;
+}
+
+/* ---- clients ---- */
+
+static void client_to_be_killed(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+
+	(void)argument;
+	store_rlx(&board->place, client->place);
+	*word_of(client, 1) = 10;
+	tell(1);
+	await(2);
+	(void)stoa_pager_flush(client, PAGE, PAGE, 0);
+}
+
+static void client_that_only_joins(void *argument)
+{
+	(void)argument;
+	(void)join_as_client();
+	store_rlx(&board->hangs, 2);
+	test_pause();
+}
+
+/* Who joins tidies up: a few of those who are gone, each time. */
+static void have_place_freed(void)
+{
+	while (load_rlx(&pager->shared->members[load_rlx(&board->place)].serial)) {
+		pid_t role;
+
+		store_rlx(&board->hangs, 0);
+		pager_pass(board->sockets, pager);
+		role = test_role(client_that_only_joins, NULL);
+		while (!load_rlx(&board->hangs))
+			usleep(1000);
+		test_kill(role);
+	}
+}
+
+static void client_in_its_place(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+
+	(void)argument;
+	CHECK_EQ(client->place, load_rlx(&board->place));
+	*word_of(client, 2) = 20;
+	tell(3);
+	CHECK_RC(stoa_pager_flush(client, 2 * PAGE, PAGE, 0), 0);
+	CHECK_EQ(stored(2), 20);
+	CHECK_RC(stoa_pager_close(client), 0);
+}
+
+/* Who serves is at the request of one that is dead: its answer is not the next one's. */
+TEST(no_answer_to_who_had_the_place_before)
+{
+	pid_t before, after;
+
+	set_up();
+	begin(hanging_backing());
+	pager_pass(board->sockets, pager);
+	before = test_role(client_to_be_killed, NULL);
+	await(1);
+	hang_at(1);
+	tell(2);
+	await_hanging();
+	test_kill(before);
+	have_place_freed();
+	pager_pass(board->sockets, pager);
+	after = test_role(client_in_its_place, NULL);
+	await(3);
+	while (!(load_rlx(&pager->shared->seats[load_rlx(&board->place)].request.state) & 1))
+		usleep(1000);
+	store_rlx(&board->hang, 0);
+	CHECK_EQ(test_join(after), 0);
+	end_all();
+}
+
+static void client_that_gets_at_once(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+
+	(void)argument;
+	CHECK_RC(stoa_pager_get(client, 7 * PAGE, 1, STOA_READ), 0);
+	store_rlx(&board->hang, 0);
+	CHECK_EQ(*word_of(client, 7), expected(7));
+	CHECK_RC(stoa_pager_close(client), 0);
+}
+
+static void *touch_hanging(void *argument)
+{
+	store_rlx(&board->place, os_thread_id());
+	CHECK_EQ(*word_of(argument, 5), expected(5));
+	return NULL;
+}
+
+/* Who serves need not have heard of it before. */
+TEST(a_new_client_asks_at_once)
+{
+	pthread_t thread;
+
+	set_up();
+	begin(hanging_backing());
+	pager_pass(board->sockets, pager);
+	hang_at(5);
+	CHECK_EQ(pthread_create(&thread, NULL, touch_hanging, pager), 0);
+	await_hanging();
+	CHECK_EQ(test_join(test_role(client_that_gets_at_once, NULL)), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	end_all();
+}
+
+/* ---- servers that are killed ---- */
+
+static void server_to_be_killed(void *argument)
+{
+	(void)argument;
+	begin(hanging_backing());
+	*word_of(pager, 9) = 90;
+	for (unsigned i = 0; i < 4; i++)
+		pager_pass(board->sockets, pager);
+	tell(1);
+	test_pause();
+}
+
+static void client_that_discards(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+
+	(void)argument;
+	store_rlx(&board->place, client->place + 1);
+	await(2);
+	(void)stoa_pager_discard(client, 0, stoa_pager_size(client));
+}
+
+/* What it would have discarded others have written to since. */
+TEST(nobody_does_what_the_dead_had_asked_for)
+{
+	struct stoa_pager *client;
+	struct pager_request *request;
+	pid_t first, dead;
+
+	set_up();
+	first = test_role(server_to_be_killed, NULL);
+	await(1);
+	client = join_as_client();
+	CHECK_EQ(*word_of(client, 9), 90);
+	dead = test_role(client_that_discards, NULL);
+	while (!load_rlx(&board->place))
+		usleep(1000);
+	request = &client->shared->seats[load_rlx(&board->place) - 1].request;
+	CHECK_SYS(kill(first, SIGSTOP));
+	tell(2);
+	while (!(load_rlx(&request->state) & 1))
+		usleep(1000);
+	test_kill(dead);
+	test_kill(first);
+	*word_of(client, 9) = 91;
+	backing = store_backing(store);
+	pager = pager_take(board->sockets, backing);
+	CHECK_RC(stoa_pager_flush(client, 0, PAGE, 0), 0); /* he answers now */
+	CHECK_EQ(*word_of(client, 9), 91);
+	CHECK_RC(stoa_pager_close(client), 0);
+	CHECK_EQ(stored(9), 91);
+	end_all();
+}
