@@ -91,6 +91,39 @@ static struct stoa_pager *join_as_client(void)
 	return client;
 }
 
+static sigjmp_buf back;
+static _Atomic int signalled;
+
+static void on_signal(int number)
+{
+	store_rlx(&signalled, number);
+	siglongjmp(back, 1);
+}
+
+static int touch(volatile uint64_t *word, bool write)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	CHECK_SYS(sigaction(SIGBUS, &action, NULL));
+	CHECK_SYS(sigaction(SIGSEGV, &action, NULL));
+	store_rlx(&signalled, 0);
+	if (sigsetjmp(back, 1) == 0) {
+		if (write)
+			*word = 1;
+		else
+			(void)*word;
+	}
+	CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR && signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+	return load_rlx(&signalled);
+}
+
+static void fail_at(uint64_t block, int rc)
+{
+	store_rlx(&store->fail_from, block * PAGE);
+	store_rlx(&store->fail_end, (block + 1) * PAGE);
+	store_rlx(&store->fail_fill, rc);
+}
+
 /* ---- a backing that hangs, and one that only reads ---- */
 
 static void hang_at(uint64_t block)
@@ -145,6 +178,53 @@ static struct stoa_backing *hanging_backing(void)
 
 	CHECK_RC(stoa_backing_create(&calls, NULL, &made), 0);
 	return made;
+}
+
+static struct stoa_backing *reading_backing(void)
+{
+	static const struct stoa_backing_calls calls = {.fill = fill, .size = size_of};
+	struct stoa_backing *made;
+
+	CHECK_RC(stoa_backing_create(&calls, NULL, &made), 0);
+	return made;
+}
+
+/* ---- what is healed ---- */
+
+static void writer_into_the_healed(void *argument)
+{
+	struct stoa_backing *mine = store_backing(store);
+	struct stoa_pager *other = pager_take(board->sockets, mine);
+
+	(void)argument;
+	tell(1);
+	await(2);
+	*word_of(other, 5) = 9;
+	CHECK_RC(stoa_pager_close(other), 0);
+	stoa_backing_close(mine);
+}
+
+/* Where it cannot be shown but open it counts as written. */
+TEST(what_is_healed_open_is_written_back)
+{
+	pid_t role;
+
+	set_up();
+	store_rlx(&os_trap_without, OS_WITHOUT_SHOWING);
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	role = test_role(writer_into_the_healed, NULL);
+	await(1);
+	fail_at(5, -STOA_ESYSTEM);
+	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
+	store_rlx(&store->fail_fill, 0);
+	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 1, STOA_READ), 0);
+	tell(2);
+	CHECK_EQ(test_join(role), 0);
+	CHECK_EQ(*word_of(pager, 5), 9);
+	CHECK_RC(stoa_pager_flush(pager, 0, stoa_pager_size(pager), 0), 0);
+	CHECK_EQ(stored(5), 9);
+	end_all();
 }
 
 /* ---- clients ---- */
@@ -308,5 +388,32 @@ TEST(nobody_does_what_the_dead_had_asked_for)
 	CHECK_EQ(*word_of(client, 9), 91);
 	CHECK_RC(stoa_pager_close(client), 0);
 	CHECK_EQ(stored(9), 91);
+	end_all();
+}
+
+/* ---- some backings write, some do not ---- */
+
+static void reader_that_heals(void *argument)
+{
+	struct stoa_backing *mine = reading_backing();
+	struct stoa_pager *other = pager_take(board->sockets, mine);
+
+	(void)argument;
+	CHECK_RC(stoa_pager_get(other, 5 * PAGE, 1, STOA_READ), 0);
+	CHECK_RC(stoa_pager_close(other), 0);
+	stoa_backing_close(mine);
+}
+
+TEST(who_only_reads_shows_nothing_open)
+{
+	set_up();
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	fail_at(5, -STOA_ESYSTEM);
+	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
+	CHECK_EQ(test_join(test_role(reader_that_heals, NULL)), 0);
+	*word_of(pager, 5) = 9;
+	CHECK_RC(stoa_pager_flush(pager, 0, stoa_pager_size(pager), 0), 0);
+	CHECK_EQ(stored(5), 9);
 	end_all();
 }

@@ -384,6 +384,7 @@ int pager_show_all(struct stoa_pager *pager, uint64_t block)
 {
 	uint64_t offset = block << pager->shift;
 	int rc = os_trap_show(pager->trap, NULL, offset, pager->block);
+	bool written = rc == OS_TRAP_WRITTEN;
 
 	if (rc < 0)
 		return rc;
@@ -396,13 +397,14 @@ int pager_show_all(struct stoa_pager *pager, uint64_t block)
 			continue;
 		rc = os_trap_show(pager->trap, &(struct os_trap_other){remote->handle, remote->base}, offset,
 				  pager->block);
+		written |= rc == OS_TRAP_WRITTEN;
 		if (rc == -STOA_ECLOSED) {
 			forget_remote(pager, remote);
 			rc = 0;
 		}
 	}
 	os_unlock(&pager->reaching);
-	return rc;
+	return written ? OS_TRAP_WRITTEN : rc;
 }
 
 /* ---- clients ---- */

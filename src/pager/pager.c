@@ -186,8 +186,10 @@ static int set_up(struct stoa_pager *pager, const struct pager_header *header, c
 	pager->on_error = header->on_error;
 	pager->rank = header->rank;
 	pager->served = header->way == STOA_PAGER_SERVED;
+	pager->writable = pager->writes || !header->read_only;
 	if (!pager->backing)
-		pager->writes = !header->read_only;
+		pager->writes = pager->writable;
+	pager->serves = pager->served && pager->backing && pager->writes == pager->writable;
 	pager->dirty_age = header->dirty_age;
 	pager->dirty_percent = header->dirty_percent;
 	memcpy(pager->identity, header->identity, sizeof(pager->identity));

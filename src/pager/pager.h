@@ -51,6 +51,8 @@ struct stoa_pager {
 	struct stoa_backing *backing; /* NULL: others have it, and serve this process */
 	struct pager_seat *seat;      /* this process's */
 	bool writes;                  /* the backing does */
+	bool writable;                /* so does the creator's, or this one: others may write, too */
+	bool serves;                  /* others than itself: it has a backing that does all they may */
 	bool served;                  /* STOA_PAGER_SERVED */
 
 	struct pager_shared *shared;
@@ -149,7 +151,7 @@ void pager_part(struct stoa_pager *pager);
 /* From now on writes to these blocks are told in every member. */
 int pager_forbid(struct stoa_pager *pager, const struct pager_batch *batch);
 
-/* Show the block, which is held and there, in every member, also where it was poisoned. */
+/* Show the block, which is held and there, in every member, also where it was poisoned. OS_TRAP_WRITTEN: as os_trap_show(). */
 int pager_show_all(struct stoa_pager *pager, uint64_t block);
 
 /* What is done in one map: as os_trap_fill() and those below. -STOA_ECLOSED: it is gone. */

@@ -360,12 +360,22 @@ static int open_filled(struct stoa_pager *pager, const struct filling *filling)
 	return pager_do(pager, filling->to, PAGER_ALLOW, filling->block << pager->shift, pager->block);
 }
 
-/* Where some map may have it poisoned it is shown in all. The bits of its word that may be forgotten. */
-static uint64_t heal(struct stoa_pager *pager, uint64_t block, uint64_t word)
+/*
+ * Where some map may have it poisoned it is shown in all. The bits of its word that may be forgotten: not a mark that comes meanwhile. *ret_written:
+ * the system could not show it without its being open for a moment; who dies in there leaves it so.
+ */
+static uint64_t heal(struct stoa_pager *pager, uint64_t block, uint64_t word, uint64_t self, bool *ret_written)
 {
-	if (!(word & WORD_ERROR) || !pager->served)
+	int rc;
+
+	*ret_written = false;
+	if (!pager->served)
 		return WORD_ERROR;
-	return pager_show_all(pager, block) < 0 ? 0 : WORD_ERROR;
+	if (!(word & WORD_ERROR) || (pager->writable && !pager_go_on(pager, block, BLOCK_OPENING, self)))
+		return 0;
+	rc = pager_show_all(pager, block);
+	*ret_written = rc == OS_TRAP_WRITTEN;
+	return rc < 0 ? 0 : WORD_ERROR;
 }
 
 static void let_go_filled(struct stoa_pager *pager, const struct filling *filling, bool written)
@@ -375,16 +385,18 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 
 	for (uint32_t i = 0; i < filling->count; i++) {
 		uint64_t block = filling->block + i, word = load_rlx(&pager->words[block]), heat = 0;
-		bool open = written || (filling->write && i == 0);
+		bool open, healed_open;
+		uint64_t forgotten = heal(pager, block, word, filling->self, &healed_open);
 
+		open = written || healed_open || (filling->write && i == 0);
 		opened += open;
 		/* It came back soon after it had been evicted: it is worth keeping. Version 0 never was there. */
 		if ((lap - (word >> WORD_LAP_SHIFT & 15)) % 16 <= 1 && word >> WORD_VERSION_SHIFT > 1) {
 			heat = UINT64_C(2) << WORD_HEAT_SHIFT;
 			pager_count(pager, PAGER_REFAULTS, 1);
 		}
-		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN,
-			     WORD_HEAT | WORD_AGED | heal(pager, block, word), heat, filling->self);
+		pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN, WORD_HEAT | WORD_AGED | forgotten, heat,
+			     filling->self);
 	}
 	pager_count(pager, PAGER_FILLS, filling->count);
 	if (opened)

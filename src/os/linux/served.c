@@ -132,7 +132,9 @@ static int go_on(struct userfault_place place, uint64_t length, uint64_t mode, u
 
 int userfault_show(const struct os_trap *trap, struct userfault_place place, uint64_t length, bool writable)
 {
-	bool forbids = !writable && trap->writable && !lacks(OS_WITHOUT_SHOWING), written = false;
+	/* Others may write to theirs, whatever this process may. */
+	bool opens = !writable && (place.fd != trap->fd || trap->writable), written = false;
+	bool forbids = opens && !lacks(OS_WITHOUT_SHOWING);
 
 	for (uint64_t at = 0, done; at < length; at += done) {
 		struct userfault_place next = {place.fd, place.address + at};
@@ -142,7 +144,7 @@ int userfault_show(const struct os_trap *trap, struct userfault_place place, uin
 			forbids = false;
 			continue;
 		}
-		written |= !forbids && !writable && trap->writable;
+		written |= opens && !forbids;
 		switch (error) {
 		case 0:
 		case EAGAIN:
