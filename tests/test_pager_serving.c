@@ -227,6 +227,94 @@ TEST(what_is_healed_open_is_written_back)
 	end_all();
 }
 
+/* What was forbidden to be written leaves its trace in a map when its pages are taken away. */
+TEST(errors_of_what_was_there_before)
+{
+	set_up();
+	begin(store_backing(store));
+	*word_of(pager, 5) = 9;
+	CHECK_EQ(*word_of(pager, 6), expected(6));
+	CHECK_RC(stoa_pager_advise(pager, 0, stoa_pager_size(pager), STOA_ADVISE_DONT_NEED), 0);
+	fail_at(5, -STOA_ESYSTEM);
+	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
+	fail_at(6, -STOA_ESYSTEM);
+	CHECK_EQ(touch(word_of(pager, 6), true), SIGBUS);
+	store_rlx(&store->fail_fill, 0);
+	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 2 * PAGE, STOA_READ), 0);
+	CHECK_EQ(*word_of(pager, 5), 9);
+	CHECK_EQ(*word_of(pager, 6), expected(6));
+	end_all();
+}
+
+/* How errors are told must not change in between. */
+TEST(errors_without_descriptors_are_healed)
+{
+	struct rlimit before, none;
+
+	set_up();
+	begin(store_backing(store));
+	fail_at(5, -STOA_ESYSTEM);
+	CHECK_SYS(getrlimit(RLIMIT_NOFILE, &before));
+	none = before;
+	none.rlim_cur = 3;
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &none));
+	CHECK(touch(word_of(pager, 5), false));
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &before));
+	store_rlx(&store->fail_fill, 0);
+	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 1, STOA_READ), 0);
+	CHECK_EQ(touch(word_of(pager, 5), false), 0);
+	end_all();
+}
+
+/* As in the other ways. */
+TEST(what_was_given_up_is_filled_anew)
+{
+	set_up();
+	begin(store_backing(store));
+	fail_at(5, -STOA_ESYSTEM);
+	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
+	store_rlx(&store->fail_fill, 0);
+	CHECK_RC(stoa_pager_advise(pager, 0, stoa_pager_size(pager), STOA_ADVISE_DONT_NEED), 0);
+	CHECK_EQ(touch(word_of(pager, 5), false), 0);
+	CHECK_EQ(*word_of(pager, 5), expected(5));
+	end_all();
+}
+
+static void healer(void *argument)
+{
+	struct stoa_backing *mine = store_backing(store);
+	struct stoa_pager *other = pager_take(board->sockets, mine);
+
+	(void)argument;
+	CHECK_RC(stoa_pager_get(other, 5 * PAGE, 1, STOA_READ), 0);
+	CHECK_RC(stoa_pager_advise(other, 0, stoa_pager_size(other), STOA_ADVISE_DONT_NEED), 0);
+	CHECK_RC(stoa_pager_close(other), 0);
+	stoa_backing_close(mine);
+}
+
+/* Older systems poison by page protection, which makes one map of several: what goes over their borders is done in each. */
+TEST(errors_by_page_protection_are_that_page_s_alone)
+{
+	set_up();
+	store_rlx(&os_trap_without, OS_WITHOUT_POISON | OS_WITHOUT_SHOWING);
+	with.read_ahead = 16 * PAGE;
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	fail_at(5, -STOA_ESYSTEM);
+	CHECK_EQ(touch(word_of(pager, 5), false), SIGSEGV);
+	store_rlx(&store->fail_fill, 0);
+	CHECK_EQ(test_join(test_role(healer, NULL)), 0);
+	CHECK_RC(stoa_pager_advise(pager, 0, 1, STOA_ADVISE_SEQUENTIAL), 0);
+	for (uint64_t i = 0; i < BLOCKS; i++)
+		if (i != 5)
+			CHECK_EQ(touch(word_of(pager, i), i % 2), 0);
+	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 1, STOA_READ), 0);
+	CHECK_EQ(*word_of(pager, 5), expected(5));
+	CHECK_RC(stoa_pager_flush(pager, 0, stoa_pager_size(pager), 0), 0);
+	CHECK_EQ(stored(7), 1);
+	end_all();
+}
+
 /* ---- clients ---- */
 
 static void client_to_be_killed(void *argument)
@@ -415,5 +503,51 @@ TEST(who_only_reads_shows_nothing_open)
 	*word_of(pager, 5) = 9;
 	CHECK_RC(stoa_pager_flush(pager, 0, stoa_pager_size(pager), 0), 0);
 	CHECK_EQ(stored(5), 9);
+	end_all();
+}
+
+/* ---- callbacks ---- */
+
+static int fill_touching_itself(void *context, uint64_t offset, uint64_t length, void *bytes)
+{
+	(void)context;
+	memset(bytes, 1, length);
+	*(volatile char *)bytes = ((volatile char *)stoa_pager_address(pager))[(offset + PAGE) % (BLOCKS * PAGE)];
+	return 0;
+}
+
+static void touch_in_circles_deafly(void *argument)
+{
+	const struct stoa_backing_calls calls = {.fill = fill_touching_itself, .size = size_of};
+	sigset_t all;
+
+	CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR);
+	CHECK_RC(stoa_backing_create(&calls, NULL, &backing), 0);
+	CHECK_RC(stoa_pager_create(NULL, backing, &with, &pager), 0);
+	if (argument)
+		CHECK(signal(SIGBUS, SIG_IGN) != SIG_ERR);
+	sigfillset(&all);
+	if (!argument)
+		CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, NULL), 0);
+	(void)stoa_pager_get(pager, 0, 1, STOA_READ);
+}
+
+TEST(a_touch_in_circles_is_refused_to_the_deaf)
+{
+	CHECK_EQ(test_join(test_role(touch_in_circles_deafly, NULL)), -SIGBUS);
+	CHECK_EQ(test_join(test_role(touch_in_circles_deafly, &with)), -SIGBUS);
+}
+
+/* ---- enemies ---- */
+
+TEST(a_block_poisoned_by_nothing)
+{
+	set_up();
+	begin(store_backing(store));
+	CHECK_EQ(*word_of(pager, 4), expected(4));
+	store_rlx(&pager->words[5], (uint64_t)BLOCK_POISONED << WORD_STATE_SHIFT);
+	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
+	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 1, STOA_READ), 0);
+	CHECK_EQ(*word_of(pager, 5), expected(5));
 	end_all();
 }

@@ -359,10 +359,8 @@ int pager_do(struct stoa_pager *pager, const struct pager_target *to, enum pager
 	     uint64_t length)
 {
 	static int (*const acts[])(struct os_trap *, const struct os_trap_other *, uint64_t, uint64_t) = {
-		[PAGER_ALLOW] = os_trap_allow,
-		[PAGER_SHOW] = os_trap_show,
-		[PAGER_POISON] = os_trap_poison,
-		[PAGER_WAKE] = os_trap_wake,
+		[PAGER_ALLOW] = os_trap_allow, [PAGER_SHOW] = os_trap_show, [PAGER_POISON] = os_trap_poison,
+		[PAGER_OPEN] = os_trap_open,   [PAGER_WAKE] = os_trap_wake,
 	};
 	struct os_trap_other room;
 	bool gone;

@@ -467,10 +467,12 @@ static int check_joining(const struct stoa_pager *pager, const struct pager_head
 
 	if (!rc && !pager->backing && header->way != STOA_PAGER_SERVED)
 		rc = error_set(-STOA_EINVAL, "no backing was given: only a served pager is shared without one");
+	if (!rc)
+		rc = os_trap_probe(trap_way(header));
 	if (!rc && !pager->backing && !os_trap_poisons_others())
 		rc = error_set(-STOA_ENOTSUP,
 			       "a process without a backing could not be told of errors: Linux 6.6 or later is needed");
-	return rc ? rc : os_trap_probe(trap_way(header));
+	return rc;
 }
 
 static int join_received(struct stoa_pager *pager)

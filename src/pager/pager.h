@@ -157,7 +157,7 @@ int pager_show_all(struct stoa_pager *pager, uint64_t block);
 /* What is done in one map: as os_trap_fill() and those below. -STOA_ECLOSED: it is gone. */
 int pager_put(struct stoa_pager *pager, const struct pager_target *to, uint64_t offset, uint64_t length,
 	      const void *bytes, bool writable);
-enum pager_act { PAGER_ALLOW, PAGER_SHOW, PAGER_POISON, PAGER_WAKE };
+enum pager_act { PAGER_ALLOW, PAGER_SHOW, PAGER_POISON, PAGER_OPEN, PAGER_WAKE };
 int pager_do(struct stoa_pager *pager, const struct pager_target *to, enum pager_act act, uint64_t offset,
 	     uint64_t length);
 int pager_next_touch(struct stoa_pager *pager, const struct pager_target *from, struct os_trap_event *ret_event);

@@ -600,6 +600,8 @@ static int poisoned(uint64_t block, uint64_t seen)
 {
 	int error = (int)(seen >> WORD_ERROR_SHIFT & 127);
 
+	if (!error)
+		return error_set(-STOA_EFORMAT, "block %" PRIu64 " is said to be poisoned by nothing", block);
 	return error_set(-error, "block %" PRIu64 " could not be filled: %s", block, stoa_error_text(-error));
 }
 
@@ -655,10 +657,13 @@ int pager_resolve(struct stoa_pager *pager, const struct pager_target *to, uint6
 
 #define REFUSALS 1000 /* a hostile writer can make a compare-and-swap fail for ever */
 
-/* Somebody holds it, perhaps whoever waits for this very touch: he finds the mark when he lets go. False: it changed. */
-static bool mark_held(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t error)
+static void mark(struct stoa_pager *pager, uint64_t block, uint64_t error)
 {
-	return seen & WORD_ERROR || cas_rlx(&pager->words[block], &seen, seen | error);
+	uint64_t seen = load_rlx(&pager->words[block]);
+
+	for (unsigned i = 0; i < REFUSALS && !(seen & WORD_ERROR); i++)
+		if (cas_rlx(&pager->words[block], &seen, seen | error))
+			return;
 }
 
 /* Hold the block, to poison it in a map. False: look again. */
@@ -673,20 +678,58 @@ static bool claim_refused(struct stoa_pager *pager, uint64_t block, uint64_t see
 		       next); /* A6: as pager_claim(); pairs with R3 in pager_let_go() (word.c) */
 }
 
+/* In that map. It is held, so it may be opened there, if that is what it takes. True: it was. */
+static bool poison_held(struct stoa_pager *pager, const struct pager_target *to, uint64_t block)
+{
+	uint64_t offset = block << pager->shift;
+
+	if (pager_do(pager, to, PAGER_POISON, offset, pager->block) != STOA_EXISTED ||
+	    pager_do(pager, to, PAGER_OPEN, offset, pager->block))
+		return false;
+	(void)pager_do(pager, to, PAGER_POISON, offset, pager->block);
+	return true;
+}
+
+static enum pager_state after_refusal(const struct stoa_pager *pager, uint64_t seen, bool opened)
+{
+	if (!word_is_there(seen))
+		return BLOCK_POISONED;
+	return opened && pager->writable ? BLOCK_DIRTY : word_state(seen);
+}
+
+/* It is somebody else's. If he waits for this very touch, or nobody knows whether it is there, it is poisoned all the same. */
+static void refuse_unheld(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen,
+			  uint64_t error, bool waits)
+{
+	uint64_t offset = block << pager->shift;
+
+	if (word_is_busy(seen) && !waits) {
+		(void)pager_do(pager, to, PAGER_WAKE, offset, pager->block);
+		return;
+	}
+	mark(pager, block, error);
+	(void)pager_do(pager, to, PAGER_POISON, offset, pager->block);
+	/* He may have healed it, and let go of it, in between. */
+	mark(pager, block, error);
+}
+
 void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error)
 {
-	uint64_t self, bits = (error < -127 ? UINT64_C(127) : (uint64_t)-error) << WORD_ERROR_SHIFT;
-	bool lost = pager_self(pager, &self) || pager_back_word(pager, block), held = false, marked = false;
-	uint64_t seen = 0;
+	uint64_t self, seen = 0, bits = (error < -127 ? UINT64_C(127) : (uint64_t)-error) << WORD_ERROR_SHIFT;
+	bool waits = error == -STOA_EDEADLOCK, held = false;
 
-	for (unsigned i = 0; i < REFUSALS && !lost && !held && !marked; i++) {
+	if (pager_self(pager, &self) || pager_back_word(pager, block)) {
+		(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
+		return;
+	}
+	for (unsigned i = 0; i < REFUSALS && !held; i++) {
 		seen = load_acq(&pager->words[block]); /* A5: as A3; pairs with R3 in pager_let_go() (word.c) */
 		if (word_is_busy(seen) || word_state(seen) == BLOCK_LEFT)
-			marked = mark_held(pager, block, seen, bits);
-		else
-			held = claim_refused(pager, block, seen, bits, self);
+			break;
+		held = claim_refused(pager, block, seen, bits, self);
 	}
-	(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
 	if (held)
-		pager_let_go(pager, block, word_is_there(seen) ? word_state(seen) : BLOCK_POISONED, 0, 0, self);
+		pager_let_go(pager, block, after_refusal(pager, seen, poison_held(pager, to, block)), 0, 0, self);
+	else
+		refuse_unheld(pager, to, block, seen, bits, waits);
 }

@@ -61,10 +61,13 @@ static void refuse_callback(struct pager_server *server, const struct os_trap_ev
 		server->refused = event->offset;
 		server->refusals = 0;
 	}
-	if (server->refusals++ < SIGNALS)
-		os_fault_raise(event->thread, pager->address + event->offset);
-	else
+	if (server->refusals++ >= SIGNALS) {
 		pager_refuse(pager, NULL, event->offset >> pager->shift, -STOA_EDEADLOCK);
+		return;
+	}
+	os_fault_raise(event->thread, pager->address + event->offset);
+	/* Who holds the signal back, or ignores it, touches again. */
+	(void)pager_do(pager, NULL, PAGER_WAKE, event->offset >> pager->shift << pager->shift, pager->block);
 }
 
 /* Is it no more than that nobody waits for it any more? */
