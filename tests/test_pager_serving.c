@@ -508,6 +508,32 @@ TEST(who_only_reads_shows_nothing_open)
 
 /* ---- callbacks ---- */
 
+TEST(who_was_in_a_callback_may_touch_what_is_served_later)
+{
+	static const struct stoa_pager_options below = {
+		.way = STOA_PAGER_PROTECT, .read_ahead = 1, .flags = STOA_PAGER_NO_BACKGROUND};
+	struct stoa_pager *protected;
+	struct stoa_backing *mine;
+	pthread_t thread;
+
+	set_up();
+	CHECK_RC(stoa_pager_install_handlers(), 0);
+	mine = hanging_backing();
+	CHECK_RC(stoa_pager_create(NULL, mine, &below, &protected), 0);
+	begin(store_backing(store));
+	hang_at(5);
+	CHECK_EQ(pthread_create(&thread, NULL, touch_hanging, protected), 0);
+	await_hanging();
+	CHECK_RC(stoa_pager_close(pager), 0);
+	store_rlx(&board->hang, 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(pager_rank_within((uint32_t)load_rlx(&board->place)), 0);
+	CHECK_RC(stoa_pager_close(protected), 0);
+	stoa_backing_close(mine);
+	stoa_backing_close(backing);
+	pager_sockets_close(board->sockets);
+}
+
 static int fill_touching_itself(void *context, uint64_t offset, uint64_t length, void *bytes)
 {
 	(void)context;

@@ -18,6 +18,7 @@
 
 /* The rank of the pager whose callback this thread is in, + 1; 0: none. */
 static CC_THREAD uint32_t within;
+static CC_THREAD bool noted; /* among the callers */
 
 /* The same, for whoever serves touches of other threads: thread << 32 | rank + 1. */
 #define CALLERS_MAX 256
@@ -45,6 +46,7 @@ static void note_caller(uint32_t rank_plus_1)
 {
 	uint64_t thread = os_thread_id(), mine = thread << 32 | rank_plus_1;
 
+	noted = rank_plus_1 != 0;
 	for (unsigned i = 0; i < CALLERS_MAX; i++)
 		if (load_rlx(&callers[i]) >> 32 == thread) {
 			store_rlx(&callers[i], rank_plus_1 ? mine : 0);
@@ -81,7 +83,7 @@ uint32_t pager_call_begin(const struct stoa_pager *pager)
 void pager_call_end(uint32_t before)
 {
 	within = before;
-	if (CC_UNLIKELY(load_rlx(&watched)))
+	if (CC_UNLIKELY(noted)) /* the pager that it was noted for may be closed by now */
 		note_caller(before);
 }
 
