@@ -424,6 +424,40 @@ TEST(a_new_client_asks_at_once)
 	end_all();
 }
 
+static void client_that_reads(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+
+	(void)argument;
+	tell(1);
+	CHECK_EQ(*word_of(client, 7), expected(7));
+	CHECK_RC(stoa_pager_close(client), 0);
+}
+
+/* Those who join while their descriptors cannot be taken are served later. */
+TEST(clients_that_cannot_be_reached_are_served_later)
+{
+	struct rlimit before, none;
+	pid_t role;
+
+	set_up();
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	while (!load_rlx(&pager->shared->cursors.server))
+		usleep(1000);
+	test_nap(50);
+	CHECK_SYS(getrlimit(RLIMIT_NOFILE, &before));
+	none = before;
+	none.rlim_cur = 3;
+	role = test_role(client_that_reads, NULL);
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &none));
+	await(1);
+	test_nap(50);
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &before));
+	CHECK_EQ(test_join(role), 0);
+	end_all();
+}
+
 /* ---- servers that are killed ---- */
 
 static void server_to_be_killed(void *argument)
@@ -435,6 +469,46 @@ static void server_to_be_killed(void *argument)
 		pager_pass(board->sockets, pager);
 	tell(1);
 	test_pause();
+}
+
+static void second_server(void *argument)
+{
+	struct stoa_backing *mine = store_backing(store);
+	struct stoa_pager *other = pager_take(board->sockets, mine);
+
+	(void)argument;
+	tell(2);
+	await(3);
+	CHECK_RC(stoa_pager_close(other), 0);
+	stoa_backing_close(mine);
+}
+
+/* He had not heard of the client, and the first is gone for good when he looks. */
+TEST(what_the_dead_had_taken_is_served_by_one_who_was_stopped)
+{
+	struct stoa_pager *client;
+	pid_t first, second;
+	pthread_t thread;
+
+	set_up();
+	first = test_role(server_to_be_killed, NULL);
+	await(1);
+	second = test_role(second_server, NULL);
+	await(2);
+	client = join_as_client();
+	hang_at(5);
+	CHECK_EQ(pthread_create(&thread, NULL, touch_hanging, client), 0);
+	await_hanging();
+	CHECK_SYS(kill(second, SIGSTOP));
+	test_kill(first);
+	store_rlx(&board->hang, 0);
+	test_nap(20);
+	CHECK_SYS(kill(second, SIGCONT));
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_RC(stoa_pager_close(client), 0);
+	tell(3);
+	CHECK_EQ(test_join(second), 0);
+	pager_sockets_close(board->sockets);
 }
 
 static void client_that_discards(void *argument)
@@ -479,7 +553,82 @@ TEST(nobody_does_what_the_dead_had_asked_for)
 	end_all();
 }
 
+/* ---- no more threads ---- */
+
+static void server_with_few_threads(void *argument)
+{
+	const struct rlimit few = {3, 3}; /* this one, the keeper and one that serves */
+
+	(void)argument;
+	CHECK_SYS(setresuid(54321, 54321, 54321));
+	CHECK_SYS(setrlimit(RLIMIT_NPROC, &few));
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	await(2);
+	CHECK_RC(stoa_pager_close(pager), 0);
+	stoa_backing_close(backing);
+}
+
+TEST(one_thread_serves_clients_too)
+{
+	pid_t server;
+
+	if (geteuid() != 0)
+		SKIP("a limit of threads is put on a user of its own");
+	set_up();
+	server = test_role(server_with_few_threads, NULL);
+	CHECK_EQ(test_join(test_role(client_that_reads, NULL)), 0);
+	tell(2);
+	CHECK_EQ(test_join(server), 0);
+	pager_sockets_close(board->sockets);
+}
+
 /* ---- some backings write, some do not ---- */
+
+static void writing_creator(void *argument)
+{
+	(void)argument;
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	pager_pass(board->sockets, pager);
+	tell(1);
+	test_pause();
+}
+
+static void client_that_writes(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+	int refused;
+
+	(void)argument;
+	tell(2);
+	await(3);
+	(void)touch(word_of(client, 3), false);
+	refused = touch(word_of(client, 3), true);
+	CHECK(refused || stoa_pager_flush(client, 0, stoa_pager_size(client), 0) || stored(3) == 1);
+	(void)stoa_pager_close(client);
+}
+
+/* Whose backing cannot write serves nobody who may. */
+TEST(a_backing_that_only_reads_serves_no_writers)
+{
+	pid_t creator, client;
+
+	set_up();
+	creator = test_role(writing_creator, NULL);
+	await(1);
+	client = test_role(client_that_writes, NULL);
+	await(2);
+	backing = reading_backing();
+	pager = pager_take(board->sockets, backing);
+	test_kill(creator);
+	CHECK_EQ(*word_of(pager, 3), expected(3)); /* so that it is there */
+	tell(3);
+	CHECK_EQ(test_join(client), 0);
+	CHECK_RC(stoa_pager_close(pager), 0);
+	stoa_backing_close(backing);
+	pager_sockets_close(board->sockets);
+}
 
 static void reader_that_heals(void *argument)
 {
@@ -576,4 +725,48 @@ TEST(a_block_poisoned_by_nothing)
 	CHECK_RC(stoa_pager_get(pager, 5 * PAGE, 1, STOA_READ), 0);
 	CHECK_EQ(*word_of(pager, 5), expected(5));
 	end_all();
+}
+
+static void enemy(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+	struct pager_member *member = &client->shared->members[client->place];
+	struct pager_note note = {.serial = 1000, .place = client->place, .flags = MEMBER_CLIENT};
+	int ends[2];
+
+	(void)argument;
+	store_rlx(&board->place, client->place);
+	CHECK_EQ(*word_of(client, 7), expected(7));
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+	CHECK_SYS(close(ends[1]));
+	store_rlx(&member->serial, 1000);
+	add_seq(&client->shared->cursors.changes, 1);
+	CHECK_RC(os_board_post(client->board, &note, ends[0]), 0);
+	test_pause();
+}
+
+/* Always ready, and never a touch: it is not looked at again and again. */
+TEST(a_remote_that_tells_of_no_touches)
+{
+	struct pager_remote *remote;
+	bool watched = true;
+	pid_t role;
+
+	set_up();
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	role = test_role(enemy, NULL);
+	while (!load_rlx(&board->place))
+		usleep(1000);
+	remote = &pager->remotes[load_rlx(&board->place)];
+	for (bool known = false; !known || watched; usleep(1000)) {
+		os_lock(&pager->reaching);
+		known = remote->serial == 1000;
+		watched = remote->watched;
+		os_unlock(&pager->reaching);
+	}
+	test_kill(role);
+	CHECK_RC(stoa_pager_close(pager), 0);
+	stoa_backing_close(backing);
+	pager_sockets_close(board->sockets);
 }

@@ -120,7 +120,7 @@ struct os_trap_event {
 	uint32_t thread; /* as os_thread_id() in its own process */
 };
 
-/* The next touch that waits: 0; STOA_CLOSED: none. */
+/* The next touch that waits: 0; STOA_CLOSED: none. -STOA_EFORMAT: such a remote never tells of any. */
 int os_trap_take(struct os_trap *trap, const struct os_trap_other *other, struct os_trap_event *ret_event);
 
 /* Do system calls that touch the range wait, too? Else they fail with EFAULT. And can os_trap_poison() reach other processes' maps? */

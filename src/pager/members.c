@@ -192,8 +192,10 @@ static int take_member(struct stoa_pager *pager, uint64_t identity)
 	store_rlx(&member->identity, identity);
 	store_rlx(&member->base, (uint64_t)(uintptr_t)pager->address);
 	store_rlx(&member->process, os_process_id());
-	store_rlx(&member->flags,
-		  (pager->backing ? 0 : MEMBER_CLIENT) | (os_trap_serves_calls(pager->trap) ? MEMBER_CALLS : 0));
+	store_rlx(&member->flags, (!pager->backing ? MEMBER_CLIENT
+				   : pager->serves ? 0
+						   : MEMBER_READS) |
+					  (os_trap_serves_calls(pager->trap) ? MEMBER_CALLS : 0));
 	store_rel(&member->serial, serial); /* R1: all of the member; pairs with A1 in pager_forbid() */
 	pager->place = place;
 	pager->serial = serial;
@@ -407,22 +409,34 @@ int pager_show_all(struct stoa_pager *pager, uint64_t block)
 
 /* ---- clients ---- */
 
-void pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch)
+/* Whatever `changes` says: a note is there before its member is, both while the mutex is held. pager->reaching is held. */
+static int look_anew(struct stoa_pager *pager)
 {
-	os_lock(&pager->reaching);
-	/* Whatever `changes` says: a note is there before its member is, both while the mutex is held. */
-	if (!lock_members(pager)) {
-		(void)look_at_members(pager);
+	int rc = lock_members(pager);
+
+	if (!rc) {
+		rc = look_at_members(pager);
 		unlock_members(pager);
 	}
+	return rc;
+}
+
+bool pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch)
+{
+	bool all;
+
+	os_lock(&pager->reaching);
+	all = !look_anew(pager);
 	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
 		struct pager_remote *remote = &pager->remotes[i];
 
 		if (!remote->serial || !remote->client || remote->watched)
 			continue;
 		remote->watched = !os_watch_add(watch, remote->handle, i, false);
+		all &= remote->watched;
 	}
 	os_unlock(&pager->reaching);
+	return all;
 }
 
 /* A dead process's keeper is dead, and perhaps not yet all of its threads: as long as it has a map. pager->reaching is held. */
@@ -443,7 +457,8 @@ bool pager_wake_clients(struct stoa_pager *pager)
 	bool remains;
 
 	os_lock(&pager->reaching);
-	remains = dead_server_remains(pager);
+	/* Those who joined since this process last looked wait, too. */
+	remains = look_anew(pager) || dead_server_remains(pager);
 	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
 		const struct pager_remote *remote = &pager->remotes[i];
 
@@ -455,14 +470,16 @@ bool pager_wake_clients(struct stoa_pager *pager)
 	return remains;
 }
 
-void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, uint32_t place)
+void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, const struct pager_target *from)
 {
-	struct pager_remote *remote = &pager->remotes[place];
+	struct pager_remote *remote = &pager->remotes[from->place];
 
 	os_lock(&pager->reaching);
-	if (remote->watched)
+	/* Not who has taken his place meanwhile. */
+	if (remote->watched && remote->serial == from->serial) {
 		os_watch_remove(watch, remote->handle);
-	remote->watched = false;
+		remote->watched = false;
+	}
 	os_unlock(&pager->reaching);
 }
 
@@ -482,7 +499,7 @@ bool pager_has_server(struct stoa_pager *pager)
 		const struct pager_member *member = &pager->shared->members[i];
 
 		if (load_acq(&member->serial) && /* A4: the member; pairs with R1 in take_member() */
-		    !(load_rlx(&member->flags) & MEMBER_CLIENT) && pager_member_lives(pager, i))
+		    !(load_rlx(&member->flags) & (MEMBER_CLIENT | MEMBER_READS)) && pager_member_lives(pager, i))
 			return true;
 	}
 	return false;

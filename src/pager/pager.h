@@ -162,14 +162,14 @@ int pager_do(struct stoa_pager *pager, const struct pager_target *to, enum pager
 	     uint64_t length);
 int pager_next_touch(struct stoa_pager *pager, const struct pager_target *from, struct os_trap_event *ret_event);
 
-/* Have the touches of all who have no backing come to `watch`, with their places as tokens; as far as they do not yet. */
-void pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch);
-/* All who wait touch again: what a server took, and died over, is told once more. True: one that is dead may take some still. */
+/* Have the touches of all who have no backing come to `watch`, with their places as tokens; as far as they do not yet. False: not all do. */
+bool pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch);
+/* All who wait touch again: what a server took, and died over, is told once more. True: one that is dead may take some still, or not all are known. */
 bool pager_wake_clients(struct stoa_pager *pager);
-void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, uint32_t place);
+void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, const struct pager_target *from);
 uint64_t pager_serial_of(struct stoa_pager *pager, uint32_t place); /* as watched; 0: nobody */
 
-/* Is any process that has the backing alive? */
+/* Is any process alive that has the backing, and may serve others by it? */
 bool pager_has_server(struct stoa_pager *pager);
 
 /* Is the member alive, as its thread's identity tells? */

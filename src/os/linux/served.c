@@ -250,10 +250,12 @@ int os_trap_take(struct os_trap *trap, const struct os_trap_other *other, struct
 	do
 		got = SYS(read, place.fd, &message, sizeof(message));
 	while (got < 0 && errno == EINTR);
-	if (got < 0 && errno != EAGAIN)
+	if (got < 0 && errno == EAGAIN)
+		return STOA_CLOSED;
+	if (got < 0)
 		return userfault_is_gone(errno) ? -STOA_ECLOSED : sys_failed("reading a touch");
 	if (got != (ssize_t)sizeof(message) || message.event != UFFD_EVENT_PAGEFAULT)
-		return STOA_CLOSED;
+		return error_set(-STOA_EFORMAT, "a descriptor that does not tell of touches");
 	*ret_event = (struct os_trap_event){
 		.offset = message.arg.pagefault.address - place.address,
 		.write = message.arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP),
