@@ -713,6 +713,68 @@ TEST(a_touch_in_circles_is_refused_to_the_deaf)
 	CHECK_EQ(test_join(test_role(touch_in_circles_deafly, &with)), -SIGBUS);
 }
 
+/* ---- forked children ---- */
+
+static void *flush_on(void *argument)
+{
+	while (load_rlx(&board->turn) == 0) {
+		*word_of(argument, 3) = 1;
+		CHECK_RC(stoa_pager_flush(argument, 0, stoa_pager_size(argument), 0), 0);
+	}
+	return NULL;
+}
+
+static unsigned count_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int i = 0; i < 256; i++)
+		count += fcntl(i, F_GETFD) >= 0;
+	return count;
+}
+
+static void reader_that_waits(void *argument)
+{
+	struct stoa_pager *client = join_as_client();
+
+	(void)argument;
+	CHECK_EQ(*word_of(client, 7), expected(7));
+	store_rlx(&board->place, 1);
+	await(1);
+	CHECK_RC(stoa_pager_close(client), 0);
+}
+
+TEST(a_forked_child_closes_it)
+{
+	unsigned before;
+	pthread_t thread;
+	pid_t role;
+
+	set_up();
+	before = count_descriptors();
+	begin(store_backing(store));
+	pager_pass(board->sockets, pager);
+	role = test_role(reader_that_waits, NULL);
+	while (!load_rlx(&board->place))
+		usleep(1000);
+	CHECK_EQ(pthread_create(&thread, NULL, flush_on, pager), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		pid_t child = fork();
+		int status;
+
+		if (child == 0) {
+			alarm(10);
+			_exit(stoa_pager_close(pager) || count_descriptors() > before);
+		}
+		CHECK_EQ(waitpid(child, &status, 0), child);
+		CHECK_EQ(status, 0);
+	}
+	tell(1);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(test_join(role), 0);
+	end_all();
+}
+
 /* ---- enemies ---- */
 
 TEST(a_block_poisoned_by_nothing)

@@ -36,11 +36,13 @@ bool pager_member_lives(struct stoa_pager *pager, uint32_t place)
 
 static void forget_remote(struct stoa_pager *pager, struct pager_remote *remote)
 {
-	if (remote->watched)
-		pager_server_forget(pager, remote->handle);
-	if (remote->serial)
-		os_handle_close(remote->handle);
+	const struct pager_remote gone = *remote;
+
 	*remote = (struct pager_remote){.handle = OS_NO_HANDLE};
+	if (gone.watched)
+		pager_server_forget(pager, gone.handle);
+	if (gone.serial)
+		os_handle_close(gone.handle);
 }
 
 static int read_note(const void *note, os_handle passed, bool *ret_kept, void *argument)

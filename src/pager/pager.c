@@ -224,12 +224,15 @@ static struct stoa_pager *new_handle(struct stoa_backing *backing)
 /* Nothing is shown to the handler, and no member, any more. */
 static void free_handle(struct stoa_pager *pager)
 {
-	/* A forked child has not the map, and must not take away what it may have there. */
+	/* A forked child has not the map, and must not take away what it may have there; nor wait for locks that others held. */
 	if (pager->made_in == os_fork_generation())
 		os_trap_unmap(pager->trap);
 	else
 		os_trap_forget(pager->trap);
 	pager_server_free(pager);
+	for (unsigned i = 0; i < STOA_PAGER_MEMBERS; i++) /* in a child: it has not parted */
+		if (pager->remotes[i].serial)
+			os_handle_close(pager->remotes[i].handle);
 	for (unsigned i = 0; i < CC_COUNT(pager->buffers); i++)
 		if (load_rlx(&pager->buffers[i]))
 			os_pages_free(load_rlx(&pager->buffers[i]), pager->buffer);

@@ -256,7 +256,7 @@ void pager_measure(struct pager_seat *seat, uint64_t start);
 
 int pager_server_start(struct stoa_pager *pager);
 void pager_server_stop(struct stoa_pager *pager);
-void pager_server_free(struct stoa_pager *pager);                     /* in a forked child: without its threads */
+void pager_server_free(struct stoa_pager *pager);                     /* its threads have ended, or are the parent's */
 void pager_server_forget(struct stoa_pager *pager, os_handle remote); /* which is closed next */
 
 /* ---- asking (ask.c): who has no backing has others do what needs one ---- */

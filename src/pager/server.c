@@ -380,6 +380,10 @@ void pager_server_stop(struct stoa_pager *pager)
 	if (server->watch)
 		os_watch_poke(server->watch);
 	await_end(server);
+	os_lock(&pager->reaching);
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++)
+		pager->remotes[i].watched = false;
+	os_unlock(&pager->reaching);
 	if (load_rlx(&server->chosen)) {
 		uint64_t self = load_rlx(&pager->shared->members[pager->place].identity);
 
@@ -388,18 +392,13 @@ void pager_server_stop(struct stoa_pager *pager)
 	pager_server_free(pager);
 }
 
-/* Its threads have ended, or are the parent's. */
 void pager_server_free(struct stoa_pager *pager)
 {
 	struct pager_server *server = pager->server;
 
 	if (!server)
 		return;
-	os_lock(&pager->reaching);
 	pager->server = NULL;
-	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++)
-		pager->remotes[i].watched = false;
-	os_unlock(&pager->reaching);
 	os_watch_close(server->watch);
 	os_free(server);
 	pager_watch_ranks(false);
