@@ -627,8 +627,6 @@ TEST(errors_reach_all_and_are_healed_for_all)
 
 TEST(who_has_no_backing_joins_served_ones_only)
 {
-	const struct stoa_backing_calls calls = {.fill = fill_only, .size = size_only};
-	struct stoa_backing *reads;
 	struct stoa_pager_options options = {.way = STOA_PAGER_INLINE};
 	struct stoa_pager *client;
 
@@ -638,12 +636,8 @@ TEST(who_has_no_backing_joins_served_ones_only)
 	pager_pass(board->sockets, pager);
 	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], NULL, &client), -STOA_EINVAL);
 	end();
-	/* Nor where the system could not tell it of errors; nor with one that could not write for others. */
+	/* Nor where the system could not tell it of errors. */
 	begin(&served);
-	pager_pass(board->sockets, pager);
-	CHECK_RC(stoa_backing_create(&calls, NULL, &reads), 0);
-	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], reads, &client), -STOA_EINVAL);
-	stoa_backing_close(reads);
 	pager_pass(board->sockets, pager);
 	store_rlx(&os_trap_without, OS_WITHOUT_POISON);
 	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], NULL, &client), -STOA_ENOTSUP);

@@ -47,7 +47,8 @@ struct stoa_pager; /* a handle, of this process only */
 /*
  * With STOA_PAGER_SERVED no handlers are installed, the backing is called by threads of the library's and by calls of this header alone, and
  * system calls may touch the range, too, where this process is allowed to handle that (else they fail with EFAULT; stoa_pager_stat() tells). A process
- * may have the pager without a backing: it is served by one that has one, its calls of this header as well (ECLOSED: there is none left).
+ * may have the pager without a backing: it is served by one that has one, its calls of this header as well (ECLOSED: there is none left). One whose
+ * backing does not write serves nobody, unless that is so of the creator's.
  */
 
 #define STOA_PAGER_MEMBERS 64 /* processes that share a pager, at a time */

@@ -99,8 +99,14 @@ os_handle os_trap_remote(const struct os_trap *trap);
  */
 int os_trap_show(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
 
-/* From now on touches of these pages, which are not shown there, fail: a fault, or EFAULT in a system call. -STOA_ENOTSUP. */
+/*
+ * From now on touches of these pages, which are not shown there, fail: a fault, or EFAULT in a system call. -STOA_ENOTSUP. STOA_EXISTED: not of
+ * all; some are shown, or poisoned, or were forbidden to be written, which leaves a trace also where they were taken away.
+ */
 int os_trap_poison(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
+
+/* Such traces go, and what is shown there can be written. */
+int os_trap_open(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
 
 /* Undo that in this process's own map: touches are told again. Not while others rely on the pages' being there. */
 int os_trap_forgive(struct os_trap *trap, uint64_t offset, uint64_t length);
@@ -114,12 +120,12 @@ struct os_trap_event {
 	uint32_t thread; /* as os_thread_id() in its own process */
 };
 
-/* The next touch that waits: 0; STOA_CLOSED: none. */
+/* The next touch that waits: 0; STOA_CLOSED: none. -STOA_EFORMAT: such a remote never tells of any. */
 int os_trap_take(struct os_trap *trap, const struct os_trap_other *other, struct os_trap_event *ret_event);
 
 /* Do system calls that touch the range wait, too? Else they fail with EFAULT. And can os_trap_poison() reach other processes' maps? */
 bool os_trap_serves_calls(const struct os_trap *trap);
-bool os_trap_poisons_others(void);
+bool os_trap_poisons_others(void); /* known once one was probed */
 
 /* For tests: what this process is to do without, as if the system had not got it. */
 #define OS_WITHOUT_POISON (1u << 0)  /* Linux 6.6 */

@@ -4,7 +4,7 @@
  * it. One request of a process is on its way at a time.
  *
  * Death: a server that dies leaves the request asked for, so the next one does it; each can be done twice. Who asks and dies leaves one that is
- * done for nobody, or is forgotten with his place. Without any server left the asker takes his request back.
+ * forgotten, unless somebody was just doing it: others rely on what they wrote since. Without any server left the asker takes his request back.
  * What an enemy may do: ask for anything (checked here), and answer anything.
  */
 #include <pager/pager.h>
@@ -103,6 +103,6 @@ void pager_answer(struct stoa_pager *pager)
 {
 	for (uint32_t place = 0; place < STOA_PAGER_MEMBERS; place++)
 		if (load_rlx(&pager->shared->members[place].flags) & MEMBER_CLIENT &&
-		    load_rlx(&pager->shared->members[place].serial))
+		    load_rlx(&pager->shared->members[place].serial) && pager_member_lives(pager, place))
 			answer(pager, place);
 }

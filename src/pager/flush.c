@@ -183,9 +183,13 @@ static int check_blocks(const struct stoa_pager *pager, uint64_t offset, uint64_
 
 static int drop(struct stoa_pager *pager, uint64_t first, uint64_t end, bool write_back)
 {
-	if (!pager->backing)
-		return pager_ask(pager, ASK_DROP, first, end - first, write_back ? ASK_FLAG_WRITE : 0);
-	return pager_drop(pager, first, end, write_back);
+	int rc = pager->backing ? pager_drop(pager, first, end, write_back)
+				: pager_ask(pager, ASK_DROP, first, end - first, write_back ? ASK_FLAG_WRITE : 0);
+
+	/* In this process's own map; in others' a touch that was refused is refused until the block was filled. */
+	if (!rc && pager->served)
+		rc = os_trap_forgive(pager->trap, first << pager->shift, (end - first) << pager->shift);
+	return rc;
 }
 
 int stoa_pager_discard(struct stoa_pager *pager, uint64_t offset, uint64_t length)
@@ -194,9 +198,7 @@ int stoa_pager_discard(struct stoa_pager *pager, uint64_t offset, uint64_t lengt
 
 	if (rc || !length)
 		return rc;
-	rc = drop(pager, offset >> pager->shift, (offset + length - 1 + pager->block) >> pager->shift, false);
-	/* In this process's own map; in others' a touch that was refused is refused until the block was filled. */
-	return !rc && pager->served ? os_trap_forgive(pager->trap, offset, segment_round_up(length, pager->block)) : rc;
+	return drop(pager, offset >> pager->shift, (offset + length - 1 + pager->block) >> pager->shift, false);
 }
 
 int stoa_pager_advise(struct stoa_pager *pager, uint64_t offset, uint64_t length, uint32_t advice)

@@ -124,6 +124,7 @@ struct pager_member {
 _Static_assert(sizeof(struct pager_member) == 64, "layout");
 #define MEMBER_CLIENT UINT64_C(1) /* it has no backing: its touches are served by others (also in a note) */
 #define MEMBER_CALLS UINT64_C(2)  /* its system calls may touch what is not there */
+#define MEMBER_READS UINT64_C(4)  /* its backing only reads, though others may write: it serves itself alone */
 
 /* What is counted, by each member. */
 enum pager_counter {

@@ -36,11 +36,13 @@ bool pager_member_lives(struct stoa_pager *pager, uint32_t place)
 
 static void forget_remote(struct stoa_pager *pager, struct pager_remote *remote)
 {
-	if (remote->watched)
-		pager_server_forget(pager, remote->handle);
-	if (remote->serial)
-		os_handle_close(remote->handle);
+	const struct pager_remote gone = *remote;
+
 	*remote = (struct pager_remote){.handle = OS_NO_HANDLE};
+	if (gone.watched)
+		pager_server_forget(pager, gone.handle);
+	if (gone.serial)
+		os_handle_close(gone.handle);
 }
 
 static int read_note(const void *note, os_handle passed, bool *ret_kept, void *argument)
@@ -167,7 +169,8 @@ static void clear_seat(struct pager_seat *seat)
 	for (unsigned i = 0; i < STOA_PINS_MAX; i++)
 		store_rlx(&seat->pins[i].first, 0);
 	store_rlx(&seat->pins_used, 0);
-	store_rlx(&seat->request.state, load_rlx(&seat->request.state) & ~UINT64_C(1));
+	/* What was asked for is answered: to nobody, also by whoever is just doing it. */
+	store_rlx(&seat->request.state, (load_rlx(&seat->request.state) + 1) & ~UINT64_C(1));
 }
 
 /* The mutex is held. What the place's last owner counted stays: the sums are the pager's. */
@@ -191,8 +194,10 @@ static int take_member(struct stoa_pager *pager, uint64_t identity)
 	store_rlx(&member->identity, identity);
 	store_rlx(&member->base, (uint64_t)(uintptr_t)pager->address);
 	store_rlx(&member->process, os_process_id());
-	store_rlx(&member->flags,
-		  (pager->backing ? 0 : MEMBER_CLIENT) | (os_trap_serves_calls(pager->trap) ? MEMBER_CALLS : 0));
+	store_rlx(&member->flags, (!pager->backing ? MEMBER_CLIENT
+				   : pager->serves ? 0
+						   : MEMBER_READS) |
+					  (os_trap_serves_calls(pager->trap) ? MEMBER_CALLS : 0));
 	store_rel(&member->serial, serial); /* R1: all of the member; pairs with A1 in pager_forbid() */
 	pager->place = place;
 	pager->serial = serial;
@@ -319,15 +324,21 @@ static const struct os_trap_other *other_of(struct stoa_pager *pager, const stru
 	if (!to)
 		return NULL;
 	*room = (struct os_trap_other){pager->remotes[to->place].handle, pager->remotes[to->place].base};
-	*ret_gone = pager->remotes[to->place].serial != to->serial;
+	*ret_gone = !to->serial || pager->remotes[to->place].serial != to->serial;
 	return room;
 }
 
 static const struct os_trap_other *reach(struct stoa_pager *pager, const struct pager_target *to,
 					 struct os_trap_other *room, bool *ret_gone)
 {
+	uint64_t changes;
+
 	if (to)
 		os_lock(&pager->reaching);
+	if (to && pager->remotes[to->place].serial != to->serial) {  /* perhaps he is new */
+		changes = load_acq(&pager->shared->cursors.changes); /* A5: as A1; pairs with R1 in take_member() */
+		(void)meet(pager, changes);
+	}
 	return other_of(pager, to, room, ret_gone);
 }
 
@@ -352,10 +363,8 @@ int pager_do(struct stoa_pager *pager, const struct pager_target *to, enum pager
 	     uint64_t length)
 {
 	static int (*const acts[])(struct os_trap *, const struct os_trap_other *, uint64_t, uint64_t) = {
-		[PAGER_ALLOW] = os_trap_allow,
-		[PAGER_SHOW] = os_trap_show,
-		[PAGER_POISON] = os_trap_poison,
-		[PAGER_WAKE] = os_trap_wake,
+		[PAGER_ALLOW] = os_trap_allow, [PAGER_SHOW] = os_trap_show, [PAGER_POISON] = os_trap_poison,
+		[PAGER_OPEN] = os_trap_open,   [PAGER_WAKE] = os_trap_wake,
 	};
 	struct os_trap_other room;
 	bool gone;
@@ -397,27 +406,39 @@ int pager_show_all(struct stoa_pager *pager, uint64_t block)
 		}
 	}
 	os_unlock(&pager->reaching);
-	return rc < 0 ? rc : written ? OS_TRAP_WRITTEN : 0;
+	return written ? OS_TRAP_WRITTEN : rc;
 }
 
 /* ---- clients ---- */
 
-void pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch)
+/* Whatever `changes` says: a note is there before its member is, both while the mutex is held. pager->reaching is held. */
+static int look_anew(struct stoa_pager *pager)
 {
-	os_lock(&pager->reaching);
-	/* Whatever `changes` says: a note is there before its member is, both while the mutex is held. */
-	if (!lock_members(pager)) {
-		(void)look_at_members(pager);
+	int rc = lock_members(pager);
+
+	if (!rc) {
+		rc = look_at_members(pager);
 		unlock_members(pager);
 	}
+	return rc;
+}
+
+bool pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch)
+{
+	bool all;
+
+	os_lock(&pager->reaching);
+	all = !look_anew(pager);
 	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
 		struct pager_remote *remote = &pager->remotes[i];
 
 		if (!remote->serial || !remote->client || remote->watched)
 			continue;
 		remote->watched = !os_watch_add(watch, remote->handle, i, false);
+		all &= remote->watched;
 	}
 	os_unlock(&pager->reaching);
+	return all;
 }
 
 /* A dead process's keeper is dead, and perhaps not yet all of its threads: as long as it has a map. pager->reaching is held. */
@@ -438,7 +459,8 @@ bool pager_wake_clients(struct stoa_pager *pager)
 	bool remains;
 
 	os_lock(&pager->reaching);
-	remains = dead_server_remains(pager);
+	/* Those who joined since this process last looked wait, too. */
+	remains = look_anew(pager) || dead_server_remains(pager);
 	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++) {
 		const struct pager_remote *remote = &pager->remotes[i];
 
@@ -450,14 +472,16 @@ bool pager_wake_clients(struct stoa_pager *pager)
 	return remains;
 }
 
-void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, uint32_t place)
+void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, const struct pager_target *from)
 {
-	struct pager_remote *remote = &pager->remotes[place];
+	struct pager_remote *remote = &pager->remotes[from->place];
 
 	os_lock(&pager->reaching);
-	if (remote->watched)
+	/* Not who has taken his place meanwhile. */
+	if (remote->watched && remote->serial == from->serial) {
 		os_watch_remove(watch, remote->handle);
-	remote->watched = false;
+		remote->watched = false;
+	}
 	os_unlock(&pager->reaching);
 }
 
@@ -477,7 +501,7 @@ bool pager_has_server(struct stoa_pager *pager)
 		const struct pager_member *member = &pager->shared->members[i];
 
 		if (load_acq(&member->serial) && /* A4: the member; pairs with R1 in take_member() */
-		    !(load_rlx(&member->flags) & MEMBER_CLIENT) && pager_member_lives(pager, i))
+		    !(load_rlx(&member->flags) & (MEMBER_CLIENT | MEMBER_READS)) && pager_member_lives(pager, i))
 			return true;
 	}
 	return false;

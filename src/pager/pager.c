@@ -186,8 +186,10 @@ static int set_up(struct stoa_pager *pager, const struct pager_header *header, c
 	pager->on_error = header->on_error;
 	pager->rank = header->rank;
 	pager->served = header->way == STOA_PAGER_SERVED;
+	pager->writable = pager->writes || !header->read_only;
 	if (!pager->backing)
-		pager->writes = !header->read_only;
+		pager->writes = pager->writable;
+	pager->serves = pager->served && pager->backing && pager->writes == pager->writable;
 	pager->dirty_age = header->dirty_age;
 	pager->dirty_percent = header->dirty_percent;
 	memcpy(pager->identity, header->identity, sizeof(pager->identity));
@@ -222,12 +224,15 @@ static struct stoa_pager *new_handle(struct stoa_backing *backing)
 /* Nothing is shown to the handler, and no member, any more. */
 static void free_handle(struct stoa_pager *pager)
 {
-	/* A forked child has not the map, and must not take away what it may have there. */
+	/* A forked child has not the map, and must not take away what it may have there; nor wait for locks that others held. */
 	if (pager->made_in == os_fork_generation())
 		os_trap_unmap(pager->trap);
 	else
 		os_trap_forget(pager->trap);
 	pager_server_free(pager);
+	for (unsigned i = 0; i < STOA_PAGER_MEMBERS; i++) /* in a child: it has not parted */
+		if (pager->remotes[i].serial)
+			os_handle_close(pager->remotes[i].handle);
 	for (unsigned i = 0; i < CC_COUNT(pager->buffers); i++)
 		if (load_rlx(&pager->buffers[i]))
 			os_pages_free(load_rlx(&pager->buffers[i]), pager->buffer);
@@ -465,13 +470,12 @@ static int check_joining(const struct stoa_pager *pager, const struct pager_head
 
 	if (!rc && !pager->backing && header->way != STOA_PAGER_SERVED)
 		rc = error_set(-STOA_EINVAL, "no backing was given: only a served pager is shared without one");
-	if (!rc && pager->backing && !pager->writes && header->way == STOA_PAGER_SERVED && !header->read_only)
-		rc = error_set(-STOA_EINVAL, "a backing that does not write cannot serve those who do: share the pager "
-					     "without one");
+	if (!rc)
+		rc = os_trap_probe(trap_way(header));
 	if (!rc && !pager->backing && !os_trap_poisons_others())
 		rc = error_set(-STOA_ENOTSUP,
 			       "a process without a backing could not be told of errors: Linux 6.6 or later is needed");
-	return rc ? rc : os_trap_probe(trap_way(header));
+	return rc;
 }
 
 static int join_received(struct stoa_pager *pager)

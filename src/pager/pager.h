@@ -51,6 +51,8 @@ struct stoa_pager {
 	struct stoa_backing *backing; /* NULL: others have it, and serve this process */
 	struct pager_seat *seat;      /* this process's */
 	bool writes;                  /* the backing does */
+	bool writable;                /* so does the creator's, or this one: others may write, too */
+	bool serves;                  /* others than itself: it has a backing that does all they may */
 	bool served;                  /* STOA_PAGER_SERVED */
 
 	struct pager_shared *shared;
@@ -149,25 +151,25 @@ void pager_part(struct stoa_pager *pager);
 /* From now on writes to these blocks are told in every member. */
 int pager_forbid(struct stoa_pager *pager, const struct pager_batch *batch);
 
-/* Show the block, which is held and there, in every member, also where it was poisoned. */
+/* Show the block, which is held and there, in every member, also where it was poisoned. OS_TRAP_WRITTEN: as os_trap_show(). */
 int pager_show_all(struct stoa_pager *pager, uint64_t block);
 
 /* What is done in one map: as os_trap_fill() and those below. -STOA_ECLOSED: it is gone. */
 int pager_put(struct stoa_pager *pager, const struct pager_target *to, uint64_t offset, uint64_t length,
 	      const void *bytes, bool writable);
-enum pager_act { PAGER_ALLOW, PAGER_SHOW, PAGER_POISON, PAGER_WAKE };
+enum pager_act { PAGER_ALLOW, PAGER_SHOW, PAGER_POISON, PAGER_OPEN, PAGER_WAKE };
 int pager_do(struct stoa_pager *pager, const struct pager_target *to, enum pager_act act, uint64_t offset,
 	     uint64_t length);
 int pager_next_touch(struct stoa_pager *pager, const struct pager_target *from, struct os_trap_event *ret_event);
 
-/* Have the touches of all who have no backing come to `watch`, with their places as tokens; as far as they do not yet. */
-void pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch);
-/* All who wait touch again: what a server took, and died over, is told once more. True: one that is dead may take some still. */
+/* Have the touches of all who have no backing come to `watch`, with their places as tokens; as far as they do not yet. False: not all do. */
+bool pager_watch_clients(struct stoa_pager *pager, struct os_watch *watch);
+/* All who wait touch again: what a server took, and died over, is told once more. True: one that is dead may take some still, or not all are known. */
 bool pager_wake_clients(struct stoa_pager *pager);
-void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, uint32_t place);
+void pager_unwatch(struct stoa_pager *pager, struct os_watch *watch, const struct pager_target *from);
 uint64_t pager_serial_of(struct stoa_pager *pager, uint32_t place); /* as watched; 0: nobody */
 
-/* Is any process that has the backing alive? */
+/* Is any process alive that has the backing, and may serve others by it? */
 bool pager_has_server(struct stoa_pager *pager);
 
 /* Is the member alive, as its thread's identity tells? */
@@ -231,9 +233,6 @@ void pager_touched_by(uint32_t thread);
 /* A touch that waits for the block cannot be resolved, for that error: it fails, and so do all later ones, until the block could be filled. */
 void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error);
 
-/* The same where whoever holds the block may be waiting for this very touch. A later fill that is not in that map may leave it refused. */
-void pager_refuse_unheld(struct stoa_pager *pager, const struct pager_target *to, uint64_t block);
-
 /* The rank of the pager whose callback that thread of this process is in, + 1; 0: none. Only known while there are served pagers. */
 uint32_t pager_rank_within(uint32_t thread);
 void pager_watch_ranks(bool begin);
@@ -257,7 +256,7 @@ void pager_measure(struct pager_seat *seat, uint64_t start);
 
 int pager_server_start(struct stoa_pager *pager);
 void pager_server_stop(struct stoa_pager *pager);
-void pager_server_free(struct stoa_pager *pager);                     /* in a forked child: without its threads */
+void pager_server_free(struct stoa_pager *pager);                     /* its threads have ended, or are the parent's */
 void pager_server_forget(struct stoa_pager *pager, os_handle remote); /* which is closed next */
 
 /* ---- asking (ask.c): who has no backing has others do what needs one ---- */

@@ -18,6 +18,7 @@
 
 /* The rank of the pager whose callback this thread is in, + 1; 0: none. */
 static CC_THREAD uint32_t within;
+static CC_THREAD bool noted; /* among the callers */
 
 /* The same, for whoever serves touches of other threads: thread << 32 | rank + 1. */
 #define CALLERS_MAX 256
@@ -45,6 +46,7 @@ static void note_caller(uint32_t rank_plus_1)
 {
 	uint64_t thread = os_thread_id(), mine = thread << 32 | rank_plus_1;
 
+	noted = rank_plus_1 != 0;
 	for (unsigned i = 0; i < CALLERS_MAX; i++)
 		if (load_rlx(&callers[i]) >> 32 == thread) {
 			store_rlx(&callers[i], rank_plus_1 ? mine : 0);
@@ -81,7 +83,7 @@ uint32_t pager_call_begin(const struct stoa_pager *pager)
 void pager_call_end(uint32_t before)
 {
 	within = before;
-	if (CC_UNLIKELY(load_rlx(&watched)))
+	if (CC_UNLIKELY(noted)) /* the pager that it was noted for may be closed by now */
 		note_caller(before);
 }
 
@@ -361,19 +363,20 @@ static int open_filled(struct stoa_pager *pager, const struct filling *filling)
 }
 
 /*
- * The block is held, and there. Where some map may have it poisoned it is shown in all; *ret_written: and some can write it. The bits of its word that
- * may be forgotten: a mark that is made meanwhile stays.
+ * Where some map may have it poisoned it is shown in all. The bits of its word that may be forgotten: not a mark that comes meanwhile. *ret_written:
+ * the system could not show it without its being open for a moment; who dies in there leaves it so.
  */
-static uint64_t heal(struct stoa_pager *pager, uint64_t block, uint64_t word, bool *ret_written)
+static uint64_t heal(struct stoa_pager *pager, uint64_t block, uint64_t word, uint64_t self, bool *ret_written)
 {
 	int rc;
 
+	*ret_written = false;
 	if (!pager->served)
 		return WORD_ERROR;
-	if (!(word & WORD_ERROR))
+	if (!(word & WORD_ERROR) || (pager->writable && !pager_go_on(pager, block, BLOCK_OPENING, self)))
 		return 0;
 	rc = pager_show_all(pager, block);
-	*ret_written |= rc == OS_TRAP_WRITTEN;
+	*ret_written = rc == OS_TRAP_WRITTEN;
 	return rc < 0 ? 0 : WORD_ERROR;
 }
 
@@ -384,9 +387,10 @@ static void let_go_filled(struct stoa_pager *pager, const struct filling *fillin
 
 	for (uint32_t i = 0; i < filling->count; i++) {
 		uint64_t block = filling->block + i, word = load_rlx(&pager->words[block]), heat = 0;
-		bool open = written || (filling->write && i == 0);
-		uint64_t forgotten = heal(pager, block, word, &open);
+		bool open, healed_open;
+		uint64_t forgotten = heal(pager, block, word, filling->self, &healed_open);
 
+		open = written || healed_open || (filling->write && i == 0);
 		opened += open;
 		/* It came back soon after it had been evicted: it is worth keeping. One that never was there has no other versions than this fill's. */
 		if ((lap - (word >> WORD_LAP_SHIFT & 15)) % 16 <= 1 &&
@@ -537,7 +541,7 @@ static int open_block(struct stoa_pager *pager, const struct pager_target *to, u
 		      uint64_t self, bool *ret_open)
 {
 	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT;
-	bool open = true;
+	bool healed_open;
 	int rc;
 
 	if (MUTANT(OPENED_UNCLAIMED)) {
@@ -549,7 +553,7 @@ static int open_block(struct stoa_pager *pager, const struct pager_target *to, u
 		return 0;
 	rc = pager_do(pager, to, PAGER_ALLOW, block << pager->shift, pager->block);
 	/* Also where it failed: some of its pages may be open. */
-	pager_let_go(pager, block, BLOCK_DIRTY, rc ? 0 : heal(pager, block, seen, &open), heat, self);
+	pager_let_go(pager, block, BLOCK_DIRTY, rc ? 0 : heal(pager, block, seen, self, &healed_open), heat, self);
 	*ret_open = !rc;
 	if (word_state(seen) == BLOCK_CLEAN)
 		pager_count(pager, PAGER_OPENS, 1);
@@ -578,7 +582,7 @@ static enum pager_state holding_shown(const struct stoa_pager *pager, uint64_t s
 static int show_block(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen,
 		      uint64_t self, bool *ret_done)
 {
-	bool dirty = word_state(seen) == BLOCK_DIRTY, open = dirty;
+	bool dirty = word_state(seen) == BLOCK_DIRTY, open, healed_open = false;
 	uint64_t heat = seen & WORD_HEAT ? 0 : UINT64_C(1) << WORD_HEAT_SHIFT, forgotten;
 	int rc;
 
@@ -588,8 +592,8 @@ static int show_block(struct stoa_pager *pager, const struct pager_target *to, u
 	if (rc == -STOA_EFORMAT && !dirty)
 		return forget_lost(pager, block, self);
 	*ret_done = rc >= 0;
-	open |= rc == OS_TRAP_WRITTEN;
-	forgotten = rc < 0 ? 0 : heal(pager, block, seen, &open);
+	forgotten = rc < 0 ? 0 : heal(pager, block, seen, self, &healed_open);
+	open = dirty || healed_open || rc == OS_TRAP_WRITTEN;
 	if (!dirty && open)
 		pager_count(pager, PAGER_OPENS, 1);
 	pager_let_go(pager, block, open ? BLOCK_DIRTY : BLOCK_CLEAN, forgotten, heat, self);
@@ -602,6 +606,8 @@ static int poisoned(uint64_t block, uint64_t seen)
 {
 	int error = (int)(seen >> WORD_ERROR_SHIFT & 127);
 
+	if (!error)
+		return error_set(-STOA_EFORMAT, "block %" PRIu64 " is said to be poisoned by nothing", block);
 	return error_set(-error, "block %" PRIu64 " could not be filled: %s", block, stoa_error_text(-error));
 }
 
@@ -657,6 +663,15 @@ int pager_resolve(struct stoa_pager *pager, const struct pager_target *to, uint6
 
 #define REFUSALS 1000 /* a hostile writer can make a compare-and-swap fail for ever */
 
+static void mark(struct stoa_pager *pager, uint64_t block, uint64_t error)
+{
+	uint64_t seen = load_rlx(&pager->words[block]);
+
+	for (unsigned i = 0; i < REFUSALS && !(seen & WORD_ERROR); i++)
+		if (cas_rlx(&pager->words[block], &seen, seen | error))
+			return;
+}
+
 /* Hold the block, to poison it in a map. False: look again. */
 static bool claim_refused(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t error, uint64_t self)
 {
@@ -669,43 +684,58 @@ static bool claim_refused(struct stoa_pager *pager, uint64_t block, uint64_t see
 		       next); /* A6: as pager_claim(); pairs with R3 in pager_let_go() (word.c) */
 }
 
-/* Nobody else may be at it: 0, look again; else as pager_repair(). */
-static int await_refused(struct stoa_pager *pager, uint64_t block, uint64_t seen, uint64_t self)
+/* In that map. It is held, so it may be opened there, if that is what it takes. True: it was. */
+static bool poison_held(struct stoa_pager *pager, const struct pager_target *to, uint64_t block)
 {
-	int rc = word_is_busy(seen) ? pager_wait(pager, block, seen, self) : STOA_OWNER_DIED;
+	uint64_t offset = block << pager->shift;
 
-	return rc == STOA_OWNER_DIED ? pager_repair(pager, block, seen, self) : rc;
+	if (pager_do(pager, to, PAGER_POISON, offset, pager->block) != STOA_EXISTED ||
+	    pager_do(pager, to, PAGER_OPEN, offset, pager->block))
+		return false;
+	(void)pager_do(pager, to, PAGER_POISON, offset, pager->block);
+	return true;
 }
 
-/*
- * The block is held while it is poisoned in that map: else whoever fills it could let it go, and another evict it, before the place is poisoned that he
- * should have found. models/pager_served.pml has that, and the other safeguards.
- */
+static enum pager_state after_refusal(const struct stoa_pager *pager, uint64_t seen, bool opened)
+{
+	if (!word_is_there(seen))
+		return BLOCK_POISONED;
+	return opened && pager->writable ? BLOCK_DIRTY : word_state(seen);
+}
+
+/* It is somebody else's. If he waits for this very touch, or nobody knows whether it is there, it is poisoned all the same. */
+static void refuse_unheld(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen,
+			  uint64_t error, bool waits)
+{
+	uint64_t offset = block << pager->shift;
+
+	if (word_is_busy(seen) && !waits) {
+		(void)pager_do(pager, to, PAGER_WAKE, offset, pager->block);
+		return;
+	}
+	mark(pager, block, error);
+	(void)pager_do(pager, to, PAGER_POISON, offset, pager->block);
+	/* He may have healed it, and let go of it, in between. */
+	mark(pager, block, error);
+}
+
 void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error)
 {
-	uint64_t self, bits = (error < -127 ? UINT64_C(127) : (uint64_t)-error) << WORD_ERROR_SHIFT;
-	bool lost = pager_self(pager, &self) || pager_back_word(pager, block);
+	uint64_t self, seen = 0, bits = (error < -127 ? UINT64_C(127) : (uint64_t)-error) << WORD_ERROR_SHIFT;
+	bool waits = error == -STOA_EDEADLOCK, held = false;
 
-	for (unsigned i = 0; i < REFUSALS && !lost; i++) {
-		uint64_t seen =
-			load_acq(&pager->words[block]); /* A5: as A3; pairs with R3 in pager_let_go() (word.c) */
-
-		if (word_is_busy(seen) || word_state(seen) == BLOCK_LEFT) {
-			lost = await_refused(pager, block, seen, self);
-		} else if (word_is_there(seen) && error != -STOA_EFORMAT) { /* by now: it is touched again */
-			(void)pager_do(pager, to, PAGER_WAKE, block << pager->shift, pager->block);
-			return;
-		} else if (claim_refused(pager, block, seen, bits, self)) {
-			(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
-			pager_let_go(pager, block, word_is_there(seen) ? word_state(seen) : BLOCK_POISONED, 0, 0, self);
-			return;
-		}
+	if (pager_self(pager, &self) || pager_back_word(pager, block)) {
+		(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
+		return;
 	}
-	/* Without its word in order, or without memory for this thread: the touch must end all the same. */
-	pager_refuse_unheld(pager, to, block);
-}
-
-void pager_refuse_unheld(struct stoa_pager *pager, const struct pager_target *to, uint64_t block)
-{
-	(void)pager_do(pager, to, PAGER_POISON, block << pager->shift, pager->block);
+	for (unsigned i = 0; i < REFUSALS && !held; i++) {
+		seen = load_acq(&pager->words[block]); /* A5: as A3; pairs with R3 in pager_let_go() (word.c) */
+		if (word_is_busy(seen) || word_state(seen) == BLOCK_LEFT)
+			break;
+		held = claim_refused(pager, block, seen, bits, self);
+	}
+	if (held)
+		pager_let_go(pager, block, after_refusal(pager, seen, poison_held(pager, to, block)), 0, 0, self);
+	else
+		refuse_unheld(pager, to, block, seen, bits, waits);
 }

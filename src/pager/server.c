@@ -6,7 +6,7 @@
  * One thread leads: it takes touches one by one, as they come, and calls the backing. Another looks ten times a second whether the leader has been
  * at one touch ever since; then it leads, and a new one looks. So a backing that hangs holds up who touches that block, and others for
  * a tenth of a second. It looks as often whether the process that serves those without a backing is alive, and takes its place: what
- * the dead one had taken is told again.
+ * the dead one had taken is told again. Where no such thread can be had the leader does this, too, between touches.
  * A process without a backing has one thread, which waits until none is alive that has one; from then on it resolves what needs no backing, and refuses the rest.
  */
 #include <pager/pager.h>
@@ -29,6 +29,9 @@ struct pager_server {
 	_Atomic uint64_t at;      /* the leader's number : 32 | its touches * 2, + 1 while it is at one : 32 */
 	_Atomic uint32_t state;   /* of the first thread: 0, RUNNING, or its -error */
 	_Atomic uint32_t chosen;  /* those without a backing are this process's to serve */
+	_Atomic uint32_t missed;  /* not all of them could be watched */
+	_Atomic uint32_t looks;   /* there is a thread that does */
+	uint64_t looked;          /* the leader's: when it looked itself */
 	bool settled;             /* nobody else takes their touches any more; of the thread that looks */
 	uint64_t refused;         /* the leader's: what a callback touched */
 	unsigned refusals;
@@ -61,10 +64,13 @@ static void refuse_callback(struct pager_server *server, const struct os_trap_ev
 		server->refused = event->offset;
 		server->refusals = 0;
 	}
-	if (server->refusals++ < SIGNALS)
-		os_fault_raise(event->thread, pager->address + event->offset);
-	else
-		pager_refuse_unheld(pager, NULL, event->offset >> pager->shift);
+	if (server->refusals++ >= SIGNALS) {
+		pager_refuse(pager, NULL, event->offset >> pager->shift, -STOA_EDEADLOCK);
+		return;
+	}
+	os_fault_raise(event->thread, pager->address + event->offset);
+	/* Who holds the signal back, or ignores it, touches again. */
+	(void)pager_do(pager, NULL, PAGER_WAKE, event->offset >> pager->shift << pager->shift, pager->block);
 }
 
 /* Is it no more than that nobody waits for it any more? */
@@ -123,26 +129,22 @@ static void serve_place(struct pager_server *server, uint64_t token)
 	const struct pager_target from = {(uint32_t)token, pager_serial_of(pager, (uint32_t)token)};
 	int rc = from.serial ? serve_touch(server, &from) : -STOA_ECLOSED;
 
-	if (rc < 0) /* it is gone, or its descriptor is none that tells of touches */
-		pager_unwatch(pager, server->watch, from.place);
+	if (rc >= 0)
+		return;
+	/* It is gone, or its descriptor is none that tells of touches, and would be ready for ever. */
+	pager_unwatch(pager, server->watch, &from);
+	if (rc != -STOA_ECLOSED) /* it is tried again at the next tick */
+		store_rlx(&server->missed, 1);
 }
 
-static void lead(struct pager_server *server, uint32_t number)
+static void serve(struct pager_server *server, uint64_t token)
 {
-	while (leads(server, number)) {
-		uint64_t token = os_watch_wait(server->watch, UINT64_MAX);
-
-		if (!step_on(server, number))
-			return;
-		if (token < STOA_PAGER_MEMBERS)
-			serve_place(server, token);
-		else if (token == TOKEN_OWN)
-			(void)serve_touch(server, NULL);
-		else if (load_rlx(&server->chosen) && (token == TOKEN_BOARD || token == OS_WATCH_POKED))
-			pager_watch_clients(server->pager, server->watch);
-		if (!step_on(server, number))
-			return;
-	}
+	if (token < STOA_PAGER_MEMBERS)
+		serve_place(server, token);
+	else if (token == TOKEN_OWN)
+		(void)serve_touch(server, NULL);
+	else if (load_rlx(&server->chosen) && (token == TOKEN_BOARD || token == OS_WATCH_POKED))
+		store_rlx(&server->missed, !pager_watch_clients(server->pager, server->watch));
 }
 
 /* Does this process serve those without a backing, now that the last that did is dead? */
@@ -153,6 +155,10 @@ static void look_at_server(struct pager_server *server)
 	uint64_t self = load_rlx(&pager->shared->members[pager->place].identity), seen = load_rlx(word);
 	struct roster_sight sight;
 
+	if (!pager->serves)
+		return;
+	if (load_rlx(&server->missed))
+		os_watch_poke(server->watch);
 	if (seen != self && seen && roster_look(pager->control, seen, false, &sight) == 1)
 		return;
 	if (seen != self && !cas_rlx(word, &seen, self))
@@ -167,6 +173,42 @@ static void look_at_server(struct pager_server *server)
 }
 
 static int start_thread(struct pager_server *server);
+
+static void start_looking(struct pager_server *server)
+{
+	store_rlx(&server->looks, 1);
+	if (start_thread(server))
+		store_rlx(&server->looks, 0);
+}
+
+/* Where no other thread does: as often as that would. */
+static void look_too(struct pager_server *server)
+{
+	if (load_rlx(&server->looks) || os_now() - server->looked < TICK)
+		return;
+	server->looked = os_now();
+	look_at_server(server);
+	start_looking(server);
+}
+
+static void lead(struct pager_server *server, uint32_t number)
+{
+	while (leads(server, number)) {
+		uint64_t token = os_watch_wait(server->watch, load_rlx(&server->looks) ? UINT64_MAX : TICK);
+
+		if (!step_on(server, number))
+			return;
+		serve(server, token);
+		look_too(server);
+		if (!step_on(server, number))
+			return;
+	}
+}
+
+static bool is_settling(const struct pager_server *server)
+{
+	return load_rlx(&server->chosen) && !server->settled && !load_rlx(&server->missed);
+}
 
 /* Until it is to stop, a tick is over, or the process that serves those without a backing dies. */
 static void pause_for_a_tick(struct pager_server *server)
@@ -184,21 +226,22 @@ static void pause_for_a_tick(struct pager_server *server)
 			(struct os_wait_word){os_high_half(sight.life), (uint32_t)(sight.seen >> 32), OS_WORD_COMPARED};
 		count = 3;
 	}
-	os_wait(words, count, os_now() + (load_rlx(&server->chosen) && !server->settled ? TICK_SETTLING : TICK));
+	os_wait(words, count, os_now() + (is_settling(server) ? TICK_SETTLING : TICK));
 	/* A death wakes one: he wakes the next. */
 	if (count == 3 && roster_look(control, serving, false, &sight) == 0)
 		os_wake(os_low_half(sight.life));
 }
 
-/* Until the leader seems to hang. */
-static void look_after(struct pager_server *server)
+/* Until the leader seems to hang: then it leads no more, but this thread, as its number says. */
+static void look_after(struct pager_server *server, uint32_t number)
 {
 	uint64_t before = 0;
 
 	while (!load_rlx(&server->stop)) {
 		uint64_t at = load_rlx(&server->at);
 
-		if (at & 1 && at == before && load_rlx(&server->threads) < THREADS_MAX)
+		if (at & 1 && at == before && load_rlx(&server->threads) < THREADS_MAX &&
+		    cas_rlx(&server->at, &at, (uint64_t)number << 32))
 			return;
 		before = at;
 		look_at_server(server);
@@ -254,15 +297,17 @@ static void run(void *argument)
 		tell_begun(server, RUNNING);
 	if (rc) {
 		tell_begun(server, (uint32_t)-rc);
+		store_rlx(&server->looks, 0);
+		os_watch_poke(server->watch);
 	} else if (!server->pager->backing) {
 		look_after_itself(server);
 	} else {
 		if (number > 1)
-			look_after(server);
-		if (!load_rlx(&server->stop)) {
+			look_after(server, number);
+		else
 			store_rlx(&server->at, (uint64_t)number << 32);
-			/* Without one who looks a hanging backing hangs all, until it does not. */
-			(void)start_thread(server);
+		if (!load_rlx(&server->stop)) {
+			start_looking(server);
 			lead(server, number);
 		}
 	}
@@ -297,7 +342,7 @@ static int watch_own(struct pager_server *server)
 	if (!rc)
 		rc = os_watch_add(server->watch, os_trap_remote(pager->trap), TOKEN_OWN, false);
 	/* Each who joins leaves a note there, which nobody takes. */
-	if (!rc && pager->backing)
+	if (!rc && pager->serves)
 		rc = os_watch_add(server->watch, pager->board[0], TOKEN_BOARD, true);
 	return rc;
 }
@@ -335,6 +380,10 @@ void pager_server_stop(struct stoa_pager *pager)
 	if (server->watch)
 		os_watch_poke(server->watch);
 	await_end(server);
+	os_lock(&pager->reaching);
+	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++)
+		pager->remotes[i].watched = false;
+	os_unlock(&pager->reaching);
 	if (load_rlx(&server->chosen)) {
 		uint64_t self = load_rlx(&pager->shared->members[pager->place].identity);
 
@@ -343,18 +392,13 @@ void pager_server_stop(struct stoa_pager *pager)
 	pager_server_free(pager);
 }
 
-/* Its threads have ended, or are the parent's. */
 void pager_server_free(struct stoa_pager *pager)
 {
 	struct pager_server *server = pager->server;
 
 	if (!server)
 		return;
-	os_lock(&pager->reaching);
 	pager->server = NULL;
-	for (uint32_t i = 0; i < STOA_PAGER_MEMBERS; i++)
-		pager->remotes[i].watched = false;
-	os_unlock(&pager->reaching);
 	os_watch_close(server->watch);
 	os_free(server);
 	pager_watch_ranks(false);

@@ -74,6 +74,9 @@ static int open_for_calls(void)
 	return fd;
 }
 
+/* Has the kernel what poisons? It says so to whoever opens one: asked later, without descriptors left, it might not answer. */
+static _Atomic uint32_t poisons;
+
 int userfault_open_served(bool *ret_calls)
 {
 	struct uffdio_api api = {.api = UFFD_API, .features = FEATURES};
@@ -85,8 +88,10 @@ int userfault_open_served(bool *ret_calls)
 	if (fd < 0)
 		return error_set(errno == EMFILE || errno == ENFILE ? -STOA_ELIMIT : -STOA_ENOTSUP, "userfaultfd: %s",
 				 strerror(errno));
-	if (SYS(ioctl, fd, UFFDIO_API, &api) == 0)
+	if (SYS(ioctl, fd, UFFDIO_API, &api) == 0) {
+		store_rlx(&poisons, (api.features & UFFD_FEATURE_POISON) != 0);
 		return fd;
+	}
 	error = errno;
 	close(fd);
 	return error_set(-STOA_ENOTSUP,
@@ -99,24 +104,9 @@ bool os_trap_serves_calls(const struct os_trap *trap)
 	return trap->serves_calls;
 }
 
-/* Asked of the kernel once. */
 bool os_trap_poisons_others(void)
 {
-	static _Atomic uint32_t known; /* 1: no, 2: yes */
-	uint32_t answer = load_rlx(&known);
-
-	if (!answer) {
-		struct uffdio_api api = {.api = UFFD_API};
-		int fd = (int)SYS(syscall, SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-		bool has = fd >= 0 && SYS(ioctl, fd, UFFDIO_API, &api) == 0 && api.features & UFFD_FEATURE_POISON;
-
-		if (fd < 0) /* no more descriptors, perhaps: not an answer for good */
-			return false;
-		close(fd);
-		answer = has ? 2 : 1;
-		store_rlx(&known, answer);
-	}
-	return answer == 2 && !lacks(OS_WITHOUT_POISON);
+	return load_rlx(&poisons) && !lacks(OS_WITHOUT_POISON);
 }
 
 /* ---- pages ---- */
@@ -132,17 +122,21 @@ static int go_on(struct userfault_place place, uint64_t length, uint64_t mode, u
 
 int userfault_show(const struct os_trap *trap, struct userfault_place place, uint64_t length, bool writable)
 {
-	bool forbids = !writable && trap->writable && !lacks(OS_WITHOUT_SHOWING), written = false;
+	/* Others may write to theirs, whatever this process may. */
+	bool opens = !writable && (place.fd != trap->fd || trap->writable), written = false;
+	bool forbids = opens && !lacks(OS_WITHOUT_SHOWING);
 
 	for (uint64_t at = 0, done; at < length; at += done) {
 		struct userfault_place next = {place.fd, place.address + at};
 		int error = go_on(next, length - at, forbids ? UFFDIO_CONTINUE_MODE_WP : 0, &done);
 
+		if (error == ENOENT && length - at > OS_PAGE) /* as when copying (trap.c) */
+			error = go_on(next, OS_PAGE, forbids ? UFFDIO_CONTINUE_MODE_WP : 0, &done);
 		if (error == EINVAL && forbids) { /* Linux before 6.4 */
 			forbids = false;
 			continue;
 		}
-		written |= !forbids && !writable && trap->writable;
+		written |= opens && !forbids;
 		switch (error) {
 		case 0:
 		case EAGAIN:
@@ -162,7 +156,7 @@ int userfault_show(const struct os_trap *trap, struct userfault_place place, uin
 
 int userfault_heal(const struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length)
 {
-	if (other || os_trap_poisons_others())
+	if (other || !load_rlx(&trap->refuses))
 		return 0;
 	return os_protect(trap->address + offset, length, OS_READ | (trap->writable ? OS_WRITE : 0));
 }
@@ -180,18 +174,18 @@ int os_trap_show(struct os_trap *trap, const struct os_trap_other *other, uint64
 	return rc ? rc : shown;
 }
 
-int os_trap_poison(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length)
+static int poison(struct os_trap *trap, const struct os_trap_other *other, struct userfault_place place,
+		  uint64_t length)
 {
-	struct userfault_place place = userfault_place(trap, other, offset);
 	struct uffdio_poison range = {.range = {place.address, length}};
+	bool existed = false;
 
 	if (!os_trap_poisons_others()) {
-		int rc = other ? error_set(-STOA_ENOTSUP,
-					   "a touch in another process cannot be refused: that needs Linux "
-					   "6.6 or later")
-			       : os_protect(trap->address + offset, length, 0);
-
-		return rc ? rc : os_trap_wake(trap, other, offset, length);
+		if (other)
+			return error_set(-STOA_ENOTSUP,
+					 "a touch in another process cannot be refused: that needs Linux 6.6 or later");
+		store_rlx(&trap->refuses, 1);
+		return os_protect((void *)(uintptr_t)place.address, length, 0);
 	}
 	while (range.range.len) {
 		int rc = SYS(ioctl, place.fd, UFFDIO_POISON, &range);
@@ -201,12 +195,30 @@ int os_trap_poison(struct os_trap *trap, const struct os_trap_other *other, uint
 			return -STOA_ECLOSED;
 		if (rc < 0 && errno != EAGAIN && errno != EINTR && errno != EEXIST)
 			return sys_failed("poisoning %llu bytes of pages", (unsigned long long)length);
-		if (rc < 0 && errno == EEXIST && !done)
-			done = OS_PAGE; /* it is shown, or poisoned, already */
+		if (rc < 0 && errno == EEXIST && !done) {
+			existed = true;
+			done = OS_PAGE;
+		}
 		range.range.start += done;
 		range.range.len -= done;
 	}
-	return os_trap_wake(trap, other, offset, length);
+	return existed ? STOA_EXISTED : 0;
+}
+
+int os_trap_poison(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length)
+{
+	struct userfault_place place = userfault_place(trap, other, offset);
+	int rc = poison(trap, other, place, length), woken;
+
+	/* Also where that failed: who touches again asks again. */
+	woken = os_trap_wake(trap, other, offset, length);
+	return woken ? woken : rc;
+}
+
+int os_trap_open(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length)
+{
+	/* The traces, too: markers in the page tables. */
+	return userfault_protect(userfault_place(trap, other, offset), length, false);
 }
 
 int os_trap_forgive(struct os_trap *trap, uint64_t offset, uint64_t length)
@@ -238,10 +250,12 @@ int os_trap_take(struct os_trap *trap, const struct os_trap_other *other, struct
 	do
 		got = SYS(read, place.fd, &message, sizeof(message));
 	while (got < 0 && errno == EINTR);
-	if (got < 0 && errno != EAGAIN)
+	if (got < 0 && errno == EAGAIN)
+		return STOA_CLOSED;
+	if (got < 0)
 		return userfault_is_gone(errno) ? -STOA_ECLOSED : sys_failed("reading a touch");
 	if (got != (ssize_t)sizeof(message) || message.event != UFFD_EVENT_PAGEFAULT)
-		return STOA_CLOSED;
+		return error_set(-STOA_EFORMAT, "a descriptor that does not tell of touches");
 	*ret_event = (struct os_trap_event){
 		.offset = message.arg.pagefault.address - place.address,
 		.write = message.arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP),

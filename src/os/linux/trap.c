@@ -184,7 +184,8 @@ os_handle os_trap_remote(const struct os_trap *trap)
 	return trap->fd < 0 ? OS_NO_HANDLE : trap->fd;
 }
 
-int userfault_protect(struct userfault_place place, uint64_t length, bool protect)
+/* An errno, or 0. */
+static int protect_at_once(struct userfault_place place, uint64_t length, bool protect)
 {
 	struct uffdio_writeprotect range = {
 		.range = {place.address, length},
@@ -195,9 +196,24 @@ int userfault_protect(struct userfault_place place, uint64_t length, bool protec
 	do
 		rc = SYS(ioctl, place.fd, UFFDIO_WRITEPROTECT, &range);
 	while (rc < 0 && (errno == EAGAIN || errno == EINTR)); /* the map is just being changed by a fork */
-	if (rc == 0)
+	return rc == 0 ? 0 : errno;
+}
+
+int userfault_protect(struct userfault_place place, uint64_t length, bool protect)
+{
+	int error = protect_at_once(place, length, protect), rc;
+	uint64_t half = length / 2 & ~(uint64_t)(OS_PAGE - 1);
+
+	if (error == 0)
 		return 0;
-	return userfault_is_gone(errno) ? -STOA_ECLOSED : sys_failed("protecting pages against writes");
+	/* Page protection may have made several maps of it, which Linux before 6.4 does not take together. */
+	if (error == ENOENT && half && protect_at_once(place, OS_PAGE, protect) == 0) {
+		rc = userfault_protect(place, half, protect);
+		place.address += half;
+		return rc ? rc : userfault_protect(place, length - half, protect);
+	}
+	errno = error;
+	return userfault_is_gone(error) ? -STOA_ECLOSED : sys_failed("protecting pages against writes");
 }
 
 int os_trap_arm(struct os_trap *trap, uint64_t offset, uint64_t length)
@@ -228,6 +244,8 @@ static int copy(struct userfault_place place, uint64_t length, const void *bytes
 		*done = length;
 		return 0;
 	}
+	if (errno == ENOENT && length > OS_PAGE) /* over the border of two maps, perhaps, which page protection makes */
+		return copy(place, OS_PAGE, bytes, writable, done);
 	*done = page.copy > 0 ? (uint64_t)page.copy : 0;
 	switch (errno) {
 	case EAGAIN:
@@ -245,9 +263,12 @@ static int fill_by_copy(struct os_trap *trap, const struct os_trap_other *other,
 			const unsigned char *bytes, bool writable)
 {
 	bool existed = false;
+	int rc = userfault_heal(trap, other, offset, length);
 
+	if (rc)
+		return rc;
 	for (uint64_t at = 0, done; at < length; at += done) {
-		int rc = copy(userfault_place(trap, other, offset + at), length - at, bytes + at, writable, &done);
+		rc = copy(userfault_place(trap, other, offset + at), length - at, bytes + at, writable, &done);
 
 		if (rc < 0)
 			return rc;

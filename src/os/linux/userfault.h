@@ -3,6 +3,7 @@
 #ifndef OS_LINUX_USERFAULT_H
 #define OS_LINUX_USERFAULT_H
 
+#include <base/atomic.h>
 #include <os/linux/sys.h>
 #include <os/trap.h>
 
@@ -13,7 +14,8 @@ struct os_trap {
 	bool own; /* the memory is the trap's */
 	bool writable;
 	bool serves_calls;
-	bool guards; /* OS_TRAP_PROTECT: what is not there is told by guard pages, which split no map */
+	bool guards;              /* OS_TRAP_PROTECT: what is not there is told by guard pages, which split no map */
+	_Atomic uint32_t refuses; /* touches of some pages, by page protection */
 	enum os_trap_way way;
 	int fd; /* -1: none, OS_TRAP_PROTECT */
 };
@@ -46,7 +48,7 @@ int userfault_open_served(bool *ret_calls);
 /* Make present pages of the range those of the map; those that are there are left. As os_trap_show() returns. */
 int userfault_show(const struct os_trap *trap, struct userfault_place place, uint64_t length, bool writable);
 
-/* Take back what os_trap_poison() did by page protection, in this process's own map. */
+/* Take back what os_trap_poison() did by page protection, in this process's own map: whatever comes there, also what others healed. */
 int userfault_heal(const struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length);
 
 #endif

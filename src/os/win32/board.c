@@ -62,6 +62,11 @@ int os_trap_poison(struct os_trap *trap, const struct os_trap_other *other, uint
 	return os_trap_show(trap, other, offset, length);
 }
 
+int os_trap_open(struct os_trap *trap, const struct os_trap_other *other, uint64_t offset, uint64_t length)
+{
+	return os_trap_show(trap, other, offset, length);
+}
+
 int os_trap_forgive(struct os_trap *trap, uint64_t offset, uint64_t length)
 {
 	return os_trap_show(trap, NULL, offset, length);
