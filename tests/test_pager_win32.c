@@ -152,6 +152,8 @@ TEST(other_ways_are_refused)
 	begin(16, 8, STOA_PAGER_POISON);
 	CHECK_RC(stoa_pager_create(NULL, backing, &options, &none), -STOA_ENOTSUP);
 	CHECK(strstr(stoa_error_detail(), "userfaultfd"));
+	options.way = STOA_PAGER_SERVED;
+	CHECK_RC(stoa_pager_create(NULL, backing, &options, &none), -STOA_ENOTSUP);
 	CHECK_RC(stoa_pager_send_with_socket(pager, 0), -STOA_ENOTSUP);
 	CHECK_RC(stoa_pager_receive_with_socket(0, backing, &none), -STOA_ENOTSUP);
 	end();

@@ -521,6 +521,10 @@ int stoa_pager_receive_with_socket(int socket, struct stoa_backing *backing, str
 
 	if (!ret_pager)
 		return error_set(-STOA_EINVAL, "no place for the pager was given");
+	/* What no way of sharing can be had for is not even taken out of the socket. */
+	rc = os_trap_probe(OS_TRAP_USERFAULT);
+	if (rc && os_trap_probe(OS_TRAP_SERVED))
+		return rc;
 	pager = new_handle(backing);
 	if (!pager)
 		return -STOA_ENOMEM;
