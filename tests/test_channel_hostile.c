@@ -27,6 +27,7 @@ struct board {
 	_Atomic uint32_t line[VICTIMS + 1]; /* of the call that each is in, or was in last */
 	_Atomic uint64_t entered[VICTIMS + 1], calls, errors, messages, writes;
 	_Atomic uint32_t number, ready; /* of the next victim; victims that have begun */
+	_Atomic uint32_t ended;         /* victims that have */
 	uint64_t seed;
 };
 
@@ -278,33 +279,37 @@ static void victim(void *argument)
 	board = argument;
 	number = atomic_fetch_add(&board->number, 1) % (VICTIMS + 1);
 	random = board->seed + number;
-	CHECK_RC(stoa_channel_attach(arena, MARGIN, &channel), 0);
+	CHECK_RC(CALL(stoa_channel_attach(arena, MARGIN, &channel)), 0);
 	atomic_fetch_add(&board->ready, 1);
 	while (!atomic_load(&board->stop)) {
 		live_once(channel, &random);
 		if (CALL(stoa_channel_attach(arena, MARGIN, &other)) == 0)
 			stoa_channel_close(other);
 	}
+	begin(__LINE__);
 	stoa_channel_close(channel);
+	(void)finish(0);
+	atomic_fetch_add(&board->ended, 1);
 }
 
 /* ---- the fight ---- */
 
-/* False: none of them is in a call. */
-static bool look_at_victims(void)
+static void look_at_victims(void)
 {
-	bool busy = false;
-
 	for (unsigned i = 0; i <= VICTIMS; i++) {
 		uint64_t entered = atomic_load(&board->entered[i]), now = stoa_now();
 
 		if (entered && entered < now && now - entered > WAIT + 2 * SLACK)
 			test_fail(__FILE__, __LINE__, "the call in line %u has not ended for %" PRIu64 " ms",
 				  atomic_load(&board->line[i]), (now - entered) / 1000000);
-		busy |= entered != 0;
 	}
 	test_nap(1);
-	return busy;
+}
+
+static void await_victims(uint32_t count)
+{
+	while (atomic_load(&board->ready) < count)
+		look_at_victims();
 }
 
 static void watch_victims(uint64_t until)
@@ -334,7 +339,7 @@ static void fight(unsigned rounds)
 	test_await(&board->truce, 2);
 	for (unsigned i = 0; i < VICTIMS; i++)
 		victims[i] = test_role(victim, board);
-	test_await(&board->ready, VICTIMS);
+	await_victims(VICTIMS);
 	for (unsigned i = 0; i < rounds; i++) {
 		pid_t mortal;
 
@@ -346,15 +351,15 @@ static void fight(unsigned rounds)
 		atomic_store(&board->ready, 0);
 		atomic_store(&board->entered[VICTIMS], 0);
 		mortal = test_role(victim, board);
-		test_await(&board->ready, 1);
+		await_victims(1);
 		atomic_store(&board->truce, 0);
 		watch_victims(stoa_deadline_in(ROUND));
 		test_kill(mortal);
 		atomic_store(&board->entered[VICTIMS], 0);
 	}
 	atomic_store(&board->stop, 1);
-	while (look_at_victims()) /* a call that never ends is told, not joined */
-		;
+	while (atomic_load(&board->ended) < VICTIMS) /* a call that never ends is told, not joined */
+		look_at_victims();
 	for (unsigned i = 0; i < VICTIMS; i++)
 		CHECK_EQ(test_join(victims[i]), 0);
 	CHECK_EQ(test_join(enemy), 0);
