@@ -81,10 +81,11 @@ int main(int argc, char **argv)
 	       length = pages / BATCH * sizeof(double);
 	double *means = malloc(length + sizeof(*means));
 	bool good = pages && means && begin(pages * PAGE);
+	int status = 0;
 	char byte;
 
 	host_pin(0);
-	while (recv(STDIN_FILENO, &byte, 1, 0) == 1) {
+	while (!status && recv(STDIN_FILENO, &byte, 1, 0) == 1) {
 		good = good && forget(pages * PAGE);
 		if (good)
 			touch_all(pages, means);
@@ -92,7 +93,8 @@ int main(int argc, char **argv)
 		if (!good && means)
 			means[0] = -1;
 		if (!means || send(STDOUT_FILENO, means, length, MSG_NOSIGNAL) != (ssize_t)length)
-			return 1;
+			status = 1;
 	}
-	return 0;
+	free(means);
+	return status;
 }

@@ -210,6 +210,14 @@ static uint32_t run_wanted(const struct stoa_pager *pager, struct trail *trail)
 	return run < pager->run_max ? run : pager->run_max;
 }
 
+/* How many such steps lead from the block to others of the pager. */
+static uint64_t steps_left(const struct stoa_pager *pager, uint64_t block, int64_t step)
+{
+	if (step > 0)
+		return (pager->blocks - 1 - block) / (uint64_t)step;
+	return step < 0 ? block / (uint64_t)-step : 0;
+}
+
 /* The block is filled for it: how it goes on from there. */
 static struct way follow_trail(const struct stoa_pager *pager, uint64_t block)
 {
@@ -231,7 +239,7 @@ static struct way follow_trail(const struct stoa_pager *pager, uint64_t block)
 	trail->run = run_wanted(pager, trail);
 	way = (struct way){.step = trail->step, .run = trail->run};
 	if (way.run > 1) {
-		room = way.step > 0 ? (pager->blocks - 1 - block) / (uint64_t)way.step : block / (uint64_t)-way.step;
+		room = steps_left(pager, block, way.step);
 		way.run = way.run - 1 < room ? way.run : (uint32_t)room + 1;
 	}
 	return way;

@@ -87,7 +87,7 @@ static void free_member(struct member *member)
 static void free_table(void)
 {
 	if (table.length > CC_COUNT(table.few))
-		os_pages_free(table.members, table.length * sizeof(*table.members));
+		os_pages_free(table.members, table.length * sizeof(struct member *));
 	table.length = 0;
 }
 
@@ -342,16 +342,16 @@ static int start_table(void)
 
 static int grow_table(uint32_t index)
 {
-	uint32_t page = OS_PAGE / sizeof(*table.members), length = (index / page + 1) * page;
+	uint32_t page = OS_PAGE / sizeof(struct member *), length = (index / page + 1) * page;
 	struct member **bigger;
 	int rc = table.length ? 0 : start_table();
 
 	if (rc || index < table.length)
 		return rc;
-	bigger = os_pages_allocate(length * sizeof(*bigger));
+	bigger = os_pages_allocate(length * sizeof(struct member *));
 	if (!bigger)
 		return -STOA_ENOMEM;
-	memcpy(bigger, table.members, table.length * sizeof(*bigger));
+	memcpy(bigger, table.members, table.length * sizeof(struct member *));
 	free_table();
 	table.members = bigger;
 	table.length = length;

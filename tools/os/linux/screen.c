@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The screen on Linux, by ncurses. Requests to end are blocked but for the moments in which a key is waited for: so none is missed,
- * and none comes while ncurses is at work, which could not be left there. Uses ncurses.
+ * The screen on Linux, by ncurses. Requests to end, and news of another size, are blocked but for the moments in which a key is waited for: so
+ * none is missed, and none comes while ncurses is at work, which could not be left there. Uses ncurses.
  */
 #include "../screen.h"
 
@@ -39,6 +39,7 @@ static void catch_ends(void)
 		sigaddset(&blocked, ends[i]);
 		sigaction(ends[i], &action, NULL);
 	}
+	sigaddset(&blocked, SIGWINCH); /* ncurses catches it; getch() tells of it, which follows the wait */
 	sigprocmask(SIG_BLOCK, &blocked, &before);
 }
 
