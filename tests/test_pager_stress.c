@@ -207,12 +207,19 @@ TEST_TIMEOUT(served_by_one, 120)
 	stress(PAGE, 512, STOA_PAGER_SERVED + CLIENTS, PROCESSES, test_rounds(10000, 1000000));
 }
 
-/* With one process both are something for the thread sanitizer. */
+/* With one process all three are something for the thread sanitizer. */
 TEST_THREADS(one_process, 120)
 {
 	if (!pager_is_shared())
 		SKIP("there is but one way here: by protection");
 	stress(PAGE, 512, STOA_PAGER_INLINE, 1, test_rounds(20000, 2000000));
+}
+
+TEST_THREADS(one_process_served, 120)
+{
+	if (!pager_is_shared())
+		SKIP("no touch waits in the kernel here");
+	stress(PAGE, 512, STOA_PAGER_SERVED, 1, test_rounds(5000, 500000));
 }
 
 TEST_THREADS(one_process_by_protection, 120)

@@ -27,7 +27,7 @@ struct pager_server {
 	_Atomic uint32_t threads;
 	_Atomic uint32_t numbers; /* given to them */
 	_Atomic uint64_t at;      /* the leader's number : 32 | its touches * 2, + 1 while it is at one : 32 */
-	_Atomic uint32_t state;   /* of the first thread: 0, RUNNING, or its -error */
+	_Atomic uint32_t state;   /* of the first threads: 0, RUNNING, or the -error of the very first */
 	_Atomic uint32_t chosen;  /* those without a backing are this process's to serve */
 	_Atomic uint32_t missed;  /* not all of them could be watched */
 	_Atomic uint32_t looks;   /* there is a thread that does */
@@ -172,13 +172,26 @@ static void look_at_server(struct pager_server *server)
 		server->settled = !pager_wake_clients(pager);
 }
 
+#define RUNNING UINT32_C(1000) /* no error is so large */
+
+/* Who creates the pager waits for all threads that it has from the beginning: so nothing of it is just being started where a program forks. */
+static void tell_begun(struct pager_server *server, uint32_t state)
+{
+	uint32_t starting = 0;
+
+	if (cas_rlx(&server->state, &starting, state))
+		os_wake(&server->state);
+}
+
 static int start_thread(struct pager_server *server);
 
 static void start_looking(struct pager_server *server)
 {
 	store_rlx(&server->looks, 1);
-	if (start_thread(server))
+	if (start_thread(server)) {
 		store_rlx(&server->looks, 0);
+		tell_begun(server, RUNNING);
+	}
 }
 
 /* Where no other thread does: as often as that would. */
@@ -269,17 +282,6 @@ static void look_after_itself(struct pager_server *server)
 
 /* ---- threads ---- */
 
-#define RUNNING UINT32_C(1000) /* no error is so large */
-
-/* Only the first thread's is waited for. */
-static void tell_begun(struct pager_server *server, uint32_t state)
-{
-	uint32_t starting = 0;
-
-	if (cas_rlx(&server->state, &starting, state))
-		os_wake(&server->state);
-}
-
 static void end_thread(struct pager_server *server)
 {
 	/* R2: all that it did; pairs with A2 in await_end(). It is not touched any more: the last one's end lets it be freed. */
@@ -293,19 +295,20 @@ static void run(void *argument)
 	uint64_t self;
 	int rc = pager_self(server->pager, &self);
 
-	if (!rc)
-		tell_begun(server, RUNNING);
 	if (rc) {
-		tell_begun(server, (uint32_t)-rc);
+		tell_begun(server, number > 1 ? RUNNING : (uint32_t)-rc);
 		store_rlx(&server->looks, 0);
 		os_watch_poke(server->watch);
 	} else if (!server->pager->backing) {
+		tell_begun(server, RUNNING);
 		look_after_itself(server);
 	} else {
-		if (number > 1)
+		if (number > 1) {
+			tell_begun(server, RUNNING);
 			look_after(server, number);
-		else
+		} else {
 			store_rlx(&server->at, (uint64_t)number << 32);
+		}
 		if (!load_rlx(&server->stop)) {
 			start_looking(server);
 			lead(server, number);
