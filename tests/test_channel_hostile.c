@@ -118,7 +118,8 @@ static void attack(void *argument)
 		if (atomic_load(&board->truce)) {
 			memcpy(channel->receiving, whole, length);
 			atomic_store(&board->truce, 2);
-			while (atomic_load(&board->truce) && !atomic_load(&board->stop))
+			/* Who did not run while there was none finds the next one: asked for, not kept. */
+			while (atomic_load(&board->truce) == 2 && !atomic_load(&board->stop))
 				sched_yield();
 		}
 		/* Now and then all as it was at first, or so few strikes that the others get somewhere. */
