@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Backings: what each of the ready ones does with ranges, sizes and errors, and that functions of one's own are called as promised. */
+#include "files.h"
+
 #include <harness/test.h>
 
 #include <backing/backing.h>
@@ -7,34 +9,11 @@
 
 #define BLOCK 4096u
 
-static char *path_of(const char *name)
-{
-	static _Thread_local char paths[8][600];
-	static _Thread_local unsigned next;
-	char *path = paths[next++ % CC_COUNT(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);
-	return path;
-}
-
 static void write_file(const char *path, const void *bytes, size_t length)
 {
 	FILE *file = fopen(path, "wb");
 
 	CHECK(file && fwrite(bytes, 1, length, file) == length && fclose(file) == 0);
-}
-
-/* -1: there is no such file. */
-static int64_t size_of(const char *path)
-{
-	FILE *file = fopen(path, "rb");
-	int64_t size = -1;
-
-	if (file && fseek(file, 0, SEEK_END) == 0)
-		size = ftell(file);
-	if (file)
-		fclose(file);
-	return size;
 }
 
 static bool all_are(const unsigned char *bytes, size_t length, unsigned char value)
@@ -92,13 +71,13 @@ TEST(memory_has_its_bytes)
 TEST(a_file_has_its_bytes)
 {
 	struct stoa_backing *backing;
-	char *path = path_of("new");
+	char *path = test_path("new");
 
 	CHECK_RC(stoa_backing_file(path, STOA_BACKING_CREATE, SIZE, &backing), 0);
-	CHECK_EQ(size_of(path), SIZE);
+	CHECK_EQ(test_file_size(path), SIZE);
 	check_ranges(backing);
 	stoa_backing_close(backing);
-	CHECK_EQ(size_of(path), SIZE);
+	CHECK_EQ(test_file_size(path), SIZE);
 }
 
 /* ---- files ---- */
@@ -107,7 +86,7 @@ TEST(a_file_that_is_there_keeps_its_bytes_and_size)
 {
 	struct stoa_backing *backing;
 	unsigned char found[BLOCK];
-	char *path = path_of("old");
+	char *path = test_path("old");
 	uint64_t size;
 
 	write_file(path, "twelve bytes", 12);
@@ -120,14 +99,14 @@ TEST(a_file_that_is_there_keeps_its_bytes_and_size)
 	memset(found, 'x', sizeof(found));
 	CHECK_RC(stoa_backing_write(backing, 0, BLOCK, found), 0);
 	stoa_backing_close(backing);
-	CHECK_EQ(size_of(path), 12);
+	CHECK_EQ(test_file_size(path), 12);
 }
 
 TEST(a_file_to_read_only)
 {
 	struct stoa_backing *backing;
 	unsigned char found[16];
-	char *path = path_of("read");
+	char *path = test_path("read");
 
 	write_file(path, "twelve bytes", 12);
 	CHECK_RC(stoa_backing_file(path, STOA_BACKING_READ_ONLY, 0, &backing), 0);
@@ -144,7 +123,7 @@ TEST(a_file_that_others_cut)
 {
 	struct stoa_backing *backing, *cut;
 	unsigned char found[BLOCK];
-	char *path = path_of("cut");
+	char *path = test_path("cut");
 	uint64_t size;
 
 	memset(found, 3, sizeof(found));
@@ -166,7 +145,7 @@ TEST(a_file_that_others_cut)
 TEST(files_that_cannot_be)
 {
 	struct stoa_backing *backing = NULL;
-	char *path = path_of("file");
+	char *path = test_path("file");
 
 	write_file(path, "twelve bytes", 12);
 	check_refusal(stoa_backing_file(NULL, 0, 0, &backing), "no path");
@@ -176,14 +155,14 @@ TEST(files_that_cannot_be)
 		      "cannot create its file");
 	check_refusal(stoa_backing_file(path, STOA_BACKING_CREATE, 0, &backing), "say of how many bytes");
 	check_refusal(stoa_backing_file(path, STOA_BACKING_CREATE, BACKING_SIZE_MAX + 1, &backing), "more than 2^62");
-	CHECK_RC(stoa_backing_file(path_of("none"), 0, 0, &backing), -STOA_ENOENT);
-	CHECK_RC(stoa_backing_file(path_of("no/where"), STOA_BACKING_CREATE, 5, &backing), -STOA_ENOENT);
+	CHECK_RC(stoa_backing_file(test_path("none"), 0, 0, &backing), -STOA_ENOENT);
+	CHECK_RC(stoa_backing_file(test_path("no/where"), STOA_BACKING_CREATE, 5, &backing), -STOA_ENOENT);
 	CHECK_RC(stoa_backing_file(test_dir(), 0, 0, &backing), -STOA_EKIND);
 	CHECK_RC(stoa_backing_file(test_dir(), STOA_BACKING_READ_ONLY, 0, &backing), -STOA_EKIND);
 	CHECK_RC(stoa_backing_file(device_path, STOA_BACKING_READ_ONLY, 0, &backing), -STOA_EKIND);
 	CHECK_RC(stoa_backing_file(device_path, STOA_BACKING_CREATE, 5, &backing), -STOA_EKIND);
 	CHECK(backing == NULL);
-	CHECK_EQ(size_of(path), 12);
+	CHECK_EQ(test_file_size(path), 12);
 }
 
 #define WRITERS 3u
@@ -202,7 +181,7 @@ static void write_every_third(void *argument)
 	unsigned char block[BLOCK];
 	struct stoa_backing *backing;
 
-	CHECK_RC(stoa_backing_file(path_of("shared"), STOA_BACKING_CREATE, BLOCKS * BLOCK - 100, &backing), 0);
+	CHECK_RC(stoa_backing_file(test_path("shared"), STOA_BACKING_CREATE, BLOCKS * BLOCK - 100, &backing), 0);
 	for (unsigned i = writer; i < BLOCKS; i += WRITERS) {
 		fill_with(block, i, writer);
 		CHECK_RC(stoa_backing_write(backing, i * BLOCK, BLOCK, block), 0);
@@ -222,7 +201,7 @@ TEST_THREADS(processes_share_a_file, 60)
 		roles[i] = test_role(write_every_third, (void *)(uintptr_t)i);
 	for (unsigned i = 0; i < WRITERS; i++)
 		CHECK_EQ(test_join(roles[i]), 0);
-	CHECK_RC(stoa_backing_file(path_of("shared"), STOA_BACKING_READ_ONLY, 0, &backing), 0);
+	CHECK_RC(stoa_backing_file(test_path("shared"), STOA_BACKING_READ_ONLY, 0, &backing), 0);
 	for (unsigned i = 0; i < BLOCKS; i++) {
 		fill_with(expected, i, i % WRITERS);
 		if (i == BLOCKS - 1)

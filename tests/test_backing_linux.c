@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Backings and what only Linux has: limits that kill, links, pipes, devices that fail, full file systems. */
+#include "files.h"
+
 #include <harness/test.h>
 
 #include <segment/badfile.h>
@@ -12,16 +14,6 @@
 
 #define BLOCK 4096u
 
-static char *path_of(const char *name)
-{
-	static char paths[8][600];
-	static unsigned next;
-	char *path = paths[next++ % CC_COUNT(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);
-	return path;
-}
-
 /* Where write(2) would end the process, within the file too. */
 TEST(the_limit_of_files_is_an_error)
 {
@@ -29,14 +21,14 @@ TEST(the_limit_of_files_is_an_error)
 	static unsigned char bytes[2 * BLOCK];
 	struct stoa_backing *backing, *large = NULL;
 
-	CHECK_RC(stoa_backing_file(path_of("limited"), STOA_BACKING_CREATE, 4 * BLOCK, &backing), 0);
+	CHECK_RC(stoa_backing_file(test_path("limited"), STOA_BACKING_CREATE, 4 * BLOCK, &backing), 0);
 	CHECK_SYS(setrlimit(RLIMIT_FSIZE, &limit));
 	CHECK_RC(stoa_backing_write(backing, 0, BLOCK, bytes), 0);
 	CHECK_RC(stoa_backing_write(backing, 0, 2 * BLOCK, bytes), -STOA_ELIMIT);
 	CHECK_RC(stoa_backing_write(backing, 2 * BLOCK, BLOCK, bytes), -STOA_ELIMIT);
 	check_detail("ulimit -f");
-	CHECK_RC(stoa_backing_file(path_of("larger"), STOA_BACKING_CREATE, 4 * BLOCK, &large), -STOA_ELIMIT);
-	CHECK_EQ(access(path_of("larger"), F_OK), -1);
+	CHECK_RC(stoa_backing_file(test_path("larger"), STOA_BACKING_CREATE, 4 * BLOCK, &large), -STOA_ELIMIT);
+	CHECK_EQ(access(test_path("larger"), F_OK), -1);
 	stoa_backing_close(backing);
 }
 
@@ -44,15 +36,15 @@ TEST(what_is_no_regular_file)
 {
 	struct stoa_backing *backing = NULL;
 
-	CHECK_SYS(mkfifo(path_of("pipe"), 0600));
-	CHECK_SYS(symlink(path_of("pipe"), path_of("to_pipe")));
-	CHECK_SYS(symlink(path_of("nowhere"), path_of("to_nowhere")));
-	CHECK_RC(stoa_backing_file(path_of("pipe"), 0, 0, &backing), -STOA_EKIND);
-	CHECK_RC(stoa_backing_file(path_of("pipe"), STOA_BACKING_READ_ONLY, 0, &backing), -STOA_EKIND);
-	CHECK_RC(stoa_backing_file(path_of("to_pipe"), STOA_BACKING_CREATE, 5, &backing), -STOA_EKIND);
-	CHECK_RC(stoa_backing_file(path_of("to_nowhere"), STOA_BACKING_CREATE, 5, &backing), -STOA_ENOENT);
+	CHECK_SYS(mkfifo(test_path("pipe"), 0600));
+	CHECK_SYS(symlink(test_path("pipe"), test_path("to_pipe")));
+	CHECK_SYS(symlink(test_path("nowhere"), test_path("to_nowhere")));
+	CHECK_RC(stoa_backing_file(test_path("pipe"), 0, 0, &backing), -STOA_EKIND);
+	CHECK_RC(stoa_backing_file(test_path("pipe"), STOA_BACKING_READ_ONLY, 0, &backing), -STOA_EKIND);
+	CHECK_RC(stoa_backing_file(test_path("to_pipe"), STOA_BACKING_CREATE, 5, &backing), -STOA_EKIND);
+	CHECK_RC(stoa_backing_file(test_path("to_nowhere"), STOA_BACKING_CREATE, 5, &backing), -STOA_ENOENT);
 	check_detail("leads nowhere");
-	CHECK_EQ(access(path_of("nowhere"), F_OK), -1);
+	CHECK_EQ(access(test_path("nowhere"), F_OK), -1);
 	CHECK(backing == NULL);
 }
 
@@ -88,7 +80,7 @@ TEST(a_full_file_system)
 	if (mount("test", path, "tmpfs", 0, "size=1m") != 0)
 		SKIP("no mounts here: %s", strerror(errno));
 	memset(bytes, 1, sizeof(bytes));
-	CHECK_RC(stoa_backing_file(path_of("small/file"), STOA_BACKING_CREATE, sizeof(bytes), &backing), 0);
+	CHECK_RC(stoa_backing_file(test_path("small/file"), STOA_BACKING_CREATE, sizeof(bytes), &backing), 0);
 	CHECK_RC(stoa_backing_write(backing, 0, sizeof(bytes), bytes), -STOA_ENOMEM);
 	check_detail("do not fit");
 	stoa_backing_close(backing);
@@ -108,7 +100,7 @@ TEST(a_forked_child_has_it_too)
 {
 	struct stoa_backing *backing;
 
-	CHECK_RC(stoa_backing_file(path_of("forked"), STOA_BACKING_CREATE, 4 * BLOCK, &backing), 0);
+	CHECK_RC(stoa_backing_file(test_path("forked"), STOA_BACKING_CREATE, 4 * BLOCK, &backing), 0);
 	CHECK_RC(stoa_backing_write(backing, BLOCK, 1, "\10"), 0);
 	CHECK_EQ(test_join(test_role(read_in_a_child, &backing)), 0);
 	stoa_backing_close(backing);

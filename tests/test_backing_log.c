@@ -3,6 +3,8 @@
  * The crash-safe file on real files, in several processes: the log comes and goes, what a dead process left half done is finished by the
  * others, and logs that are damaged, or no logs, are refused by name.
  */
+#include "files.h"
+
 #include <harness/test.h>
 
 #include <backing/guard.h>
@@ -13,29 +15,6 @@
 #define BLOCKS 16u
 #define SIZE ((uint64_t)BLOCKS * BLOCK)
 #define SAFE STOA_BACKING_CRASH_SAFE
-
-static char *path_of(const char *name)
-{
-	static char paths[8][600];
-	static unsigned next;
-	char *path = paths[next++ % CC_COUNT(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);
-	return path;
-}
-
-/* -1: there is no such file. */
-static int64_t size_of(const char *path)
-{
-	FILE *file = fopen(path, "rb");
-	int64_t size = -1;
-
-	if (file && fseek(file, 0, SEEK_END) == 0)
-		size = ftell(file);
-	if (file)
-		fclose(file);
-	return size;
-}
 
 /* Change bytes behind the library's back. */
 static void poke(const char *path, long at, const void *bytes, size_t length)
@@ -51,7 +30,7 @@ static struct stoa_backing *open_it(const char *name, uint32_t flags)
 {
 	struct stoa_backing *backing;
 
-	CHECK_RC(stoa_backing_file(path_of(name), flags, SIZE, &backing), 0);
+	CHECK_RC(stoa_backing_file(test_path(name), flags, SIZE, &backing), 0);
 	return backing;
 }
 
@@ -79,17 +58,17 @@ TEST(the_log_goes_with_its_last_user)
 {
 	struct stoa_backing *backing = open_it("file", SAFE | STOA_BACKING_CREATE), *other = open_it("file", SAFE);
 
-	CHECK_INT(size_of(path_of("file" GUARD_SUFFIX)), >, 0);
+	CHECK_INT(test_file_size(test_path("file" GUARD_SUFFIX)), >, 0);
 	write_block(backing, 3, 7);
 	CHECK_EQ(read_block(other, 3), 7);
 	write_block(other, 3, 8);
 	CHECK_EQ(read_block(backing, 3), 8);
 	stoa_backing_close(backing);
-	CHECK_INT(size_of(path_of("file" GUARD_SUFFIX)), >, 0);
+	CHECK_INT(test_file_size(test_path("file" GUARD_SUFFIX)), >, 0);
 	write_block(other, 4, 9);
 	CHECK_RC(stoa_backing_flush(other), 0);
 	stoa_backing_close(other);
-	CHECK_EQ(size_of(path_of("file" GUARD_SUFFIX)), -1);
+	CHECK_EQ(test_file_size(test_path("file" GUARD_SUFFIX)), -1);
 	backing = open_it("file", STOA_BACKING_READ_ONLY);
 	CHECK_EQ(read_block(backing, 3), 8);
 	CHECK_EQ(read_block(backing, 4), 9);
@@ -101,13 +80,13 @@ TEST(ranges_of_all_lengths)
 {
 	static unsigned char bytes[3 * BLOCK], found[3 * BLOCK];
 	const uint64_t half = UINT64_C(40) << 10;
-	char *path = path_of("ranges" GUARD_SUFFIX);
+	char *path = test_path("ranges" GUARD_SUFFIX);
 	struct stoa_backing *backing;
 	os_handle data;
 
-	CHECK_RC(os_file_prepare(path_of("ranges"), &data), 0);
+	CHECK_RC(os_file_prepare(test_path("ranges"), &data), 0);
 	CHECK_RC(os_file_set_length(data, sizeof(bytes) - 100), 0);
-	CHECK_RC(os_file_publish(data, path_of("ranges")), 0);
+	CHECK_RC(os_file_publish(data, test_path("ranges")), 0);
 	CHECK_RC(guard_attach(&disk_system, data, path, 0, half, &backing), 0);
 	for (unsigned i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (unsigned char)(i * 7 + i / 251);
@@ -119,7 +98,7 @@ TEST(ranges_of_all_lengths)
 	memset(bytes + sizeof(bytes) - 100, 0, 100);
 	CHECK_RC(stoa_backing_fill(backing, 0, sizeof(found), found), 0);
 	CHECK_EQ(memcmp(bytes, found, sizeof(bytes)), 0);
-	CHECK_INT(size_of(path), <=, LOG_START + 2 * half);
+	CHECK_INT(test_file_size(path), <=, LOG_START + 2 * half);
 	stoa_backing_close(backing);
 }
 
@@ -128,11 +107,11 @@ TEST(one_log_by_all_paths)
 {
 	struct stoa_backing *backing = open_it("./one", SAFE | STOA_BACKING_CREATE), *other = open_it("one", SAFE);
 
-	CHECK_INT(size_of(path_of("one" GUARD_SUFFIX)), >, 0);
+	CHECK_INT(test_file_size(test_path("one" GUARD_SUFFIX)), >, 0);
 	stoa_backing_close(backing);
 	write_block(other, 0, 1);
 	stoa_backing_close(other);
-	CHECK_EQ(size_of(path_of("one" GUARD_SUFFIX)), -1);
+	CHECK_EQ(test_file_size(test_path("one" GUARD_SUFFIX)), -1);
 }
 
 /* ---- deaths ---- */
@@ -155,8 +134,8 @@ TEST(what_was_left_half_done_is_finished_by_who_comes_next)
 	os_handle data;
 
 	disk.write = die_in_place;
-	CHECK_RC(os_file_open(path_of("half"), true, &data), 0);
-	CHECK_RC(guard_attach(&disk, data, path_of("half" GUARD_SUFFIX), 0, LOG_HALF, &dying), 0);
+	CHECK_RC(os_file_open(test_path("half"), true, &data), 0);
+	CHECK_RC(guard_attach(&disk, data, test_path("half" GUARD_SUFFIX), 0, LOG_HALF, &dying), 0);
 	memset(bytes, 5, BLOCK);
 	CHECK_RC(stoa_backing_write(dying, 2 * BLOCK, BLOCK, bytes), -STOA_EIO);
 	CHECK_EQ(read_block(backing, 2), 5); /* who reads it */
@@ -242,7 +221,7 @@ TEST_TIMEOUT(deaths_of_some_harm_no_block, 120)
 	for (unsigned i = 0; i < 4; i++)
 		check_works(backing, i);
 	stoa_backing_close(backing);
-	CHECK_EQ(size_of(path_of("deaths" GUARD_SUFFIX)), -1);
+	CHECK_EQ(test_file_size(test_path("deaths" GUARD_SUFFIX)), -1);
 }
 
 TEST_TIMEOUT(deaths_of_all_harm_no_block, 120)
@@ -262,12 +241,12 @@ TEST_TIMEOUT(deaths_of_all_harm_no_block, 120)
 			test_nap(1);
 		for (unsigned i = 0; i < 4; i++)
 			test_kill(roles[i]);
-		CHECK_INT(size_of(path_of("deaths" GUARD_SUFFIX)), >, 0);
+		CHECK_INT(test_file_size(test_path("deaths" GUARD_SUFFIX)), >, 0);
 		backing = open_it("deaths", SAFE | (round % 2 ? STOA_BACKING_READ_ONLY : 0));
 		for (unsigned i = 0; i < 4; i++)
 			check_works(backing, i);
 		stoa_backing_close(backing);
-		CHECK_EQ(size_of(path_of("deaths" GUARD_SUFFIX)), -1);
+		CHECK_EQ(test_file_size(test_path("deaths" GUARD_SUFFIX)), -1);
 	}
 }
 
@@ -281,7 +260,7 @@ static void open_and_close(void *argument)
 	for (unsigned i = 0; i < test_rounds(60, 2000); i++) {
 		struct stoa_backing *backing = open_it("crowd", SAFE | STOA_BACKING_CREATE);
 
-		CHECK_INT(size_of(path_of("crowd" GUARD_SUFFIX)), >, 0); /* what it has is what others find */
+		CHECK_INT(test_file_size(test_path("crowd" GUARD_SUFFIX)), >, 0); /* what it has is what others find */
 		write_block(backing, number, (unsigned char)(i + 1));
 		CHECK_EQ(read_block(backing, number), (unsigned char)(i + 1));
 		stoa_backing_close(backing);
@@ -299,7 +278,7 @@ TEST_TIMEOUT(first_and_last_users_race, 120)
 		roles[i] = test_role(open_and_close, (void *)ready);
 	for (unsigned i = 0; i < 3; i++)
 		CHECK_EQ(test_join(roles[i]), 0);
-	CHECK_EQ(size_of(path_of("crowd" GUARD_SUFFIX)), -1);
+	CHECK_EQ(test_file_size(test_path("crowd" GUARD_SUFFIX)), -1);
 }
 
 /* ---- what is no log ---- */
@@ -310,7 +289,7 @@ TEST(readers_make_no_log)
 
 	stoa_backing_close(open_it("read", STOA_BACKING_CREATE));
 	backing = open_it("read", SAFE | STOA_BACKING_READ_ONLY);
-	CHECK_EQ(size_of(path_of("read" GUARD_SUFFIX)), -1);
+	CHECK_EQ(test_file_size(test_path("read" GUARD_SUFFIX)), -1);
 	CHECK_RC(stoa_backing_write(backing, 0, 1, "x"), -STOA_ERIGHTS);
 	writer = open_it("read", SAFE);
 	write_block(writer, 1, 2);
@@ -321,7 +300,7 @@ TEST(readers_make_no_log)
 	CHECK_RC(stoa_backing_flush(backing), 0);
 	stoa_backing_close(writer);
 	stoa_backing_close(backing);
-	CHECK_EQ(size_of(path_of("read" GUARD_SUFFIX)), -1);
+	CHECK_EQ(test_file_size(test_path("read" GUARD_SUFFIX)), -1);
 }
 
 static void leave_a_log(void *argument)
@@ -337,8 +316,8 @@ static void make_a_log(void)
 	_Atomic uint32_t *ready = test_shared(sizeof(*ready));
 	pid_t role;
 
-	remove(path_of("bad" GUARD_SUFFIX));
-	remove(path_of("bad"));
+	remove(test_path("bad" GUARD_SUFFIX));
+	remove(test_path("bad"));
 	stoa_backing_close(open_it("bad", STOA_BACKING_CREATE));
 	role = test_role(leave_a_log, (void *)ready);
 	test_await(ready, 1);
@@ -349,7 +328,7 @@ static void check_bad(int rc, const char *detail)
 {
 	struct stoa_backing *backing = NULL;
 
-	CHECK_RC(stoa_backing_file(path_of("bad"), SAFE, 0, &backing), rc);
+	CHECK_RC(stoa_backing_file(test_path("bad"), SAFE, 0, &backing), rc);
 	check_detail(detail);
 	check_detail("bad");
 	CHECK(backing == NULL);
@@ -361,21 +340,21 @@ TEST(logs_that_are_none)
 	struct stoa_backing *backing;
 
 	make_a_log();
-	poke(path_of("bad" GUARD_SUFFIX), 0, other, sizeof(other)); /* one copy is enough */
+	poke(test_path("bad" GUARD_SUFFIX), 0, other, sizeof(other)); /* one copy is enough */
 	backing = open_it("bad", SAFE);
 	CHECK_EQ(read_block(backing, 1), 3);
 	stoa_backing_close(backing);
-	CHECK_EQ(size_of(path_of("bad" GUARD_SUFFIX)), -1);
+	CHECK_EQ(test_file_size(test_path("bad" GUARD_SUFFIX)), -1);
 	make_a_log();
-	poke(path_of("bad" GUARD_SUFFIX), 0, other, sizeof(other));
-	poke(path_of("bad" GUARD_SUFFIX), 4096, other, sizeof(other));
+	poke(test_path("bad" GUARD_SUFFIX), 0, other, sizeof(other));
+	poke(test_path("bad" GUARD_SUFFIX), 4096, other, sizeof(other));
 	check_bad(-STOA_EFORMAT, "its header is none");
-	remove(path_of("bad" GUARD_SUFFIX));
-	poke(path_of("bad" GUARD_SUFFIX), 0, other, sizeof(other));
+	remove(test_path("bad" GUARD_SUFFIX));
+	poke(test_path("bad" GUARD_SUFFIX), 0, other, sizeof(other));
 	check_bad(-STOA_EFORMAT, "no log");
-	CHECK_EQ(size_of(path_of("bad" GUARD_SUFFIX)), sizeof(other)); /* and stays */
-	remove(path_of("bad" GUARD_SUFFIX));
-	make_folder(path_of("bad" GUARD_SUFFIX));
+	CHECK_EQ(test_file_size(test_path("bad" GUARD_SUFFIX)), sizeof(other)); /* and stays */
+	remove(test_path("bad" GUARD_SUFFIX));
+	make_folder(test_path("bad" GUARD_SUFFIX));
 	check_bad(-STOA_EKIND, "directory");
 }
 
@@ -386,12 +365,12 @@ TEST(entries_that_are_none)
 	os_handle file;
 
 	make_a_log();
-	CHECK_RC(os_file_open(path_of("bad"), true, &file), 0);
+	CHECK_RC(os_file_open(test_path("bad"), true, &file), 0);
 	CHECK_RC(os_file_set_length(file, BLOCK), 0);
 	check_bad(-STOA_EFORMAT, "of another file");
 	CHECK_RC(os_file_set_length(file, SIZE), 0);
 	os_handle_close(file);
-	poke(path_of("bad" GUARD_SUFFIX), (long)LOG_START + 512 + 700, "x", 1);
+	poke(test_path("bad" GUARD_SUFFIX), (long)LOG_START + 512 + 700, "x", 1);
 	backing = open_it("bad", SAFE);
 	CHECK_EQ(read_block(backing, 1), 0); /* as the file was cut */
 	stoa_backing_close(backing);
@@ -403,7 +382,7 @@ TEST(a_log_that_is_taken_away_while_it_is_used)
 	struct stoa_backing *backing = open_it("taken", SAFE | STOA_BACKING_CREATE);
 	unsigned char nothing[512] = {0}, bytes[16];
 
-	poke(path_of("taken" GUARD_SUFFIX), (long)LOG_BOARD, nothing, sizeof(nothing));
+	poke(test_path("taken" GUARD_SUFFIX), (long)LOG_BOARD, nothing, sizeof(nothing));
 	CHECK_RC(stoa_backing_write(backing, 0, 1, "x"), -STOA_EFORMAT);
 	CHECK_RC(stoa_backing_flush(backing), -STOA_EFORMAT);
 	CHECK_RC(stoa_backing_fill(backing, 0, sizeof(bytes), bytes), -STOA_EFORMAT);

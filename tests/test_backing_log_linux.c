@@ -3,6 +3,8 @@
  * The crash-safe file, and the compressed one, where the system refuses: full disks, limits of files' lengths, directories and files that may not be
  * written. Errors are told by name, nothing is lost, and all goes on once there is room, or leave.
  */
+#include "files.h"
+
 #include <segment/common.h>
 #include <segment/linux.h>
 
@@ -17,21 +19,11 @@
 #define SAFE STOA_BACKING_CRASH_SAFE
 #define DISK 4 /* MiB of the small one */
 
-static char *path_of(const char *name)
-{
-	static char paths[8][600];
-	static unsigned next;
-	char *path = paths[next++ % CC_COUNT(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);
-	return path;
-}
-
 static struct stoa_backing *open_it(const char *name, uint32_t flags)
 {
 	struct stoa_backing *backing;
 
-	CHECK_RC(stoa_backing_file(path_of(name), flags, SIZE, &backing), 0);
+	CHECK_RC(stoa_backing_file(test_path(name), flags, SIZE, &backing), 0);
 	return backing;
 }
 
@@ -73,7 +65,7 @@ static void refused(const char *name, uint32_t flags, int rc, const char *detail
 {
 	struct stoa_backing *backing = NULL;
 
-	CHECK_RC(stoa_backing_file(path_of(name), flags, SIZE, &backing), rc);
+	CHECK_RC(stoa_backing_file(test_path(name), flags, SIZE, &backing), rc);
 	check_detail(detail);
 	CHECK(backing == NULL);
 }
@@ -86,22 +78,22 @@ static void mount_small(void)
 
 	need_root("a small file system");
 	snprintf(size, sizeof(size), "size=%dm", DISK);
-	CHECK_SYS(mkdir(path_of("small"), 0700));
-	if (mount("test", path_of("small"), "tmpfs", 0, size) != 0)
+	CHECK_SYS(mkdir(test_path("small"), 0700));
+	if (mount("test", test_path("small"), "tmpfs", 0, size) != 0)
 		SKIP("no mounts here: %s", strerror(errno));
 }
 
 static void unmount_small(void)
 {
-	CHECK_SYS(umount2(path_of("small"), MNT_DETACH));
-	CHECK_SYS(rmdir(path_of("small")));
+	CHECK_SYS(umount2(test_path("small"), MNT_DETACH));
+	CHECK_SYS(rmdir(test_path("small")));
 }
 
 /* All of the disk but so many pages. */
 static void take_all_but(unsigned pages)
 {
 	static const char page[4096] = "ballast";
-	int fd = open(path_of("small/ballast"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(test_path("small/ballast"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	off_t length = 0;
 
 	CHECK_SYS(fd);
@@ -114,7 +106,7 @@ static void take_all_but(unsigned pages)
 
 static void make_room(void)
 {
-	CHECK_SYS(unlink(path_of("small/ballast")));
+	CHECK_SYS(unlink(test_path("small/ballast")));
 }
 
 TEST(no_room_for_a_log)
@@ -141,7 +133,7 @@ TEST(no_room_for_a_log)
 	backing = open_it("small/new", SAFE); /* made, complete and empty */
 	CHECK_EQ(get(backing, BLOCKS - 1), 0);
 	stoa_backing_close(backing);
-	CHECK_EQ(access(path_of("small/file" GUARD_SUFFIX), F_OK), -1);
+	CHECK_EQ(access(test_path("small/file" GUARD_SUFFIX), F_OK), -1);
 	unmount_small();
 }
 
@@ -174,7 +166,7 @@ TEST(a_log_that_fills_the_disk)
 	}
 	stoa_backing_close(backing);
 	stoa_backing_close(other);
-	CHECK_EQ(access(path_of("small/file" GUARD_SUFFIX), F_OK), -1); /* and there is room again */
+	CHECK_EQ(access(test_path("small/file" GUARD_SUFFIX), F_OK), -1); /* and there is room again */
 	backing = open_it("small/file", SAFE);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		CHECK_EQ(get(backing, i), written[i]);
@@ -245,7 +237,7 @@ TEST(no_room_in_place)
 	write_without_room_in_place(backing, 5);
 	stoa_backing_close(backing);
 	refused("small/file", SAFE, -STOA_ENOMEM, "small/file");
-	CHECK_SYS(access(path_of("small/file" GUARD_SUFFIX), F_OK));
+	CHECK_SYS(access(test_path("small/file" GUARD_SUFFIX), F_OK));
 	make_room();
 	backing = open_it("small/file", SAFE);
 	CHECK_EQ(get(backing, 5), 200);
@@ -254,7 +246,7 @@ TEST(no_room_in_place)
 	CHECK_EQ(get(backing, 0), 1);
 	CHECK_EQ(get(backing, 6), 0);
 	stoa_backing_close(backing);
-	CHECK_EQ(access(path_of("small/file" GUARD_SUFFIX), F_OK), -1);
+	CHECK_EQ(access(test_path("small/file" GUARD_SUFFIX), F_OK), -1);
 	unmount_small();
 }
 
@@ -284,7 +276,7 @@ TEST(no_room_for_compressed_frames)
 	int rc;
 
 	mount_small();
-	rc = stoa_backing_zstd(path_of("small/file"), &options, &backing);
+	rc = stoa_backing_zstd(test_path("small/file"), &options, &backing);
 	if (rc == -STOA_ENOTSUP) {
 		unmount_small();
 		SKIP("built without libzstd");
@@ -302,7 +294,7 @@ TEST(no_room_for_compressed_frames)
 	CHECK_RC(put_noise(backing, 3, 100), 0);
 	CHECK_RC(stoa_backing_flush(backing), 0);
 	stoa_backing_close(backing);
-	CHECK_RC(stoa_backing_zstd(path_of("small/file"), NULL, &backing), 0);
+	CHECK_RC(stoa_backing_zstd(test_path("small/file"), NULL, &backing), 0);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		check_noise(backing, i, i == 3 ? 100 : i + 1);
 	stoa_backing_close(backing);
@@ -384,8 +376,8 @@ static void become_user(void)
 static void give_to_user(const char *name, mode_t mode)
 {
 	if (geteuid() == 0)
-		CHECK_SYS(chown(path_of(name), NOBODY, NOBODY));
-	CHECK_SYS(chmod(path_of(name), mode));
+		CHECK_SYS(chown(test_path(name), NOBODY, NOBODY));
+	CHECK_SYS(chmod(test_path(name), mode));
 }
 
 static void use_closed_folder(void *argument)
@@ -396,30 +388,30 @@ static void use_closed_folder(void *argument)
 	become_user();
 	refused("closed/file", SAFE, -STOA_EACCES, "file" GUARD_SUFFIX);
 	refused("closed/new", SAFE | STOA_BACKING_CREATE, -STOA_EACCES, "closed");
-	CHECK_EQ(access(path_of("closed/new"), F_OK), -1);
+	CHECK_EQ(access(test_path("closed/new"), F_OK), -1);
 	backing = open_it("closed/file", SAFE | STOA_BACKING_READ_ONLY); /* which needs no log */
 	check_all(backing, BLOCKS);
 	stoa_backing_close(backing);
-	CHECK_SYS(chmod(path_of("closed"), 0700));
+	CHECK_SYS(chmod(test_path("closed"), 0700));
 	backing = open_it("closed/file", SAFE);
 	CHECK_RC(put(backing, 0, 1), 0);
-	CHECK_SYS(chmod(path_of("closed"), 0500));
+	CHECK_SYS(chmod(test_path("closed"), 0500));
 	CHECK_RC(put(backing, 1, 2), 0); /* what is open works */
 	stoa_backing_close(backing);     /* the log stays, and says that it is over */
-	CHECK_SYS(access(path_of("closed/file" GUARD_SUFFIX), F_OK));
+	CHECK_SYS(access(test_path("closed/file" GUARD_SUFFIX), F_OK));
 	backing = open_it("closed/file", SAFE);
 	check_all(backing, BLOCKS);
 	stoa_backing_close(backing);
-	CHECK_SYS(chmod(path_of("closed"), 0700));
+	CHECK_SYS(chmod(test_path("closed"), 0700));
 	stoa_backing_close(open_it("closed/file", SAFE));
-	CHECK_EQ(access(path_of("closed/file" GUARD_SUFFIX), F_OK), -1);
+	CHECK_EQ(access(test_path("closed/file" GUARD_SUFFIX), F_OK), -1);
 }
 
 TEST(a_folder_that_may_not_be_written)
 {
 	struct stoa_backing *backing;
 
-	CHECK_SYS(mkdir(path_of("closed"), 0700));
+	CHECK_SYS(mkdir(test_path("closed"), 0700));
 	backing = open_it("closed/file", STOA_BACKING_CREATE);
 	write_all(backing);
 	stoa_backing_close(backing);
@@ -442,7 +434,7 @@ static void use_what_is_forbidden(void *argument)
 
 	(void)argument;
 	become_user();
-	log = access(path_of("open/file"), W_OK) == 0;
+	log = access(test_path("open/file"), W_OK) == 0;
 	refused("open/file", SAFE, -STOA_EACCES, log ? "file" GUARD_SUFFIX : "open/file");
 	refused("open/file", SAFE | STOA_BACKING_READ_ONLY, -STOA_EACCES, log ? "file" GUARD_SUFFIX : "has a log");
 }
@@ -453,7 +445,7 @@ TEST(files_that_may_not_be_written)
 	struct stoa_backing *backing;
 	pid_t role;
 
-	CHECK_SYS(mkdir(path_of("open"), 0755));
+	CHECK_SYS(mkdir(test_path("open"), 0755));
 	backing = open_it("open/file", STOA_BACKING_CREATE);
 	write_all(backing);
 	stoa_backing_close(backing);
@@ -482,7 +474,7 @@ TEST(a_file_system_that_may_not_be_written)
 	backing = open_it("small/file", SAFE | STOA_BACKING_CREATE);
 	write_all(backing);
 	stoa_backing_close(backing);
-	CHECK_SYS(mount("test", path_of("small"), NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	CHECK_SYS(mount("test", test_path("small"), NULL, MS_REMOUNT | MS_RDONLY, NULL));
 	refused("small/file", SAFE, -STOA_EACCES, "small/file");
 	backing = open_it("small/file", SAFE | STOA_BACKING_READ_ONLY);
 	check_all(backing, BLOCKS);

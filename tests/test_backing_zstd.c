@@ -3,6 +3,8 @@
  * Compressed files: frames of all kinds come back, one writes and others read beside it, damage is told and never believed; and crashes, over a
  * disk that loses its power at random, also of the library with safeguards taken out (base/mutant.h).
  */
+#include "files.h"
+
 #include <backing/crash.h>
 
 #include <backing/packed.h>
@@ -75,22 +77,12 @@ TEST_DEFINE(a_disk_that_lies_is_found, 120, false, "block ")
 #define FRAMES 40u
 #define SIZE ((uint64_t)FRAMES * FRAME - 1000)
 
-static char *path_of(const char *name)
-{
-	static char paths[8][600];
-	static unsigned next;
-	char *path = paths[next++ % CC_COUNT(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);
-	return path;
-}
-
 static struct stoa_backing *open_it(const char *name, uint32_t flags)
 {
 	const struct stoa_backing_zstd_options options = {.flags = flags, .frame = FRAME, .size = SIZE};
 	struct stoa_backing *backing;
 
-	CHECK_RC(stoa_backing_zstd(path_of(name), &options, &backing), 0);
+	CHECK_RC(stoa_backing_zstd(test_path(name), &options, &backing), 0);
 	return backing;
 }
 
@@ -156,13 +148,6 @@ TEST(frames_of_all_kinds_come_back)
 	stoa_backing_close(backing);
 }
 
-static int64_t size_of(const char *path)
-{
-	struct stat status;
-
-	return stat(path, &status) == 0 ? status.st_size : -1;
-}
-
 /* Written over and over it does not grow, as old frames make room. */
 TEST(it_is_small_and_stays_so)
 {
@@ -173,17 +158,17 @@ TEST(it_is_small_and_stays_so)
 
 	for (unsigned i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (unsigned char)(i / 64 % 7);
-	CHECK_RC(stoa_backing_zstd(path_of("small"), &options, &backing), 0);
+	CHECK_RC(stoa_backing_zstd(test_path("small"), &options, &backing), 0);
 	for (unsigned round = 0; round < 20; round++) {
 		for (uint64_t at = 0; at < 8 << 20; at += sizeof(bytes)) {
 			bytes[at % 1000] = (unsigned char)round;
 			CHECK_RC(stoa_backing_write(backing, at, sizeof(bytes), bytes), 0);
 		}
 		CHECK_RC(stoa_backing_flush(backing), 0);
-		once = round ? once : size_of(path_of("small"));
+		once = round ? once : test_file_size(test_path("small"));
 	}
 	CHECK_INT(once, <, 1 << 20);
-	CHECK_INT(size_of(path_of("small")), <, 3 * once);
+	CHECK_INT(test_file_size(test_path("small")), <, 3 * once);
 	stoa_backing_close(backing);
 }
 
@@ -211,7 +196,7 @@ TEST(one_writes_and_others_read_what_was_flushed)
 	write_frame(writer, 0, 1, 50);
 	CHECK_RC(stoa_backing_flush(writer), 0);
 	reader = open_it("two", STOA_BACKING_READ_ONLY);
-	CHECK_RC(stoa_backing_zstd(path_of("two"), NULL, &other), -STOA_EBUSY);
+	CHECK_RC(stoa_backing_zstd(test_path("two"), NULL, &other), -STOA_EBUSY);
 	check_detail("writes to it");
 	CHECK_RC(stoa_backing_write(reader, 0, FRAME, bytes), -STOA_ERIGHTS);
 	write_frame(writer, 0, 2, 50);
@@ -321,9 +306,9 @@ TEST(options_are_checked)
 	unsigned char bytes[FRAME];
 
 	for (size_t i = 0; i < CC_COUNT(wrong); i++)
-		check_refusal(stoa_backing_zstd(path_of("wrong"), &wrong[i].options, &backing), wrong[i].detail);
-	CHECK_EQ(size_of(path_of("wrong")), -1);
-	CHECK_RC(stoa_backing_zstd(path_of("wrong"), NULL, &backing), -STOA_ENOENT);
+		check_refusal(stoa_backing_zstd(test_path("wrong"), &wrong[i].options, &backing), wrong[i].detail);
+	CHECK_EQ(test_file_size(test_path("wrong")), -1);
+	CHECK_RC(stoa_backing_zstd(test_path("wrong"), NULL, &backing), -STOA_ENOENT);
 	CHECK_RC(stoa_backing_zstd(test_dir(), NULL, &backing), -STOA_EKIND);
 	CHECK(backing == NULL);
 	made = open_it("right", STOA_BACKING_CREATE);

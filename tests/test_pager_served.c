@@ -3,124 +3,23 @@
  * Pagers whose touches wait for those who serve them: a process's own threads, or another process for those that have no backing. System
  * calls into the range, errors, servers that hang or die, and what older systems lack.
  */
-#include "pager/common.h"
+#include "pager/served.h"
 
 #include <fcntl.h>
-#include <os/trap.h>
-#include <pager/pager.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PAGE 4096
-#define BLOCKS 64
-
 static const struct stoa_pager_options served = {
 	.way = STOA_PAGER_SERVED, .read_ahead = 1, .flags = STOA_PAGER_NO_BACKGROUND};
 
-struct board {
-	int sockets[2];
-	_Atomic uint32_t turn;
-	_Atomic uint32_t server; /* the process that fills */
-	_Atomic uint32_t hang;   /* fills of `hanging` wait until it is not 1 any more */
-	_Atomic uint64_t hanging;
-};
-
-static struct board *board;
-static struct store *store;
-static struct stoa_backing *backing;
-static struct stoa_pager *pager;
-
-static uint64_t expected(uint64_t block)
-{
-	return ((block + 1) & 255) * UINT64_C(0x0101010101010101);
-}
-
-static volatile uint64_t *word_of(const struct stoa_pager *of, uint64_t block)
-{
-	return (volatile uint64_t *)stoa_pager_address(of) + block * PAGE / 8;
-}
-
-static void tell(uint32_t turn)
-{
-	store_rel(&board->turn, turn); /* pairs with await() */
-}
-
-static void await(uint32_t turn)
-{
-	while (load_acq(&board->turn) < turn) /* pairs with tell() */
-		usleep(1000);
-}
-
-static void set_up(void)
-{
-	board = test_shared(sizeof(*board));
-	store = store_make((uint64_t)BLOCKS * PAGE);
-	for (uint64_t i = 0; i < BLOCKS; i++)
-		memset(store->bytes + i * PAGE, (int)(i + 1) & 255, PAGE);
-	pager_sockets(board->sockets);
-}
-
-/* Without a handler: none is needed. */
-static void begin(const struct stoa_pager_options *options)
-{
-	backing = store_backing(store);
-	CHECK_RC(stoa_pager_create(NULL, backing, options, &pager), 0);
-}
-
-static void end(void)
-{
-	CHECK_RC(stoa_pager_close(pager), 0);
-	stoa_backing_close(backing);
-}
-
-static void end_all(void)
-{
-	end();
-	pager_sockets_close(board->sockets);
-}
-
-static struct stoa_pager *join_as_client(void)
-{
-	struct stoa_pager *client;
-
-	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], NULL, &client), 0);
-	return client;
-}
-
 /* ---- touches ---- */
-
-static sigjmp_buf back;
-static _Atomic int signalled;
-
-static void on_signal(int number)
-{
-	store_rlx(&signalled, number);
-	siglongjmp(back, 1);
-}
-
-static int touch(volatile uint64_t *word, bool write)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-
-	CHECK_SYS(sigaction(SIGBUS, &action, NULL));
-	CHECK_SYS(sigaction(SIGSEGV, &action, NULL));
-	store_rlx(&signalled, 0);
-	if (sigsetjmp(back, 1) == 0) {
-		if (write)
-			*word = 1;
-		else
-			(void)*word;
-	}
-	return load_rlx(&signalled);
-}
 
 TEST(touches_are_served_without_a_handler)
 {
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	for (uint64_t i = 0; i < BLOCKS; i++)
 		CHECK_EQ(*word_of(pager, i), expected(i));
 	CHECK_EQ(load_rlx(&store->fills), BLOCKS);
@@ -142,7 +41,7 @@ TEST(touches_are_served_without_a_handler)
 TEST(a_first_write_waits_once)
 {
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	*word_of(pager, 2) = 5;
 	CHECK_EQ(word_of(pager, 2)[1], expected(2));
 	CHECK_RC(stoa_pager_flush(pager, 0, stoa_pager_size(pager), 0), 0);
@@ -168,7 +67,7 @@ TEST(system_calls_read_and_write_the_range)
 	int file;
 
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	need_calls();
 	bytes = stoa_pager_address(pager);
 	CHECK_SYS(file = memfd_create("file", MFD_CLOEXEC));
@@ -191,7 +90,7 @@ TEST(without_the_privilege_only_programs_touches_are_served)
 
 	set_up();
 	store_rlx(&os_trap_without, OS_WITHOUT_CALLS);
-	begin(&served);
+	begin(store_backing(store), &served);
 	bytes = stoa_pager_address(pager);
 	CHECK(!os_trap_serves_calls(pager->trap));
 	CHECK_SYS(file = open("/dev/zero", O_RDONLY | O_CLOEXEC));
@@ -216,7 +115,7 @@ TEST(threads_that_touch_one_page_have_it_filled_once)
 	pthread_t threads[8];
 
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	store_rlx(&store->delay, 200);
 	for (unsigned i = 0; i < 8; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, read_all, pager), 0);
@@ -233,7 +132,7 @@ TEST(blocks_of_many_pages_within_a_budget)
 	options.block = 4 * PAGE;
 	options.budget = UINT64_C(8) * 4 * PAGE;
 	set_up();
-	begin(&options);
+	begin(store_backing(store), &options);
 	for (uint64_t round = 1; round < 4; round++) {
 		for (uint64_t i = 0; i < BLOCKS; i++)
 			*word_of(pager, i) = round * 1000 + i;
@@ -246,19 +145,12 @@ TEST(blocks_of_many_pages_within_a_budget)
 
 /* ---- errors ---- */
 
-static void fail_at(uint64_t block, int rc)
-{
-	store_rlx(&store->fail_from, block * PAGE);
-	store_rlx(&store->fail_end, (block + 1) * PAGE);
-	store_rlx(&store->fail_fill, rc);
-}
-
 static void errors_are_signals_until_healed(void)
 {
 	int error = 0;
 
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	fail_at(5, -STOA_ESYSTEM);
 	CHECK(touch(word_of(pager, 5), false));
 	CHECK(touch(word_of(pager, 5), true));
@@ -301,7 +193,7 @@ TEST(errors_in_system_calls)
 	int file;
 
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	need_calls();
 	fail_at(5, -STOA_ESYSTEM);
 	CHECK_SYS(file = open("/dev/zero", O_RDONLY | O_CLOEXEC));
@@ -320,7 +212,7 @@ TEST(a_budget_that_is_all_pinned)
 
 	options.budget = 8 * PAGE;
 	set_up();
-	begin(&options);
+	begin(store_backing(store), &options);
 	CHECK_RC(stoa_pager_pin(pager, 0, 6 * PAGE, STOA_WRITE), 0);
 	store_rlx(&store->fail_write, -STOA_ESYSTEM); /* so that the others cannot be evicted either */
 	store_rlx(&store->fail_end, UINT64_MAX);
@@ -334,32 +226,16 @@ TEST(a_budget_that_is_all_pinned)
 	end_all();
 }
 
-static int fill_only(void *context, uint64_t offset, uint64_t length, void *bytes)
-{
-	(void)context;
-	memset(bytes, (int)(offset / PAGE) + 1, length);
-	return 0;
-}
-
-static int size_only(void *context, uint64_t *ret_size)
-{
-	(void)context;
-	*ret_size = BLOCKS * PAGE;
-	return 0;
-}
-
 TEST(what_cannot_be_written_is_not)
 {
-	const struct stoa_backing_calls calls = {.fill = fill_only, .size = size_only};
-
-	CHECK_RC(stoa_backing_create(&calls, NULL, &backing), 0);
-	CHECK_RC(stoa_pager_create(NULL, backing, &served, &pager), 0);
+	set_up();
+	begin(reading_backing(), &served);
 	CHECK_EQ(*word_of(pager, 3), expected(3));
 	CHECK_EQ(touch(word_of(pager, 3), true), SIGSEGV);
 	CHECK_EQ(touch(word_of(pager, 4), true), SIGSEGV);
 	CHECK_EQ(*word_of(pager, 3), expected(3));
 	CHECK_RC(stoa_pager_get(pager, 0, 1, STOA_WRITE), -STOA_ERIGHTS);
-	end();
+	end_all();
 }
 
 static int fill_touching_itself(void *context, uint64_t offset, uint64_t length, void *bytes)
@@ -372,7 +248,7 @@ static int fill_touching_itself(void *context, uint64_t offset, uint64_t length,
 
 static void touch_in_circles(void *argument)
 {
-	const struct stoa_backing_calls calls = {.fill = fill_touching_itself, .size = size_only};
+	const struct stoa_backing_calls calls = {.fill = fill_touching_itself, .size = size_of_store};
 
 	CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR);
 	CHECK_RC(stoa_backing_create(&calls, NULL, &backing), 0);
@@ -401,7 +277,7 @@ static int fill_from_below(void *context, uint64_t offset, uint64_t length, void
 /* A pager on a pager: the lower one's pages are made while the upper one's are. */
 static void stack_up(uint32_t way_below)
 {
-	const struct stoa_backing_calls calls = {.fill = fill_from_below, .size = size_only};
+	const struct stoa_backing_calls calls = {.fill = fill_from_below, .size = size_of_store};
 	struct stoa_pager_options upper = served, lower = served;
 	struct stoa_backing *of_upper;
 
@@ -409,7 +285,7 @@ static void stack_up(uint32_t way_below)
 	lower.way = way_below;
 	CHECK_RC(stoa_pager_install_handlers(), 0);
 	set_up();
-	begin(&lower);
+	begin(store_backing(store), &lower);
 	below = pager;
 	CHECK_RC(stoa_backing_create(&calls, NULL, &of_upper), 0);
 	CHECK_RC(stoa_pager_create(NULL, of_upper, &upper, &pager), 0);
@@ -457,7 +333,7 @@ static void share(uint32_t without)
 
 	set_up();
 	store_rlx(&os_trap_without, without);
-	begin(&served);
+	begin(store_backing(store), &served);
 	for (uint64_t i = 0; i < BLOCKS; i++)
 		CHECK_EQ(*word_of(pager, i), expected(i));
 	pager_pass(board->sockets, pager);
@@ -501,7 +377,7 @@ TEST(what_is_healed_open_is_written_back)
 
 	set_up();
 	store_rlx(&os_trap_without, OS_WITHOUT_SHOWING);
-	begin(&served);
+	begin(store_backing(store), &served);
 	fail_at(5, -STOA_ESYSTEM);
 	pager_pass(board->sockets, pager);
 	role = test_role(other_that_is_refused, NULL);
@@ -531,7 +407,7 @@ TEST(a_refusal_that_came_too_late)
 	pid_t role;
 
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	fail_at(5, -STOA_ESYSTEM);
 	pager_pass(board->sockets, pager);
 	role = test_role(other_that_is_refused, NULL);
@@ -575,13 +451,12 @@ static void client_that_uses_it(void *argument)
 	*word_of(client, 9) = 19; /* written back by close */
 	CHECK_RC(stoa_pager_close(client), 0);
 	CHECK_EQ(*(uint64_t *)(void *)(store->bytes + 9 * PAGE), 19);
-	CHECK(load_rlx(&board->server) != (uint32_t)getpid());
 }
 
 TEST(a_process_without_a_backing_is_served)
 {
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	*word_of(pager, 0) = 11;
 	pager_pass(board->sockets, pager);
 	CHECK_EQ(test_join(test_role(client_that_uses_it, NULL)), 0);
@@ -611,7 +486,7 @@ TEST(errors_reach_all_and_are_healed_for_all)
 	pid_t role;
 
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	pager_pass(board->sockets, pager);
 	role = test_role(client_that_meets_errors, NULL);
 	await(1);
@@ -632,12 +507,12 @@ TEST(who_has_no_backing_joins_served_ones_only)
 
 	set_up();
 	CHECK_RC(stoa_pager_install_handlers(), 0);
-	begin(&options);
+	begin(store_backing(store), &options);
 	pager_pass(board->sockets, pager);
 	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], NULL, &client), -STOA_EINVAL);
 	end();
 	/* Nor where the system could not tell it of errors. */
-	begin(&served);
+	begin(store_backing(store), &served);
 	pager_pass(board->sockets, pager);
 	store_rlx(&os_trap_without, OS_WITHOUT_POISON);
 	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], NULL, &client), -STOA_ENOTSUP);
@@ -679,7 +554,7 @@ static void client_that_is_told_of(void *argument)
 TEST(statistics_tell_who_serves_whom)
 {
 	set_up();
-	begin(&served);
+	begin(store_backing(store), &served);
 	pager_pass(board->sockets, pager);
 	CHECK_EQ(test_join(test_role(client_that_is_told_of, NULL)), 0);
 	end_all();
@@ -691,7 +566,7 @@ static void server_to_be_killed(void *argument)
 {
 	const struct stoa_pager_options *options = argument;
 
-	begin(options);
+	begin(store_backing(store), options);
 	*word_of(pager, 0) = 11;
 	pager_pass(board->sockets, pager);
 	tell(1);
@@ -772,17 +647,6 @@ TEST(without_any_server_touches_fail)
 
 /* ---- a backing that hangs ---- */
 
-static int fill_that_hangs(void *context, uint64_t offset, uint64_t length, void *bytes)
-{
-	struct board *of = context;
-
-	if (offset == load_rlx(&of->hanging))
-		while (load_rlx(&of->hang) == 1)
-			usleep(1000);
-	memset(bytes, (int)(offset / PAGE) + 1, length);
-	return 0;
-}
-
 static void *touch_hanging(void *argument)
 {
 	CHECK_EQ(*word_of(argument, 5), expected(5));
@@ -791,17 +655,14 @@ static void *touch_hanging(void *argument)
 
 TEST(a_fill_that_hangs_holds_up_nobody_else)
 {
-	const struct stoa_backing_calls calls = {.fill = fill_that_hangs, .size = size_only};
 	pthread_t thread;
 
 	set_up();
-	CHECK_RC(stoa_backing_create(&calls, board, &backing), 0);
-	CHECK_RC(stoa_pager_create(NULL, backing, &served, &pager), 0);
+	begin(hanging_backing(), &served);
 	for (unsigned round = 0; round < 4; round++) {
-		store_rlx(&board->hanging, 5 * PAGE);
-		store_rlx(&board->hang, 1);
+		hang_at(5);
 		CHECK_EQ(pthread_create(&thread, NULL, touch_hanging, pager), 0);
-		test_nap(20);
+		await_hanging();
 		for (uint64_t i = 10; i < BLOCKS; i++)
 			CHECK_EQ(*word_of(pager, i), expected(i));
 		store_rlx(&board->hang, 0);

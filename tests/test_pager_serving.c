@@ -3,191 +3,17 @@
  * What goes wrong around those who serve: no threads or descriptors to be had, backings that only read, places that are taken again while
  * somebody is at a request, forked children, older systems.
  */
-#include "pager/common.h"
+#include "pager/served.h"
 
 #include <fcntl.h>
-#include <os/trap.h>
-#include <pager/pager.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096
-#define BLOCKS 64
-
 static struct stoa_pager_options with = {.way = STOA_PAGER_SERVED, .read_ahead = 1, .flags = STOA_PAGER_NO_BACKGROUND};
-
-struct board {
-	int sockets[2];
-	_Atomic uint32_t turn;
-	_Atomic uint32_t hang;    /* 1: fills of `hanging`, and writes of it, wait until it is not */
-	_Atomic uint32_t hangs;   /* one does */
-	_Atomic uint64_t hanging; /* a block */
-	_Atomic uint64_t place;
-};
-
-static struct board *board;
-static struct store *store;
-static struct stoa_backing *backing;
-static struct stoa_pager *pager;
-
-static uint64_t expected(uint64_t block)
-{
-	return ((block + 1) & 255) * UINT64_C(0x0101010101010101);
-}
-
-static volatile uint64_t *word_of(const struct stoa_pager *of, uint64_t block)
-{
-	return (volatile uint64_t *)stoa_pager_address(of) + block * PAGE / 8;
-}
-
-static uint64_t stored(uint64_t block)
-{
-	return *(uint64_t *)(void *)(store->bytes + block * PAGE);
-}
-
-static void tell(uint32_t turn)
-{
-	store_rel(&board->turn, turn); /* pairs with await() */
-}
-
-static void await(uint32_t turn)
-{
-	while (load_acq(&board->turn) < turn) /* pairs with tell() */
-		usleep(1000);
-}
-
-static void set_up(void)
-{
-	board = test_shared(sizeof(*board));
-	store = store_make((uint64_t)BLOCKS * PAGE);
-	for (uint64_t i = 0; i < BLOCKS; i++)
-		memset(store->bytes + i * PAGE, (int)(i + 1) & 255, PAGE);
-	pager_sockets(board->sockets);
-}
-
-static void begin(struct stoa_backing *on)
-{
-	backing = on;
-	CHECK_RC(stoa_pager_create(NULL, backing, &with, &pager), 0);
-}
-
-static void end_all(void)
-{
-	CHECK_RC(stoa_pager_close(pager), 0);
-	stoa_backing_close(backing);
-	pager_sockets_close(board->sockets);
-}
-
-static struct stoa_pager *join_as_client(void)
-{
-	struct stoa_pager *client;
-
-	CHECK_RC(stoa_pager_receive_with_socket(board->sockets[1], NULL, &client), 0);
-	return client;
-}
-
-static sigjmp_buf back;
-static _Atomic int signalled;
-
-static void on_signal(int number)
-{
-	store_rlx(&signalled, number);
-	siglongjmp(back, 1);
-}
-
-static int touch(volatile uint64_t *word, bool write)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-
-	CHECK_SYS(sigaction(SIGBUS, &action, NULL));
-	CHECK_SYS(sigaction(SIGSEGV, &action, NULL));
-	store_rlx(&signalled, 0);
-	if (sigsetjmp(back, 1) == 0) {
-		if (write)
-			*word = 1;
-		else
-			(void)*word;
-	}
-	CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR && signal(SIGSEGV, SIG_DFL) != SIG_ERR);
-	return load_rlx(&signalled);
-}
-
-static void fail_at(uint64_t block, int rc)
-{
-	store_rlx(&store->fail_from, block * PAGE);
-	store_rlx(&store->fail_end, (block + 1) * PAGE);
-	store_rlx(&store->fail_fill, rc);
-}
-
-/* ---- a backing that hangs, and one that only reads ---- */
-
-static void hang_at(uint64_t block)
-{
-	store_rlx(&board->hanging, block);
-	store_rlx(&board->hangs, 0);
-	store_rlx(&board->hang, 1);
-}
-
-static void await_hanging(void)
-{
-	while (!load_rlx(&board->hangs))
-		usleep(1000);
-}
-
-static void maybe_hang(uint64_t offset)
-{
-	if (offset != load_rlx(&board->hanging) * PAGE || !load_rlx(&board->hang))
-		return;
-	store_rlx(&board->hangs, 1);
-	while (load_rlx(&board->hang))
-		usleep(1000);
-}
-
-static int fill(void *context, uint64_t offset, uint64_t length, void *bytes)
-{
-	(void)context;
-	maybe_hang(offset);
-	memcpy(bytes, store->bytes + offset, length);
-	return 0;
-}
-
-static int write_to(void *context, uint64_t offset, uint64_t length, const void *bytes)
-{
-	(void)context;
-	maybe_hang(offset);
-	memcpy(store->bytes + offset, bytes, length);
-	return 0;
-}
-
-static int size_of(void *context, uint64_t *ret_size)
-{
-	(void)context;
-	*ret_size = BLOCKS * PAGE;
-	return 0;
-}
-
-static struct stoa_backing *hanging_backing(void)
-{
-	static const struct stoa_backing_calls calls = {.fill = fill, .write = write_to, .size = size_of};
-	struct stoa_backing *made;
-
-	CHECK_RC(stoa_backing_create(&calls, NULL, &made), 0);
-	return made;
-}
-
-static struct stoa_backing *reading_backing(void)
-{
-	static const struct stoa_backing_calls calls = {.fill = fill, .size = size_of};
-	struct stoa_backing *made;
-
-	CHECK_RC(stoa_backing_create(&calls, NULL, &made), 0);
-	return made;
-}
 
 /* ---- what is healed ---- */
 
@@ -205,13 +31,13 @@ static void writer_into_the_healed(void *argument)
 }
 
 /* Where it cannot be shown but open it counts as written. */
-TEST(what_is_healed_open_is_written_back)
+TEST(what_is_healed_open_for_who_never_touched_it_is_written_back)
 {
 	pid_t role;
 
 	set_up();
 	store_rlx(&os_trap_without, OS_WITHOUT_SHOWING);
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	role = test_role(writer_into_the_healed, NULL);
 	await(1);
@@ -231,7 +57,7 @@ TEST(what_is_healed_open_is_written_back)
 TEST(errors_of_what_was_there_before)
 {
 	set_up();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	*word_of(pager, 5) = 9;
 	CHECK_EQ(*word_of(pager, 6), expected(6));
 	CHECK_RC(stoa_pager_advise(pager, 0, stoa_pager_size(pager), STOA_ADVISE_DONT_NEED), 0);
@@ -252,7 +78,7 @@ TEST(errors_without_descriptors_are_healed)
 	struct rlimit before, none;
 
 	set_up();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	fail_at(5, -STOA_ESYSTEM);
 	CHECK_SYS(getrlimit(RLIMIT_NOFILE, &before));
 	none = before;
@@ -270,7 +96,7 @@ TEST(errors_without_descriptors_are_healed)
 TEST(what_was_given_up_is_filled_anew)
 {
 	set_up();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	fail_at(5, -STOA_ESYSTEM);
 	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
 	store_rlx(&store->fail_fill, 0);
@@ -298,7 +124,7 @@ TEST(errors_by_page_protection_are_that_page_s_alone)
 	set_up();
 	store_rlx(&os_trap_without, OS_WITHOUT_POISON | OS_WITHOUT_SHOWING);
 	with.read_ahead = 16 * PAGE;
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	fail_at(5, -STOA_ESYSTEM);
 	CHECK_EQ(touch(word_of(pager, 5), false), SIGSEGV);
@@ -371,7 +197,7 @@ TEST(no_answer_to_who_had_the_place_before)
 	pid_t before, after;
 
 	set_up();
-	begin(hanging_backing());
+	begin(hanging_backing(), &with);
 	pager_pass(board->sockets, pager);
 	before = test_role(client_to_be_killed, NULL);
 	await(1);
@@ -414,7 +240,7 @@ TEST(a_new_client_asks_at_once)
 	pthread_t thread;
 
 	set_up();
-	begin(hanging_backing());
+	begin(hanging_backing(), &with);
 	pager_pass(board->sockets, pager);
 	hang_at(5);
 	CHECK_EQ(pthread_create(&thread, NULL, touch_hanging, pager), 0);
@@ -441,7 +267,7 @@ TEST(clients_that_cannot_be_reached_are_served_later)
 	pid_t role;
 
 	set_up();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	while (!load_rlx(&pager->shared->cursors.server))
 		usleep(1000);
@@ -463,7 +289,7 @@ TEST(clients_that_cannot_be_reached_are_served_later)
 static void server_to_be_killed(void *argument)
 {
 	(void)argument;
-	begin(hanging_backing());
+	begin(hanging_backing(), &with);
 	*word_of(pager, 9) = 90;
 	for (unsigned i = 0; i < 4; i++)
 		pager_pass(board->sockets, pager);
@@ -562,7 +388,7 @@ static void server_with_few_threads(void *argument)
 	(void)argument;
 	CHECK_SYS(setresuid(54321, 54321, 54321));
 	CHECK_SYS(setrlimit(RLIMIT_NPROC, &few));
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	await(2);
 	CHECK_RC(stoa_pager_close(pager), 0);
@@ -588,7 +414,7 @@ TEST(one_thread_serves_clients_too)
 static void writing_creator(void *argument)
 {
 	(void)argument;
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	pager_pass(board->sockets, pager);
 	tell(1);
@@ -644,7 +470,7 @@ static void reader_that_heals(void *argument)
 TEST(who_only_reads_shows_nothing_open)
 {
 	set_up();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	fail_at(5, -STOA_ESYSTEM);
 	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
@@ -669,7 +495,7 @@ TEST(who_was_in_a_callback_may_touch_what_is_served_later)
 	CHECK_RC(stoa_pager_install_handlers(), 0);
 	mine = hanging_backing();
 	CHECK_RC(stoa_pager_create(NULL, mine, &below, &protected), 0);
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	hang_at(5);
 	CHECK_EQ(pthread_create(&thread, NULL, touch_hanging, protected), 0);
 	await_hanging();
@@ -693,7 +519,7 @@ static int fill_touching_itself(void *context, uint64_t offset, uint64_t length,
 
 static void touch_in_circles_deafly(void *argument)
 {
-	const struct stoa_backing_calls calls = {.fill = fill_touching_itself, .size = size_of};
+	const struct stoa_backing_calls calls = {.fill = fill_touching_itself, .size = size_of_store};
 	sigset_t all;
 
 	CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR);
@@ -752,7 +578,7 @@ TEST(a_forked_child_closes_it)
 
 	set_up();
 	before = count_descriptors();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	role = test_role(reader_that_waits, NULL);
 	while (!load_rlx(&board->place))
@@ -780,7 +606,7 @@ TEST(a_forked_child_closes_it)
 TEST(a_block_poisoned_by_nothing)
 {
 	set_up();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	CHECK_EQ(*word_of(pager, 4), expected(4));
 	store_rlx(&pager->words[5], (uint64_t)BLOCK_POISONED << WORD_STATE_SHIFT);
 	CHECK_EQ(touch(word_of(pager, 5), false), SIGBUS);
@@ -815,7 +641,7 @@ TEST(a_remote_that_tells_of_no_touches)
 	pid_t role;
 
 	set_up();
-	begin(store_backing(store));
+	begin(store_backing(store), &with);
 	pager_pass(board->sockets, pager);
 	role = test_role(enemy, NULL);
 	while (!load_rlx(&board->place))

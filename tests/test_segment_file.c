@@ -3,31 +3,10 @@
  * Files as segments: opening, growing to the byte, cutting, flushing and prefetching. What a system cannot do with a file that is
  * mapped is refused by name, and nothing has changed then.
  */
+#include "files.h"
+
 #include <segment/channel.h>
 #include <segment/common.h>
-
-static char *path_of(const char *name)
-{
-	static char paths[16][600];
-	static unsigned next;
-	char *path = paths[next++ % CC_COUNT(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);
-	return path;
-}
-
-/* -1: there is no such file. */
-static int64_t size_of(const char *path)
-{
-	FILE *file = fopen(path, "rb");
-	int64_t size = -1;
-
-	if (file && fseek(file, 0, SEEK_END) == 0)
-		size = ftell(file);
-	if (file)
-		fclose(file);
-	return size;
-}
 
 static void write_file(const char *path, const void *bytes, size_t length)
 {
@@ -39,19 +18,19 @@ static void write_file(const char *path, const void *bytes, size_t length)
 TEST(created_committed_and_flushed)
 {
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE};
-	char *path = path_of("new");
+	char *path = test_path("new");
 	struct stoa_segment *segment = NULL, *other;
 
 	CHECK_RC(stoa_segment_file(path, GIB, NULL, &segment), -STOA_ENOENT);
 	CHECK_RC(stoa_segment_file(path, 0, &create, &segment), -STOA_EINVAL);
 	check_detail("say how far it may grow");
-	CHECK_EQ(size_of(path), -1); /* not made: nothing could be mapped without a reserve */
+	CHECK_EQ(test_file_size(path), -1); /* not made: nothing could be mapped without a reserve */
 	CHECK(segment == NULL);
 	CHECK_RC(stoa_segment_file(path, GIB, &create, &segment), 0);
-	CHECK_EQ(size_of(path), 0);
+	CHECK_EQ(test_file_size(path), 0);
 	CHECK_EQ(touch(bytes_of(segment)), ABSENT);
 	CHECK_RC(stoa_segment_commit(segment, 5000), 0);
-	CHECK_EQ(size_of(path), 5000);
+	CHECK_EQ(test_file_size(path), 5000);
 	CHECK_EQ(stoa_segment_committed(segment), 5000);
 	memcpy(bytes_of(segment) + 4990, "0123456789", 10);
 	CHECK_EQ(touch(bytes_of(segment) + 2 * PAGE), ABSENT);
@@ -61,7 +40,7 @@ TEST(created_committed_and_flushed)
 	bytes_of(other)[0] = 4;
 	CHECK_EQ(bytes_of(segment)[0], 4);
 	CHECK_RC(stoa_segment_commit(segment, 100), 0);
-	CHECK_EQ(size_of(path), 5000);
+	CHECK_EQ(test_file_size(path), 5000);
 	CHECK_RC(stoa_segment_commit(other, 2 * PAGE + 1), -STOA_ERANGE);
 	CHECK_RC(stoa_segment_flush(segment, 10, 4990, 0), 0);
 	CHECK_RC(stoa_segment_flush(segment, 0, 5000, STOA_DURABLE), 0);
@@ -81,7 +60,7 @@ TEST(created_committed_and_flushed)
 TEST(grown_where_the_system_can)
 {
 	static unsigned char bytes[5000];
-	char *path = path_of("grows");
+	char *path = test_path("grows");
 	struct stoa_segment *segment, *other;
 	unsigned char *before;
 	bool grows = files_grow();
@@ -95,11 +74,11 @@ TEST(grown_where_the_system_can)
 	CHECK_RC(stoa_segment_commit(segment, 3 * PAGE + 1), grows ? 0 : -STOA_ENOTSUP);
 	if (!grows)
 		check_detail("cannot grow a mapped file");
-	CHECK_EQ(size_of(path), grows ? 3 * PAGE + 1 : 5000);
-	CHECK_EQ(stoa_segment_committed(segment), size_of(path));
+	CHECK_EQ(test_file_size(path), grows ? 3 * PAGE + 1 : 5000);
+	CHECK_EQ(stoa_segment_committed(segment), test_file_size(path));
 	CHECK_EQ(touch(before + 2 * PAGE), grows ? 0 : ABSENT);
 	CHECK_RC(stoa_segment_commit(other, 2 * MIB), grows ? 0 : -STOA_ENOTSUP);
-	CHECK_EQ(size_of(path), grows ? 2 * MIB : 5000);
+	CHECK_EQ(test_file_size(path), grows ? 2 * MIB : 5000);
 	CHECK_RC(stoa_segment_commit(segment, 2 * MIB), grows ? 0 : -STOA_ENOTSUP);
 	CHECK_EQ(touch(before + 2 * MIB - 1), grows ? 0 : ABSENT);
 	if (grows)
@@ -110,21 +89,21 @@ TEST(grown_where_the_system_can)
 	CHECK_EQ(bytes_of(other)[0], 8);
 	stoa_segment_close(other);
 	stoa_segment_close(segment);
-	CHECK_EQ(size_of(path), grows ? 2 * MIB : 5000);
+	CHECK_EQ(test_file_size(path), grows ? 2 * MIB : 5000);
 }
 
 TEST(cut_where_the_system_can)
 {
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE, .commit = 5000};
-	char *path = path_of("cut");
+	char *path = test_path("cut");
 	struct stoa_segment *segment, *other;
 
 	CHECK_RC(stoa_segment_file(path, 2 * PAGE, &create, &segment), 0);
 	CHECK_RC(stoa_segment_file(path, 2 * PAGE, &create, &other), 0);
 	memset(bytes_of(segment), 9, 5000);
 	CHECK_RC(stoa_segment_shrink(segment, 10), gives_back ? 0 : -STOA_ENOTSUP);
-	CHECK_EQ(size_of(path), gives_back ? 10 : 5000);
-	CHECK_EQ(stoa_segment_committed(other), size_of(path));
+	CHECK_EQ(test_file_size(path), gives_back ? 10 : 5000);
+	CHECK_EQ(stoa_segment_committed(other), test_file_size(path));
 	CHECK_EQ(touch(bytes_of(other) + PAGE), gives_back ? ABSENT : 0);
 	CHECK_EQ(bytes_of(other)[9], 9);
 	CHECK_RC(stoa_segment_discard(segment, 0, PAGE), gives_back ? 0 : -STOA_ENOTSUP);
@@ -148,7 +127,7 @@ TEST(files_that_cannot_be)
 		     {{.reserved = 1}, "'reserved' is 1, not 0"}};
 	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY}, create = {.flags = STOA_FILE_CREATE};
 	struct stoa_segment *segment = NULL;
-	char *path = path_of("file"), *empty = path_of("empty");
+	char *path = test_path("file"), *empty = test_path("empty");
 
 	write_file(path, "twelve bytes", 12);
 	write_file(empty, "", 0);
@@ -166,17 +145,17 @@ TEST(files_that_cannot_be)
 	CHECK_RC(stoa_segment_file(test_dir(), PAGE, &create, &segment), -STOA_EKIND);
 	CHECK_RC(stoa_segment_file(device_path, PAGE, NULL, &segment), -STOA_EKIND);
 	CHECK_RC(stoa_segment_file(device_path, PAGE, &reader, &segment), -STOA_EKIND);
-	CHECK_RC(stoa_segment_file(path_of("no/where"), PAGE, NULL, &segment), -STOA_ENOENT);
-	CHECK_RC(stoa_segment_file(path_of("no/where"), PAGE, &create, &segment), -STOA_ENOENT);
+	CHECK_RC(stoa_segment_file(test_path("no/where"), PAGE, NULL, &segment), -STOA_ENOENT);
+	CHECK_RC(stoa_segment_file(test_path("no/where"), PAGE, &create, &segment), -STOA_ENOENT);
 	CHECK(segment == NULL);
-	CHECK_EQ(size_of(path), 12);
+	CHECK_EQ(test_file_size(path), 12);
 }
 
 TEST(opened_to_read_only)
 {
 	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY};
 	struct stoa_segment *segment, *writer;
-	char *path = path_of("read");
+	char *path = test_path("read");
 	void *view = NULL;
 
 	write_file(path, "twelve bytes", 12);
@@ -205,7 +184,7 @@ TEST(opened_to_read_only)
 /* The addresses run out, and no memory: a limit. */
 TEST(a_map_that_no_address_space_holds)
 {
-	char *path = path_of("large");
+	char *path = test_path("large");
 	os_handle file;
 	void *address;
 
@@ -222,19 +201,19 @@ TEST(nothing_is_left_of_a_file_that_could_not_be_committed)
 {
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE, .commit = 2 * PAGE};
 	struct stoa_segment *segment = NULL;
-	char *path = path_of("not");
+	char *path = test_path("not");
 
 	CHECK_RC(stoa_segment_file(path, PAGE, &create, &segment), -STOA_ERANGE);
 	check_detail(path);
-	CHECK_EQ(size_of(path), -1);
+	CHECK_EQ(test_file_size(path), -1);
 	CHECK(segment == NULL);
 	/* What was there before is not removed, nor what is made with less. */
 	write_file(path, "", 0);
 	CHECK_RC(stoa_segment_file(path, PAGE, &create, &segment), -STOA_ERANGE);
-	CHECK_EQ(size_of(path), 0);
+	CHECK_EQ(test_file_size(path), 0);
 	create.commit = PAGE;
-	CHECK_RC(stoa_segment_file(path_of("small"), PAGE, &create, &segment), 0);
-	CHECK_EQ(size_of(path_of("small")), PAGE);
+	CHECK_RC(stoa_segment_file(test_path("small"), PAGE, &create, &segment), 0);
+	CHECK_EQ(test_file_size(test_path("small")), PAGE);
 	stoa_segment_close(segment);
 }
 
@@ -294,7 +273,7 @@ static void copy_inside(void *argument)
 	unsigned char *data;
 
 	test_await(step, 1);
-	CHECK_RC(stoa_segment_file(path_of("r2"), 4 * PART, NULL, &segment), 0);
+	CHECK_RC(stoa_segment_file(test_path("r2"), 4 * PART, NULL, &segment), 0);
 	data = bytes_of(segment);
 	CHECK_EQ(stoa_segment_committed(segment), 2 * PART);
 	memcpy(data + PART, data, PART);
@@ -333,7 +312,7 @@ TEST(r2_a_mapped_file)
 {
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE, .commit = 2 * PART};
 	_Atomic uint32_t *step = test_shared(sizeof(*step));
-	char *path = path_of("r2");
+	char *path = test_path("r2");
 	pid_t other = test_role(copy_inside, (void *)step);
 	struct stoa_prefetch *prefetch;
 	struct stoa_segment *segment;
@@ -368,7 +347,7 @@ TEST(prefetch_reads_a_file)
 	static unsigned char bytes[9 * 4096 + 100];
 	struct stoa_prefetch *prefetch;
 	struct stoa_segment *segment;
-	char *path = path_of("prefetched");
+	char *path = test_path("prefetched");
 
 	memset(bytes, 'd', sizeof(bytes));
 	write_file(path, bytes, sizeof(bytes));

@@ -3,6 +3,8 @@
  * As test_segment_file.c, by what Linux alone has or tells: modes, links and pipes, other users, file systems of several kinds, what is
  * dirty and what is in memory, and disks that fail.
  */
+#include "files.h"
+
 #include <segment/badfile.h>
 #include <segment/linux.h>
 
@@ -10,16 +12,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-
-static char *path_of(const char *name)
-{
-	static char paths[16][600];
-	static unsigned next;
-	char *path = paths[next++ % CC_COUNT(paths)];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", test_dir(), name);
-	return path;
-}
 
 static uint64_t size_of(const char *path)
 {
@@ -32,7 +24,7 @@ static uint64_t size_of(const char *path)
 TEST(made_for_its_user_alone)
 {
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE};
-	char *path = path_of("new");
+	char *path = test_path("new");
 	struct stoa_segment *segment;
 	struct stat status;
 
@@ -47,23 +39,23 @@ TEST(pipes_links_and_huge_files)
 {
 	struct stoa_segment_options reader = {.flags = STOA_READ_ONLY}, create = {.flags = STOA_FILE_CREATE};
 	struct stoa_segment *segment = NULL;
-	char *path = path_of("file");
+	char *path = test_path("file");
 
 	write_text(path, "twelve bytes");
 	CHECK_SYS(truncate(path, (off_t)(STOA_RESERVE_MAX + PAGE)));
 	CHECK_RC(stoa_segment_file(path, 0, NULL, &segment), -STOA_ERANGE);
 	CHECK_SYS(truncate(path, 12));
-	CHECK_SYS(mkfifo(path_of("fifo"), 0600));
-	CHECK_RC(stoa_segment_file(path_of("fifo"), PAGE, NULL, &segment), -STOA_EKIND);
-	CHECK_RC(stoa_segment_file(path_of("fifo"), PAGE, &reader, &segment), -STOA_EKIND);
-	CHECK_RC(stoa_segment_file(path_of("fifo"), PAGE, &create, &segment), -STOA_EKIND);
-	CHECK_SYS(symlink("nowhere", path_of("dangling")));
-	CHECK_RC(stoa_segment_file(path_of("dangling"), PAGE, &create, &segment), -STOA_ENOENT);
+	CHECK_SYS(mkfifo(test_path("fifo"), 0600));
+	CHECK_RC(stoa_segment_file(test_path("fifo"), PAGE, NULL, &segment), -STOA_EKIND);
+	CHECK_RC(stoa_segment_file(test_path("fifo"), PAGE, &reader, &segment), -STOA_EKIND);
+	CHECK_RC(stoa_segment_file(test_path("fifo"), PAGE, &create, &segment), -STOA_EKIND);
+	CHECK_SYS(symlink("nowhere", test_path("dangling")));
+	CHECK_RC(stoa_segment_file(test_path("dangling"), PAGE, &create, &segment), -STOA_ENOENT);
 	check_detail("leads nowhere");
-	CHECK_EQ(access(path_of("nowhere"), F_OK), -1);
+	CHECK_EQ(access(test_path("nowhere"), F_OK), -1);
 	CHECK(segment == NULL);
-	CHECK_SYS(symlink(path, path_of("link")));
-	CHECK_RC(stoa_segment_file(path_of("link"), 0, &reader, &segment), 0);
+	CHECK_SYS(symlink(path, test_path("link")));
+	CHECK_RC(stoa_segment_file(test_path("link"), 0, &reader, &segment), 0);
 	CHECK_EQ(memcmp(bytes_of(segment), "twelve bytes", 12), 0);
 	CHECK_EQ(touch(bytes_of(segment)), SIGSEGV);
 	stoa_segment_close(segment);
@@ -111,7 +103,7 @@ static void make_beyond_a_limit(void *path)
 
 TEST(nothing_is_left_of_a_file_that_meets_a_limit)
 {
-	char *path = path_of("limited");
+	char *path = test_path("limited");
 
 	CHECK_EQ(test_join(test_role(make_beyond_a_limit, path)), 0);
 	CHECK_EQ(access(path, F_OK), -1);
@@ -120,7 +112,7 @@ TEST(nothing_is_left_of_a_file_that_meets_a_limit)
 TEST(nothing_is_left_of_a_file_on_a_full_file_system)
 {
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE, .commit = 3 * MIB};
-	char *path = path_of("small"), *file = path_of("small/file");
+	char *path = test_path("small"), *file = test_path("small/file");
 	struct stoa_segment *segment = NULL;
 	struct statfs system;
 
@@ -156,7 +148,7 @@ TEST_TIMEOUT(nobody_sees_half_a_file, 60)
 {
 	unsigned rounds = test_rounds(30, 1000), seen = 0;
 	uint64_t random = test_seed();
-	char *path = path_of("whole");
+	char *path = test_path("whole");
 	struct stat status;
 
 	for (unsigned i = 0; i < rounds || !seen; i++) {
@@ -181,7 +173,7 @@ TEST_TIMEOUT(nobody_sees_half_a_file, 60)
 /* Where a file has its name from the start: only what is still as it was made is taken away. */
 TEST(files_that_have_their_name_at_once)
 {
-	char *path = path_of("named");
+	char *path = test_path("named");
 	os_handle file;
 
 	for (unsigned i = 0; i < 3; i++) {
@@ -213,7 +205,7 @@ static void open_anothers_file(void *path)
 
 TEST(anothers_file_is_refused_by_owner)
 {
-	char *path = path_of("mine");
+	char *path = test_path("mine");
 
 	need_root("another user");
 	CHECK_SYS(chmod(test_dir(), 0755));
@@ -224,7 +216,7 @@ TEST(anothers_file_is_refused_by_owner)
 /* A file system without fallocate: growth appends zeros, which takes memory or space just as surely. */
 TEST(file_systems_that_cannot_allocate)
 {
-	char *path = path_of("simple"), *file = path_of("simple/file");
+	char *path = test_path("simple"), *file = test_path("simple/file");
 	struct stoa_segment_options create = {.flags = STOA_FILE_CREATE};
 	struct stoa_segment *segment, *other;
 
