@@ -543,6 +543,17 @@ static void operate_refuse(struct step_world *world)
 	pager_refuse(scene_of(world)->pager, NULL, 2, -STOA_EIO);
 }
 
+/* A client: it has no backing, and the world serves it, its calls, too. */
+static void prepare_client(struct step_world *world)
+{
+	struct pager_scene *scene = scene_of(world);
+
+	death_must(world, stoa_pager_receive_with_socket(scene->sockets[VICTIM][1], NULL, &scene->pager));
+	*word_of(world, 6) = FLUSHED;
+	/* All that asking does for the first time. */
+	death_must(world, stoa_pager_get(scene->pager, 7 * PAGE, 1, STOA_READ));
+}
+
 /* What is there was shown in all maps that had it poisoned: the world's touch is no signal. Else getting it does that. */
 static int settle_refused(struct step_world *world)
 {
@@ -606,6 +617,14 @@ const struct step_operation pager_served_operations[] = {
 	      settle_open),
 	SCENE("evict served blocks", "there", "gone", set_up_served_used, prepare, operate_evict, settle_evict),
 	SCENE("refuse a touch", "empty", "poisoned", set_up_served, prepare, operate_refuse, settle_refusal),
+	{.name = "ask for a flush",
+	 .outcome_names = {"not flushed", "flushed"},
+	 .setup = set_up_served_used,
+	 .prepare = prepare_client,
+	 .operate = operate_flush,
+	 .settle = settle_flush,
+	 .verify = verify,
+	 .unordered = true},
 	SCENE("fill what was refused", "poisoned", "there", set_up_served_refused, prepare, operate_fill,
 	      settle_healed),
 	{.name = NULL},
