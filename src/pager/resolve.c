@@ -727,6 +727,10 @@ static void refuse_unheld(struct stoa_pager *pager, const struct pager_target *t
 	mark(pager, block, error);
 }
 
+/*
+ * The block is held while its place is poisoned: else whoever fills it could let it go, and another evict it, before the place is poisoned that he
+ * should have shown. Who finds it held has the touch made again. models/pager_served.pml takes this, and the other safeguards, away.
+ */
 void pager_refuse(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, int error)
 {
 	uint64_t self, seen = 0, bits = (error < -127 ? UINT64_C(127) : (uint64_t)-error) << WORD_ERROR_SHIFT;
