@@ -34,7 +34,9 @@ struct stoa_store; /* a connection, of this process only */
 
 #define STOA_ID_MAX 192   /* bytes of an id: any bytes; names are ids. At most 32 is quickest */
 #define STOA_META_MAX 512 /* bytes of metadata */
+#define STOA_OBJECT_MAX (UINT64_C(1) << 40) /* bytes of an object */
 
+#define STOA_LEASES_MAX 65536
 struct stoa_store_options { /* all zero is the default */
 	uint32_t flags;     /* 0 */
 	uint32_t leases;    /* objects that this process holds at a time, at most; 0 is 4096 */
@@ -87,6 +89,8 @@ STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint3
 #define STOA_OBJECT_REPLACE (1u << 0) /* instead of what has the id; who holds that keeps it */
 #define STOA_OBJECT_PINNED (1u << 1)  /* is not evicted */
 #define STOA_OBJECT_SHARED_DELETE (1u << 2) /* who may read it may delete it */
+
+#define STOA_OBJECT_FLAGS (STOA_OBJECT_REPLACE | STOA_OBJECT_PINNED | STOA_OBJECT_SHARED_DELETE)
 
 struct stoa_object_options { /* all zero is the default */
 	uint32_t kind;

@@ -308,12 +308,41 @@ struct store_request {
 	uint8_t kind;   /* enum store_kind */
 	uint8_t access; /* enum store_access */
 	uint32_t reader;
-	uint64_t of; /* CANCEL: a serial */
+	uint64_t of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write */
 };
 _Static_assert(offsetof(struct store_request, serial) == 8, "layout");
 _Static_assert(offsetof(struct store_request, entry) == 32, "layout");
 _Static_assert(offsetof(struct store_request, of) == 48, "layout");
 _Static_assert(sizeof(struct store_request) == 56, "layout");
 #define STORE_REQUEST_MAX (sizeof(struct store_request) + STOA_ID_MAX + STOA_META_MAX + SESSION_COPY_MAX)
+
+/* ---- the socket: greeting, and descriptors ---- */
+
+enum store_message_kind {
+	STORE_HELLO = 1, /* client: `count` lines of leases are wanted */
+	STORE_WELCOME,   /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
+	STORE_ASK_ARENA, /* client: a descriptor of `arena`, of that generation */
+	STORE_ARENA,     /* server: here it is, `size` bytes; with `count` 1 it can be written */
+};
+
+/* What comes with a welcome, in this order. */
+enum store_passed { PASSED_DIRECTORY, PASSED_SESSION, PASSED_LEASES, PASSED_BELL, PASSED_CLIENT_BELL, PASSED_COUNT };
+
+/* A message of the socket, both ways. A session has one question on its way at a time. */
+struct store_message {
+	uint8_t magic[8];
+	uint64_t layout;
+	uint32_t kind;
+	int32_t result; /* 0, or why not: then the rest is 0 */
+	uint32_t arena;
+	uint32_t count;
+	uint64_t generation;
+	uint64_t size;
+	uint64_t length;
+	uint8_t pad_56[8];
+};
+_Static_assert(offsetof(struct store_message, kind) == 16, "layout");
+_Static_assert(offsetof(struct store_message, generation) == 32, "layout");
+_Static_assert(sizeof(struct store_message) == 64, "layout");
 
 #endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What asks nobody: get, release, contains, list. The directory and the arenas are maps that this process can only read; an object is held
+ * by a word in memory that only this process writes (lease.h).
+ */
+#include <store/client.h>
+
+#include <base/error.h>
+#include <stoa/store.h>
+#include <stoa/sync.h>
+#include <string.h>
+
+#define HOLD_OWN (UINT64_C(1) << 63) /* it lies in an arena of its own */
+#define NAP UINT64_C(1000000)        /* nanoseconds between looks at what a dead server left half changed */
+
+/* Find the entry of a sealed object. 0, -STOA_ENOENT; 1: the server has to finish something first. */
+static int find(const struct stoa_store *store, const void *id, uint32_t id_length, uint32_t *ret_entry,
+		uint64_t *ret_state)
+{
+	switch (directory_find(&store->directory, id, id_length, ret_entry, ret_state)) {
+	case DIRECTORY_FOUND: return store_state_of(*ret_state) == STORE_SEALED ? 0 : -STOA_ENOENT;
+	case DIRECTORY_ABSENT: return -STOA_ENOENT;
+	default: return 1;
+	}
+}
+
+/* The object of an entry that is leased. */
+static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *ret)
+{
+	struct directory_where where;
+	unsigned char *address;
+	uint64_t size, room;
+	bool own;
+	int rc = directory_look(&store->directory, entry, &where);
+
+	if (rc < 0)
+		return rc;
+	own = where.kind == STORE_OWN;
+	rc = client_arena(store, where.arena, own, &address, &size);
+	if (rc)
+		return rc;
+	room = where.meta_length ? store->directory.entries[entry].room : where.size;
+	if (room > STOA_OBJECT_MAX || where.offset > size || where.size > room ||
+	    store_line_up(room) + where.meta_length > size - where.offset) {
+		if (own)
+			client_arena_release(store, where.arena);
+		return error_set(-STOA_EFORMAT, "an object lies outside its arena");
+	}
+	ret->data = address + where.offset;
+	ret->size = where.size;
+	ret->meta = where.meta_length ? address + where.offset + store_line_up(room) : NULL;
+	ret->meta_length = where.meta_length;
+	ret->hold[1] = where.arena | (own ? HOLD_OWN : 0);
+	return 0;
+}
+
+/* Hold it, if it is there. 0; -STOA_ENOENT; 1: not sure; STOA_TIMED_OUT: no server to ask where its bytes are. */
+static int hold(struct stoa_store *store, const void *id, uint32_t id_length, struct stoa_object *ret_object)
+{
+	struct stoa_object object = {0};
+	uint32_t entry, lease;
+	uint64_t state;
+	int rc;
+
+	do {
+		rc = find(store, id, id_length, &entry, &state);
+		if (rc)
+			return rc;
+		rc = lease_take(&store->leases, entry, directory_state(&store->directory, entry), state, &lease);
+	} while (rc == LEASE_CHANGED);
+	if (rc < 0)
+		return rc;
+	rc = locate(store, entry, &object);
+	if (rc) {
+		lease_release(&store->leases, lease);
+		return rc;
+	}
+	object.hold[0] = lease;
+	*ret_object = object;
+	return 0;
+}
+
+/* Until an object of that id is sealed. 0: look again. */
+static int wait_sealed(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t deadline)
+{
+	struct store_request request = {.op = STORE_OP_WAIT, .id_length = (uint16_t)id_length};
+	struct client_bytes bytes = {.id = id};
+	struct client_call call = {0};
+	uint64_t server = load_rlx(&store->directory.header->server);
+	int rc = client_ask(store, &request, &bytes, &call, deadline);
+
+	if (rc)
+		return rc;
+	client_ring(store);
+	rc = client_wait(store, &call, server, deadline);
+	return rc == STOA_EXISTED ? 0 : rc;
+}
+
+/* -STOA_EINVAL: not an id. */
+static int check_id(const void *id, uint32_t id_length)
+{
+	if (id && id_length && id_length <= STOA_ID_MAX)
+		return 0;
+	return error_set(-STOA_EINVAL, "an id has 1 to %u bytes, not %u", STOA_ID_MAX, id_length);
+}
+
+/* What is neither there nor absent: a server was killed in the middle of it, and its successor has not come. */
+static int wait_unsure(uint64_t deadline)
+{
+	static const _Atomic uint32_t nobody;
+
+	if (os_now() >= client_patience(deadline))
+		return STOA_TIMED_OUT;
+	(void)os_wait(&(struct os_wait_word){&nobody, 0, OS_WORD_WOKEN}, 1, os_now() + NAP);
+	return 0;
+}
+
+CC_NOINLINE static int get_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length, uint64_t deadline,
+				 struct stoa_object *ret_object)
+{
+	uint64_t patience = client_patience(deadline);
+
+	for (;;) {
+		if (rc == 1)
+			rc = wait_unsure(patience);
+		else if (rc == -STOA_ENOENT && deadline)
+			rc = wait_sealed(store, id, id_length, deadline);
+		if (rc)
+			return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+		rc = hold(store, id, id_length, ret_object);
+		if (rc == 0)
+			return 0;
+	}
+}
+
+int stoa_store_get(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t deadline,
+		   struct stoa_object *ret_object)
+{
+	int rc;
+
+	if (CC_UNLIKELY(!id || !id_length || id_length > STOA_ID_MAX))
+		return check_id(id, id_length);
+	rc = hold(store, id, id_length, ret_object);
+	return CC_LIKELY(rc == 0) ? 0 : get_later(store, rc, id, id_length, deadline, ret_object);
+}
+
+void stoa_object_release(struct stoa_store *store, struct stoa_object *object)
+{
+	if (!object->data)
+		return;
+	if (CC_UNLIKELY(object->hold[1] & HOLD_OWN) && client_usable(store) == 0)
+		client_arena_release(store, (uint32_t)object->hold[1]);
+	lease_release(&store->leases, (uint32_t)object->hold[0]);
+	object->data = NULL;
+}
+
+int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	uint64_t state, patience = client_patience(0);
+	uint32_t entry;
+	int rc = check_id(id, id_length);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = find(store, id, id_length, &entry, &state)) == 1) {
+		rc = wait_unsure(patience);
+		if (rc)
+			return error_set(-STOA_EBUSY, "the store's server died while it changed something near the object");
+	}
+	return rc == 0;
+}
+
+static void describe(const struct directory_object *object, struct stoa_object_info *ret)
+{
+	*ret = (struct stoa_object_info){
+		.id = object->id,
+		.size = load_rlx(&object->entry.size),
+		.made = object->entry.made,
+		.id_length = object->entry.id_length,
+		.meta_length = object->entry.meta_length,
+		.kind = object->entry.kind,
+		.owner = object->entry.owner,
+		.access = object->entry.access,
+		.reader = object->entry.reader,
+		.flags = object->entry.flags,
+	};
+}
+
+int stoa_store_list(struct stoa_store *store, int (*visit)(const struct stoa_object_info *info, void *argument),
+		    void *argument)
+{
+	uint32_t limit = directory_limit(&store->directory);
+	struct directory_object object;
+	struct stoa_object_info info;
+	int rc = client_usable(store);
+
+	for (uint32_t entry = 1; rc == 0 && entry < limit; entry++) {
+		uint64_t state = load_rlx(directory_state(&store->directory, entry));
+
+		if (store_state_of(state) != STORE_SEALED || directory_read(&store->directory, entry, state, &object))
+			continue;
+		describe(&object, &info);
+		rc = visit(&info, argument);
+	}
+	return rc;
+}
+
+int stoa_store_stat(struct stoa_store *store, struct stoa_store_stat *ret_stat)
+{
+	const struct store_header *header = store->directory.header;
+
+	*ret_stat = (struct stoa_store_stat){
+		.objects = load_rlx(&header->objects),
+		.committed = load_rlx(&header->bytes),
+		.limit = load_rlx(&header->limit),
+		.clients = load_rlx(&header->sessions),
+		.puts = load_rlx(&header->puts),
+		.deletes = load_rlx(&header->deletes),
+		.evictions = load_rlx(&header->evictions),
+		.refusals = load_rlx(&header->refusals),
+		.servers = load_rlx(&header->server),
+	};
+	return 0;
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's memory: arenas, and one account of all that is committed, which never passes the limit. Memory is committed before anybody is told of
+ * it; so a full machine is an error of the request, and never a signal in a client.
+ *
+ * Room is made in this order: warm pages that hold nothing go back to the system; what was deleted, and nobody holds any more, is freed;
+ * objects are evicted.
+ */
+#include <store/server.h>
+
+#include <base/error.h>
+#include <inttypes.h>
+
+#define ARENA_MIN (UINT64_C(1) << 30)
+#define ARENA_MAX (UINT64_C(1) << 40)
+#define ARENA_LIMITS 4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
+
+static uint64_t pages(uint64_t bytes)
+{
+	return (bytes + OS_PAGE - 1) & ~(OS_PAGE - 1);
+}
+
+static struct os_extent extent_of(const struct server_arena *arena)
+{
+	return (struct os_extent){.memory = arena->memory,
+				  .address = arena->address,
+				  .in_memory = true,
+				  .cannot_shrink = true,
+				  .huge = OS_HUGE_NEVER};
+}
+
+void memory_returned(struct stoa_server *server, uint64_t bytes)
+{
+	server->committed -= bytes;
+	store_rlx(&server->header->bytes, server->committed);
+	server->room_came = true;
+}
+
+/* ---- room ---- */
+
+/* Give free pages of some arena back, `bytes` or less. */
+static bool cool(struct stoa_server *server, uint64_t bytes)
+{
+	for (struct server_arena *arena = server->shared; arena; arena = arena->next) {
+		struct os_extent extent = extent_of(arena);
+		uint64_t from, to, cooled;
+
+		if (!store_heap_coolable(arena->heap))
+			continue;
+		cooled = store_heap_cool(arena->heap, pages(bytes), &from, &to);
+		if (!cooled)
+			continue;
+		/* What cannot be given back stays, and is counted once more when it is committed again. */
+		(void)os_discard(&extent, from, to);
+		memory_returned(server, cooled);
+		return true;
+	}
+	return false;
+}
+
+static int make_room(struct stoa_server *server, uint64_t bytes)
+{
+	char texts[2][ERROR_SIZE];
+
+	if (bytes > server->options.limit)
+		return error_set(-STOA_ERANGE, "%s are more than the store's limit of %s", error_size(bytes, texts[0]),
+				 error_size(server->options.limit, texts[1]));
+	while (server->committed + bytes > server->options.limit) {
+		uint64_t missing = server->committed + bytes - server->options.limit;
+
+		if (!cool(server, missing) && !object_reap(server) && !object_evict(server)) {
+			add_rlx(&server->header->refusals, 1);
+			return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left",
+					 error_size(bytes, texts[0]),
+					 error_size(server->options.limit - server->committed, texts[1]));
+		}
+	}
+	return 0;
+}
+
+static void took(struct stoa_server *server, uint64_t bytes)
+{
+	server->committed += bytes;
+	store_rlx(&server->header->bytes, server->committed);
+}
+
+int memory_commit(struct stoa_server *server, const struct os_extent *extent, uint64_t from, uint64_t to)
+{
+	uint64_t done;
+	int rc = make_room(server, to - from);
+
+	if (rc == 0)
+		rc = os_commit(extent, from, to, &done);
+	if (rc == 0)
+		took(server, to - from);
+	return rc;
+}
+
+bool memory_may_fit(const struct stoa_server *server, uint64_t size)
+{
+	uint64_t left = server->options.limit - server->committed;
+
+	for (const struct server_arena *arena = server->shared; arena; arena = arena->next)
+		left += store_heap_coolable(arena->heap);
+	return pages(store_extent(size, STOA_META_MAX)) <= left;
+}
+
+/* ---- arenas ---- */
+
+static bool same_class(const struct server_class *a, const struct server_class *b)
+{
+	return a->kind == b->kind && a->owner == b->owner && a->access == b->access && a->reader == b->reader &&
+	       a->writer == b->writer;
+}
+
+static void destroy_arena(struct stoa_server *server, struct server_arena *arena)
+{
+	struct server_arena **link = &server->shared;
+	uint64_t bytes = arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+
+	while (*link && *link != arena)
+		link = &(*link)->next;
+	if (*link)
+		*link = arena->next;
+	if (arena->number) {
+		server->arenas[arena->number] = NULL;
+		directory_arena_drop(&server->book, arena->number);
+	}
+	/* Clients may have a map of it still: no pages are to stay in there. */
+	if (bytes && arena->class.kind != STORE_OWN) {
+		struct os_extent extent = extent_of(arena);
+
+		(void)os_discard(&extent, 0, arena->size);
+	}
+	if (arena->address)
+		os_unmap(arena->address, arena->size);
+	if (arena->memory != OS_NO_HANDLE)
+		os_handle_close(arena->memory);
+	store_heap_destroy(arena->heap);
+	os_free(arena);
+	if (bytes)
+		memory_returned(server, bytes);
+}
+
+static int enter_arena(struct stoa_server *server, struct server_arena *arena)
+{
+	struct store_arena fields = {.kind = arena->class.kind,
+				     .owner = arena->class.owner,
+				     .access = arena->class.access,
+				     .reader = arena->class.reader,
+				     .size = arena->size,
+				     .key = arena->class.writer};
+	int rc = directory_arena_add(&server->book, &fields, &arena->number);
+
+	if (rc < 0)
+		return rc;
+	server->arenas[arena->number] = arena;
+	return 0;
+}
+
+static int create_arena(struct stoa_server *server, const struct server_class *class, uint64_t size,
+			struct server_arena **ret_arena)
+{
+	struct server_arena *arena = os_allocate(sizeof(*arena));
+	void *address = NULL;
+	int rc;
+
+	if (!arena)
+		return -STOA_ENOMEM;
+	arena->class = *class;
+	arena->size = size;
+	arena->memory = OS_NO_HANDLE;
+	rc = os_memory_create(size, 0, &arena->memory);
+	if (rc == 0 && class->kind != STORE_OWN)
+		rc = store_heap_create(size, &arena->heap);
+	if (rc == 0 && class->kind == STORE_IMMUTABLE)
+		rc = os_map(arena->memory, 0, size, OS_READ | OS_WRITE, &address);
+	arena->address = address;
+	if (rc == 0)
+		rc = enter_arena(server, arena);
+	if (rc < 0) {
+		destroy_arena(server, arena);
+		return rc;
+	}
+	if (arena->heap) {
+		arena->next = server->shared;
+		server->shared = arena;
+	}
+	*ret_arena = arena;
+	return 0;
+}
+
+/* The arenas of the class are tried, the last used first. */
+static struct server_arena *first_of(struct stoa_server *server, const struct server_class *class)
+{
+	for (struct server_arena **link = &server->shared, *arena; (arena = *link) != NULL; link = &arena->next) {
+		if (!same_class(&arena->class, class))
+			continue;
+		*link = arena->next;
+		arena->next = server->shared;
+		return server->shared = arena;
+	}
+	return NULL;
+}
+
+static uint64_t arena_size(const struct stoa_server *server)
+{
+	uint64_t size = server->options.limit * ARENA_LIMITS;
+
+	if (size < ARENA_MIN)
+		size = ARENA_MIN;
+	return size > ARENA_MAX ? ARENA_MAX : (size + OS_HUGE_PAGE - 1) & ~(OS_HUGE_PAGE - 1);
+}
+
+/* Commit what of an extent is cold. */
+static int warm(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t length)
+{
+	struct os_extent extent = extent_of(arena);
+	uint64_t from, to;
+
+	while (store_heap_cold(arena->heap, offset, length, &from, &to)) {
+		uint64_t done = 0;
+		int rc = os_commit(&extent, from, to, &done);
+
+		store_heap_warmed(arena->heap, offset, length, from, from + done);
+		took(server, done);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int take_shared(struct stoa_server *server, const struct server_class *class, uint64_t length,
+		       struct server_arena **ret_arena, uint64_t *ret_offset)
+{
+	struct server_arena *arena = first_of(server, class);
+	uint64_t offset, need = 0;
+	int rc = arena ? 0 : create_arena(server, class, arena_size(server), &arena);
+
+	/* Making room may cool the very pages that it would have been in. */
+	while (rc == 0 && store_heap_need(arena->heap, length) > need) {
+		need = store_heap_need(arena->heap, length);
+		rc = make_room(server, need);
+	}
+	if (rc == 0)
+		rc = store_heap_take(arena->heap, length, &offset);
+	if (rc < 0)
+		return rc;
+	rc = warm(server, arena, offset, length);
+	if (rc < 0) {
+		store_heap_give(arena->heap, offset, length);
+		return rc;
+	}
+	*ret_arena = arena;
+	*ret_offset = offset;
+	return 0;
+}
+
+static int take_own(struct stoa_server *server, const struct server_class *class, uint64_t length,
+		    struct server_arena **ret_arena)
+{
+	struct server_arena *arena;
+	struct os_extent extent;
+	int rc = create_arena(server, class, pages(length), &arena);
+
+	if (rc < 0)
+		return rc;
+	extent = extent_of(arena);
+	rc = memory_commit(server, &extent, 0, arena->size);
+	if (rc == 0)
+		rc = os_memory_seal(arena->memory, OS_SEAL_GROW);
+	if (rc < 0) {
+		destroy_arena(server, arena);
+		return rc;
+	}
+	arena->resident = arena->size;
+	*ret_arena = arena;
+	return 0;
+}
+
+int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
+		struct server_arena **ret_arena, uint64_t *ret_offset)
+{
+	struct server_arena *arena;
+	uint64_t offset = 0;
+	int rc = class->kind == STORE_OWN ? take_own(server, class, extent, &arena)
+					  : take_shared(server, class, extent, &arena, &offset);
+
+	if (rc < 0)
+		return rc;
+	arena->objects++;
+	*ret_arena = arena;
+	*ret_offset = offset;
+	return 0;
+}
+
+void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t extent)
+{
+	bool orphan = arena->class.kind == STORE_PRIVATE && !arena->class.writer;
+
+	arena->objects--;
+	if (arena->heap)
+		store_heap_give(arena->heap, offset, extent);
+	if (!arena->objects && (!arena->heap || orphan))
+		destroy_arena(server, arena);
+	else
+		server->room_came = true;
+}
+
+void memory_orphan(struct stoa_server *server, const struct server_session *session)
+{
+	struct server_arena *next;
+
+	for (struct server_arena *arena = server->shared; arena; arena = next) {
+		next = arena->next;
+		if (arena->class.writer != session->key)
+			continue;
+		arena->class.writer = 0;
+		if (!arena->objects)
+			destroy_arena(server, arena);
+	}
+}
+
+int memory_seal(struct stoa_server *server, struct server_arena *arena)
+{
+	int rc = os_memory_seal(arena->memory, OS_SEAL_WRITE);
+
+	(void)server;
+	if (rc == 0)
+		arena->class.writer = 0;
+	return rc;
+}
+
+int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number,
+		    uint64_t generation, os_handle *ret_memory, bool *ret_writable)
+{
+	struct server_arena *arena = number && number <= SERVER_ARENAS ? server->arenas[number] : NULL;
+	bool writable;
+
+	if (!arena || load_rlx(&server->book.directory.arenas[number].generation) != generation)
+		return -STOA_ENOENT;
+	writable = arena->class.writer && arena->class.writer == session->key;
+	if (!writable &&
+	    !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
+		return -STOA_EACCES;
+	*ret_writable = writable;
+	return os_memory_duplicate(arena->memory, writable ? OS_READ | OS_WRITE : OS_READ, ret_memory);
+}
+
+/* ---- the whole ---- */
+
+/* In the middle of a change of the directory: so nothing is evicted for this, as that would change it, too. */
+static int commit_directory(void *argument, uint64_t from, uint64_t to)
+{
+	struct stoa_server *server = argument;
+	uint64_t done, wanted = server->committed + to - from;
+	int rc;
+
+	while (wanted > server->options.limit && server->header && cool(server, wanted - server->options.limit))
+		wanted = server->committed + to - from;
+	if (wanted > server->options.limit)
+		return error_set(-STOA_ENOMEM, "no room for what the store notes about objects");
+	rc = os_commit(&server->directory_extent, from, to, &done);
+	if (rc == 0)
+		server->committed = wanted;
+	return rc;
+}
+
+static int map_directory(struct stoa_server *server, const struct store_shape *shape)
+{
+	struct directory_plan plan;
+	uint64_t key[2];
+	void *map;
+	int rc = directory_plan(shape, &plan);
+
+	server->directory_extent =
+		(struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
+	if (rc == 0)
+		rc = os_memory_create(plan.length, 0, &server->directory_extent.memory);
+	if (rc == 0)
+		rc = os_memory_set_length(server->directory_extent.memory, plan.length);
+	if (rc == 0)
+		rc = os_map(server->directory_extent.memory, 0, plan.length, OS_READ | OS_WRITE, &map);
+	if (rc < 0)
+		return rc;
+	server->directory_extent.address = map;
+	rc = os_random(key, sizeof(key));
+	if (rc == 0)
+		rc = directory_create(map, shape, key, commit_directory, server, &server->book);
+	if (rc < 0)
+		os_unmap(map, plan.length);
+	return rc;
+}
+
+int memory_start(struct stoa_server *server)
+{
+	struct store_shape shape;
+	int rc = directory_shape(server->options.objects, SERVER_ARENAS, &shape);
+
+	if (rc == 0)
+		rc = map_directory(server, &shape);
+	if (rc < 0)
+		return rc;
+	server->header = server->book.directory.header;
+	store_rlx(&server->header->limit, server->options.limit);
+	store_rlx(&server->header->server, 1);
+	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
+	server->held = os_allocate((shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held)
+		return -STOA_ENOMEM;
+	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
+}
+
+void memory_end(struct stoa_server *server)
+{
+	if (!server->header)
+		return;
+	for (uint32_t i = 1; server->arenas && i <= SERVER_ARENAS; i++)
+		if (server->arenas[i])
+			destroy_arena(server, server->arenas[i]);
+	os_free(server->arenas);
+	os_free(server->held);
+	directory_close(&server->book);
+	os_unmap(server->directory_extent.address, server->book.directory.length);
+	os_handle_close(server->directory_extent.memory);
+	if (server->directory_reader != OS_NO_HANDLE)
+		os_handle_close(server->directory_reader);
+}

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Objects, on the server: made, sealed, replaced, deleted, freed.
+ *
+ * Each call changes what clients see with one store: the place of an id, or an entry's state. What is DYING has no place any more; it is
+ * freed when a look at all leases, after a barrier on all clients, finds it in none (object_reap()).
+ */
+#include <store/server.h>
+
+#include <base/error.h>
+#include <string.h>
+
+/* ---- who may what; quotas ---- */
+
+bool object_may_read(const struct server_session *session, uint32_t owner, uint32_t access, uint32_t reader)
+{
+	uint32_t user = session->peer.user;
+
+	if (user == owner || user == 0 || access == STORE_BY_ALL)
+		return true;
+	return access == STORE_BY_USER ? user == reader
+				       : access == STORE_BY_GROUP && os_peer_in_group(&session->peer, reader);
+}
+
+static bool may_delete(const struct server_session *session, const struct store_entry *entry)
+{
+	if (session->peer.user == entry->owner || session->peer.user == 0)
+		return true;
+	return entry->flags & STOA_OBJECT_SHARED_DELETE &&
+	       object_may_read(session, entry->owner, entry->access, entry->reader);
+}
+
+/* The account of a user; made when there is none. NULL: no memory. */
+static struct server_user *user_account(struct stoa_server *server, uint32_t user)
+{
+	struct server_user *account = server->users;
+
+	while (account && account->user != user)
+		account = account->next;
+	if (account)
+		return account;
+	account = os_allocate(sizeof(*account));
+	if (!account)
+		return NULL;
+	account->user = user;
+	account->next = server->users;
+	return server->users = account;
+}
+
+static int charge(struct stoa_server *server, struct server_session *session, uint64_t bytes)
+{
+	struct server_user *account = user_account(server, session->peer.user);
+	char text[ERROR_SIZE];
+
+	if (!account)
+		return -STOA_ENOMEM;
+	if (bytes > server->options.client_limit - session->charged)
+		return error_set(-STOA_ELIMIT, "a client may have %s", error_size(server->options.client_limit, text));
+	if (bytes > server->options.user_limit - account->charged)
+		return error_set(-STOA_ELIMIT, "a user's clients may have %s",
+				 error_size(server->options.user_limit, text));
+	session->charged += bytes;
+	account->charged += bytes;
+	return 0;
+}
+
+#define TAG_BITS 12
+
+uint32_t object_session_tag(const struct server_session *session)
+{
+	return (uint32_t)session->key << TAG_BITS | session->number;
+}
+
+static struct server_session *maker_of(const struct stoa_server *server, const struct store_entry *entry)
+{
+	uint32_t number = entry->session & ((1u << TAG_BITS) - 1);
+	struct server_session *session = number < server->options.clients ? server->sessions[number] : NULL;
+
+	return session && object_session_tag(session) == entry->session ? session : NULL;
+}
+
+static void discharge(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
+{
+	if (session)
+		session->charged -= bytes;
+	user_account(server, user)->charged -= bytes;
+}
+
+/* ---- freeing ---- */
+
+static struct store_entry *entry_of(const struct stoa_server *server, uint32_t entry)
+{
+	return &server->book.directory.entries[entry];
+}
+
+/* Room for one more of the dying, before anything is changed: that it is noted cannot fail later. */
+static int make_dying_room(struct stoa_server *server)
+{
+	uint32_t room = server->dying_room ? server->dying_room * 2 : 1024, *more;
+
+	if (server->dying_count < server->dying_room)
+		return 0;
+	more = os_allocate(room * sizeof(*more));
+	if (!more)
+		return -STOA_ENOMEM;
+	if (server->dying_count)
+		memcpy(more, server->dying, server->dying_count * sizeof(*more));
+	os_free(server->dying);
+	server->dying = more;
+	server->dying_room = room;
+	return 0;
+}
+
+/* Its entry and bytes come back: nobody has or gets it. */
+static void free_object(struct stoa_server *server, uint32_t number)
+{
+	struct store_entry *entry = entry_of(server, number);
+	struct server_arena *arena = server->arenas[entry->arena];
+	uint64_t offset = entry->offset, extent = entry->extent;
+
+	discharge(server, maker_of(server, entry), entry->owner, extent);
+	directory_free(&server->book, number);
+	memory_give(server, arena, offset, extent);
+}
+
+/* It is not found any more; who holds it keeps it. There is room among the dying. */
+static void end_object(struct stoa_server *server, uint32_t number)
+{
+	directory_set_state(&server->book, number, STORE_DYING);
+	directory_remove(&server->book, number);
+	server->dying[server->dying_count++] = number;
+	add_rlx(&server->header->objects, UINT64_MAX);
+}
+
+struct look {
+	struct stoa_server *server;
+	uint32_t *found; /* entries whose bit was set */
+	uint32_t count;
+};
+
+static void note_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
+{
+	struct look *look = argument;
+	uint64_t *word = &look->server->held[number / 64], bit = UINT64_C(1) << number % 64;
+
+	if (!in_use || *word & bit ||
+	    generation != store_generation_of(load_rlx(&entry_of(look->server, number)->state)))
+		return;
+	*word |= bit;
+	look->found[look->count++] = number;
+}
+
+/* All leases there can be. */
+static uint64_t lease_count(const struct stoa_server *server)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < server->session_count; i++)
+		if (server->sessions[i])
+			count += (uint64_t)server->sessions[i]->lines * LEASES_PER_LINE;
+	return count;
+}
+
+bool object_reap(struct stoa_server *server)
+{
+	struct look look = {.server = server};
+	uint32_t kept = 0, before = server->dying_count;
+
+	if (!before)
+		return false;
+	look.found = os_allocate((size_t)(lease_count(server) + 1) * sizeof(*look.found));
+	if (!look.found)
+		return false;
+	if (load_rlx(&server->header->fences) || !os_barrier_impose())
+		fence_seq(); /* Q12: they are DYING, then the leases; pairs with Q13 in lease_take() */
+	for (uint32_t i = 0; i < server->session_count; i++)
+		if (server->sessions[i] && server->sessions[i]->leases)
+			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
+				   server->book.directory.shape.entries, note_lease, &look);
+	for (uint32_t i = 0; i < before; i++) {
+		uint32_t number = server->dying[i];
+
+		if (server->held[number / 64] >> number % 64 & 1)
+			server->dying[kept++] = number;
+		else
+			free_object(server, number);
+	}
+	server->dying_count = kept;
+	while (look.count) {
+		uint32_t number = look.found[--look.count];
+
+		server->held[number / 64] &= ~(UINT64_C(1) << number % 64);
+	}
+	os_free(look.found);
+	return kept != before;
+}
+
+bool object_evict(struct stoa_server *server)
+{
+	(void)server;
+	return false;
+}
+
+/* ---- making ---- */
+
+int object_find(const struct stoa_server *server, const struct server_request *request, uint32_t *ret_entry)
+{
+	uint32_t entry = directory_lookup(&server->book, request->id, request->head.id_length);
+
+	if (!entry || store_state_of(load_rlx(&entry_of(server, entry)->state)) != STORE_SEALED)
+		return -STOA_ENOENT;
+	*ret_entry = entry;
+	return 0;
+}
+
+/* May there be a new object of that id? *ret_old: the one it would replace; 0: none. */
+static int may_make(struct stoa_server *server, const struct server_session *session, const uint8_t *id,
+		    uint32_t id_length, uint32_t flags, uint32_t *ret_old)
+{
+	*ret_old = directory_lookup(&server->book, id, id_length);
+	if (!*ret_old)
+		return 0;
+	if (!(flags & STOA_OBJECT_REPLACE))
+		return -STOA_EEXIST;
+	if (!may_delete(session, entry_of(server, *ret_old)))
+		return -STOA_EACCES;
+	return make_dying_room(server);
+}
+
+static struct server_class class_of(const struct server_session *session, const struct store_request *head)
+{
+	return (struct server_class){.kind = head->kind,
+				     .owner = session->peer.user,
+				     .access = head->access,
+				     .reader = head->access == STORE_BY_USER || head->access == STORE_BY_GROUP ? head->reader : 0,
+				     .writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
+}
+
+/* Room and an entry for what is asked for, WRITING. */
+static int enter(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		 uint32_t *ret_entry)
+{
+	const struct store_request *head = &request->head;
+	struct server_class class = class_of(session, head);
+	uint64_t meta_length = head->op == STORE_OP_CREATE ? head->of : head->meta_length;
+	struct store_entry fields = {.kind = head->kind, .meta_length = (uint16_t)meta_length};
+	struct server_arena *arena;
+	int rc;
+
+	if (meta_length > STOA_META_MAX)
+		return -STOA_EINVAL;
+	if (head->size > server->options.limit)
+		return -STOA_ERANGE;
+	fields.extent = store_extent(head->size, fields.meta_length);
+	rc = charge(server, session, fields.extent);
+	if (rc < 0)
+		return rc;
+	rc = memory_take(server, &class, fields.extent, &arena, &fields.offset);
+	if (rc < 0)
+		goto refund;
+	fields.arena = arena->number;
+	store_rlx(&fields.size, head->size);
+	fields.owner = class.owner;
+	fields.access = class.access;
+	fields.reader = class.reader;
+	fields.flags = head->flags;
+	fields.session = object_session_tag(session);
+	fields.serial = head->serial;
+	fields.room = head->size;
+	fields.made = os_date();
+	rc = directory_enter(&server->book, request->id, head->id_length, &fields, ret_entry);
+	if (rc == 0)
+		return 0;
+	memory_give(server, arena, fields.offset, fields.extent);
+refund:
+	discharge(server, session, session->peer.user, fields.extent);
+	return rc;
+}
+
+/* The entry is complete: it gets its id's place, which `old` has. On failure it is still WRITING. */
+static int publish(struct stoa_server *server, uint32_t number, uint32_t old, uint64_t size)
+{
+	uint32_t length;
+	const uint8_t *id;
+	int rc = 0;
+
+	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	if (!old)
+		rc = directory_place(&server->book, number);
+	if (rc < 0)
+		return rc;
+	directory_seal(&server->book, number, size);
+	if (old)
+		directory_hand_over(&server->book, old, number);
+	add_rlx(&server->header->objects, 1);
+	add_rlx(&server->header->puts, 1);
+	if (old)
+		end_object(server, old);
+	id = directory_id(&server->book, number, &length);
+	waiting_sealed(server, id, length);
+	return 0;
+}
+
+static void describe(const struct stoa_server *server, uint32_t number, struct store_completion *ret)
+{
+	const struct store_entry *entry = entry_of(server, number);
+
+	ret->entry = number;
+	ret->state = load_rlx(&entry->state);
+	ret->arena = entry->arena;
+	ret->offset = entry->offset;
+	ret->size = load_rlx(&server->book.directory.arenas[entry->arena].generation);
+}
+
+static void fill_extent(struct stoa_server *server, uint32_t number, const struct server_request *request)
+{
+	const struct store_entry *entry = entry_of(server, number);
+	unsigned char *at = server->arenas[entry->arena]->address + entry->offset;
+	struct store_tail *tail;
+
+	memcpy(at, request->data, request->head.size);
+	at += store_line_up(request->head.size);
+	memcpy(at, request->meta, request->head.meta_length);
+	tail = (struct store_tail *)(void *)(at + store_line_up(request->head.meta_length));
+	store_rlx(&tail->length, request->head.size);
+}
+
+int object_put(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+	       struct store_completion *ret)
+{
+	uint32_t number, old;
+	int rc = may_make(server, session, request->id, request->head.id_length, request->head.flags, &old);
+
+	if (rc == 0)
+		rc = enter(server, session, request, &number);
+	if (rc < 0)
+		return rc;
+	/* Room for it may have been made of the one that it replaces. */
+	old = directory_lookup(&server->book, request->id, request->head.id_length);
+	fill_extent(server, number, request);
+	rc = publish(server, number, old, request->head.size);
+	if (rc < 0) {
+		directory_set_state(&server->book, number, STORE_DYING);
+		free_object(server, number);
+		return rc;
+	}
+	describe(server, number, ret);
+	return 0;
+}
+
+int object_create(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		  struct store_completion *ret)
+{
+	uint32_t number, old;
+	int rc = may_make(server, session, request->id, request->head.id_length, request->head.flags, &old);
+
+	if (rc == 0 && session->draft_count == SERVER_DRAFTS)
+		rc = error_set(-STOA_ELIMIT, "a client may make %u objects at a time", SERVER_DRAFTS);
+	if (rc == 0)
+		rc = enter(server, session, request, &number);
+	if (rc < 0)
+		return rc;
+	session->drafts[session->draft_count++] = number;
+	describe(server, number, ret);
+	return 0;
+}
+
+/* It is none any more. */
+static void forget_draft(struct server_session *session, uint32_t number)
+{
+	for (uint32_t i = 0; i < session->draft_count; i++)
+		if (session->drafts[i] == number) {
+			session->drafts[i] = session->drafts[--session->draft_count];
+			return;
+		}
+}
+
+/* Is that an entry which the session makes? */
+static bool is_draft(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t state)
+{
+	const struct store_entry *entry;
+
+	if (!number || number >= server->book.entries.reached || store_state_of(state) != STORE_WRITING)
+		return false;
+	entry = entry_of(server, number);
+	return load_rlx(&entry->state) == state && entry->session == object_session_tag(session);
+}
+
+int object_abort(struct stoa_server *server, struct server_session *session, uint32_t number, uint64_t state)
+{
+	if (!is_draft(server, session, number, state))
+		return -STOA_ENOENT;
+	forget_draft(session, number);
+	directory_set_state(&server->book, number, STORE_DYING);
+	free_object(server, number);
+	return 0;
+}
+
+int object_seal(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	const struct store_request *head = &request->head;
+	struct store_entry *entry;
+	const uint8_t *id;
+	uint32_t length, old;
+	int rc;
+
+	if (!is_draft(server, session, head->entry, head->state))
+		return -STOA_ENOENT;
+	entry = entry_of(server, head->entry);
+	if (head->size > entry->room)
+		return -STOA_ERANGE;
+	id = directory_id(&server->book, head->entry, &length);
+	rc = may_make(server, session, id, length, entry->flags, &old);
+	if (rc == 0 && entry->kind == STORE_OWN)
+		rc = memory_seal(server, server->arenas[entry->arena]);
+	if (rc == 0)
+		rc = publish(server, head->entry, old, head->size);
+	if (rc == 0)
+		forget_draft(session, head->entry);
+	else if (rc != -STOA_EBUSY)
+		(void)object_abort(server, session, head->entry, head->state);
+	return rc;
+}
+
+void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial)
+{
+	for (uint32_t i = session->draft_count; i--;) {
+		const struct store_entry *entry = entry_of(server, session->drafts[i]);
+
+		if (!serial || entry->serial == serial)
+			(void)object_abort(server, session, session->drafts[i], load_rlx(&entry->state));
+	}
+}
+
+int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	uint32_t number;
+	int rc = object_find(server, request, &number);
+
+	if (rc == 0 && !may_delete(session, entry_of(server, number)))
+		rc = -STOA_EACCES;
+	if (rc == 0)
+		rc = make_dying_room(server);
+	if (rc < 0)
+		return rc;
+	end_object(server, number);
+	add_rlx(&server->header->deletes, 1);
+	return 0;
+}

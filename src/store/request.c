@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* What clients ask for: which function does it, and what they are told. */
+#include <store/server.h>
+
+#include <string.h>
+
+/* PUT and CREATE: are kind and access what they may be? */
+static bool describes_object(const struct store_request *head)
+{
+	bool copied = head->op == STORE_OP_PUT;
+
+	return head->access <= STORE_BY_ALL && !(head->flags & ~(uint32_t)STOA_OBJECT_FLAGS) &&
+	       (copied ? head->kind == STORE_IMMUTABLE : head->kind == STORE_PRIVATE || head->kind == STORE_OWN);
+}
+
+/* STORE_OP_ROOM and STORE_OP_WAIT may complete later: then 1. */
+static int execute(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		   struct store_completion *ret)
+{
+	const struct store_request *head = &request->head;
+
+	switch (head->op) {
+	case STORE_OP_PUT:
+		return describes_object(head) ? object_put(server, session, request, ret) : -STOA_EINVAL;
+	case STORE_OP_CREATE:
+		return describes_object(head) ? object_create(server, session, request, ret) : -STOA_EINVAL;
+	case STORE_OP_SEAL: return object_seal(server, session, request);
+	case STORE_OP_ABORT: return object_abort(server, session, head->entry, head->state);
+	case STORE_OP_DELETE: return object_delete(server, session, request);
+	case STORE_OP_WAIT:
+	case STORE_OP_ROOM: return waiting_add(server, session, request);
+	case STORE_OP_CANCEL:
+		waiting_cancel(server, session, head->of);
+		object_abort_all(server, session, head->of);
+		return 0;
+	default: return -STOA_EINVAL;
+	}
+}
+
+void request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	struct store_completion completion = {.serial = request->head.serial};
+
+	completion.result = execute(server, session, request, &completion);
+	if (completion.result <= 0)
+		session_complete(session, &completion);
+	/* Whoever waits for room may have it now; not in the middle of what made it. */
+	if (server->room_came) {
+		server->room_came = false;
+		waiting_room(server);
+	}
+}

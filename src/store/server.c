@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's loop: one thread, which looks at each client's ring as long as there is something to do, and else sleeps until a socket or a bell
+ * has something. Before it sleeps it says so in the directory's header and imposes a barrier on all clients, so that none of them needs one
+ * for looking at that word after it has asked.
+ */
+#include <store/server.h>
+
+#include <base/error.h>
+#include <string.h>
+
+#define IDLE_LOOKS 2000u             /* before it sleeps */
+#define ROUNDS_PER_POLL 64u          /* busy rounds before it looks at the sockets */
+#define EVENTS 64u
+#define SCAN_EVERY UINT64_C(2000000) /* nanoseconds between looks at leases for dying objects */
+
+/* ---- starting and ending ---- */
+
+static int fill_in(struct stoa_server_options *options)
+{
+	struct stoa_server_options o = *options;
+
+	if (!o.limit)
+		o.limit = os_memory_total() / 2;
+	if (!o.client_limit || o.client_limit > o.limit)
+		o.client_limit = o.limit;
+	if (!o.user_limit || o.user_limit > o.limit)
+		o.user_limit = o.limit;
+	if (!o.objects)
+		o.objects = SERVER_OBJECTS_DEFAULT;
+	if (!o.clients)
+		o.clients = SERVER_CLIENTS_DEFAULT;
+	if (!o.socket_mode)
+		o.socket_mode = 0600;
+	if (o.limit < SERVER_LIMIT_MIN)
+		return error_set(-STOA_EINVAL, "a store needs a limit of 16MiB at least");
+	if (o.objects >= STORE_ENTRIES_MAX)
+		return error_set(-STOA_EINVAL, "%u objects are more than a store can have, %u", o.objects,
+				 STORE_ENTRIES_MAX - 1);
+	if (o.clients > SERVER_CLIENTS_MAX)
+		return error_set(-STOA_EINVAL, "%u clients are more than a store can have, %u", o.clients,
+				 SERVER_CLIENTS_MAX);
+	*options = o;
+	return 0;
+}
+
+static int start_polling(struct stoa_server *server)
+{
+	int rc = os_poller_create(&server->poller);
+
+	if (rc == 0)
+		rc = os_notifier_create(&server->call);
+	if (rc == 0)
+		rc = os_poller_add(server->poller, server->call, SERVER_KEY_CALL);
+	if (rc < 0 || !server->options.socket)
+		return rc;
+	rc = os_local_listen(server->options.socket, server->options.socket_mode, &server->listener);
+	if (rc < 0)
+		return rc;
+	server->listens = true;
+	return os_poller_add(server->poller, server->listener.socket, SERVER_KEY_LISTENER);
+}
+
+int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server)
+{
+	struct stoa_server *server = os_allocate(sizeof(*server));
+	int rc;
+
+	if (!server)
+		return -STOA_ENOMEM;
+	if (options)
+		server->options = *options;
+	server->call = server->poller = OS_NO_HANDLE;
+	rc = fill_in(&server->options);
+	if (rc < 0)
+		goto fail;
+	server->sessions = os_allocate(server->options.clients * sizeof(struct server_session *));
+	if (!server->sessions) {
+		rc = -STOA_ENOMEM;
+		goto fail;
+	}
+	(void)os_barrier_join();
+	rc = memory_start(server);
+	if (rc == 0)
+		rc = start_polling(server);
+	if (rc < 0)
+		goto fail;
+	if (!os_barrier_can_impose())
+		store_rlx(&server->header->fences, 1);
+	*ret_server = server;
+	return 0;
+fail:
+	stoa_server_close(server);
+	return rc;
+}
+
+void stoa_server_close(struct stoa_server *server)
+{
+	if (!server)
+		return;
+	for (unsigned i = 0; i < server->session_count; i++)
+		if (server->sessions[i])
+			session_end(server, server->sessions[i]);
+	while (server->arrived)
+		os_handle_close(server->arriving[--server->arrived]);
+	if (server->listens)
+		os_local_unlisten(&server->listener);
+	memory_end(server);
+	if (server->call != OS_NO_HANDLE)
+		os_handle_close(server->call);
+	if (server->poller != OS_NO_HANDLE)
+		os_handle_close(server->poller);
+	os_free(server->dying);
+	os_free(server->sessions);
+	os_free(server);
+}
+
+void stoa_server_stop(struct stoa_server *server)
+{
+	store_rlx(&server->stopping, 1);
+	os_notifier_raise(server->call);
+}
+
+int server_attach(struct stoa_server *server, os_handle socket)
+{
+	int rc = 0;
+
+	os_lock(&server->lock);
+	if (server->arrived < CC_COUNT(server->arriving))
+		server->arriving[server->arrived++] = socket;
+	else
+		rc = error_set(-STOA_EBUSY, "too many connect at a time");
+	os_unlock(&server->lock);
+	if (rc == 0)
+		os_notifier_raise(server->call);
+	return rc;
+}
+
+/* ---- the loop ---- */
+
+static void take_arrivals(struct stoa_server *server)
+{
+	os_lock(&server->lock);
+	while (server->arrived)
+		(void)session_accept(server, server->arriving[--server->arrived]);
+	os_unlock(&server->lock);
+}
+
+static void take_connections(struct stoa_server *server)
+{
+	os_handle socket;
+
+	/* Without descriptors left the rest waits in the queue until a client has ended. */
+	while (os_local_accept(&server->listener, &socket) == 0)
+		(void)session_accept(server, socket);
+}
+
+static void handle(struct stoa_server *server, const struct os_poller_event *event)
+{
+	uint32_t number = (uint32_t)event->key;
+	struct server_session *session;
+
+	if (event->key == SERVER_KEY_CALL) {
+		os_notifier_clear(server->call);
+		take_arrivals(server);
+		return;
+	}
+	if (event->key == SERVER_KEY_LISTENER) {
+		take_connections(server);
+		return;
+	}
+	session = number < server->options.clients ? server->sessions[number] : NULL;
+	if (!session)
+		return; /* it has ended in this very round */
+	if (event->key & SERVER_KEY_BELL)
+		os_notifier_clear(session->bell);
+	else if (event->readable)
+		session_message(server, session);
+	else if (event->ended)
+		session_end(server, session);
+}
+
+/* Look at sockets and bells, waiting until the deadline. */
+static void poll_events(struct stoa_server *server, uint64_t deadline)
+{
+	struct os_poller_event events[EVENTS];
+	unsigned count = 0;
+
+	if (os_poller_wait(server->poller, deadline, events, EVENTS, &count) < 0)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		handle(server, &events[i]);
+}
+
+static bool anything_asked(const struct stoa_server *server)
+{
+	for (unsigned i = 0; i < server->session_count; i++)
+		if (server->sessions[i] && session_has_work(server->sessions[i]))
+			return true;
+	return false;
+}
+
+static unsigned work(struct stoa_server *server)
+{
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < server->session_count; i++)
+		if (server->sessions[i] && session_has_work(server->sessions[i]))
+			done += session_work(server, server->sessions[i]);
+	return done;
+}
+
+static void sleep_until_asked(struct stoa_server *server)
+{
+	struct store_header *header = server->header;
+	uint64_t deadline = server->dying_count ? os_now() + SCAN_EVERY : UINT64_MAX;
+
+	store_rlx(&header->asleep, 1);
+	/* Q11: the flag, then the look at the rings; pairs with Q10 in call.c */
+	if (load_rlx(&header->fences) || !os_barrier_impose())
+		fence_seq();
+	if (!anything_asked(server))
+		poll_events(server, deadline);
+	store_rlx(&header->asleep, 0);
+}
+
+int stoa_server_run(struct stoa_server *server)
+{
+	unsigned idle = 0, rounds = 0;
+
+	while (!load_rlx(&server->stopping)) {
+		if (work(server)) {
+			idle = 0;
+			if (++rounds % ROUNDS_PER_POLL == 0)
+				poll_events(server, 0);
+			continue;
+		}
+		if (server->dying_count && os_now() >= server->next_scan) {
+			server->next_scan = os_now() + SCAN_EVERY;
+			if (object_reap(server))
+				waiting_room(server);
+		}
+		if (++idle < IDLE_LOOKS)
+			cc_pause();
+		else
+			sleep_until_asked(server);
+	}
+	return 0;
+}

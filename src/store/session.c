@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients, as the server sees them. Each has a socket for the greeting and for descriptors, whose end is its end; a memory object with its
+ * requests and completions; and one with its leases. Nothing that it writes there is believed: positions are the server's own, and
+ * each request is copied before it is looked at. Who does not keep to the protocol is sent away, which harms itself alone.
+ */
+#include <store/server.h>
+
+#include <base/error.h>
+#include <string.h>
+
+#define LEASE_LINES_MAX 8192u
+
+/* ---- greeting ---- */
+
+static unsigned free_number(const struct stoa_server *server)
+{
+	unsigned number = 0;
+
+	while (number < server->options.clients && server->sessions[number])
+		number++;
+	return number;
+}
+
+static int answer(const struct server_session *session, struct store_message *message, const os_handle *passed,
+		  unsigned count)
+{
+	store_message_mark(message);
+	return os_local_send(session->socket, message, sizeof(*message), passed, count);
+}
+
+int session_accept(struct stoa_server *server, os_handle socket)
+{
+	unsigned number = free_number(server);
+	struct server_session *session = os_allocate(sizeof(*session));
+	int rc = -STOA_ENOMEM;
+
+	if (!session)
+		goto fail;
+	*session = (struct server_session){.number = number,
+					   .socket = socket,
+					   .bell = OS_NO_HANDLE,
+					   .client_bell = OS_NO_HANDLE,
+					   .memory = OS_NO_HANDLE,
+					   .leases_memory = OS_NO_HANDLE};
+	if (number == server->options.clients) {
+		struct store_message refusal = {.kind = STORE_WELCOME, .result = -STOA_ELIMIT};
+
+		(void)answer(session, &refusal, NULL, 0);
+		rc = error_set(-STOA_ELIMIT, "there are %u clients already", number);
+		goto fail;
+	}
+	rc = os_local_peer(socket, &session->peer);
+	if (rc == 0)
+		rc = os_poller_add(server->poller, socket, number);
+	if (rc < 0)
+		goto fail;
+	session->key = ++server->keys;
+	server->sessions[number] = session;
+	if (number >= server->session_count)
+		server->session_count = number + 1;
+	return 0;
+fail:
+	os_free(session);
+	os_handle_close(socket);
+	return rc;
+}
+
+/* A memory object of `length` bytes, committed and mapped. */
+static int make_memory(struct stoa_server *server, uint64_t length, uint32_t access, os_handle *ret_memory,
+		       void **ret_address)
+{
+	struct os_extent extent = {.in_memory = true, .cannot_shrink = true, .huge = OS_HUGE_NEVER};
+	void *address = NULL;
+	int rc = os_memory_create(length, 0, &extent.memory);
+
+	if (rc < 0)
+		return rc;
+	rc = os_map(extent.memory, 0, length, access, &address);
+	if (rc < 0)
+		goto fail;
+	extent.address = address;
+	rc = memory_commit(server, &extent, 0, length);
+	if (rc == 0)
+		rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
+	if (rc < 0)
+		goto fail;
+	*ret_memory = extent.memory;
+	*ret_address = address;
+	return 0;
+fail:
+	if (address)
+		os_unmap(address, length);
+	os_handle_close(extent.memory);
+	return rc;
+}
+
+static uint64_t session_length(const struct server_session *session)
+{
+	return sizeof(struct store_session) + session->ring_size;
+}
+
+static uint64_t leases_length(const struct server_session *session)
+{
+	return (lease_bytes(session->lines) + OS_PAGE - 1) & ~(OS_PAGE - 1);
+}
+
+static int make_session(struct stoa_server *server, struct server_session *session, uint32_t lines)
+{
+	void *address;
+	int rc;
+
+	session->ring_size = SESSION_RING_DEFAULT;
+	rc = make_memory(server, session_length(session), OS_READ | OS_WRITE, &session->memory, &address);
+	if (rc < 0)
+		return rc;
+	session->shared = address;
+	session->ring = (unsigned char *)(session->shared + 1);
+	session->lines = lines;
+	rc = make_memory(server, leases_length(session), OS_READ | OS_WRITE, &session->leases_memory, &address);
+	if (rc < 0) {
+		session->lines = 0;
+		return rc;
+	}
+	session->leases = address;
+	rc = os_notifier_create(&session->bell);
+	if (rc == 0)
+		rc = os_notifier_create(&session->client_bell);
+	return rc == 0 ? os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | session->number) : rc;
+}
+
+static int welcome(struct stoa_server *server, struct server_session *session, const struct store_message *hello)
+{
+	uint32_t lines = hello->count ? hello->count : LEASE_LINES_DEFAULT;
+	struct store_message message = {.kind = STORE_WELCOME, .count = session->number};
+	os_handle passed[PASSED_COUNT];
+	int rc = lines <= LEASE_LINES_MAX ? make_session(server, session, lines) : -STOA_EINVAL;
+
+	message.result = rc;
+	if (rc < 0) {
+		(void)answer(session, &message, NULL, 0);
+		return rc;
+	}
+	message.size = session->ring_size;
+	message.length = server->book.directory.length;
+	passed[PASSED_DIRECTORY] = server->directory_reader;
+	passed[PASSED_SESSION] = session->memory;
+	passed[PASSED_LEASES] = session->leases_memory;
+	passed[PASSED_BELL] = session->bell;
+	passed[PASSED_CLIENT_BELL] = session->client_bell;
+	session->greeted = true;
+	add_rlx(&server->header->sessions, 1);
+	return answer(session, &message, passed, PASSED_COUNT);
+}
+
+static int hand_out(struct stoa_server *server, struct server_session *session, const struct store_message *asked)
+{
+	struct store_message message = {.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation};
+	os_handle memory = OS_NO_HANDLE;
+	bool writable = false;
+	int rc;
+
+	message.result = memory_hand_out(server, session, asked->arena, asked->generation, &memory, &writable);
+	if (message.result < 0)
+		return answer(session, &message, NULL, 0);
+	message.size = server->arenas[asked->arena]->size;
+	message.count = writable;
+	rc = answer(session, &message, &memory, 1);
+	os_handle_close(memory);
+	return rc;
+}
+
+void session_message(struct stoa_server *server, struct server_session *session)
+{
+	struct store_message message;
+	size_t length;
+	unsigned passed;
+	int rc = os_local_receive(session->socket, &message, sizeof(message), &length, NULL, 0, &passed);
+
+	if (rc == -STOA_EBUSY)
+		return;
+	if (rc == 0 && (length != sizeof(message) || !store_message_is_marked(&message)))
+		rc = -STOA_EFORMAT;
+	if (rc == 0 && message.kind == STORE_HELLO && !session->greeted)
+		rc = welcome(server, session, &message);
+	else if (rc == 0 && message.kind == STORE_ASK_ARENA && session->greeted)
+		rc = hand_out(server, session, &message);
+	else if (rc == 0)
+		rc = -STOA_EFORMAT;
+	if (rc < 0)
+		session_end(server, session);
+}
+
+static void drop_memory(struct stoa_server *server, os_handle memory, void *address, uint64_t length)
+{
+	if (memory == OS_NO_HANDLE)
+		return;
+	os_unmap(address, length);
+	os_handle_close(memory);
+	memory_returned(server, length);
+}
+
+void session_end(struct stoa_server *server, struct server_session *session)
+{
+	server->sessions[session->number] = NULL;
+	os_poller_remove(server->poller, session->socket);
+	os_handle_close(session->socket);
+	if (session->bell != OS_NO_HANDLE) {
+		os_poller_remove(server->poller, session->bell);
+		os_handle_close(session->bell);
+	}
+	if (session->client_bell != OS_NO_HANDLE)
+		os_handle_close(session->client_bell);
+	waiting_end(server, session);
+	object_abort_all(server, session, 0);
+	memory_orphan(server, session);
+	drop_memory(server, session->memory, session->shared, session_length(session));
+	drop_memory(server, session->leases_memory, session->leases, leases_length(session));
+	if (session->greeted)
+		add_rlx(&server->header->sessions, UINT64_MAX);
+	os_free(session);
+}
+
+/* ---- requests ---- */
+
+bool session_has_work(const struct server_session *session)
+{
+	return session->greeted && load_rlx(&session->shared->tail) != session->head;
+}
+
+/* The number of bytes that follow for `op`. */
+static bool has_data(uint16_t op)
+{
+	return op == STORE_OP_PUT;
+}
+
+/* Are the lengths of a request's parts what they must be? */
+static bool parts_fit(const struct store_request *head)
+{
+	uint64_t before = sizeof(*head) + (uint64_t)head->id_length + head->meta_length;
+	bool wants_id = head->op == STORE_OP_PUT || head->op == STORE_OP_CREATE || head->op == STORE_OP_DELETE ||
+			head->op == STORE_OP_WAIT || head->op == STORE_OP_MARK;
+
+	if (head->id_length > STOA_ID_MAX || head->meta_length > STOA_META_MAX || before > head->length)
+		return false;
+	if (wants_id != (head->id_length != 0))
+		return false;
+	return head->length - before == (has_data(head->op) ? head->size : 0);
+}
+
+/*
+ * Copy and check the request at the session's head, of which `there` bytes are said to be there. Returns the bytes it takes in the ring; 0:
+ * it is none.
+ */
+static uint64_t read_request(const struct server_session *session, uint64_t there, struct server_request *ret)
+{
+	uint64_t at = session->head % session->ring_size, to_end = session->ring_size - at, taken;
+	struct store_request *head = &ret->head;
+
+	memcpy(head, session->ring + at, sizeof(*head));
+	taken = store_line_up(head->length);
+	if (head->op == STORE_OP_SKIP)
+		return head->length == to_end && to_end <= there ? to_end : 0;
+	if (head->length < sizeof(*head) || head->length > STORE_REQUEST_MAX || taken > there || taken > to_end)
+		return 0;
+	if (!parts_fit(head) || head->serial != session->serial + 1)
+		return 0;
+	ret->meta = session->ring + at + sizeof(*head) + head->id_length;
+	ret->data = ret->meta + head->meta_length;
+	memcpy(ret->id, session->ring + at + sizeof(*head), head->id_length);
+	return taken;
+}
+
+unsigned session_work(struct stoa_server *server, struct server_session *session)
+{
+	/* A4: the records before it; pairs with R3 in call.c */
+	uint64_t tail = load_acq(&session->shared->tail), there = tail - session->head;
+	struct server_request request;
+	unsigned done = 0;
+
+	if (there > session->ring_size || there % STORE_LINE) {
+		session_end(server, session);
+		return 1;
+	}
+	for (; there && done < SERVER_BATCH; done++) {
+		uint64_t taken = read_request(session, there, &request);
+
+		if (!taken) {
+			session_end(server, session);
+			return done + 1;
+		}
+		if (request.head.op != STORE_OP_SKIP) {
+			session->serial = request.head.serial;
+			request_execute(server, session, &request);
+		}
+		session->head += taken;
+		there -= taken;
+	}
+	if (done) {
+		store_rel(&session->shared->head, session->head); /* R2: their bytes are used; pairs with A3 in call.c */
+		session->tell = true;
+	}
+	session_tell(session);
+	return done;
+}
+
+void session_complete(struct server_session *session, const struct store_completion *completion)
+{
+	session->shared->completions[session->completed % SESSION_COMPLETIONS] = *completion;
+	session->completed++;
+	store_rel(&session->shared->completed, session->completed); /* R1: publishes it; pairs with A2 in call.c */
+	session->tell = true;
+}
+
+void session_tell(struct server_session *session)
+{
+	if (!session->tell)
+		return;
+	session->tell = false;
+	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
+	if (load_rlx(&session->shared->waiting))
+		os_notifier_raise(session->client_bell);
+}
