@@ -67,6 +67,22 @@ static inline void cc_prefetch_write(const void *place)
 #endif
 }
 
+/* Bits of a word: the number of its lowest and of its highest one that is set, which there must be; and how many are. */
+static inline unsigned cc_lowest_bit(uint64_t word)
+{
+	return (unsigned)__builtin_ctzll(word);
+}
+
+static inline unsigned cc_highest_bit(uint64_t word)
+{
+	return 63u - (unsigned)__builtin_clzll(word);
+}
+
+static inline unsigned cc_count_bits(uint64_t word)
+{
+	return (unsigned)__builtin_popcountll(word);
+}
+
 #define CC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The struct that holds `member` at `pointer`. */
