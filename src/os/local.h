@@ -87,7 +87,7 @@ const char *os_group_name(uint32_t group, char *text, size_t size);
 int os_local_send(os_handle socket, const void *bytes, size_t length, const os_handle *passed, unsigned count);
 
 /*
- * Receive a message of up to `room` bytes and `passed_room` handles, which are the caller's. Whatever else comes, no handle is left
+ * Receive a message of up to `room` bytes and `passed_room` handles, which are the caller's (0: ret_passed and ret_count may be NULL). Whatever else comes, no handle is left
  * open, and of those there is no room for none is ever opened; only `bytes` may have been written then. -STOA_EBUSY: nothing is there.
  * -STOA_ECLOSED: the other end is closed, and all that came before has been received; or it sent an empty message. -STOA_EFORMAT: there was more in
  * it than there is room for. -STOA_ELIMIT: handles came, and this process may not open as many. The message is lost with both.
