@@ -29,6 +29,14 @@
 #define CC_HOT_CODE __attribute__((aligned(64)))
 #define CC_CONSTRUCTOR __attribute__((constructor))
 
+/* Does a sanitizer watch this program, the library or not? It has tables in memory that is nobody's by its looks. */
+#if defined(__ELF__)
+void __asan_init(void) __attribute__((weak));
+void __tsan_init(void) __attribute__((weak));
+void __msan_init(void) __attribute__((weak));
+#define CC_WATCHED (__asan_init || __tsan_init || __msan_init)
+#endif
+
 /* Thread-local storage whose address, with ELF, is a constant offset: one instruction, also from a shared library. */
 #if defined(__ELF__)
 #define CC_THREAD _Thread_local __attribute__((tls_model("initial-exec")))

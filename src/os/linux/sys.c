@@ -120,6 +120,8 @@ int sys_failed(const char *format, ...)
 	char what[384], reason[96];
 	va_list arguments;
 
+	if (error_muted())
+		return sys_error(system_error);
 	va_start(arguments, format);
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
