@@ -13,6 +13,7 @@
 #include <stoa/pager.h>
 #include <stoa/pager_stat.h>
 #include <stoa/segment.h>
+#include <stoa/store.h>
 #include <stoa/stream.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>

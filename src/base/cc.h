@@ -91,6 +91,15 @@ static inline unsigned cc_count_bits(uint64_t word)
 	return (unsigned)__builtin_popcountll(word);
 }
 
+/* The halves of the product of two numbers, one upon the other: each bit of both numbers has a part in all bits of it. */
+static inline uint64_t cc_multiply_fold(uint64_t a, uint64_t b)
+{
+	__extension__ typedef unsigned __int128 wide;
+	wide product = (wide)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 #define CC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The struct that holds `member` at `pointer`. */

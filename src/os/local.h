@@ -117,6 +117,14 @@ int os_poller_wait(os_handle poller, uint64_t deadline, struct os_poller_event *
 #define OS_WAIT_READABLE_MAX 32
 int os_wait_readable(const os_handle *handles, unsigned count, uint64_t deadline, uint32_t *ret_ready);
 
+/* Has the other end of a connected socket been closed? Messages may be left. */
+bool os_local_ended(os_handle socket);
+
+/* ---- the machine ---- */
+
+uint64_t os_memory_total(void); /* bytes; 0: not known */
+uint64_t os_date(void);         /* nanoseconds since 1970, in steps of a few milliseconds */
+
 /* ---- a process of its own ---- */
 
 /*

@@ -108,7 +108,8 @@ static bool moved(const struct stoa_store *store, uint64_t head)
 static int look(struct stoa_store *store, uint64_t deadline)
 {
 	uint64_t head = load_rlx(&store->session->head);
-	bool ended = false;
+	const os_handle sleeps_on[] = {store->client_bell, store->socket};
+	uint32_t ready = 0;
 
 	for (unsigned i = 0; i < LOOKS; i++) {
 		if (moved(store, head))
@@ -118,11 +119,14 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	store_rlx(&store->session->waiting, 1);
 	fence_seq(); /* Q8: the flag, then the look; pairs with Q9 in session_tell() */
 	if (!moved(store, head))
-		(void)os_local_wait(store->socket, store->client_bell, sooner(deadline, os_now() + RECHECK), &ended);
+		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready);
 	store_rlx(&store->session->waiting, 0);
 	os_notifier_clear(store->client_bell);
-	if (ended && !moved(store, head))
+	if (!(ready & 2) || moved(store, head))
+		return 0;
+	if (os_local_ended(store->socket))
 		return error_set(-STOA_ECLOSED, "the store's server has ended");
+	os_yield(); /* a message for another thread, which is about to take it */
 	return 0;
 }
 

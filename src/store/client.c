@@ -378,7 +378,7 @@ static int map_arena(struct stoa_store *store, uint32_t arena, struct client_are
 {
 	struct store_message message;
 	struct store_arena record;
-	os_handle memory;
+	os_handle memory = OS_NO_HANDLE;
 	void *address;
 	int rc = directory_arena_read(&store->directory, arena, &record);
 

@@ -11,6 +11,7 @@
 #include <store/directory.h>
 #include <store/layout.h>
 #include <store/lease.h>
+#include <store/message.h>
 
 /* A request under way. It lies on the stack of who waits for it. */
 struct client_call {

@@ -14,6 +14,7 @@
 #include <store/heap.h>
 #include <store/layout.h>
 #include <store/lease.h>
+#include <store/message.h>
 
 #define SERVER_CLIENTS_DEFAULT 256u
 #define SERVER_CLIENTS_MAX 4095u

@@ -252,3 +252,10 @@ int os_wait_readable(const os_handle *handles, unsigned count, uint64_t deadline
 	*ret_ready = ready;
 	return 0;
 }
+
+bool os_local_ended(os_handle socket)
+{
+	struct pollfd ask = {.fd = sys_fd(socket)};
+
+	return SYS(poll, &ask, 1, 0) > 0 && ask.revents & (POLLHUP | POLLERR | POLLNVAL);
+}
