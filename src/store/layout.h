@@ -17,13 +17,15 @@
  *   +----------+----------------+-----------------+-----------------+--------------------+--------+
  *   | header   | buckets        | entries         | long names      | arenas             | pad    |
  *   +----------+----------------+-----------------+-----------------+--------------------+--------+
- *   It is made as long as it may become, and its pages are committed before they are first written.
+ *   It is made as long as it may become. Header and buckets are committed at once, as they are read everywhere; of the rest, pages
+ *   are committed before they are first used, in steps, from the lowest number up: the header's reached_* tell how far that is.
  *
- * A *bucket* is a line of seven places {tag : 32 | entry : 32}, and counts those that had to go on to the next one, which are few: on the average
- * there are at least twice as many places as entries. `turn` is odd while the server changes the bucket.
+ * A *bucket* is a line of seven places {tag : 32 | entry : 32}, and counts those that had to go on to the next one, which are few: there are at
+ * least three places for two entries. An id's place is never moved, and given, handed on and taken away with one store: whoever
+ * looks finds what was there or what is, and never has to wait for who changes it.
  *
  * An *entry* is an object. Its first line is all that a get looks at:
- *   state  {generation : 40 | zero : 16 | state : 8}: counts up whenever the entry becomes another object
+ *   state  {zero : 1 | generation : 39 | zero : 16 | state : 8}: counts up whenever the entry becomes another object
  *
  *   state      gets                   who dies here leaves
  *   FREE       no                     -
@@ -32,17 +34,20 @@
  *   DYING      no; held ones stay     server: its successor waits for the leases and frees it
  *   SPILLED    no; it is asked for    server: its bytes are in a file
  *
- * A *lease* is a word of the client's: {IN_USE : 1 | generation : 40 -> 39 bits | entry : 24}. Who gets an object writes one, then looks at the
+ * A *lease* is a word of the client's: {IN_USE : 1 | generation : 39 | entry : 24}. Who gets an object writes one, then looks at the
  * entry's state again: still the same, and the server cannot have missed the lease, since it first changes the state, then imposes a barrier on
  * all clients, then reads all leases. Release clears IN_USE; what remains tells the server which objects were used lately.
  *
  *   field             written by                     a crash between two stores leaves
  *   header            server                         counts that are a little off: the next server counts again
- *   bucket.turn       server, around its changes     odd: who does not find an id there asks; the next server makes it even
+ *   bucket.passed     server, before the place is    too many: the next server counts again
+ *                     given and after it is taken
  *   bucket.places     server                         an entry without a place, or the reverse: the next server compares them all
- *   entry.state       server, last (first, when it   the other fields may be anything: `check` tells whether they are complete
- *                     ends)
- *   entry, else       server, while it is FREE       see above
+ *   entry.state       server, last (first, when it   FREE: the other fields may be anything. Else they are complete, and `check`
+ *                     ends)                          tells whether somebody wrote over them
+ *   entry, else       server, while it is FREE;      see above
+ *                     size before it is SEALED,
+ *                     flags at any time
  *   arena             server                         one without entries: the next server drops it
  *   request ring      client: record, then tail      not asked; or asked: the next server goes on at the journal's position
  *   completions       server: record, then tail      not told: the next server tells it
@@ -82,12 +87,18 @@ struct store_header {
 	struct store_shape shape;
 	uint64_t key[2]; /* of the hash of ids: random */
 	uint64_t check;  /* hash of the bytes before */
-	uint8_t pad_56[8];
+	_Atomic uint32_t
+		fences; /* 1: the server cannot impose barriers: every client passes its own. In this line, as each get looks at it */
+	uint32_t unused_60;
 	/* Another line: what every client looks at when it has asked for something. */
 	_Atomic uint32_t asleep; /* 1: the server sleeps, or is about to: raise the session's bell */
-	_Atomic uint32_t fences; /* 1: the server cannot impose barriers: every client passes its own */
+	uint32_t unused_68;
 	_Atomic uint64_t server; /* counts servers of this store, the dead ones too */
-	uint8_t pad_80[48];
+	/* Higher numbers were never used. */
+	_Atomic uint32_t reached_entries;
+	_Atomic uint32_t reached_names;
+	_Atomic uint32_t reached_arenas;
+	uint8_t pad_92[36];
 	/* Another: for people. */
 	_Atomic uint64_t objects;  /* SEALED or SPILLED */
 	_Atomic uint64_t bytes;    /* of memory that are committed, everything included */
@@ -102,15 +113,17 @@ _Static_assert(offsetof(struct store_header, shape) == 16, "layout");
 _Static_assert(offsetof(struct store_header, key) == 32, "layout");
 _Static_assert(offsetof(struct store_header, check) == 48, "layout");
 _Static_assert(offsetof(struct store_header, asleep) == 64, "layout");
-_Static_assert(offsetof(struct store_header, fences) == 68, "layout");
+_Static_assert(offsetof(struct store_header, fences) == 56, "layout");
 _Static_assert(offsetof(struct store_header, server) == 72, "layout");
+_Static_assert(offsetof(struct store_header, reached_entries) == 80, "layout");
+_Static_assert(offsetof(struct store_header, reached_arenas) == 88, "layout");
 _Static_assert(offsetof(struct store_header, objects) == 128, "layout");
 _Static_assert(sizeof(struct store_header) == 192, "layout");
 
 #define STORE_PLACES 7u
 struct store_bucket {
-	_Atomic uint32_t turn;   /* odd: being changed */
 	_Atomic uint32_t passed; /* ids that would be here, and are in a later bucket */
+	uint32_t unused_4;
 	_Atomic uint64_t places[STORE_PLACES]; /* tag << 32 | entry; 0: none */
 };
 _Static_assert(offsetof(struct store_bucket, places) == 8, "layout");
@@ -150,20 +163,20 @@ struct store_entry {
 	uint8_t id_length;
 	uint8_t kind; /* enum store_kind */
 	uint16_t meta_length;
-	uint64_t offset; /* in the arena, of the object's first byte */
+	uint64_t offset;       /* in the arena, of the object's first byte */
 	_Atomic uint64_t size; /* bytes; while WRITING: as many as there is room for */
 	/* Another line. */
-	uint32_t name;   /* of a long id: where it is whole; else 0 */
-	uint32_t owner;  /* user */
-	uint32_t access; /* enum store_access */
-	uint32_t reader; /* user or group, where `access` names one */
-	uint32_t flags;  /* STOA_OBJECT_* */
-	uint32_t session; /* of who makes it, while WRITING */
-	uint64_t serial;  /* of the request that made it, in that session */
-	uint64_t room;    /* bytes that its extent has for data, from `offset` on */
-	uint64_t extent;  /* bytes of its extent, all in all */
-	uint64_t made;    /* nanoseconds since 1970 */
-	uint64_t check;   /* hash of id ... made, with the generation; not of size */
+	uint32_t name;          /* of a long id: where it is whole; else 0 */
+	uint32_t owner;         /* user */
+	uint32_t access;        /* enum store_access */
+	uint32_t reader;        /* user or group, where `access` names one */
+	_Atomic uint32_t flags; /* STOA_OBJECT_* */
+	uint32_t session;       /* of who makes it, while WRITING */
+	uint64_t serial;        /* of the request that made it, in that session */
+	uint64_t room;          /* bytes that its extent has for data, from `offset` on */
+	uint64_t extent;        /* bytes of its extent, all in all */
+	uint64_t made;          /* nanoseconds since 1970 */
+	uint64_t check;         /* hash of id ... made, with the generation; not of size and flags, which change */
 };
 _Static_assert(offsetof(struct store_entry, id) == 8, "layout");
 _Static_assert(offsetof(struct store_entry, arena) == 40, "layout");
@@ -210,10 +223,10 @@ struct store_arena {
 	uint32_t owner;              /* user */
 	uint32_t access;             /* enum store_access */
 	uint32_t reader;
-	uint32_t session;  /* that may write it, + 1; 0: none */
+	uint32_t session; /* that may write it, + 1; 0: none */
 	uint32_t unused_28;
-	uint64_t size;     /* bytes it may have; constant */
-	uint64_t key;      /* of the session that may write it */
+	uint64_t size; /* bytes it may have; constant */
+	uint64_t key;  /* of the session that may write it */
 	uint8_t pad_48[16];
 };
 _Static_assert(offsetof(struct store_arena, kind) == 8, "layout");
@@ -234,9 +247,13 @@ static inline uint64_t lease_word(uint32_t entry, uint64_t state)
 #define LEASES_PER_LINE 8u
 #define LEASE_LINES_DEFAULT 512u /* 4096 leases */
 
-struct store_leases { /* the whole memory object */
-	_Atomic uint64_t words[1]; /* lines * LEASES_PER_LINE */
+/* The memory object: this line, then lines of leases, each of which one thread takes from, and any gives back to. */
+struct store_leases {
+	_Atomic uint32_t reached; /* lines from here on were never used; a client that lies harms itself */
+	uint8_t pad_4[60];
+	_Atomic uint64_t words[]; /* lines * LEASES_PER_LINE */
 };
+_Static_assert(offsetof(struct store_leases, words) == 64, "layout");
 
 /* ---- session ---- */
 
@@ -288,8 +305,8 @@ enum store_op {
 	STORE_OP_SEAL,
 	STORE_OP_ABORT,
 	STORE_OP_DELETE,
-	STORE_OP_WAIT, /* completes when an object of that id is sealed */
-	STORE_OP_ROOM, /* completes when there may be room for `size` bytes */
+	STORE_OP_WAIT,   /* completes when an object of that id is sealed */
+	STORE_OP_ROOM,   /* completes when there may be room for `size` bytes */
 	STORE_OP_CANCEL, /* complete the request `of` now, if it waits */
 	STORE_OP_MARK,   /* change an object's flags */
 };
@@ -303,7 +320,7 @@ struct store_request {
 	uint64_t size;   /* PUT, CREATE: bytes of data; SEAL: of data in the end; ROOM */
 	uint64_t state;  /* SEAL, ABORT: of the entry */
 	uint32_t entry;
-	uint32_t flags;  /* STOA_OBJECT_* */
+	uint32_t flags; /* STOA_OBJECT_* */
 	uint16_t meta_length;
 	uint8_t kind;   /* enum store_kind */
 	uint8_t access; /* enum store_access */
