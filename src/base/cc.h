@@ -67,6 +67,15 @@ static inline void cc_prefetch_write(const void *place)
 #endif
 }
 
+/* The halves of the product of two numbers, one upon the other: each bit of both numbers has a part in all bits of it. */
+static inline uint64_t cc_multiply_fold(uint64_t a, uint64_t b)
+{
+	__extension__ typedef unsigned __int128 wide;
+	wide product = (wide)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 #define CC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The struct that holds `member` at `pointer`. */

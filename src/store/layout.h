@@ -48,7 +48,8 @@
  *   entry, else       server, while it is FREE;      see above
  *                     size before it is SEALED,
  *                     flags at any time
- *   arena             server                         one without entries: the next server drops it
+ *   arena             server; generation last, or    even: no arena. One without entries: the next server drops it
+ *                     first when it ends
  *   request ring      client: record, then tail      not asked; or asked: the next server goes on at the journal's position
  *   completions       server: record, then tail      not told: the next server tells it
  *   leases            client                         a lease of the dead: dropped with its session
@@ -223,15 +224,17 @@ struct store_arena {
 	uint32_t owner;              /* user */
 	uint32_t access;             /* enum store_access */
 	uint32_t reader;
-	uint32_t session; /* that may write it, + 1; 0: none */
+	_Atomic uint32_t session; /* that may write it, + 1; 0: none */
 	uint32_t unused_28;
-	uint64_t size; /* bytes it may have; constant */
-	uint64_t key;  /* of the session that may write it */
-	uint8_t pad_48[16];
+	uint64_t size;  /* bytes it may have; constant */
+	uint64_t key;   /* of the session that may write it */
+	uint64_t check; /* hash of all before, but the session, which changes */
+	uint8_t pad_56[8];
 };
 _Static_assert(offsetof(struct store_arena, kind) == 8, "layout");
 _Static_assert(offsetof(struct store_arena, session) == 24, "layout");
 _Static_assert(offsetof(struct store_arena, size) == 32, "layout");
+_Static_assert(offsetof(struct store_arena, check) == 48, "layout");
 _Static_assert(sizeof(struct store_arena) == 64, "layout");
 
 /* ---- leases ---- */

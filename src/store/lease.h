@@ -2,8 +2,9 @@
 /*
  * Leases: how a client holds an object without asking anybody. layout.h says what they are, models/store_lease.pml that they suffice.
  *
- * A thread takes leases from lines of its own, so nothing is changed by two at once: free to taken by the line's thread, taken to
- * free by whoever releases, with one store. The fast path is: a word of the line, a store, a load.
+ * A thread takes leases from a line of its own, so nothing is changed by two at once: free to taken by the line's thread, taken to
+ * free by whoever releases, with one store. The fast path is: a word of the line, a store, a load. There should be a line for each thread, and
+ * one for each eight leases.
  *
  * Take is wait-free but for finding another line, which locks (this process only). It takes effect at the second load of the state. A process that dies
  * anywhere in here leaves words that say IN_USE, which go with its session.
@@ -65,13 +66,17 @@ void lease_release(struct leases *leases, uint32_t lease);
 
 /* ---- the server ---- */
 
-typedef void lease_visit(void *argument, uint32_t entry, uint64_t generation, bool in_use);
+/*
+ * Between changing states and looking at leases: what is not in use after this nobody has, or can still get. `fences` is the
+ * header's word; the server sets it, before anybody connects, when !os_barrier_can_impose(). false: not done; free nothing.
+ */
+bool lease_barrier(const _Atomic uint32_t *fences);
 
 /*
- * Tell each lease of `shared`, `lines` lines, and those last used: entries are < `entries`, all else is as the client has it. What was
- * DYING (or so) before os_barrier_impose(), or before a fence where all clients pass theirs, and is not told as in use, nobody has or can get.
+ * Tell each lease of `shared`, which has `lines` lines: those in use, and those that were lately. `entry` is 1 .. entries - 1; all else is as the
+ * client has it, and of another generation, or no object, when it lies.
  */
-void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries, lease_visit *visit,
-		void *argument);
+void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries,
+		void (*visit)(void *argument, uint32_t entry, uint64_t generation, bool in_use), void *argument);
 
 #endif
