@@ -41,6 +41,8 @@ enum mutant {
 	MUTANT_LOG_ENDED_EARLY,     /* recovery ends the log before what it did is durable */
 	MUTANT_INDEX_FIRST,         /* an index names frames that are not durable yet */
 	MUTANT_SPACE_REUSED,        /* the place of an old frame is used again while an index may name it */
+	MUTANT_LEASE_UNCHECKED,     /* an object is held without a second look at its state */
+	MUTANT_LEASES_UNFENCED,     /* leases are looked at without a barrier after the state was changed */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */

@@ -20,11 +20,9 @@ typedef intptr_t os_handle;
 
 /* Nanoseconds that never go back, the same for all processes. Whether they count while the machine sleeps differs. */
 uint64_t os_now(void);
-uint32_t os_thread_id(void); /* as life words have it, at most OS_LIFE_ID; may be a system call */
-bool os_thread_runs(
-	uint32_t
-		id); /* does a thread of this process, not necessarily the one that had it, have that os_thread_id()? */
-uint32_t os_user_id(void); /* a number that stands for the user; 0 where one user may do everything */
+uint32_t os_thread_id(void);      /* as life words have it, at most OS_LIFE_ID; may be a system call */
+bool os_thread_runs(uint32_t id); /* has a thread of this process that id? */
+uint32_t os_user_id(void);        /* a number that stands for the user; 0 where one user may do everything */
 void os_yield(void);
 unsigned os_cpu_count(void); /* running in this machine */
 int os_random(void *bytes, size_t length);

@@ -158,9 +158,9 @@ bool directory_same_name(const struct directory *directory, const struct store_e
 }
 
 /* Whether the place, which led to an entry in `word`, leads to the key's. */
-static enum directory_found settle(const struct directory *directory, const struct directory_key *key,
-				   const _Atomic uint64_t *place, uint64_t word, uint32_t *ret_entry,
-				   uint64_t *ret_state)
+static enum directory_found follow_place(const struct directory *directory, const struct directory_key *key,
+					 const _Atomic uint64_t *place, uint64_t word, uint32_t *ret_entry,
+					 uint64_t *ret_state)
 {
 	for (unsigned looks = 0; looks < LOOKS; looks++) {
 		uint32_t number = (uint32_t)word;
@@ -171,8 +171,8 @@ static enum directory_found settle(const struct directory *directory, const stru
 		if (!number || number >= directory->shape.entries || (word ^ key->hash) >> 32)
 			return DIRECTORY_ABSENT;
 		entry = &directory->entries[number];
-		state = load_acq(
-			&entry->state); /* A2: the id, as it is in this state; pairs with R2 in directory_enter() */
+		/* A2: the id, as it is in this state; pairs with R2 in directory_enter() */
+		state = load_acq(&entry->state);
 		same = state_found(state) && directory_same_id(directory, entry, key);
 		if (CC_UNLIKELY(!same))
 			again = load_acq(place); /* A3: was it handed on? pairs with R3 in directory_hand_over() */
@@ -209,12 +209,12 @@ CC_HOT_CODE enum directory_found directory_find(const struct directory *director
 
 			if (CC_LIKELY((word ^ key.hash) >> 32))
 				continue;
-			found = settle(directory, &key, &bucket->places[i], word, ret_entry, ret_state);
+			found = follow_place(directory, &key, &bucket->places[i], word, ret_entry, ret_state);
 			if (found != DIRECTORY_ABSENT)
 				return found;
 		}
-		if (!load_acq(
-			    &bucket->passed)) /* A5: not before what had passed has ended; pairs with R5 in directory_remove() */
+		/* A5: not before what had passed has ended; pairs with R5 in count_passed() */
+		if (!load_acq(&bucket->passed))
 			break;
 	}
 	return DIRECTORY_ABSENT;

@@ -105,16 +105,14 @@ struct directory_pool {
 	_Atomic uint32_t *told;      /* `reached` in the header */
 };
 
-/* Back bytes [from, to) of the directory, whole pages, with memory; 0 or an error. */
-typedef int directory_commit(void *argument, uint64_t from, uint64_t to);
-
 struct directory_book {
 	struct directory directory;
 	struct directory_plan plan;
 	struct directory_pool entries, names, arenas;
 	uint64_t *placed;   /* a bit for each entry: it has a place */
 	uint64_t committed; /* bytes */
-	directory_commit *commit;
+	int (*commit)(void *argument, uint64_t from,
+		      uint64_t to); /* back these bytes of the directory, whole pages; 0 or an error */
 	void *argument;
 };
 
@@ -122,8 +120,9 @@ struct directory_book {
  * A new directory in `map`: plan.length bytes, of zeros where they are committed. -STOA_ENOMEM, and what commit() says. `key` is random, but in tests.
  * close frees what the book has in private memory; the directory stays as it is.
  */
-int directory_create(void *map, const struct store_shape *shape, const uint64_t key[2], directory_commit *commit,
-		     void *argument, struct directory_book *ret_book);
+int directory_create(void *map, const struct store_shape *shape, const uint64_t key[2],
+		     int (*commit)(void *argument, uint64_t from, uint64_t to), void *argument,
+		     struct directory_book *ret_book);
 void directory_close(struct directory_book *book);
 
 /*
@@ -135,13 +134,13 @@ enum directory_finding {
 	DIRECTORY_LEFT, /* SEALED or SPILLED, but another entry has the place of its id: to be ended by the caller */
 	DIRECTORY_LOST, /* damaged; it has been dropped, and is FREE */
 };
-typedef void directory_visit(void *argument, uint32_t entry, enum directory_finding finding);
 struct directory_tally {
 	uint32_t good, left, lost;
 	uint32_t arenas_lost; /* damaged, and dropped */
 };
 /* -STOA_EFORMAT, -STOA_EVERSION, -STOA_ENOMEM, and what commit() says. */
-int directory_adopt(void *map, uint64_t length, directory_commit *commit, void *argument, directory_visit *visit,
+int directory_adopt(void *map, uint64_t length, int (*commit)(void *argument, uint64_t from, uint64_t to),
+		    void *argument, void (*visit)(void *argument, uint32_t entry, enum directory_finding finding),
 		    struct directory_book *ret_book, struct directory_tally *ret_tally);
 
 /* The entry of an id, whatever its state, that has the id's place; 0: none. */

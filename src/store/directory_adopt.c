@@ -228,7 +228,8 @@ static void place_rest(struct adoption *adoption)
 
 /* ---- all of it ---- */
 
-static void tell(struct adoption *adoption, directory_visit *visit, void *argument)
+static void tell(struct adoption *adoption,
+		 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument)
 {
 	uint32_t counts[] = {0, 0, 0, 0};
 	uint32_t reached = adoption->book->entries.reached;
@@ -279,7 +280,8 @@ static void finish(struct adoption *adoption)
 	os_free(adoption->passed);
 }
 
-int directory_adopt(void *map, uint64_t length, directory_commit *commit, void *argument, directory_visit *visit,
+int directory_adopt(void *map, uint64_t length, int (*commit)(void *argument, uint64_t from, uint64_t to),
+		    void *argument, void (*visit)(void *argument, uint32_t entry, enum directory_finding finding),
 		    struct directory_book *ret_book, struct directory_tally *ret_tally)
 {
 	struct directory_book book;

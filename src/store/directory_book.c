@@ -104,8 +104,8 @@ void directory_close(struct directory_book *book)
 	book->placed = NULL;
 }
 
-int directory_book_open(const struct directory *directory, directory_commit *commit, void *argument,
-			struct directory_book *ret_book)
+int directory_book_open(const struct directory *directory, int (*commit)(void *argument, uint64_t from, uint64_t to),
+			void *argument, struct directory_book *ret_book)
 {
 	const struct store_shape *shape = &directory->shape;
 	struct store_header *header = directory->header;
@@ -134,8 +134,9 @@ int directory_book_open(const struct directory *directory, directory_commit *com
 	return rc;
 }
 
-int directory_create(void *map, const struct store_shape *shape, const uint64_t key[2], directory_commit *commit,
-		     void *argument, struct directory_book *ret_book)
+int directory_create(void *map, const struct store_shape *shape, const uint64_t key[2],
+		     int (*commit)(void *argument, uint64_t from, uint64_t to), void *argument,
+		     struct directory_book *ret_book)
 {
 	struct store_header head = {0};
 	struct directory_book book;
@@ -211,11 +212,11 @@ int directory_enter(struct directory_book *book, const void *id, uint32_t length
 	generation = (store_generation_of(load_rlx(&to->state)) + 1) & STORE_GENERATION_MASK;
 	generation += !generation;
 	directory_key_make(&book->directory, id, length, &key);
-	fence_rel(); /* that it is FREE, before what it becomes; pairs with those in settle(), directory_read() */
+	fence_rel(); /* that it is FREE, before what it becomes; pairs with those in follow_place(), directory_read() */
 	if (name)
 		write_name(book, name, &key);
 	write_entry(to, fields, &key, name, generation);
-	/* R2: the entry is complete; pairs with A2 in settle(), A6 in directory_read() */
+	/* R2: the entry is complete; pairs with A2 in follow_place(), A6 in directory_read() */
 	store_rel(&to->state, store_state_word(generation, STORE_WRITING));
 	STORED();
 	*ret_entry = entry;
@@ -349,7 +350,7 @@ void directory_hand_over(struct directory_book *book, uint32_t old, uint32_t ent
 	assert(place && bit_get(book->placed, old) && !bit_get(book->placed, entry));
 	if (!place)
 		return;
-	/* R3: the entry that has it now; pairs with A3 in settle(), A4 in settle() */
+	/* R3: the entry that has it now; pairs with A3 in follow_place(), A4 in follow_place() */
 	store_rel(place, place_word(hash, entry));
 	STORED();
 	bit_clear(book->placed, old);

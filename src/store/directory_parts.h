@@ -30,8 +30,8 @@ void directory_at(void *map, const struct store_shape *shape, const uint64_t key
 void directory_head(const struct store_shape *shape, const uint64_t key[2], struct store_header *ret_head);
 
 /* A book without anything in it over a directory that is there; frees what it has made when it fails. */
-int directory_book_open(const struct directory *directory, directory_commit *commit, void *argument,
-			struct directory_book *ret_book);
+int directory_book_open(const struct directory *directory, int (*commit)(void *argument, uint64_t from, uint64_t to),
+			void *argument, struct directory_book *ret_book);
 
 /* Numbers below `reached` have been used, so they must be backed. */
 int directory_pool_reach(struct directory_book *book, struct directory_pool *pool, uint32_t reached);

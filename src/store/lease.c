@@ -188,7 +188,8 @@ bool lease_barrier(const _Atomic uint32_t *fences)
 	return true;
 }
 
-void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries, lease_visit *visit, void *argument)
+void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries,
+		void (*visit)(void *argument, uint32_t entry, uint64_t generation, bool in_use), void *argument)
 {
 	uint32_t reached = load_rlx(&shared->reached);
 	uint64_t count = (uint64_t)(reached < lines ? reached : lines) * LEASES_PER_LINE;

@@ -76,8 +76,7 @@ bool lease_barrier(const _Atomic uint32_t *fences);
  * Tell each lease of `shared`, which has `lines` lines: those in use, and those that were lately. `entry` is 1 .. entries - 1; all else is as the
  * client has it, and of another generation, or no object, when it lies.
  */
-typedef void lease_visit(void *argument, uint32_t entry, uint64_t generation, bool in_use);
-void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries, lease_visit *visit,
-		void *argument);
+void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries,
+		void (*visit)(void *argument, uint32_t entry, uint64_t generation, bool in_use), void *argument);
 
 #endif
