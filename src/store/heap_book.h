@@ -31,19 +31,18 @@ struct bins {
 
 #define SPAN_BYTES UINT64_C(65536)
 #define SPAN_PAGES 16u
-#define SPAN_WORDS 16u /* of places: 1024 at most */
 #define SMALL_MAX UINT64_C(16384)
 #define UNIT UINT64_C(64)
 #define CLASSES 42u
 
 struct span {
-	struct run *run;
-	struct span *before, *after; /* in its class's list, if it has room */
-	uint16_t free;               /* places */
-	uint16_t cold;               /* a bit for each page */
+	uint32_t first; /* page: its run's */
+	uint16_t free;  /* places */
+	uint16_t cold;  /* a bit for each page */
 	uint8_t class;
 	uint8_t word;                /* of `places`: all before it are 0 */
-	uint64_t places[SPAN_WORDS]; /* a bit for each that is free */
+	struct span *before, *after; /* in its class's list, if it has room */
+	uint64_t places[];           /* a bit for each that is free */
 };
 
 /* Where extents begin in 4 MiB of the arena. */
@@ -138,6 +137,7 @@ void heap_adoption_end(struct store_heap *heap);
 /* heap_spans.c */
 void heap_classes_init(struct store_heap *heap);
 uint32_t heap_class_size(unsigned class);
+unsigned heap_class_places(unsigned class); /* in a span */
 int heap_span_take(struct store_heap *heap, uint64_t length, uint64_t *ret_offset);
 void heap_span_give(struct store_heap *heap, uint64_t offset, uint64_t length);
 uint64_t heap_span_need(const struct store_heap *heap, uint64_t length);

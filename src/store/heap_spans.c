@@ -29,7 +29,7 @@ void heap_classes_init(struct store_heap *heap)
 	}
 }
 
-static unsigned places_of(unsigned class)
+unsigned heap_class_places(unsigned class)
 {
 	return (unsigned)SPAN_BYTES / sizes[class];
 }
@@ -58,14 +58,14 @@ static void unlist(struct store_heap *heap, struct span *span)
 /* In no list. */
 int heap_span_make(struct store_heap *heap, struct run *run, unsigned class, struct span **ret_span)
 {
-	struct span *span = os_allocate(sizeof(*span));
-	unsigned places = places_of(class);
+	unsigned places = heap_class_places(class);
+	struct span *span = os_allocate(sizeof(*span) + (places + 63) / 64 * sizeof(span->places[0]));
 
 	if (!span)
 		return -STOA_ENOMEM;
 	span->class = (uint8_t) class;
 	span->free = (uint16_t)places;
-	span->run = run;
+	span->first = run->first;
 	for (unsigned word = 0; word * 64 < places; word++)
 		span->places[word] = places - word * 64 < 64 ? (UINT64_C(1) << places % 64) - 1 : UINT64_MAX;
 	leaf_at(heap, run->first)->spans[run->first / SPAN_PAGES % (LEAF_PAGES / SPAN_PAGES)] = span;
@@ -145,7 +145,7 @@ int heap_span_take(struct store_heap *heap, uint64_t length, uint64_t *ret_offse
 	span->places[span->word] &= span->places[span->word] - 1;
 	if (!--span->free)
 		unlist(heap, span);
-	*ret_offset = span->run->first * OS_PAGE + (span->word * 64 + bit) * (uint64_t)sizes[class];
+	*ret_offset = span->first * OS_PAGE + (span->word * 64 + bit) * (uint64_t)sizes[class];
 	return 0;
 }
 
@@ -178,7 +178,7 @@ uint64_t heap_span_need(const struct store_heap *heap, uint64_t length)
 /* It holds nothing. Stays where there is no memory to cut it. */
 static void give_span(struct store_heap *heap, struct span *span)
 {
-	struct run *run = span->run;
+	struct run *run = heap_run_at(heap, span->first);
 	struct leaf *leaf = leaf_at(heap, run->first);
 
 	if (heap_run_reserve(heap, SPAN_PAGES))
@@ -202,7 +202,7 @@ void heap_span_give(struct store_heap *heap, uint64_t offset, uint64_t length)
 		span->word = (uint8_t)(place / 64);
 	if (!span->free++)
 		heap_span_list(heap, span);
-	if (span->free == places_of(class) && (span->before || span->after))
+	if (span->free == heap_class_places(class) && (span->before || span->after))
 		give_span(heap, span);
 }
 
@@ -213,7 +213,7 @@ void heap_spans_tidy(struct store_heap *heap)
 
 		for (struct span *span = heap->roomy[class]; span; span = next) {
 			next = span->after;
-			if (span->free == places_of(class))
+			if (span->free == heap_class_places(class))
 				give_span(heap, span);
 		}
 	}

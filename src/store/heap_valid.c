@@ -14,13 +14,12 @@ static bool span_valid(const struct store_heap *heap, const struct run *run, str
 	unsigned free = 0, places;
 	uint64_t lost = 0;
 
-	if (!span || span->run != run || run->pages != SPAN_PAGES || run->first % SPAN_PAGES || span->class >= CLASSES)
+	if (!span || span->first != run->first || run->pages != SPAN_PAGES || run->first % SPAN_PAGES ||
+	    span->class >= CLASSES)
 		return false;
-	places = (unsigned)SPAN_BYTES / heap_class_size(span->class);
-	for (unsigned word = 0; word < SPAN_WORDS; word++) {
-		uint64_t there = places <= word * 64        ? 0
-				 : places >= word * 64 + 64 ? UINT64_MAX
-							    : (UINT64_C(1) << places % 64) - 1;
+	places = heap_class_places(span->class);
+	for (unsigned word = 0; word * 64 < places; word++) {
+		uint64_t there = places >= word * 64 + 64 ? UINT64_MAX : (UINT64_C(1) << places % 64) - 1;
 
 		free += cc_count_bits(span->places[word]);
 		lost |= span->places[word] & (word < span->word ? UINT64_MAX : ~there);
