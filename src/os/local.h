@@ -113,7 +113,7 @@ struct os_poller_event {
 int os_poller_wait(os_handle poller, uint64_t deadline, struct os_poller_event *events, unsigned room,
 		   unsigned *ret_count);
 
-/* Wait for one of up to 32 handles. 0: bit i of *ret_ready: handles[i] is readable or its other end is closed; STOA_TIMED_OUT. */
+/* Wait for one of up to 32 handles; OS_NO_HANDLE never is. 0: bit i of *ret_ready: handles[i] is readable or its other end is closed; STOA_TIMED_OUT. */
 #define OS_WAIT_READABLE_MAX 32
 int os_wait_readable(const os_handle *handles, unsigned count, uint64_t deadline, uint32_t *ret_ready);
 

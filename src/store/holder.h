@@ -35,7 +35,7 @@ uint32_t store_holder_process(const struct store_holder *holder); /* its number,
  */
 int store_holder_put(struct store_holder *holder, const char *name, os_handle memory);
 
-/* As many puts, in order, with one wait. Returns the first error; the others are tried nevertheless. */
+/* As many puts, in order, with few waits. Returns the first error; each of the others is then put, or not. */
 struct store_held {
 	char name[STORE_HOLDER_NAME];
 	os_handle memory;
