@@ -172,7 +172,7 @@ bool object_reap(struct stoa_server *server)
 	if (!look.found)
 		return false;
 	if (load_rlx(&server->header->fences) || !os_barrier_impose())
-		fence_seq(); /* Q12: they are DYING, then the leases; pairs with Q13 in lease_take() */
+		fence_seq(); /* Q12: they are DYING, then the leases; pairs with Q13 in lease_take()  */
 	for (uint32_t i = 0; i < server->session_count; i++)
 		if (server->sessions[i] && server->sessions[i]->leases)
 			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
