@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IDLE_LOOKS 2000u             /* before it sleeps */
-#define ROUNDS_PER_POLL 64u          /* busy rounds before it looks at the sockets */
+#define IDLE_LOOKS 2000u    /* before it sleeps */
+#define ROUNDS_PER_POLL 64u /* busy rounds before it looks at the sockets */
 #define EVENTS 64u
 #define SCAN_EVERY UINT64_C(2000000) /* nanoseconds between looks at leases for dying objects */
 
@@ -58,9 +58,12 @@ static int start_listening(struct stoa_server *server)
 {
 	int rc;
 
-	if (!server->options.socket)
+	if (server->options.flags & STOA_SERVER_ADOPT)
+		rc = os_local_adopt(server->options.descriptor, &server->listener);
+	else if (server->options.socket)
+		rc = os_local_listen(server->options.socket, server->options.socket_mode, &server->listener);
+	else
 		return 0;
-	rc = os_local_listen(server->options.socket, server->options.socket_mode, &server->listener);
 	if (rc < 0)
 		return rc;
 	server->listens = true;
@@ -167,6 +170,12 @@ void stoa_server_stop(struct stoa_server *server)
 {
 	store_rlx(&server->stopping, 1);
 	os_notifier_raise(server->call);
+}
+
+int stoa_server_stat(const struct stoa_server *server, struct stoa_store_stat *ret_stat)
+{
+	store_header_stat(server->header, ret_stat);
+	return 0;
 }
 
 int server_attach(struct stoa_server *server, os_handle socket)
