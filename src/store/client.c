@@ -109,7 +109,7 @@ static int ask(const struct stoa_store *store, struct store_message *message)
 }
 
 /* The next message of the server's. STOA_TIMED_OUT. `passed` has room for `room`, and all that came are in it. */
-static int answer(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
+static int hear(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
 		  unsigned *ret_count, uint64_t deadline)
 {
 	size_t length;
@@ -204,7 +204,7 @@ static int greet(struct stoa_store *store, uint32_t leases)
 	int rc = ask(store, &message);
 
 	if (rc == 0)
-		rc = answer(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
+		rc = hear(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
 	if (rc == 0 && message.result < 0)
@@ -352,7 +352,7 @@ static int fetch(struct stoa_store *store, uint32_t arena, uint64_t generation, 
 		os_handle memory;
 		unsigned count = 0;
 
-		rc = answer(store, ret_answer, &memory, 1, &count, deadline);
+		rc = hear(store, ret_answer, &memory, 1, &count, deadline);
 		if (rc)
 			break;
 		/* What was asked for by somebody who did not wait as long. */

@@ -22,7 +22,7 @@ static unsigned free_number(const struct stoa_server *server)
 	return number;
 }
 
-static int answer(const struct server_session *session, struct store_message *message, const os_handle *passed,
+static int say(const struct server_session *session, struct store_message *message, const os_handle *passed,
 		  unsigned count)
 {
 	store_message_mark(message);
@@ -54,7 +54,7 @@ int session_accept(struct stoa_server *server, os_handle socket)
 	if (number == server->options.clients) {
 		struct store_message refusal = {.kind = STORE_WELCOME, .result = -STOA_ELIMIT};
 
-		(void)answer(session, &refusal, NULL, 0);
+		(void)say(session, &refusal, NULL, 0);
 		rc = error_set(-STOA_ELIMIT, "there are %u clients already", number);
 		goto fail;
 	}
@@ -165,7 +165,7 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 		rc = note_session(server, session);
 	message.result = rc;
 	if (rc < 0) {
-		(void)answer(session, &message, NULL, 0);
+		(void)say(session, &message, NULL, 0);
 		return rc;
 	}
 	message.size = session->ring_size;
@@ -177,7 +177,7 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 	passed[PASSED_CLIENT_BELL] = session->client_bell;
 	session->greeted = true;
 	add_rlx(&server->header->sessions, 1);
-	return answer(session, &message, passed, PASSED_COUNT);
+	return say(session, &message, passed, PASSED_COUNT);
 }
 
 static int hand_out(struct stoa_server *server, struct server_session *session, const struct store_message *asked)
@@ -189,10 +189,10 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 
 	message.result = memory_hand_out(server, session, asked->arena, asked->generation, &memory, &writable);
 	if (message.result < 0)
-		return answer(session, &message, NULL, 0);
+		return say(session, &message, NULL, 0);
 	message.size = server->arenas[asked->arena]->size;
 	message.count = writable;
-	rc = answer(session, &message, &memory, 1);
+	rc = say(session, &message, &memory, 1);
 	os_handle_close(memory);
 	return rc;
 }
