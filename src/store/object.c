@@ -171,8 +171,10 @@ bool object_reap(struct stoa_server *server)
 	look.found = os_allocate((size_t)(lease_count(server) + 1) * sizeof(*look.found));
 	if (!look.found)
 		return false;
-	if (load_rlx(&server->header->fences) || !os_barrier_impose())
-		fence_seq(); /* Q12: they are DYING, then the leases; pairs with Q13 in lease_take()  */
+	if (!lease_barrier(&server->header->fences)) {
+		os_free(look.found);
+		return false;
+	}
 	for (uint32_t i = 0; i < server->session_count; i++)
 		if (server->sessions[i] && server->sessions[i]->leases)
 			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
