@@ -408,6 +408,28 @@ static int map_arena(struct stoa_store *store, uint32_t arena, struct client_are
 	return 0;
 }
 
+int client_fetch(struct stoa_store *store, uint32_t arena, os_handle *ret_memory, bool *ret_writable)
+{
+	struct store_message message;
+	struct store_arena record;
+	int rc = directory_arena_read(&store->directory, arena, &record);
+
+	if (rc == DIRECTORY_CHANGED)
+		return -STOA_ENOENT;
+	if (rc < 0)
+		return rc;
+	os_lock(&store->mapping);
+	rc = fetch(store, arena, load_rlx(&record.generation), ret_memory, &message);
+	os_unlock(&store->mapping);
+	if (rc == 0 && !(os_memory_seals(*ret_memory) & OS_SEAL_SHRINK)) {
+		os_handle_close(*ret_memory);
+		return error_set(-STOA_EFORMAT, "the server's memory can be cut");
+	}
+	if (rc == 0)
+		*ret_writable = message.count;
+	return rc;
+}
+
 static int arena_slow(struct stoa_store *store, uint32_t arena, bool one_object, unsigned char **ret_address,
 		      uint64_t *ret_size)
 {

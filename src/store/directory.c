@@ -333,7 +333,7 @@ uint64_t directory_arena_check(const struct store_arena *arena, uint64_t generat
 
 bool directory_arena_sound(const struct store_arena *arena)
 {
-	return arena->kind >= STORE_IMMUTABLE && arena->kind <= STORE_OWN && arena->access <= STORE_BY_ALL &&
+	return arena->kind >= STORE_IMMUTABLE && arena->kind <= STORE_REGION && arena->access <= STORE_BY_ALL &&
 	       arena->size <= ARENA_SIZE_MAX &&
 	       arena->check == directory_arena_check(arena, load_rlx(&arena->generation));
 }
@@ -351,7 +351,7 @@ bool directory_entry_sound(const struct directory *directory, const struct direc
 	struct directory_key key;
 
 	if (!entry->id_length || entry->id_length > STOA_ID_MAX || is_long != !!entry->name ||
-	    entry->name >= directory->shape.names || entry->kind < STORE_IMMUTABLE || entry->kind > STORE_OWN ||
+	    entry->name >= directory->shape.names || entry->kind < STORE_IMMUTABLE || entry->kind > STORE_REGION ||
 	    entry->access > STORE_BY_ALL || entry->meta_length > STOA_META_MAX || !entry->arena ||
 	    entry->arena >= directory->shape.arenas)
 		return false;

@@ -174,7 +174,7 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->size = size;
 	arena->memory = OS_NO_HANDLE;
 	rc = os_memory_create(size, 0, &arena->memory);
-	if (rc == 0 && class->kind != STORE_OWN)
+	if (rc == 0 && class->kind < STORE_OWN)
 		rc = store_heap_create(size, &arena->heap);
 	if (rc == 0 && class->kind == STORE_IMMUTABLE)
 		rc = os_map(arena->memory, 0, size, OS_READ | OS_WRITE, &address);
@@ -283,6 +283,34 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 	return 0;
 }
 
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length)
+{
+	struct os_extent extent = extent_of(arena);
+	int rc = length > arena->resident ? memory_commit(server, &extent, arena->resident, length) : 0;
+
+	if (rc == 0 && length > arena->resident)
+		arena->resident = length;
+	return rc;
+}
+
+int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
+		       struct server_arena **ret_arena)
+{
+	struct server_arena *arena;
+	int rc = create_arena(server, class, reserve, &arena);
+
+	if (rc < 0)
+		return rc;
+	rc = memory_grow(server, arena, length);
+	if (rc < 0) {
+		destroy_arena(server, arena);
+		return rc;
+	}
+	arena->objects++;
+	*ret_arena = arena;
+	return 0;
+}
+
 int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
 		struct server_arena **ret_arena, uint64_t *ret_offset)
 {
@@ -348,6 +376,7 @@ int memory_hand_out(struct stoa_server *server, const struct server_session *ses
 	if (!writable &&
 	    !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
 		return -STOA_EACCES;
+	writable = writable || arena->writable;
 	*ret_writable = writable;
 	return os_memory_duplicate(arena->memory, writable ? OS_READ | OS_WRITE : OS_READ, ret_memory);
 }
@@ -512,7 +541,7 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 		rc = -STOA_EFORMAT;
 	if (rc == 0 && record.kind == STORE_OWN && os_memory_length(memory) != record.size)
 		rc = -STOA_EFORMAT;
-	if (rc == 0 && record.kind != STORE_OWN)
+	if (rc == 0 && record.kind < STORE_OWN)
 		rc = store_heap_create(record.size, &arena->heap);
 	if (rc == 0 && record.kind == STORE_IMMUTABLE)
 		rc = os_map(memory, 0, record.size, OS_READ | OS_WRITE, &address);
@@ -529,7 +558,7 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 	arena->memory = memory;
 	arena->address = address;
 	arena->size = record.size;
-	arena->resident = arena->heap ? 0 : record.size;
+	arena->resident = arena->heap ? 0 : os_memory_length(memory);
 	arena->number = number;
 	if (arena->heap) {
 		arena->next = server->shared;

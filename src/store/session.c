@@ -244,6 +244,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		keep_drop_session(server, session);
 		waiting_end(server, session);
 		object_abort_all(server, session, 0);
+		object_end_regions(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
 			add_rlx(&server->header->sessions, UINT64_MAX);
