@@ -61,7 +61,7 @@ static uint32_t *find(struct hold *hold, const char *name)
 {
 	uint32_t *link = &hold->buckets[hash_bytes(name, STORE_HOLDER_NAME) & hold->mask];
 
-	while (*link && memcmp(hold->entries[*link - 1].name, name, STORE_HOLDER_NAME))
+	while (*link && memcmp(hold->entries[*link - 1].name, name, STORE_HOLDER_NAME) != 0)
 		link = &hold->entries[*link - 1].next;
 	return link;
 }
