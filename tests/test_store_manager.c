@@ -229,7 +229,7 @@ TEST(what_the_dead_made_comes_back_unless_it_is_kept)
 	CHECK_RC(stoa_manager_get(manager, "kept", 4, &kept), 0);
 	CHECK(((char *)kept.address)[MIB - 1] == 'k');
 	CHECK_RC(stoa_manager_free(manager, &kept), 0);
-	await_committed(manager, before);
+	await_committed(manager, with - 5 * MIB);
 	stoa_store_close(manager);
 	end_store(server);
 }

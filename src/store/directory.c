@@ -338,6 +338,12 @@ bool directory_arena_sound(const struct store_arena *arena)
 	       arena->check == directory_arena_check(arena, load_rlx(&arena->generation));
 }
 
+/* The bytes that the object's extent has, at least. */
+static uint64_t extent_of(const struct store_entry *entry)
+{
+	return entry->kind == STORE_REGION ? entry->room : store_extent(entry->room, entry->meta_length);
+}
+
 static bool extent_sound(const struct store_entry *entry, uint64_t arena_size)
 {
 	return entry->extent <= arena_size && entry->offset <= arena_size - entry->extent;
@@ -356,7 +362,7 @@ bool directory_entry_sound(const struct directory *directory, const struct direc
 	    entry->arena >= directory->shape.arenas)
 		return false;
 	if (entry->check != directory_check(entry, store_generation_of(state)) || entry->room > ARENA_SIZE_MAX ||
-	    load_rlx(&entry->size) > entry->room || entry->extent < store_extent(entry->room, entry->meta_length))
+	    load_rlx(&entry->size) > entry->room || entry->extent < extent_of(entry))
 		return false;
 	directory_key_make(directory, object->id, entry->id_length, &key);
 	if (memcmp(entry->id, key.words, sizeof(key.words)) != 0)

@@ -395,9 +395,13 @@ static int commit_directory(void *argument, uint64_t from, uint64_t to)
 	if (wanted > server->options.limit)
 		return error_set(-STOA_ENOMEM, "no room for what the store notes about objects");
 	rc = os_commit(&server->directory_extent, from, to, &done);
-	if (rc == 0)
-		server->committed = wanted;
-	return rc;
+	if (rc < 0)
+		return rc;
+	server->committed = wanted;
+	/* While it is made there is no header yet. */
+	if (server->header)
+		store_rlx(&server->header->bytes, wanted);
+	return 0;
 }
 
 static int create_directory(struct stoa_server *server, const struct store_shape *shape)

@@ -483,6 +483,8 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 		return rc;
 	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX || (head->size | head->of) % OS_PAGE)
 		return -STOA_EINVAL;
+	if (head->size > server->options.limit)
+		return -STOA_ERANGE;
 	rc = make_dying_room(server);
 	if (rc == 0)
 		rc = charge(server, session, head->size);
@@ -533,6 +535,8 @@ int object_grow(struct stoa_server *server, struct server_session *session, cons
 		return -STOA_ERIGHTS;
 	if (head->size <= load_rlx(&entry->size))
 		return 0;
+	if (head->size > server->options.limit)
+		return -STOA_ERANGE;
 	more = head->size - load_rlx(&entry->size);
 	rc = charge_for(server, maker_of(server, entry), entry->owner, more);
 	if (rc < 0)
