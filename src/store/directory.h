@@ -38,6 +38,7 @@ struct directory {
 	struct store_arena *arenas;
 	struct store_shape shape;
 	uint64_t key[2];
+	uint64_t second; /* what short ids add to their hash */
 	uint64_t length;
 };
 
