@@ -121,7 +121,7 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	if (!moved(store, head))
 		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready);
 	store_rlx(&store->session->waiting, 0);
-	os_notifier_clear(store->client_bell);
+	os_bell_clear(store->client_bell);
 	if (!(ready & 2) || moved(store, head))
 		return 0;
 	if (os_local_ended(store->socket))
@@ -256,7 +256,7 @@ void client_ring(struct stoa_store *store)
 	else
 		cc_compiler_barrier();
 	if (load_rlx(&header->asleep))
-		os_notifier_raise(store->bell);
+		os_bell_ring(store->bell);
 }
 
 /* Nobody waits for it any more. false: it has been completed meanwhile. */

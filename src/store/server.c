@@ -173,11 +173,9 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 	if (!session)
 		return; /* it has ended in this very round */
 	if (event->key & SERVER_KEY_BELL)
-		os_notifier_clear(session->bell);
-	else if (event->readable)
-		session_message(server, session);
-	else if (event->ended)
-		session_end(server, session);
+		os_bell_clear(session->bell);
+	else
+		session_message(server, session); /* its end comes as one; of an earlier session of that number there is nothing */
 }
 
 /* Look at sockets and bells, waiting until the deadline. */

@@ -123,34 +123,56 @@ static int make_session(struct stoa_server *server, struct server_session *sessi
 		return rc;
 	}
 	session->leases = address;
-	rc = os_notifier_create(&session->bell);
-	if (rc == 0)
-		rc = os_notifier_create(&session->client_bell);
-	return rc == 0 ? os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | session->number) : rc;
+	return 0;
+}
+
+/* One for each direction; the client's handles of them go into `passed`, to be closed when they have been sent. */
+static int make_bells(struct stoa_server *server, struct server_session *session, os_handle *passed)
+{
+	os_handle bell[2], client_bell[2];
+	int rc = os_bell_create(bell);
+
+	if (rc < 0)
+		return rc;
+	rc = os_bell_create(client_bell);
+	if (rc < 0) {
+		os_handle_close(bell[0]);
+		os_handle_close(bell[1]);
+		return rc;
+	}
+	session->bell = bell[0];
+	session->client_bell = client_bell[0];
+	passed[PASSED_BELL] = bell[1];
+	passed[PASSED_CLIENT_BELL] = client_bell[1];
+	return os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | session->number);
 }
 
 static int welcome(struct stoa_server *server, struct server_session *session, const struct store_message *hello)
 {
 	uint32_t lines = hello->count ? hello->count : LEASE_LINES_DEFAULT;
 	struct store_message message = {.kind = STORE_WELCOME, .count = session->number};
-	os_handle passed[PASSED_COUNT];
+	os_handle passed[PASSED_COUNT] = {[PASSED_BELL] = OS_NO_HANDLE, [PASSED_CLIENT_BELL] = OS_NO_HANDLE};
 	int rc = lines <= LEASE_LINES_MAX ? make_session(server, session, lines) : -STOA_EINVAL;
 
+	if (rc == 0)
+		rc = make_bells(server, session, passed);
 	message.result = rc;
 	if (rc < 0) {
 		(void)answer(session, &message, NULL, 0);
-		return rc;
+		goto out;
 	}
 	message.size = session->ring_size;
 	message.length = server->book.directory.length;
 	passed[PASSED_DIRECTORY] = server->directory_reader;
 	passed[PASSED_SESSION] = session->memory;
 	passed[PASSED_LEASES] = session->leases_memory;
-	passed[PASSED_BELL] = session->bell;
-	passed[PASSED_CLIENT_BELL] = session->client_bell;
 	session->greeted = true;
 	add_rlx(&server->header->sessions, 1);
-	return answer(session, &message, passed, PASSED_COUNT);
+	rc = answer(session, &message, passed, PASSED_COUNT);
+out:
+	os_handle_close(passed[PASSED_BELL]);
+	os_handle_close(passed[PASSED_CLIENT_BELL]);
+	return rc;
 }
 
 static int hand_out(struct stoa_server *server, struct server_session *session, const struct store_message *asked)
@@ -167,6 +189,11 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 	message.count = writable;
 	rc = answer(session, &message, &memory, 1);
 	os_handle_close(memory);
+	if (rc == -STOA_ELIMIT) { /* other clients leave theirs lying: that is no fault of this one's */
+		message = (struct store_message){
+			.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation, .result = rc};
+		rc = answer(session, &message, NULL, 0);
+	}
 	return rc;
 }
 
@@ -319,5 +346,5 @@ void session_tell(struct server_session *session)
 	session->tell = false;
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
-		os_notifier_raise(session->client_bell);
+		os_bell_ring(session->client_bell);
 }
