@@ -85,6 +85,14 @@ uint64_t client_patience(uint64_t deadline)
 	return deadline > least ? deadline : least;
 }
 
+void client_nap(unsigned milliseconds, uint64_t deadline)
+{
+	static const _Atomic uint32_t nobody;
+	uint64_t until = os_now() + milliseconds * UINT64_C(1000000);
+
+	(void)os_wait(&(struct os_wait_word){&nobody, 0, OS_WORD_WOKEN}, 1, until < deadline ? until : deadline);
+}
+
 int client_refuse(int rc, const void *id, uint32_t id_length)
 {
 	const uint8_t *bytes = id;

@@ -54,6 +54,8 @@ struct stoa_store {
 	struct os_lock asking; /* the rest of this part */
 	uint64_t tail, serial; /* the last serial given */
 	struct client_slot slots[SESSION_COMPLETIONS];
+	struct store_request debts[SESSION_COMPLETIONS]; /* what client_tell() found no room for: a head each, without id */
+	uint32_t debt_count;
 
 	/* Being told. One thread at a time looks for completions; the others wait for theirs, or for its place. */
 	struct os_lock telling; /* `seen`, and who takes completions */
@@ -93,6 +95,12 @@ void client_ring(struct stoa_store *store);
  */
 int client_wait(struct stoa_store *store, struct client_call *call, uint64_t server, uint64_t deadline);
 
+/*
+ * Say something that needs no answer, and has no id: CANCEL, ABORT. Waits for nobody: where there is no room, as the server does not run, it is
+ * said with what is asked for next.
+ */
+void client_tell(struct stoa_store *store, const struct store_request *request);
+
 /* Ask and wait. */
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline);
@@ -103,6 +111,9 @@ int client_call(struct stoa_store *store, struct store_request *request, const s
  */
 int client_arena(struct stoa_store *store, uint32_t arena, bool one_object, unsigned char **ret_address, uint64_t *ret_size);
 void client_arena_release(struct stoa_store *store, uint32_t arena);
+
+/* Sleep for so many milliseconds, or until the deadline. */
+void client_nap(unsigned milliseconds, uint64_t deadline);
 
 /* Until when to wait for a server, where the caller has no deadline for that. */
 uint64_t client_patience(uint64_t deadline);

@@ -290,7 +290,7 @@ static uint64_t read_request(const struct server_session *session, uint64_t ther
 		return head->length == to_end && to_end <= there ? to_end : 0;
 	if (head->length < sizeof(*head) || head->length > STORE_REQUEST_MAX || taken > there || taken > to_end)
 		return 0;
-	if (!parts_fit(head) || head->serial != session->serial + 1)
+	if (!parts_fit(head) || head->serial <= session->serial)
 		return 0;
 	ret->meta = session->ring + at + sizeof(*head) + head->id_length;
 	ret->data = ret->meta + head->meta_length;
