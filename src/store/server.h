@@ -94,6 +94,8 @@ struct stoa_server {
 	os_handle call; /* raised for what other threads want */
 	struct os_listener listener;
 	bool listens;
+	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
+	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
 	struct os_lock lock;  /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
@@ -129,6 +131,8 @@ int server_attach(struct stoa_server *server, os_handle socket);
 /* ---- session.c ---- */
 
 int session_accept(struct stoa_server *server, os_handle socket);
+/* Let nobody in, and say why; the socket is closed. */
+void session_refuse(os_handle socket, int result);
 /* Something came on its socket: a message, or the end. */
 void session_message(struct stoa_server *server, struct server_session *session);
 void session_end(struct stoa_server *server, struct server_session *session);

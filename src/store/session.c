@@ -13,12 +13,32 @@
 
 /* ---- greeting ---- */
 
-static unsigned free_number(const struct stoa_server *server)
+/* Of those who connected and said nothing since, the first; NULL: there is none. */
+static struct server_session *silent_one(const struct stoa_server *server)
 {
+	struct server_session *found = NULL;
+
+	for (unsigned i = 0; i < server->session_count; i++) {
+		struct server_session *session = server->sessions[i];
+
+		if (session && !session->greeted && (!found || session->key < found->key))
+			found = session;
+	}
+	return found;
+}
+
+/* Where all are taken, who has not greeted gives way to the next. */
+static unsigned free_number(struct stoa_server *server)
+{
+	struct server_session *silent;
 	unsigned number = 0;
 
 	while (number < server->options.clients && server->sessions[number])
 		number++;
+	if (number < server->options.clients || !(silent = silent_one(server)))
+		return number;
+	number = silent->number;
+	session_end(server, silent);
 	return number;
 }
 
@@ -27,6 +47,15 @@ static int answer(const struct server_session *session, struct store_message *me
 {
 	store_message_mark(message);
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
+}
+
+void session_refuse(os_handle socket, int result)
+{
+	struct store_message message = {.kind = STORE_WELCOME, .result = result};
+
+	store_message_mark(&message);
+	(void)os_local_send(socket, &message, sizeof(message), NULL, 0);
+	os_handle_close(socket);
 }
 
 int session_accept(struct stoa_server *server, os_handle socket)
@@ -44,11 +73,9 @@ int session_accept(struct stoa_server *server, os_handle socket)
 					   .memory = OS_NO_HANDLE,
 					   .leases_memory = OS_NO_HANDLE};
 	if (number == server->options.clients) {
-		struct store_message refusal = {.kind = STORE_WELCOME, .result = -STOA_ELIMIT};
-
-		(void)answer(session, &refusal, NULL, 0);
-		rc = error_set(-STOA_ELIMIT, "there are %u clients already", number);
-		goto fail;
+		os_free(session);
+		session_refuse(socket, -STOA_ELIMIT);
+		return error_set(-STOA_ELIMIT, "there are %u clients already", number);
 	}
 	rc = os_local_peer(socket, &session->peer);
 	if (rc == 0)
@@ -272,7 +299,9 @@ static bool parts_fit(const struct store_request *head)
 		return false;
 	if (wants_id != (head->id_length != 0))
 		return false;
-	return head->length - before == (has_data(head->op) ? head->size : 0);
+	if (has_data(head->op))
+		return head->size <= SESSION_COPY_MAX && head->length - before == head->size;
+	return head->length == before;
 }
 
 /*
