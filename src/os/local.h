@@ -132,6 +132,9 @@ void os_bell_clear(os_handle bell);
 /* ---- the machine ---- */
 
 uint64_t os_memory_total(void); /* bytes; 0: not known */
+
+/* The first run of committed pages of a memory object from `from` on. false: there is none. */
+bool os_memory_next(os_handle memory, uint64_t from, uint64_t *ret_begin, uint64_t *ret_end);
 uint64_t os_date(void);         /* nanoseconds since 1970, in steps of a few milliseconds */
 
 /* ---- a process of its own ---- */
@@ -155,5 +158,8 @@ int os_process_detach(const char *name, void (*body)(void *argument, const os_ha
 
 /* This process may open as many handles as the system lets it, from now on. Returns how many that is. */
 uint32_t os_handles_allow(void);
+
+/* Of the handles that this process may have open, are three of four? `newest` has just been opened. */
+bool os_handles_scarce(os_handle newest);
 
 #endif

@@ -92,7 +92,9 @@ static int connect_embedded(const char *limit, os_handle *ret_socket)
 	if (rc == 0)
 		rc = os_local_pair(pair);
 	if (rc == 0) {
-		rc = server_attach(embedded.server, pair[1]);
+		/* The server takes those that came before soon: its thread runs, and needs nothing of ours. */
+		while ((rc = server_attach(embedded.server, pair[1])) == -STOA_EBUSY)
+			os_yield();
 		if (rc == 0) {
 			embedded.handles++;
 			*ret_socket = pair[0];
@@ -114,14 +116,27 @@ void embedded_release(void)
 	os_unlock(&embedded.lock);
 }
 
-/* The default: of the system's administrator a place for all, else the user's own. */
-static int default_path(char path[OS_PATH_ROOM])
+static bool is_embedded(const char *where)
 {
-	const char *directory = os_user_id() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+	return where && strncmp(where, PREFIX, sizeof(PREFIX) - 1) == 0;
+}
 
-	if (!directory || !*directory)
+/* The default: of the system's administrator a place for all, else the user's own. */
+int stoa_store_path(char *ret_path, uint64_t room)
+{
+	const char *named = getenv("STOA_STORE"), *directory = os_user_id() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+	char path[OS_PATH_ROOM];
+	int length;
+
+	if (named && *named && !is_embedded(named))
+		length = snprintf(path, sizeof(path), "%s", named);
+	else if (directory && *directory)
+		length = snprintf(path, sizeof(path), "%s/stoad.socket", directory);
+	else
 		return error_set(-STOA_ENOENT, "no store was named: set STOA_STORE to a path, or to 'embedded:'");
-	snprintf(path, OS_PATH_ROOM, "%s/stoad.socket", directory);
+	if (length < 0 || (size_t)length >= sizeof(path) || (uint64_t)length >= room)
+		return error_set(-STOA_ERANGE, "the path of the store's socket is too long");
+	memcpy(ret_path, path, (size_t)length + 1);
 	return 0;
 }
 
@@ -131,7 +146,7 @@ int embedded_connect(const char *where, os_handle *ret_socket, bool *ret_embedde
 	int rc;
 
 	where = where ? where : getenv("STOA_STORE");
-	*ret_embedded = where && strncmp(where, PREFIX, sizeof(PREFIX) - 1) == 0;
+	*ret_embedded = is_embedded(where);
 	if (*ret_embedded) {
 		os_lock(&embedded.lock);
 		rc = connect_embedded(where + sizeof(PREFIX) - 1, ret_socket);
@@ -139,7 +154,7 @@ int embedded_connect(const char *where, os_handle *ret_socket, bool *ret_embedde
 		return rc;
 	}
 	if (!where || !*where) {
-		rc = default_path(path);
+		rc = stoa_store_path(path, sizeof(path));
 		if (rc < 0)
 			return rc;
 		where = path;

@@ -112,8 +112,8 @@ static int wait_unsure(uint64_t deadline)
 	return 0;
 }
 
-CC_NOINLINE static int get_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length, uint64_t deadline,
-				 struct stoa_object *ret_object)
+CC_NOINLINE static int get_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length,
+				 uint64_t deadline, struct stoa_object *ret_object)
 {
 	uint64_t patience = client_patience(deadline);
 
@@ -166,7 +166,8 @@ int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_le
 	while ((rc = find(store, id, id_length, &entry, &state)) == 1) {
 		rc = wait_unsure(patience);
 		if (rc)
-			return error_set(-STOA_EBUSY, "the store's server died while it changed something near the object");
+			return error_set(-STOA_EBUSY,
+					 "the store's server died while it changed something near the object");
 	}
 	return rc == 0;
 }
@@ -208,18 +209,6 @@ int stoa_store_list(struct stoa_store *store, int (*visit)(const struct stoa_obj
 
 int stoa_store_stat(struct stoa_store *store, struct stoa_store_stat *ret_stat)
 {
-	const struct store_header *header = store->directory.header;
-
-	*ret_stat = (struct stoa_store_stat){
-		.objects = load_rlx(&header->objects),
-		.committed = load_rlx(&header->bytes),
-		.limit = load_rlx(&header->limit),
-		.clients = load_rlx(&header->sessions),
-		.puts = load_rlx(&header->puts),
-		.deletes = load_rlx(&header->deletes),
-		.evictions = load_rlx(&header->evictions),
-		.refusals = load_rlx(&header->refusals),
-		.servers = load_rlx(&header->server),
-	};
+	store_header_stat(store->directory.header, ret_stat);
 	return 0;
 }

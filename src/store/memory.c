@@ -15,6 +15,8 @@
 #define ARENA_MAX (UINT64_C(1) << 40)
 #define ARENA_LIMITS 4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
+#define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
+
 static uint64_t pages(uint64_t bytes)
 {
 	return (bytes + OS_PAGE - 1) & ~(OS_PAGE - 1);
@@ -98,7 +100,8 @@ int memory_commit(struct stoa_server *server, const struct os_extent *extent, ui
 
 bool memory_may_fit(const struct stoa_server *server, uint64_t size)
 {
-	uint64_t left = server->options.limit - server->committed;
+	/* A successor may have been given less than there is. */
+	uint64_t left = server->committed < server->options.limit ? server->options.limit - server->committed : 0;
 
 	for (const struct server_arena *arena = server->shared; arena; arena = arena->next)
 		left += store_heap_coolable(arena->heap);
@@ -120,14 +123,19 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 
 	while (*link && *link != arena)
 		link = &(*link)->next;
-	if (*link)
+	if (*link) {
 		*link = arena->next;
-	if (arena->number) {
+		server->shared_count--;
+	}
+	if (arena->number && !server->leaving) {
+		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
+
 		server->arenas[arena->number] = NULL;
 		directory_arena_drop(&server->book, arena->number);
+		keep_drop_arena(server, arena->number, generation);
 	}
 	/* Clients may have a map of it still: no pages are to stay in there. */
-	if (bytes && arena->class.kind != STORE_OWN) {
+	if (bytes && (arena->class.kind != STORE_OWN || arena->class.writer) && !server->leaving) {
 		struct os_extent extent = extent_of(arena);
 
 		(void)os_discard(&extent, 0, arena->size);
@@ -158,6 +166,40 @@ static int enter_arena(struct stoa_server *server, struct server_arena *arena)
 	return 0;
 }
 
+/* Arenas that hold nothing; of other classes than what is to be made now, as that has none. */
+static bool drop_empty(struct stoa_server *server)
+{
+	struct server_arena *next;
+	bool dropped = false;
+
+	for (struct server_arena *arena = server->shared; arena; arena = next) {
+		next = arena->next;
+		if (arena->objects)
+			continue;
+		destroy_arena(server, arena);
+		dropped = true;
+	}
+	return dropped;
+}
+
+/* A memory object for an arena. A part of the descriptors is left for clients. */
+static int create_memory(struct stoa_server *server, uint64_t size, os_handle *ret_memory)
+{
+	os_handle memory;
+	int rc;
+
+	do {
+		rc = os_memory_create(size, 0, &memory);
+		if (rc == 0 && os_handles_scarce(memory)) {
+			os_handle_close(memory);
+			rc = error_set(-STOA_ELIMIT, "the server has no descriptors left for more memory (ulimit -n)");
+		}
+	} while (rc == -STOA_ELIMIT && drop_empty(server));
+	if (rc == 0)
+		*ret_memory = memory;
+	return rc;
+}
+
 static int create_arena(struct stoa_server *server, const struct server_class *class, uint64_t size,
 			struct server_arena **ret_arena)
 {
@@ -170,7 +212,10 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->class = *class;
 	arena->size = size;
 	arena->memory = OS_NO_HANDLE;
-	rc = os_memory_create(size, 0, &arena->memory);
+	rc = create_memory(server, size, &arena->memory);
+	/* Its maker could make the server unable to give pages back. One of its own is sealed in the end. */
+	if (rc == 0 && class->kind == STORE_PRIVATE)
+		rc = os_memory_seal(arena->memory, OS_SEAL_SEALS);
 	if (rc == 0 && class->kind != STORE_OWN)
 		rc = store_heap_create(size, &arena->heap);
 	if (rc == 0 && class->kind == STORE_IMMUTABLE)
@@ -178,6 +223,8 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->address = address;
 	if (rc == 0)
 		rc = enter_arena(server, arena);
+	if (rc == 0)
+		rc = keep_arena(server, arena);
 	if (rc < 0) {
 		destroy_arena(server, arena);
 		return rc;
@@ -185,6 +232,7 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	if (arena->heap) {
 		arena->next = server->shared;
 		server->shared = arena;
+		server->shared_count++;
 	}
 	*ret_arena = arena;
 	return 0;
@@ -222,7 +270,8 @@ static int warm(struct stoa_server *server, struct server_arena *arena, uint64_t
 		uint64_t done = 0;
 		int rc = os_commit(&extent, from, to, &done);
 
-		store_heap_warmed(arena->heap, offset, length, from, from + done);
+		if (done)
+			store_heap_warmed(arena->heap, offset, length, from, from + done);
 		took(server, done);
 		if (rc < 0)
 			return rc;
@@ -235,8 +284,13 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 {
 	struct server_arena *arena = first_of(server, class);
 	uint64_t offset, need = 0;
-	int rc = arena ? 0 : create_arena(server, class, arena_size(server), &arena);
+	int rc = 0;
 
+	if (!arena) {
+		if (server->shared_count >= SHARED_KEPT)
+			(void)drop_empty(server);
+		rc = create_arena(server, class, arena_size(server), &arena);
+	}
 	/* Making room may cool the very pages that it would have been in. */
 	while (rc == 0 && store_heap_need(arena->heap, length) > need) {
 		need = store_heap_need(arena->heap, length);
@@ -307,6 +361,22 @@ void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_
 		server->room_came = true;
 }
 
+static void punch(void *argument, uint64_t from, uint64_t to)
+{
+	(void)os_discard(argument, from, to);
+}
+
+/* What its maker touched beside its objects: the kernel gave it memory that nobody has counted. */
+static void clean_orphan(struct server_arena *arena)
+{
+	struct os_extent extent = extent_of(arena);
+	uint64_t length = os_memory_length(arena->memory);
+
+	store_heap_visit_cold(arena->heap, punch, &extent);
+	if (length > arena->size)
+		punch(&extent, arena->size, length);
+}
+
 void memory_orphan(struct stoa_server *server, const struct server_session *session)
 {
 	struct server_arena *next;
@@ -318,6 +388,8 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 		arena->class.writer = 0;
 		if (!arena->objects)
 			destroy_arena(server, arena);
+		else
+			clean_orphan(arena);
 	}
 }
 
@@ -366,15 +438,13 @@ static int commit_directory(void *argument, uint64_t from, uint64_t to)
 	return rc;
 }
 
-static int map_directory(struct stoa_server *server, const struct store_shape *shape)
+static int create_directory(struct stoa_server *server, const struct store_shape *shape)
 {
 	struct directory_plan plan;
 	uint64_t key[2];
 	void *map;
 	int rc = directory_plan(shape, &plan);
 
-	server->directory_extent =
-		(struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
 	if (rc == 0)
 		rc = os_memory_create(plan.length, 0, &server->directory_extent.memory);
 	if (rc == 0)
@@ -384,12 +454,43 @@ static int map_directory(struct stoa_server *server, const struct store_shape *s
 	if (rc < 0)
 		return rc;
 	server->directory_extent.address = map;
+	server->directory_length = plan.length;
 	rc = os_random(key, sizeof(key));
 	if (rc == 0)
 		rc = directory_create(map, shape, key, commit_directory, server, &server->book);
-	if (rc < 0)
-		os_unmap(map, plan.length);
 	return rc;
+}
+
+static int create_journal(struct stoa_server *server)
+{
+	struct os_extent extent = {.in_memory = true, .cannot_shrink = true};
+	uint64_t length = journal_length(server->options.clients);
+	void *address;
+	int rc = os_memory_create(length, 0, &server->journal_memory);
+
+	extent.memory = server->journal_memory;
+	if (rc == 0)
+		rc = os_map(extent.memory, 0, length, OS_READ | OS_WRITE, &address);
+	if (rc < 0)
+		return rc;
+	server->journal = address;
+	extent.address = address;
+	rc = memory_commit(server, &extent, 0, length);
+	if (rc == 0)
+		journal_begin(server->journal, server->options.clients);
+	return rc;
+}
+
+/* What the server has beside the directory. */
+static int make_tables(struct stoa_server *server)
+{
+	server->header = server->book.directory.header;
+	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
+	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held)
+		return -STOA_ENOMEM;
+	store_rlx(&server->header->limit, server->options.limit);
+	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
 }
 
 int memory_start(struct stoa_server *server)
@@ -398,31 +499,174 @@ int memory_start(struct stoa_server *server)
 	int rc = directory_shape(server->options.objects, SERVER_ARENAS, &shape);
 
 	if (rc == 0)
-		rc = map_directory(server, &shape);
+		rc = create_directory(server, &shape);
+	if (rc == 0)
+		rc = make_tables(server);
+	if (rc == 0)
+		rc = create_journal(server);
+	if (rc == 0)
+		store_rlx(&server->header->server, 1);
+	return rc;
+}
+
+/* ---- after a dead server ---- */
+
+int memory_adopt(struct stoa_server *server, os_handle memory)
+{
+	uint64_t length = os_memory_length(memory);
+	void *map;
+	int rc;
+
+	server->directory_extent.memory = memory;
+	rc = length >= OS_PAGE && os_memory_seals(memory) & OS_SEAL_SHRINK
+		     ? os_map(memory, 0, length, OS_READ | OS_WRITE, &map)
+		     : error_set(-STOA_EFORMAT, "what was held is no directory of a store");
 	if (rc < 0)
 		return rc;
-	server->header = server->book.directory.header;
-	store_rlx(&server->header->limit, server->options.limit);
-	store_rlx(&server->header->server, 1);
-	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
-	server->held = os_allocate((shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held)
-		return -STOA_ENOMEM;
-	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
+	server->directory_extent.address = map;
+	server->directory_length = length;
+	rc = directory_open(map, length, &server->book.directory);
+	if (rc == 0)
+		rc = make_tables(server);
+	if (rc < 0)
+		return rc;
+	store_rlx(&server->header->objects, 0);
+	store_rlx(&server->header->sessions, 0);
+	return 0;
+}
+
+struct entries {
+	struct stoa_server *server;
+	void (*visit)(void *argument, uint32_t entry, enum directory_finding finding);
+	void *argument;
+};
+
+static int commit_for_entries(void *argument, uint64_t from, uint64_t to)
+{
+	return commit_directory(((const struct entries *)argument)->server, from, to);
+}
+
+static void visit_entry(void *argument, uint32_t entry, enum directory_finding finding)
+{
+	const struct entries *entries = argument;
+
+	entries->visit(entries->argument, entry, finding);
+}
+
+int memory_adopt_entries(struct stoa_server *server,
+			 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument)
+{
+	struct entries entries = {server, visit, argument};
+	struct directory_tally tally;
+	int rc = directory_adopt(server->directory_extent.address, server->book.directory.length, commit_for_entries,
+				 &entries, visit_entry, &server->book, &tally);
+
+	server->book.commit = commit_directory;
+	server->book.argument = server;
+	if (rc == 0)
+		server->lost = tally.lost;
+	return rc;
+}
+
+struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory)
+{
+	struct server_arena *arena = os_allocate(sizeof(*arena));
+	struct store_arena record;
+	void *address = NULL;
+	int rc = arena ? directory_arena_read(&server->book.directory, number, &record) : -STOA_ENOMEM;
+
+	if (rc == 0 && !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+		rc = -STOA_EFORMAT;
+	if (rc == 0 && record.kind == STORE_OWN && os_memory_length(memory) != record.size)
+		rc = -STOA_EFORMAT;
+	if (rc == 0 && record.kind != STORE_OWN)
+		rc = store_heap_create(record.size, &arena->heap);
+	if (rc == 0 && record.kind == STORE_IMMUTABLE)
+		rc = os_map(memory, 0, record.size, OS_READ | OS_WRITE, &address);
+	if (rc) {
+		if (arena)
+			store_heap_destroy(arena->heap);
+		os_free(arena);
+		os_handle_close(memory);
+		return NULL;
+	}
+	arena->class = (struct server_class){record.kind, record.owner, record.access, record.reader, record.key};
+	if (os_memory_seals(memory) & OS_SEAL_WRITE)
+		arena->class.writer = 0;
+	arena->memory = memory;
+	arena->address = address;
+	arena->size = record.size;
+	arena->resident = arena->heap ? 0 : record.size;
+	arena->number = number;
+	if (arena->heap) {
+		arena->next = server->shared;
+		server->shared = arena;
+		server->shared_count++;
+	}
+	return server->arenas[number] = arena;
+}
+
+/* Say which pages of the arena are committed. */
+static int find_warm(struct server_arena *arena)
+{
+	uint64_t from, to = 0;
+	int rc = 0;
+
+	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to))
+		rc = store_heap_mark_warm(arena->heap, from, to);
+	return rc == 0 ? store_heap_adopted(arena->heap) : rc;
+}
+
+static bool session_lives(const struct stoa_server *server, uint64_t key)
+{
+	for (uint32_t i = 0; i < server->session_count; i++)
+		if (server->sessions[i] && server->sessions[i]->key == key)
+			return true;
+	return false;
+}
+
+int memory_adopted(struct stoa_server *server)
+{
+	struct server_arena *arena;
+
+	server->committed += server->book.committed;
+	for (uint32_t i = 1; i <= SERVER_ARENAS; i++) {
+		int rc;
+
+		arena = server->arenas[i];
+		if (!arena) {
+			if (load_rlx(&server->book.directory.arenas[i].generation) & 1)
+				directory_arena_drop(&server->book, i);
+			continue;
+		}
+		rc = arena->heap ? find_warm(arena) : 0;
+		if (rc < 0)
+			return rc;
+		server->committed += arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+		if (arena->class.writer && !session_lives(server, arena->class.writer))
+			arena->class.writer = 0;
+	}
+	store_rlx(&server->header->bytes, server->committed);
+	add_rlx(&server->header->server, 1);
+	return 0;
 }
 
 void memory_end(struct stoa_server *server)
 {
-	if (!server->header)
-		return;
+	if (server->journal)
+		os_unmap(server->journal, journal_length(server->journal->sessions));
+	if (server->journal_memory != OS_NO_HANDLE)
+		os_handle_close(server->journal_memory);
 	for (uint32_t i = 1; server->arenas && i <= SERVER_ARENAS; i++)
 		if (server->arenas[i])
 			destroy_arena(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
 	directory_close(&server->book);
-	os_unmap(server->directory_extent.address, server->book.directory.length);
-	os_handle_close(server->directory_extent.memory);
+	if (server->directory_extent.address)
+		os_unmap(server->directory_extent.address, server->directory_length);
+	if (server->directory_extent.memory != OS_NO_HANDLE)
+		os_handle_close(server->directory_extent.memory);
 	if (server->directory_reader != OS_NO_HANDLE)
 		os_handle_close(server->directory_reader);
 }

@@ -2,6 +2,7 @@
 /* The mark of messages: a magic number, and a hash of all that client and server must agree on beside the directory. */
 #include <store/message.h>
 
+#include <base/atomic.h>
 #include <base/hash.h>
 #include <string.h>
 
@@ -22,4 +23,19 @@ bool store_message_is_marked(const struct store_message *message)
 {
 	return memcmp(message->magic, STORE_MAGIC, sizeof(message->magic)) == 0 &&
 	       message->layout == hash_bytes(layout, sizeof(layout));
+}
+
+void store_header_stat(const struct store_header *header, struct stoa_store_stat *ret_stat)
+{
+	*ret_stat = (struct stoa_store_stat){
+		.objects = load_rlx(&header->objects),
+		.committed = load_rlx(&header->bytes),
+		.limit = load_rlx(&header->limit),
+		.clients = load_rlx(&header->sessions),
+		.puts = load_rlx(&header->puts),
+		.deletes = load_rlx(&header->deletes),
+		.evictions = load_rlx(&header->evictions),
+		.refusals = load_rlx(&header->refusals),
+		.servers = load_rlx(&header->server),
+	};
 }
