@@ -159,7 +159,6 @@ int os_process_detach(const char *name, void (*body)(void *argument, const os_ha
 /* This process may open as many handles as the system lets it, from now on. Returns how many that is. */
 uint32_t os_handles_allow(void);
 
-/* Of the handles that this process may have open, are three of four? `newest` has just been opened. */
-bool os_handles_scarce(os_handle newest);
+uint32_t os_handles_limit(void); /* how many it may open as it is */
 
 #endif

@@ -23,12 +23,14 @@ static bool hooked; /* under all_lock */
 
 static void before_fork(void)
 {
+	embedded_hold();
 	os_lock(&all_lock);
 }
 
 static void after_fork(void)
 {
 	os_unlock(&all_lock);
+	embedded_go_on();
 }
 
 /* The child keeps no connection of its parent's open, lest the server thinks that the parent lives. */
@@ -42,6 +44,7 @@ static void after_fork_child(void)
 	}
 	all = NULL;
 	os_unlock(&all_lock);
+	embedded_go_on();
 }
 
 static int enlist(struct stoa_store *store)

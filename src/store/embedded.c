@@ -108,6 +108,16 @@ static int connect_embedded(const char *limit, os_handle *ret_socket)
 	return rc;
 }
 
+void embedded_hold(void)
+{
+	os_lock(&embedded.lock);
+}
+
+void embedded_go_on(void)
+{
+	os_unlock(&embedded.lock);
+}
+
 void embedded_release(void)
 {
 	os_lock(&embedded.lock);

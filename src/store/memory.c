@@ -131,6 +131,7 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
 
 		server->arenas[arena->number] = NULL;
+		server->arena_count--;
 		directory_arena_drop(&server->book, arena->number);
 		keep_drop_arena(server, arena->number, generation);
 	}
@@ -163,6 +164,7 @@ static int enter_arena(struct stoa_server *server, struct server_arena *arena)
 	if (rc < 0)
 		return rc;
 	server->arenas[arena->number] = arena;
+	server->arena_count++;
 	return 0;
 }
 
@@ -185,18 +187,16 @@ static bool drop_empty(struct stoa_server *server)
 /* A memory object for an arena. A part of the descriptors is left for clients. */
 static int create_memory(struct stoa_server *server, uint64_t size, os_handle *ret_memory)
 {
-	os_handle memory;
+	uint32_t most = os_handles_limit() / 4 * 3;
 	int rc;
 
-	do {
-		rc = os_memory_create(size, 0, &memory);
-		if (rc == 0 && os_handles_scarce(memory)) {
-			os_handle_close(memory);
-			rc = error_set(-STOA_ELIMIT, "the server has no descriptors left for more memory (ulimit -n)");
-		}
-	} while (rc == -STOA_ELIMIT && drop_empty(server));
-	if (rc == 0)
-		*ret_memory = memory;
+	do
+		rc = server->arena_count < most ? os_memory_create(size, 0, ret_memory)
+						: error_set(-STOA_ELIMIT,
+							    "the store has %u pieces of memory, and its server may not have more "
+							    "descriptors (ulimit -n)",
+							    server->arena_count);
+	while (rc == -STOA_ELIMIT && drop_empty(server));
 	return rc;
 }
 
@@ -603,6 +603,7 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 		server->shared = arena;
 		server->shared_count++;
 	}
+	server->arena_count++;
 	return server->arenas[number] = arena;
 }
 

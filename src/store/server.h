@@ -123,7 +123,7 @@ struct stoa_server {
 
 	struct server_arena **arenas; /* by number */
 	struct server_arena *shared;  /* those with a heap; the last used first */
-	uint32_t shared_count;
+	uint32_t shared_count, arena_count;
 	uint64_t committed;           /* bytes, everything included */
 	uint64_t keys;                /* the last session's */
 

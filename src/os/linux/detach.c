@@ -293,11 +293,11 @@ uint32_t os_handles_allow(void)
 	return limit.rlim_cur < UINT32_MAX ? (uint32_t)limit.rlim_cur : UINT32_MAX;
 }
 
-/* The lowest free number is given first. */
-bool os_handles_scarce(os_handle newest)
+uint32_t os_handles_limit(void)
 {
 	struct rlimit limit;
 
-	return SYS(getrlimit, RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-	       (uint64_t)newest >= limit.rlim_cur / 4 * 3;
+	if (SYS(getrlimit, RLIMIT_NOFILE, &limit) < 0)
+		return 256;
+	return limit.rlim_cur < UINT32_MAX ? (uint32_t)limit.rlim_cur : UINT32_MAX;
 }
