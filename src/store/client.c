@@ -214,7 +214,8 @@ static int greet(struct stoa_store *store, uint32_t leases)
 	unsigned count = 0;
 	int rc = ask(store, &message);
 
-	if (rc == 0)
+	/* Who is refused at once may find the socket closed already; why is in there. */
+	if (rc == 0 || rc == -STOA_ECLOSED)
 		rc = answer(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
