@@ -23,12 +23,14 @@ static bool hooked; /* under all_lock */
 
 static void before_fork(void)
 {
+	embedded_hold();
 	os_lock(&all_lock);
 }
 
 static void after_fork(void)
 {
 	os_unlock(&all_lock);
+	embedded_go_on();
 }
 
 /* The child keeps no connection of its parent's open, lest the server thinks that the parent lives. */
@@ -42,6 +44,7 @@ static void after_fork_child(void)
 	}
 	all = NULL;
 	os_unlock(&all_lock);
+	embedded_go_on();
 }
 
 static int enlist(struct stoa_store *store)
@@ -83,6 +86,14 @@ uint64_t client_patience(uint64_t deadline)
 	uint64_t least = os_now() + PATIENCE;
 
 	return deadline > least ? deadline : least;
+}
+
+void client_nap(unsigned milliseconds, uint64_t deadline)
+{
+	static const _Atomic uint32_t nobody;
+	uint64_t until = os_now() + milliseconds * UINT64_C(1000000);
+
+	(void)os_wait(&(struct os_wait_word){&nobody, 0, OS_WORD_WOKEN}, 1, until < deadline ? until : deadline);
 }
 
 int client_refuse(int rc, const void *id, uint32_t id_length)
@@ -203,7 +214,8 @@ static int greet(struct stoa_store *store, uint32_t leases)
 	unsigned count = 0;
 	int rc = ask(store, &message);
 
-	if (rc == 0)
+	/* Who is refused at once may find the socket closed already; why is in there. */
+	if (rc == 0 || rc == -STOA_ECLOSED)
 		rc = hear(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");

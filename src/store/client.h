@@ -54,6 +54,8 @@ struct stoa_store {
 	struct os_lock asking; /* the rest of this part */
 	uint64_t tail, serial; /* the last serial given */
 	struct client_slot slots[SESSION_COMPLETIONS];
+	struct store_request debts[SESSION_COMPLETIONS]; /* what client_tell() found no room for: a head each, without id */
+	uint32_t debt_count;
 
 	/* Being told. One thread at a time looks for completions; the others wait for theirs, or for its place. */
 	struct os_lock telling; /* `seen`, and who takes completions */
@@ -93,6 +95,12 @@ void client_ring(struct stoa_store *store);
  */
 int client_wait(struct stoa_store *store, struct client_call *call, uint64_t server, uint64_t deadline);
 
+/*
+ * Say something that needs no answer, and has no id: CANCEL, ABORT. Waits for nobody: where there is no room, as the server does not run, it is
+ * said with what is asked for next.
+ */
+void client_tell(struct stoa_store *store, const struct store_request *request);
+
 /* Ask and wait. */
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline);
@@ -112,6 +120,8 @@ int client_find(struct stoa_store *store, const void *id, uint32_t id_length, ui
 /* client_call(), again when there may be room for it, until `deadline`. */
 int client_ask_for_room(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 			uint64_t deadline, struct store_completion *ret_completion);
+/* Sleep for so many milliseconds, or until the deadline. */
+void client_nap(unsigned milliseconds, uint64_t deadline);
 
 /* Until when to wait for a server, where the caller has no deadline for that. */
 uint64_t client_patience(uint64_t deadline);

@@ -92,7 +92,9 @@ static int connect_embedded(const char *limit, os_handle *ret_socket)
 	if (rc == 0)
 		rc = os_local_pair(pair);
 	if (rc == 0) {
-		rc = server_attach(embedded.server, pair[1]);
+		/* The server takes those that came before soon: its thread runs, and needs nothing of ours. */
+		while ((rc = server_attach(embedded.server, pair[1])) == -STOA_EBUSY)
+			os_yield();
 		if (rc == 0) {
 			embedded.handles++;
 			*ret_socket = pair[0];
@@ -104,6 +106,16 @@ static int connect_embedded(const char *limit, os_handle *ret_socket)
 	if (embedded.server && !embedded.handles)
 		stop();
 	return rc;
+}
+
+void embedded_hold(void)
+{
+	os_lock(&embedded.lock);
+}
+
+void embedded_go_on(void)
+{
+	os_unlock(&embedded.lock);
 }
 
 void embedded_release(void)

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define HOLD_OWN (UINT64_C(1) << 63) /* it lies in an arena of its own */
-#define NAP UINT64_C(1000000)        /* nanoseconds between looks at what a dead server left half changed */
 
 /* Find the entry of a sealed object. 0, -STOA_ENOENT; 1: the server has to finish something first. */
 static int find(const struct stoa_store *store, const void *id, uint32_t id_length, uint32_t *ret_entry,
@@ -109,11 +108,9 @@ static int check_id(const void *id, uint32_t id_length)
 /* What is neither there nor absent: a server was killed in the middle of it, and its successor has not come. */
 static int wait_unsure(uint64_t deadline)
 {
-	static const _Atomic uint32_t nobody;
-
-	if (os_now() >= client_patience(deadline))
+	if (os_now() >= deadline)
 		return STOA_TIMED_OUT;
-	(void)os_wait(&(struct os_wait_word){&nobody, 0, OS_WORD_WOKEN}, 1, os_now() + NAP);
+	client_nap(1, deadline);
 	return 0;
 }
 
@@ -122,6 +119,8 @@ CC_NOINLINE static int get_later(struct stoa_store *store, int rc, const void *i
 {
 	uint64_t patience = client_patience(deadline);
 
+	if (client_usable(store) < 0)
+		return -STOA_ECLOSED;
 	for (;;) {
 		if (rc == 1)
 			rc = wait_unsure(patience);
@@ -176,6 +175,8 @@ int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_le
 	uint32_t entry;
 	int rc = check_id(id, id_length);
 
+	if (rc == 0)
+		rc = client_usable(store);
 	if (rc == 0)
 		rc = client_find(store, id, id_length, &entry, &state);
 	return rc == -STOA_ENOENT ? 0 : rc < 0 ? rc : 1;

@@ -325,7 +325,7 @@ struct store_request {
 	uint32_t length; /* all in all, without what fills the last line */
 	uint16_t op;
 	uint16_t id_length;
-	uint64_t serial; /* counts the session's requests */
+	uint64_t serial; /* counts the session's requests; some may be left out */
 	uint64_t size;   /* PUT, CREATE: bytes of data; SEAL: of data in the end; ROOM */
 	uint64_t state;  /* SEAL, ABORT: of the entry */
 	uint32_t entry;

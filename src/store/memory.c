@@ -15,6 +15,8 @@
 #define ARENA_MAX (UINT64_C(1) << 40)
 #define ARENA_LIMITS 4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
+#define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
+
 static uint64_t pages(uint64_t bytes)
 {
 	return (bytes + OS_PAGE - 1) & ~(OS_PAGE - 1);
@@ -98,7 +100,8 @@ int memory_commit(struct stoa_server *server, const struct os_extent *extent, ui
 
 bool memory_may_fit(const struct stoa_server *server, uint64_t size)
 {
-	uint64_t left = server->options.limit - server->committed;
+	/* A successor may have been given less than there is. */
+	uint64_t left = server->committed < server->options.limit ? server->options.limit - server->committed : 0;
 
 	for (const struct server_arena *arena = server->shared; arena; arena = arena->next)
 		left += store_heap_coolable(arena->heap);
@@ -120,17 +123,20 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 
 	while (*link && *link != arena)
 		link = &(*link)->next;
-	if (*link)
+	if (*link) {
 		*link = arena->next;
+		server->shared_count--;
+	}
 	if (arena->number && !server->leaving) {
 		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
 
 		server->arenas[arena->number] = NULL;
+		server->arena_count--;
 		directory_arena_drop(&server->book, arena->number);
 		keep_drop_arena(server, arena->number, generation);
 	}
 	/* Clients may have a map of it still: no pages are to stay in there. */
-	if (bytes && arena->class.kind != STORE_OWN && !server->leaving) {
+	if (bytes && (arena->class.kind != STORE_OWN || arena->class.writer) && !server->leaving) {
 		struct os_extent extent = extent_of(arena);
 
 		(void)os_discard(&extent, 0, arena->size);
@@ -158,7 +164,40 @@ static int enter_arena(struct stoa_server *server, struct server_arena *arena)
 	if (rc < 0)
 		return rc;
 	server->arenas[arena->number] = arena;
+	server->arena_count++;
 	return 0;
+}
+
+/* Arenas that hold nothing; of other classes than what is to be made now, as that has none. */
+static bool drop_empty(struct stoa_server *server)
+{
+	struct server_arena *next;
+	bool dropped = false;
+
+	for (struct server_arena *arena = server->shared; arena; arena = next) {
+		next = arena->next;
+		if (arena->objects)
+			continue;
+		destroy_arena(server, arena);
+		dropped = true;
+	}
+	return dropped;
+}
+
+/* A memory object for an arena. A part of the descriptors is left for clients. */
+static int create_memory(struct stoa_server *server, uint64_t size, os_handle *ret_memory)
+{
+	uint32_t most = os_handles_limit() / 4 * 3;
+	int rc;
+
+	do
+		rc = server->arena_count < most ? os_memory_create(size, 0, ret_memory)
+						: error_set(-STOA_ELIMIT,
+							    "the store has %u pieces of memory, and its server may not have more "
+							    "descriptors (ulimit -n)",
+							    server->arena_count);
+	while (rc == -STOA_ELIMIT && drop_empty(server));
+	return rc;
 }
 
 static int create_arena(struct stoa_server *server, const struct server_class *class, uint64_t size,
@@ -173,7 +212,10 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->class = *class;
 	arena->size = size;
 	arena->memory = OS_NO_HANDLE;
-	rc = os_memory_create(size, 0, &arena->memory);
+	rc = create_memory(server, size, &arena->memory);
+	/* Its maker could make the server unable to give pages back. One of its own is sealed in the end. */
+	if (rc == 0 && (class->kind == STORE_PRIVATE || class->kind == STORE_REGION))
+		rc = os_memory_seal(arena->memory, OS_SEAL_SEALS);
 	if (rc == 0 && class->kind < STORE_OWN)
 		rc = store_heap_create(size, &arena->heap);
 	if (rc == 0 && class->kind == STORE_IMMUTABLE)
@@ -190,6 +232,7 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	if (arena->heap) {
 		arena->next = server->shared;
 		server->shared = arena;
+		server->shared_count++;
 	}
 	*ret_arena = arena;
 	return 0;
@@ -227,7 +270,8 @@ static int warm(struct stoa_server *server, struct server_arena *arena, uint64_t
 		uint64_t done = 0;
 		int rc = os_commit(&extent, from, to, &done);
 
-		store_heap_warmed(arena->heap, offset, length, from, from + done);
+		if (done)
+			store_heap_warmed(arena->heap, offset, length, from, from + done);
 		took(server, done);
 		if (rc < 0)
 			return rc;
@@ -240,8 +284,13 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 {
 	struct server_arena *arena = first_of(server, class);
 	uint64_t offset, need = 0;
-	int rc = arena ? 0 : create_arena(server, class, arena_size(server), &arena);
+	int rc = 0;
 
+	if (!arena) {
+		if (server->shared_count >= SHARED_KEPT)
+			(void)drop_empty(server);
+		rc = create_arena(server, class, arena_size(server), &arena);
+	}
 	/* Making room may cool the very pages that it would have been in. */
 	while (rc == 0 && store_heap_need(arena->heap, length) > need) {
 		need = store_heap_need(arena->heap, length);
@@ -340,6 +389,22 @@ void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_
 		server->room_came = true;
 }
 
+static void punch(void *argument, uint64_t from, uint64_t to)
+{
+	(void)os_discard(argument, from, to);
+}
+
+/* What its maker touched beside its objects: the kernel gave it memory that nobody has counted. */
+static void clean_orphan(struct server_arena *arena)
+{
+	struct os_extent extent = extent_of(arena);
+	uint64_t length = os_memory_length(arena->memory);
+
+	store_heap_visit_cold(arena->heap, punch, &extent);
+	if (length > arena->size)
+		punch(&extent, arena->size, length);
+}
+
 void memory_orphan(struct stoa_server *server, const struct server_session *session)
 {
 	struct server_arena *next;
@@ -351,6 +416,8 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 		arena->class.writer = 0;
 		if (!arena->objects)
 			destroy_arena(server, arena);
+		else
+			clean_orphan(arena);
 	}
 }
 
@@ -567,7 +634,9 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 	if (arena->heap) {
 		arena->next = server->shared;
 		server->shared = arena;
+		server->shared_count++;
 	}
+	server->arena_count++;
 	return server->arenas[number] = arena;
 }
 

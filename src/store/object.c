@@ -47,7 +47,18 @@ static struct server_user *user_account(struct stoa_server *server, uint32_t use
 	return server->users = account;
 }
 
-/* To a user, and to the session that made it, if that is still there. */
+/* May that be charged? Of the session there is no more question when it has ended. */
+static bool may_have(const struct stoa_server *server, const struct server_session *session,
+		     const struct server_user *account, uint64_t bytes)
+{
+	return (!session || bytes <= server->options.client_limit - session->charged) &&
+	       bytes <= server->options.user_limit - account->charged;
+}
+
+/*
+ * To a user, and to the session that made it, if that is still there. What was deleted counts until it is freed; so that is done before
+ * anybody is refused.
+ */
 static int charge_for(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
 {
 	struct server_user *account = user_account(server, user);
@@ -55,6 +66,8 @@ static int charge_for(struct stoa_server *server, struct server_session *session
 
 	if (!account)
 		return -STOA_ENOMEM;
+	if (!may_have(server, session, account, bytes))
+		(void)object_reap(server);
 	if (session && bytes > server->options.client_limit - session->charged)
 		return error_set(-STOA_ELIMIT, "a client may have %s", error_size(server->options.client_limit, text));
 	if (bytes > server->options.user_limit - account->charged)
@@ -88,8 +101,9 @@ static struct server_session *maker_of(const struct stoa_server *server, const s
 
 static void discharge(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
 {
+	/* A session of the same tag, a million sessions later, has not been charged for it. */
 	if (session)
-		session->charged -= bytes;
+		session->charged -= bytes < session->charged ? bytes : session->charged;
 	user_account(server, user)->charged -= bytes;
 }
 
@@ -189,6 +203,7 @@ bool object_reap(struct stoa_server *server)
 	look.found = os_allocate((size_t)(lease_count(server) + 1) * sizeof(*look.found));
 	if (!look.found)
 		return false;
+	/* They are DYING, then the leases; pairs with order() in lease_take() */
 	if (!lease_barrier(&server->header->fences)) {
 		os_free(look.found);
 		return false;
@@ -196,7 +211,7 @@ bool object_reap(struct stoa_server *server)
 	for (uint32_t i = 0; i < server->session_count; i++)
 		if (server->sessions[i] && server->sessions[i]->leases)
 			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
-				   server->book.directory.shape.entries, note_lease, &look);
+				   server->book.entries.reached, note_lease, &look);
 	for (uint32_t i = 0; i < before; i++) {
 		uint32_t number = server->dying[i];
 
@@ -288,6 +303,8 @@ static int enter(struct stoa_server *server, struct server_session *session, con
 	if (head->size > server->options.limit)
 		return -STOA_ERANGE;
 	fields.extent = store_extent(head->size, fields.meta_length);
+	if (head->kind == STORE_OWN) /* so that what it costs is charged */
+		fields.extent = (fields.extent + OS_PAGE - 1) & ~(OS_PAGE - 1);
 	rc = charge(server, session, fields.extent);
 	if (rc < 0)
 		return rc;
@@ -367,8 +384,11 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 		return rc;
 	/* Room for it may have been made of the one that it replaces. */
 	old = directory_lookup(&server->book, request->id, request->head.id_length);
-	fill_extent(server, number, request);
-	rc = publish(server, number, old, request->head.size);
+	rc = old ? make_dying_room(server) : 0;
+	if (rc == 0) {
+		fill_extent(server, number, request);
+		rc = publish(server, number, old, request->head.size);
+	}
 	if (rc < 0) {
 		directory_set_state(&server->book, number, STORE_DYING);
 		free_object(server, number);

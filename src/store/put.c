@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define AUTO_COPIED UINT64_C(4096) /* up to here the server's copy costs less than room in an arena of one's own */
+#define NAPS_MAX 50u
 #define PUTS_AT_A_TIME 256u
 #define PUTS_PER_RING 16u /* the server begins while the rest is asked for */
 
@@ -78,10 +79,13 @@ int client_ask_for_room(struct stoa_store *store, struct store_request *request,
 {
 	int rc;
 
-	for (;;) {
+	for (unsigned tries = 0;; tries++) {
 		rc = client_call(store, request, bytes, ret, client_patience(deadline));
 		if (rc != -STOA_ENOMEM || os_now() >= deadline)
 			return rc;
+		/* There may be as much as that, and yet no such object: not in one piece, or not where the server needs it. */
+		if (tries)
+			client_nap(tries < NAPS_MAX ? tries : NAPS_MAX, deadline);
 		rc = wait_for_room(store, request->size, deadline);
 		if (rc)
 			return rc;
@@ -118,10 +122,7 @@ static int place_draft(struct stoa_store *store, const struct store_completion *
 
 static void tell_abort(struct stoa_store *store, uint64_t entry, uint64_t state)
 {
-	struct store_request request = {.op = STORE_OP_ABORT, .entry = (uint32_t)entry, .state = state};
-
-	if (client_ask(store, &request, &(struct client_bytes){0}, NULL, client_patience(0)) == 0)
-		client_ring(store);
+	client_tell(store, &(struct store_request){.op = STORE_OP_ABORT, .entry = (uint32_t)entry, .state = state});
 }
 
 static int create(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t room, uint8_t kind,
@@ -208,6 +209,8 @@ static int put_in_place(struct stoa_store *store, const void *id, uint32_t id_le
 	if (size)
 		memcpy(draft.data, data, size);
 	rc = stoa_draft_seal(store, &draft, size);
+	if (rc)
+		stoa_draft_abort(store, &draft); /* what was not sealed, or never will be */
 	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
 }
 

@@ -23,6 +23,7 @@
 #define SERVER_ARENAS 65535u
 #define SERVER_DRAFTS 1024u
 #define SERVER_LIMIT_MIN (UINT64_C(16) << 20)
+#define SERVER_LIMIT_MAX (UINT64_C(1) << 48)
 #define SERVER_OBJECTS_DEFAULT ((UINT32_C(1) << 20) - 1)
 #define SERVER_BATCH 64u /* requests of one session before the next one's turn */
 
@@ -109,6 +110,8 @@ struct stoa_server {
 	os_handle call; /* raised for what other threads want */
 	struct os_listener listener;
 	bool listens;
+	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
+	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
 	struct os_lock lock;  /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
@@ -122,6 +125,7 @@ struct stoa_server {
 
 	struct server_arena **arenas; /* by number */
 	struct server_arena *shared;  /* those with a heap; the last used first */
+	uint32_t shared_count, arena_count;
 	uint64_t committed;           /* bytes, everything included */
 	uint64_t keys;                /* the last session's */
 
@@ -173,6 +177,8 @@ int keep_all(struct stoa_server *server);
 /* ---- session.c ---- */
 
 int session_accept(struct stoa_server *server, os_handle socket);
+/* Let nobody in, and say why; the socket is closed. */
+void session_refuse(os_handle socket, int result);
 /* Something came on its socket: a message, or the end. */
 void session_message(struct stoa_server *server, struct server_session *session);
 void session_end(struct stoa_server *server, struct server_session *session);
