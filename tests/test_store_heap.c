@@ -432,6 +432,90 @@ TEST(warm_pages_go_first)
 	store_heap_destroy(heap);
 }
 
+TEST(the_smaller_of_two_that_fit)
+{
+	const uint64_t lengths[2] = {257 * OS_PAGE, 260 * OS_PAGE};
+	uint64_t extents[2];
+	struct store_heap *heap;
+
+	for (unsigned first = 0; first < 2; first++) {
+		CHECK_RC(store_heap_create(GIB, &heap), 0);
+		for (unsigned i = 0; i < 2; i++) {
+			extents[i] = taken(heap, lengths[i]);
+			(void)taken(heap, 32 * KIB);
+		}
+		store_heap_give(heap, extents[first], lengths[first]);
+		store_heap_give(heap, extents[!first], lengths[!first]);
+		CHECK_EQ(taken(heap, 256 * OS_PAGE), extents[0]);
+		store_heap_destroy(heap);
+	}
+}
+
+/* All places of some spans, for each length; given back in another order, some taken again in between. */
+TEST(every_length_of_small_extents)
+{
+	static uint64_t offsets[3 * 1024];
+	struct store_heap *heap;
+
+	CHECK_RC(store_heap_create(64 * MIB, &heap), 0);
+	for (uint64_t length = UNIT; length <= SMALL_MAX; length += UNIT) {
+		unsigned count = (unsigned)(3 * 65536 / length), step = count % 7 ? 7 : 11;
+
+		step = count % step ? step : 13;
+		for (unsigned i = 0; i < count; i++)
+			offsets[i] = taken(heap, length);
+		for (unsigned i = 0; i < 3 * count; i++) {
+			unsigned which = i * step % count;
+
+			CHECK_EQ(offsets[which] % UNIT, 0);
+			CHECK(offsets[which] / 65536 == (offsets[which] + length - 1) / 65536);
+			store_heap_give(heap, offsets[which], length);
+			if (i < 2 * count && i % 3)
+				store_heap_give(heap, taken(heap, length), length);
+			if (i < 2 * count)
+				offsets[which] = taken(heap, length);
+			else
+				CHECK(i > 2 * count || store_heap_used(heap) == (count - 1) * length);
+		}
+		CHECK_EQ(store_heap_used(heap), 0);
+		CHECK(store_heap_valid(heap));
+	}
+	/* Of each class at most one span stays that holds nothing. */
+	CHECK(store_heap_committed(heap) - store_heap_coolable(heap) <= UINT64_C(42) * 65536);
+	store_heap_destroy(heap);
+}
+
+/* Every second extent of a span could not be committed: it becomes many runs, for which there may be no memory. */
+TEST(spans_of_warm_and_cold_pages)
+{
+	const uint64_t length = 12 * KIB;
+	static uint64_t offsets[500];
+	struct store_heap *heap;
+	uint64_t from, to, committed, cooled;
+
+	CHECK_RC(store_heap_create(64 * MIB, &heap), 0);
+	for (unsigned i = 0; i < CC_COUNT(offsets); i++) {
+		CHECK_RC(store_heap_take(heap, length, &offsets[i]), 0);
+		while (i % 2 && store_heap_cold(heap, offsets[i], length, &from, &to))
+			store_heap_warmed(heap, offsets[i], length, from, to);
+	}
+	committed = store_heap_committed(heap);
+	for (unsigned i = 0; i < CC_COUNT(offsets); i++) {
+		ARM(1);
+		store_heap_give(heap, offsets[i], length);
+		ARM(0);
+	}
+	CHECK(store_heap_valid(heap));
+	CHECK_EQ(store_heap_committed(heap), committed);
+	while ((cooled = store_heap_cool(heap, GIB, &from, &to)) > 0)
+		committed -= cooled;
+	CHECK_EQ(committed, 0);
+	CHECK_EQ(store_heap_committed(heap), 0);
+	CHECK_EQ(store_heap_need(heap, 64 * MIB), 64 * MIB);
+	CHECK_EQ(taken(heap, 64 * MIB), 0);
+	store_heap_destroy(heap);
+}
+
 TEST(an_arena_that_is_full)
 {
 	struct store_heap *heap = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Adoption: a book is made from the extents that a dead server had handed out, which come in any order, and may be damaged. Until it is
- * complete there are no free runs, but two bits for each page: used, and warm. In the end one walk over them makes all runs, in order.
+ * complete there are no free runs, but two bits for each page: used, and warm (of what is free, and of spans). In the end one walk over them makes all runs, in order.
  */
 #include <store/heap_book.h>
 
@@ -112,7 +112,6 @@ static int mark_pages(struct store_heap *heap, uint64_t page, uint32_t pages)
 	run->warm = true;
 	leaf_at(heap, page)->runs[page % LEAF_PAGES] = run;
 	set_used(heap, page, page + pages);
-	set_warm(heap, page, page + pages);
 	return 0;
 }
 

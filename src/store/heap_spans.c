@@ -115,11 +115,11 @@ static int new_span(struct store_heap *heap, unsigned class, struct span **ret_s
 
 	if (!place.run)
 		return error_set(-STOA_ENOMEM, "no 64KiB are free in the arena");
-	if (heap_run_reserve(heap, SPAN_PAGES + 2) || heap_leaf_make(heap, place.first))
+	if (heap_run_reserve(heap, 2) || heap_leaf_make(heap, place.first))
 		return -STOA_ENOMEM;
 	run = heap_run_carve(heap, place, SPAN_PAGES);
 	cold = join(heap, run);
-	if (heap_span_make(heap, run, class, ret_span)) {
+	if (heap_span_make(heap, run, class, ret_span)) { /* to cut it again takes as many runs as joining gave */
 		span_run_free(heap, run, cold);
 		return -STOA_ENOMEM;
 	}

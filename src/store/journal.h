@@ -23,6 +23,7 @@
 #define STORE_JOURNAL_H
 
 #include <base/atomic.h>
+#include <base/cc.h>
 #include <os/os.h>
 
 #include <stddef.h>

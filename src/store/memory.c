@@ -122,12 +122,15 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 		link = &(*link)->next;
 	if (*link)
 		*link = arena->next;
-	if (arena->number) {
+	if (arena->number && !server->leaving) {
+		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
+
 		server->arenas[arena->number] = NULL;
 		directory_arena_drop(&server->book, arena->number);
+		keep_drop_arena(server, arena->number, generation);
 	}
 	/* Clients may have a map of it still: no pages are to stay in there. */
-	if (bytes && arena->class.kind != STORE_OWN) {
+	if (bytes && arena->class.kind != STORE_OWN && !server->leaving) {
 		struct os_extent extent = extent_of(arena);
 
 		(void)os_discard(&extent, 0, arena->size);
@@ -178,6 +181,8 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->address = address;
 	if (rc == 0)
 		rc = enter_arena(server, arena);
+	if (rc == 0)
+		rc = keep_arena(server, arena);
 	if (rc < 0) {
 		destroy_arena(server, arena);
 		return rc;
@@ -366,15 +371,13 @@ static int commit_directory(void *argument, uint64_t from, uint64_t to)
 	return rc;
 }
 
-static int map_directory(struct stoa_server *server, const struct store_shape *shape)
+static int create_directory(struct stoa_server *server, const struct store_shape *shape)
 {
 	struct directory_plan plan;
 	uint64_t key[2];
 	void *map;
 	int rc = directory_plan(shape, &plan);
 
-	server->directory_extent =
-		(struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
 	if (rc == 0)
 		rc = os_memory_create(plan.length, 0, &server->directory_extent.memory);
 	if (rc == 0)
@@ -384,12 +387,43 @@ static int map_directory(struct stoa_server *server, const struct store_shape *s
 	if (rc < 0)
 		return rc;
 	server->directory_extent.address = map;
+	server->directory_length = plan.length;
 	rc = os_random(key, sizeof(key));
 	if (rc == 0)
 		rc = directory_create(map, shape, key, commit_directory, server, &server->book);
-	if (rc < 0)
-		os_unmap(map, plan.length);
 	return rc;
+}
+
+static int create_journal(struct stoa_server *server)
+{
+	struct os_extent extent = {.in_memory = true, .cannot_shrink = true};
+	uint64_t length = journal_length(server->options.clients);
+	void *address;
+	int rc = os_memory_create(length, 0, &server->journal_memory);
+
+	extent.memory = server->journal_memory;
+	if (rc == 0)
+		rc = os_map(extent.memory, 0, length, OS_READ | OS_WRITE, &address);
+	if (rc < 0)
+		return rc;
+	server->journal = address;
+	extent.address = address;
+	rc = memory_commit(server, &extent, 0, length);
+	if (rc == 0)
+		journal_begin(server->journal, server->options.clients);
+	return rc;
+}
+
+/* What the server has beside the directory. */
+static int make_tables(struct stoa_server *server)
+{
+	server->header = server->book.directory.header;
+	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
+	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held)
+		return -STOA_ENOMEM;
+	store_rlx(&server->header->limit, server->options.limit);
+	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
 }
 
 int memory_start(struct stoa_server *server)
@@ -398,31 +432,173 @@ int memory_start(struct stoa_server *server)
 	int rc = directory_shape(server->options.objects, SERVER_ARENAS, &shape);
 
 	if (rc == 0)
-		rc = map_directory(server, &shape);
+		rc = create_directory(server, &shape);
+	if (rc == 0)
+		rc = make_tables(server);
+	if (rc == 0)
+		rc = create_journal(server);
+	if (rc == 0)
+		store_rlx(&server->header->server, 1);
+	return rc;
+}
+
+/* ---- after a dead server ---- */
+
+int memory_adopt(struct stoa_server *server, os_handle memory)
+{
+	uint64_t length = os_memory_length(memory);
+	void *map;
+	int rc;
+
+	server->directory_extent.memory = memory;
+	rc = length >= OS_PAGE && os_memory_seals(memory) & OS_SEAL_SHRINK
+		     ? os_map(memory, 0, length, OS_READ | OS_WRITE, &map)
+		     : error_set(-STOA_EFORMAT, "what was held is no directory of a store");
 	if (rc < 0)
 		return rc;
-	server->header = server->book.directory.header;
-	store_rlx(&server->header->limit, server->options.limit);
-	store_rlx(&server->header->server, 1);
-	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
-	server->held = os_allocate((shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held)
-		return -STOA_ENOMEM;
-	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
+	server->directory_extent.address = map;
+	server->directory_length = length;
+	rc = directory_open(map, length, &server->book.directory);
+	if (rc == 0)
+		rc = make_tables(server);
+	if (rc < 0)
+		return rc;
+	store_rlx(&server->header->objects, 0);
+	store_rlx(&server->header->sessions, 0);
+	return 0;
+}
+
+struct entries {
+	struct stoa_server *server;
+	void (*visit)(void *argument, uint32_t entry, enum directory_finding finding);
+	void *argument;
+};
+
+static int commit_for_entries(void *argument, uint64_t from, uint64_t to)
+{
+	return commit_directory(((const struct entries *)argument)->server, from, to);
+}
+
+static void visit_entry(void *argument, uint32_t entry, enum directory_finding finding)
+{
+	const struct entries *entries = argument;
+
+	entries->visit(entries->argument, entry, finding);
+}
+
+int memory_adopt_entries(struct stoa_server *server,
+			 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument)
+{
+	struct entries entries = {server, visit, argument};
+	struct directory_tally tally;
+	int rc = directory_adopt(server->directory_extent.address, server->book.directory.length, commit_for_entries,
+				 &entries, visit_entry, &server->book, &tally);
+
+	server->book.commit = commit_directory;
+	server->book.argument = server;
+	if (rc == 0)
+		server->lost = tally.lost;
+	return rc;
+}
+
+struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory)
+{
+	struct server_arena *arena = os_allocate(sizeof(*arena));
+	struct store_arena record;
+	void *address = NULL;
+	int rc = arena ? directory_arena_read(&server->book.directory, number, &record) : -STOA_ENOMEM;
+
+	if (rc == 0 && !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+		rc = -STOA_EFORMAT;
+	if (rc == 0 && record.kind == STORE_OWN && os_memory_length(memory) != record.size)
+		rc = -STOA_EFORMAT;
+	if (rc == 0 && record.kind != STORE_OWN)
+		rc = store_heap_create(record.size, &arena->heap);
+	if (rc == 0 && record.kind == STORE_IMMUTABLE)
+		rc = os_map(memory, 0, record.size, OS_READ | OS_WRITE, &address);
+	if (rc) {
+		if (arena)
+			store_heap_destroy(arena->heap);
+		os_free(arena);
+		os_handle_close(memory);
+		return NULL;
+	}
+	arena->class = (struct server_class){record.kind, record.owner, record.access, record.reader, record.key};
+	if (os_memory_seals(memory) & OS_SEAL_WRITE)
+		arena->class.writer = 0;
+	arena->memory = memory;
+	arena->address = address;
+	arena->size = record.size;
+	arena->resident = arena->heap ? 0 : record.size;
+	arena->number = number;
+	if (arena->heap) {
+		arena->next = server->shared;
+		server->shared = arena;
+	}
+	return server->arenas[number] = arena;
+}
+
+/* Say which pages of the arena are committed. */
+static int find_warm(struct server_arena *arena)
+{
+	uint64_t from, to = 0;
+	int rc = 0;
+
+	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to))
+		rc = store_heap_mark_warm(arena->heap, from, to);
+	return rc == 0 ? store_heap_adopted(arena->heap) : rc;
+}
+
+static bool session_lives(const struct stoa_server *server, uint64_t key)
+{
+	for (uint32_t i = 0; i < server->session_count; i++)
+		if (server->sessions[i] && server->sessions[i]->key == key)
+			return true;
+	return false;
+}
+
+int memory_adopted(struct stoa_server *server)
+{
+	struct server_arena *arena;
+
+	server->committed += server->book.committed;
+	for (uint32_t i = 1; i <= SERVER_ARENAS; i++) {
+		int rc;
+
+		arena = server->arenas[i];
+		if (!arena) {
+			if (load_rlx(&server->book.directory.arenas[i].generation) & 1)
+				directory_arena_drop(&server->book, i);
+			continue;
+		}
+		rc = arena->heap ? find_warm(arena) : 0;
+		if (rc < 0)
+			return rc;
+		server->committed += arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+		if (arena->class.writer && !session_lives(server, arena->class.writer))
+			arena->class.writer = 0;
+	}
+	store_rlx(&server->header->bytes, server->committed);
+	add_rlx(&server->header->server, 1);
+	return 0;
 }
 
 void memory_end(struct stoa_server *server)
 {
-	if (!server->header)
-		return;
+	if (server->journal)
+		os_unmap(server->journal, journal_length(server->journal->sessions));
+	if (server->journal_memory != OS_NO_HANDLE)
+		os_handle_close(server->journal_memory);
 	for (uint32_t i = 1; server->arenas && i <= SERVER_ARENAS; i++)
 		if (server->arenas[i])
 			destroy_arena(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
 	directory_close(&server->book);
-	os_unmap(server->directory_extent.address, server->book.directory.length);
-	os_handle_close(server->directory_extent.memory);
+	if (server->directory_extent.address)
+		os_unmap(server->directory_extent.address, server->directory_length);
+	if (server->directory_extent.memory != OS_NO_HANDLE)
+		os_handle_close(server->directory_extent.memory);
 	if (server->directory_reader != OS_NO_HANDLE)
 		os_handle_close(server->directory_reader);
 }

@@ -172,7 +172,7 @@ bool object_reap(struct stoa_server *server)
 	if (!look.found)
 		return false;
 	if (load_rlx(&server->header->fences) || !os_barrier_impose())
-		fence_seq(); /* Q12: they are DYING, then the leases; pairs with Q13 in lease_take() */
+		fence_seq(); /* Q12: they are DYING, then the leases; pairs with Q13 in lease_take()  */
 	for (uint32_t i = 0; i < server->session_count; i++)
 		if (server->sessions[i] && server->sessions[i]->leases)
 			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
@@ -213,11 +213,13 @@ int object_find(const struct stoa_server *server, const struct server_request *r
 	return 0;
 }
 
-/* May there be a new object of that id? *ret_old: the one it would replace; 0: none. */
+/* May there be a new object of that id, which is to be `entry`'s (0: of none yet)? *ret_old: the one it would replace; 0: none. */
 static int may_make(struct stoa_server *server, const struct server_session *session, const uint8_t *id,
-		    uint32_t id_length, uint32_t flags, uint32_t *ret_old)
+		    uint32_t id_length, uint32_t entry, uint32_t flags, uint32_t *ret_old)
 {
 	*ret_old = directory_lookup(&server->book, id, id_length);
+	if (*ret_old == entry)
+		*ret_old = 0;
 	if (!*ret_old)
 		return 0;
 	if (!(flags & STOA_OBJECT_REPLACE))
@@ -284,14 +286,15 @@ static int publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 	const uint8_t *id;
 	int rc = 0;
 
-	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
-	if (!old)
+	/* What was placed by a server that died before it was sealed has its place. */
+	if (!old && !directory_has_place(&server->book, number))
 		rc = directory_place(&server->book, number);
 	if (rc < 0)
 		return rc;
 	directory_seal(&server->book, number, size);
 	if (old)
 		directory_hand_over(&server->book, old, number);
+	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
 	add_rlx(&server->header->objects, 1);
 	add_rlx(&server->header->puts, 1);
 	if (old)
@@ -301,7 +304,7 @@ static int publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 	return 0;
 }
 
-static void describe(const struct stoa_server *server, uint32_t number, struct store_completion *ret)
+void object_describe(const struct stoa_server *server, uint32_t number, struct store_completion *ret)
 {
 	const struct store_entry *entry = entry_of(server, number);
 
@@ -329,7 +332,8 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 	       struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, request->head.flags, &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
+			  &old);
 
 	if (rc == 0)
 		rc = enter(server, session, request, &number);
@@ -344,7 +348,7 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 		free_object(server, number);
 		return rc;
 	}
-	describe(server, number, ret);
+	object_describe(server, number, ret);
 	return 0;
 }
 
@@ -352,7 +356,8 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		  struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, request->head.flags, &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
+			  &old);
 
 	if (rc == 0 && session->draft_count == SERVER_DRAFTS)
 		rc = error_set(-STOA_ELIMIT, "a client may make %u objects at a time", SERVER_DRAFTS);
@@ -361,7 +366,7 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 	if (rc < 0)
 		return rc;
 	session->drafts[session->draft_count++] = number;
-	describe(server, number, ret);
+	object_describe(server, number, ret);
 	return 0;
 }
 
@@ -392,6 +397,7 @@ int object_abort(struct stoa_server *server, struct server_session *session, uin
 	if (!is_draft(server, session, number, state))
 		return -STOA_ENOENT;
 	forget_draft(session, number);
+	journal_change(server->journal, number, state);
 	directory_set_state(&server->book, number, STORE_DYING);
 	free_object(server, number);
 	return 0;
@@ -411,11 +417,13 @@ int object_seal(struct stoa_server *server, struct server_session *session, cons
 	if (head->size > entry->room)
 		return -STOA_ERANGE;
 	id = directory_id(&server->book, head->entry, &length);
-	rc = may_make(server, session, id, length, entry->flags, &old);
+	rc = may_make(server, session, id, length, head->entry, entry->flags, &old);
 	if (rc == 0 && entry->kind == STORE_OWN)
 		rc = memory_seal(server, server->arenas[entry->arena]);
-	if (rc == 0)
+	if (rc == 0) {
+		journal_change(server->journal, head->entry, head->state);
 		rc = publish(server, head->entry, old, head->size);
+	}
 	if (rc == 0)
 		forget_draft(session, head->entry);
 	else if (rc != -STOA_EBUSY)
@@ -444,7 +452,81 @@ int object_delete(struct stoa_server *server, struct server_session *session, co
 		rc = make_dying_room(server);
 	if (rc < 0)
 		return rc;
+	journal_change(server->journal, number, load_rlx(&entry_of(server, number)->state));
 	end_object(server, number);
 	add_rlx(&server->header->deletes, 1);
 	return 0;
+}
+
+/* ---- after a dead server ---- */
+
+/* Its bytes cannot be told from others', or are gone: it never was. */
+static void drop_adopted(struct stoa_server *server, uint32_t number)
+{
+	directory_set_state(&server->book, number, STORE_DYING);
+	directory_remove(&server->book, number);
+	directory_free(&server->book, number);
+}
+
+/* Its extent is marked as its own in the arena's book. */
+static bool mark_adopted(struct stoa_server *server, const struct store_entry *entry)
+{
+	struct server_arena *arena = server->arenas[entry->arena];
+
+	if (!arena)
+		return false;
+	if (arena->heap ? store_heap_mark(arena->heap, entry->offset, entry->extent) < 0
+			: arena->objects || entry->extent > arena->size)
+		return false;
+	arena->objects++;
+	return true;
+}
+
+/* One that is being made: it goes on if its maker lives, and is not the server itself. */
+static bool goes_on(struct stoa_server *server, const struct store_entry *entry, uint32_t number)
+{
+	struct server_session *session = maker_of(server, entry);
+
+	if (!session || entry->kind == STORE_IMMUTABLE || session->draft_count == SERVER_DRAFTS)
+		return false;
+	session->drafts[session->draft_count++] = number;
+	return true;
+}
+
+static bool was_being_made(const struct stoa_server *server, const struct store_entry *entry)
+{
+	const struct server_session *session = maker_of(server, entry);
+
+	return session && session->key == server->redo.key && entry->serial == server->redo.serial;
+}
+
+void object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
+{
+	const struct store_entry *entry = entry_of(server, number);
+	enum store_state state = store_state_of(load_rlx(&entry->state));
+	struct server_user *account;
+	struct server_session *session;
+
+	if (finding == DIRECTORY_LOST)
+		return;
+	account = user_account(server, entry->owner);
+	if (!account || make_dying_room(server) < 0 || state == STORE_SPILLED || !mark_adopted(server, entry)) {
+		drop_adopted(server, number);
+		return;
+	}
+	session = maker_of(server, entry);
+	account->charged += entry->extent;
+	if (session)
+		session->charged += entry->extent;
+	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
+		if (was_being_made(server, entry))
+			server->redo.made = number;
+		if (state == STORE_SEALED)
+			add_rlx(&server->header->objects, 1);
+		return;
+	}
+	/* Of those that nobody can hold, too, as the arena's book is not complete yet. */
+	directory_set_state(&server->book, number, STORE_DYING);
+	directory_remove(&server->book, number);
+	server->dying[server->dying_count++] = number;
 }

@@ -32,16 +32,43 @@ static int execute(struct stoa_server *server, struct server_session *session, c
 	case STORE_OP_CANCEL:
 		waiting_cancel(server, session, head->of);
 		object_abort_all(server, session, head->of);
+		/* Of a request that waited for a dead server nobody else knows. Who was told already ignores it. */
+		session_complete(session, &(struct store_completion){.serial = head->of, .result = STOA_TIMED_OUT});
 		return 0;
 	default: return -STOA_EINVAL;
 	}
+}
+
+/*
+ * The request that a dead server was doing: has it been done? An entry that it made is there, or the one that it was to change is no longer as
+ * it was. What it had not come to is done now.
+ */
+static bool was_done(struct stoa_server *server, const struct server_session *session,
+		     const struct server_request *request, struct store_completion *ret)
+{
+	struct server_redo redo = server->redo;
+	const struct store_entry *entry;
+
+	server->redo.key = 0;
+	if (redo.key != session->key || redo.serial != request->head.serial)
+		return false;
+	if (redo.made) {
+		object_describe(server, redo.made, ret);
+		return true;
+	}
+	if (!redo.entry || redo.entry >= server->book.entries.reached)
+		return false;
+	entry = &server->book.directory.entries[redo.entry];
+	return load_rlx(&entry->state) != redo.state;
 }
 
 void request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	struct store_completion completion = {.serial = request->head.serial};
 
-	completion.result = execute(server, session, request, &completion);
+	journal_request(server->journal, session->key, request->head.serial);
+	if (!server->redo.key || !was_done(server, session, request, &completion))
+		completion.result = execute(server, session, request, &completion);
 	if (completion.result <= 0)
 		session_complete(session, &completion);
 	/* Whoever waits for room may have it now; not in the middle of what made it. */

@@ -7,6 +7,7 @@
 #include <store/server.h>
 
 #include <base/error.h>
+#include <stdio.h>
 #include <string.h>
 
 #define IDLE_LOOKS 2000u    /* before it sleeps */
@@ -50,18 +51,55 @@ static int start_polling(struct stoa_server *server)
 
 	if (rc == 0)
 		rc = os_notifier_create(&server->call);
-	if (rc == 0)
-		rc = os_poller_add(server->poller, server->call, SERVER_KEY_CALL);
-	if (rc < 0 || !(server->options.socket || server->options.flags & STOA_SERVER_ADOPT))
-		return rc;
+	return rc == 0 ? os_poller_add(server->poller, server->call, SERVER_KEY_CALL) : rc;
+}
+
+static int start_listening(struct stoa_server *server)
+{
+	int rc;
+
 	if (server->options.flags & STOA_SERVER_ADOPT)
 		rc = os_local_adopt(server->options.descriptor, &server->listener);
-	else
+	else if (server->options.socket)
 		rc = os_local_listen(server->options.socket, server->options.socket_mode, &server->listener);
+	else
+		return 0;
 	if (rc < 0)
 		return rc;
 	server->listens = true;
 	return os_poller_add(server->poller, server->listener.socket, SERVER_KEY_LISTENER);
+}
+
+static int start_holder(struct stoa_server *server)
+{
+	char path[OS_PATH_ROOM];
+	int rc;
+
+	if (!server->options.socket)
+		return error_set(-STOA_EINVAL, "only a store with a socket can be held for a successor");
+	if (snprintf(path, sizeof(path), "%s.held", server->options.socket) >= (int)sizeof(path))
+		return error_set(-STOA_ENAME, "the socket's path is too long");
+	rc = store_holder_start(path, &server->holder);
+	if (rc == 0)
+		rc = os_poller_add(server->poller, store_holder_handle(server->holder), SERVER_KEY_HOLDER);
+	return rc < 0 ? error_prefix(rc, "the process that holds the store's memory") : 0;
+}
+
+/* What a dead server left at this path, if memory is to outlive servers, else an empty store. */
+static int start_memory(struct stoa_server *server)
+{
+	int rc;
+
+	if (!(server->options.flags & STOA_SERVER_HELD))
+		return memory_start(server);
+	rc = start_holder(server);
+	if (rc < 0)
+		return rc;
+	rc = adopt_all(server);
+	if (rc != -STOA_ENOENT)
+		return rc;
+	rc = memory_start(server);
+	return rc == 0 ? keep_all(server) : rc;
 }
 
 int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server)
@@ -73,7 +111,9 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 		return -STOA_ENOMEM;
 	if (options)
 		server->options = *options;
-	server->call = server->poller = OS_NO_HANDLE;
+	server->call = server->poller = server->journal_memory = server->directory_reader = OS_NO_HANDLE;
+	server->directory_extent =
+		(struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
 	rc = fill_in(&server->options);
 	if (rc < 0)
 		goto fail;
@@ -83,9 +123,12 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 		goto fail;
 	}
 	(void)os_barrier_join();
-	rc = memory_start(server);
+	rc = start_polling(server);
+	/* First of all, so that no two servers take over the same memory. */
 	if (rc == 0)
-		rc = start_polling(server);
+		rc = start_listening(server);
+	if (rc == 0)
+		rc = start_memory(server);
 	if (rc < 0)
 		goto fail;
 	if (!os_barrier_can_impose())
@@ -93,6 +136,7 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 	*ret_server = server;
 	return 0;
 fail:
+	server->leaving = true;
 	stoa_server_close(server);
 	return rc;
 }
@@ -109,6 +153,10 @@ void stoa_server_close(struct stoa_server *server)
 	if (server->listens)
 		os_local_unlisten(&server->listener);
 	memory_end(server);
+	if (server->leaving)
+		store_holder_close(server->holder);
+	else if (server->holder)
+		(void)store_holder_end(server->holder);
 	if (server->call != OS_NO_HANDLE)
 		os_handle_close(server->call);
 	if (server->poller != OS_NO_HANDLE)
@@ -164,6 +212,20 @@ static void take_connections(struct stoa_server *server)
 		(void)session_accept(server, socket);
 }
 
+/* The holder has ended: somebody killed it. Where there can be no other, this server's death would be the end of all objects. */
+static void hold_again(struct stoa_server *server)
+{
+	os_poller_remove(server->poller, store_holder_handle(server->holder));
+	store_holder_close(server->holder);
+	server->holder = NULL;
+	(void)start_holder(server);
+	if (server->holder && keep_all(server) < 0) {
+		os_poller_remove(server->poller, store_holder_handle(server->holder));
+		store_holder_close(server->holder);
+		server->holder = NULL;
+	}
+}
+
 static void handle(struct stoa_server *server, const struct os_poller_event *event)
 {
 	uint32_t number = (uint32_t)event->key;
@@ -172,6 +234,10 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 	if (event->key == SERVER_KEY_CALL) {
 		os_notifier_clear(server->call);
 		take_arrivals(server);
+		return;
+	}
+	if (event->key == SERVER_KEY_HOLDER) {
+		hold_again(server);
 		return;
 	}
 	if (event->key == SERVER_KEY_LISTENER) {
@@ -233,10 +299,21 @@ static void sleep_until_asked(struct stoa_server *server)
 	store_rlx(&header->asleep, 0);
 }
 
+/* What the last server was doing when it died comes before all else. */
+static void finish_last(struct stoa_server *server)
+{
+	for (unsigned i = 0; server->redo.key && i < server->session_count; i++)
+		if (server->sessions[i] && server->sessions[i]->key == server->redo.key)
+			(void)session_work(server, server->sessions[i]);
+	server->redo.key = 0;
+}
+
 int stoa_server_run(struct stoa_server *server)
 {
 	unsigned idle = 0, rounds = 0;
 
+	store_rlx(&server->header->asleep, 0);
+	finish_last(server);
 	while (!load_rlx(&server->stopping)) {
 		if (work(server)) {
 			idle = 0;

@@ -12,6 +12,8 @@
 #include <os/os.h>
 #include <store/directory.h>
 #include <store/heap.h>
+#include <store/holder.h>
+#include <store/journal.h>
 #include <store/layout.h>
 #include <store/lease.h>
 #include <store/message.h>
@@ -27,6 +29,7 @@
 /* Keys of what is polled. */
 #define SERVER_KEY_LISTENER UINT64_MAX
 #define SERVER_KEY_CALL (UINT64_MAX - 1)
+#define SERVER_KEY_HOLDER (UINT64_MAX - 2)
 #define SERVER_KEY_BELL (UINT64_C(1) << 32) /* with a session's number */
 
 /* Where an object is to lie: an arena has one class. */
@@ -71,6 +74,7 @@ struct server_session {
 	uint64_t key; /* another one for each session there ever was */
 	/* The server's own positions; those in shared memory are for the client. */
 	uint64_t head, completed, serial;
+	struct journal_session *record;
 	bool tell; /* it has been told something since its last bell */
 	struct store_leases *leases;
 	uint32_t lines;
@@ -78,6 +82,15 @@ struct server_session {
 	uint32_t waits;
 	uint32_t draft_count;
 	uint32_t drafts[SERVER_DRAFTS]; /* entries that it makes */
+};
+
+/* The request that a dead server was doing; its effect may be there. */
+struct server_redo {
+	uint64_t key; /* of its session; 0: none */
+	uint64_t serial;
+	uint64_t entry; /* that it was to change, from `state`; 0: none was noted */
+	uint64_t state;
+	uint32_t made; /* the entry that it has made; 0: none */
 };
 
 /* How much the clients of one user have. */
@@ -100,6 +113,7 @@ struct stoa_server {
 	unsigned arrived;
 
 	struct os_extent directory_extent;
+	uint64_t directory_length;  /* of its map */
 	os_handle directory_reader; /* what clients get of it */
 	struct directory_book book;
 	struct store_header *header; /* the directory's */
@@ -108,6 +122,14 @@ struct stoa_server {
 	struct server_arena *shared;  /* those with a heap; the last used first */
 	uint64_t committed;           /* bytes, everything included */
 	uint64_t keys;                /* the last session's */
+
+	/* For a successor. */
+	struct journal *journal;
+	os_handle journal_memory;
+	struct store_holder *holder; /* NULL: nothing outlives this process */
+	bool leaving;                /* what is held stays so when the server is closed */
+	struct server_redo redo;
+	uint32_t lost;               /* entries that were damaged */
 
 	struct server_session **sessions; /* by number */
 	uint32_t session_count;
@@ -126,6 +148,26 @@ struct stoa_server {
 /* A client of this program: the server takes the socket over. From any thread. EBUSY: too many at a time. */
 int server_attach(struct stoa_server *server, os_handle socket);
 
+/* ---- adopt.c ---- */
+
+/* Everything that a dead server left in the server's holder. 0: it is taken over; STOA_EXISTED is not used; -STOA_ENOENT: there is nothing. */
+int adopt_all(struct stoa_server *server);
+
+/* ---- keeping.c: what outlives the server; without a holder these do nothing ---- */
+
+#define KEEP_DIRECTORY "directory"
+#define KEEP_JOURNAL "journal"
+void keep_name_arena(char name[STORE_HOLDER_NAME], uint32_t arena, uint64_t generation);
+void keep_name_session(char name[STORE_HOLDER_NAME], uint64_t key, unsigned part);
+#define KEEP_PARTS 5u /* of a session: socket, memory, leases, bell, client's bell */
+
+int keep_arena(struct stoa_server *server, const struct server_arena *arena);
+void keep_drop_arena(struct stoa_server *server, uint32_t arena, uint64_t generation);
+int keep_session(struct stoa_server *server, const struct server_session *session);
+void keep_drop_session(struct stoa_server *server, const struct server_session *session);
+/* All there is, into a new holder, as the last one has ended, or there was none. */
+int keep_all(struct stoa_server *server);
+
 /* ---- session.c ---- */
 
 int session_accept(struct stoa_server *server, os_handle socket);
@@ -135,6 +177,8 @@ void session_end(struct stoa_server *server, struct server_session *session);
 /* Do what it asked for, up to SERVER_BATCH requests. Returns how many. */
 unsigned session_work(struct stoa_server *server, struct server_session *session);
 bool session_has_work(const struct server_session *session);
+/* Take over a session, of whose handles `parts` are; they are closed when it fails. */
+int session_adopt(struct stoa_server *server, uint32_t number, const os_handle parts[KEEP_PARTS]);
 void session_complete(struct server_session *session, const struct store_completion *completion);
 /* Raise its bell, if it sleeps and was told something. */
 void session_tell(struct server_session *session);
@@ -175,6 +219,12 @@ void object_abort_all(struct stoa_server *server, struct server_session *session
 /* What a session calls itself in entries: another one for each session there was for a long time. */
 uint32_t object_session_tag(const struct server_session *session);
 
+/* Where it is, for who asked. */
+void object_describe(const struct stoa_server *server, uint32_t entry, struct store_completion *ret);
+
+/* An entry that a dead server left. */
+void object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding);
+
 /* Free those of the dying that nobody holds any more. Returns whether any were. */
 bool object_reap(struct stoa_server *server);
 
@@ -184,6 +234,14 @@ bool object_evict(struct stoa_server *server);
 /* ---- memory.c ---- */
 
 int memory_start(struct stoa_server *server);
+/* After a dead server: its directory, which is the server's then also on failure; then all its entries. */
+int memory_adopt(struct stoa_server *server, os_handle directory);
+int memory_adopt_entries(struct stoa_server *server,
+			 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument);
+/* The arena, as a server left it in `memory`, which is the arena's then. NULL: it is not what the directory says. */
+struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory);
+/* All entries have been marked in the arenas' books. */
+int memory_adopted(struct stoa_server *server);
 void memory_end(struct stoa_server *server);
 
 /* `extent` bytes in an arena of that class, committed. ENOMEM: no room, though all was done to make some; ERANGE: there never will be. */

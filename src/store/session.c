@@ -29,6 +29,14 @@ static int answer(const struct server_session *session, struct store_message *me
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
 }
 
+static void enlist(struct stoa_server *server, struct server_session *session)
+{
+	session->record = &server->journal->session[session->number];
+	server->sessions[session->number] = session;
+	if (session->number >= server->session_count)
+		server->session_count = session->number + 1;
+}
+
 int session_accept(struct stoa_server *server, os_handle socket)
 {
 	unsigned number = free_number(server);
@@ -56,9 +64,8 @@ int session_accept(struct stoa_server *server, os_handle socket)
 	if (rc < 0)
 		goto fail;
 	session->key = ++server->keys;
-	server->sessions[number] = session;
-	if (number >= server->session_count)
-		server->session_count = number + 1;
+	store_rlx(&server->journal->keys, server->keys);
+	enlist(server, session);
 	return 0;
 fail:
 	os_free(session);
@@ -129,6 +136,24 @@ static int make_session(struct stoa_server *server, struct server_session *sessi
 	return rc == 0 ? os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | session->number) : rc;
 }
 
+/* From now on a successor would know of it. */
+static int note_session(struct stoa_server *server, struct server_session *session)
+{
+	struct journal_session *record = session->record;
+	int rc = keep_session(server, session);
+
+	if (rc < 0)
+		return rc;
+	record->ring_size = session->ring_size;
+	record->lines = session->lines;
+	store_rlx(&record->head, 0);
+	store_rlx(&record->completed, 0);
+	store_rlx(&record->serial, 0);
+	cc_compiler_barrier();
+	store_rlx(&record->key, session->key);
+	return 0;
+}
+
 static int welcome(struct stoa_server *server, struct server_session *session, const struct store_message *hello)
 {
 	uint32_t lines = hello->count ? hello->count : LEASE_LINES_DEFAULT;
@@ -136,6 +161,8 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 	os_handle passed[PASSED_COUNT];
 	int rc = lines <= LEASE_LINES_MAX ? make_session(server, session, lines) : -STOA_EINVAL;
 
+	if (rc == 0)
+		rc = note_session(server, session);
 	message.result = rc;
 	if (rc < 0) {
 		(void)answer(session, &message, NULL, 0);
@@ -191,9 +218,18 @@ void session_message(struct stoa_server *server, struct server_session *session)
 		session_end(server, session);
 }
 
+static void close_handle(struct stoa_server *server, os_handle handle, bool polled)
+{
+	if (handle == OS_NO_HANDLE)
+		return;
+	if (polled)
+		os_poller_remove(server->poller, handle);
+	os_handle_close(handle);
+}
+
 static void drop_memory(struct stoa_server *server, os_handle memory, void *address, uint64_t length)
 {
-	if (memory == OS_NO_HANDLE)
+	if (!address)
 		return;
 	os_unmap(address, length);
 	os_handle_close(memory);
@@ -203,21 +239,20 @@ static void drop_memory(struct stoa_server *server, os_handle memory, void *addr
 void session_end(struct stoa_server *server, struct server_session *session)
 {
 	server->sessions[session->number] = NULL;
-	os_poller_remove(server->poller, session->socket);
-	os_handle_close(session->socket);
-	if (session->bell != OS_NO_HANDLE) {
-		os_poller_remove(server->poller, session->bell);
-		os_handle_close(session->bell);
+	if (!server->leaving) {
+		store_rlx(&session->record->key, 0);
+		keep_drop_session(server, session);
+		waiting_end(server, session);
+		object_abort_all(server, session, 0);
+		memory_orphan(server, session);
+		if (session->greeted)
+			add_rlx(&server->header->sessions, UINT64_MAX);
 	}
-	if (session->client_bell != OS_NO_HANDLE)
-		os_handle_close(session->client_bell);
-	waiting_end(server, session);
-	object_abort_all(server, session, 0);
-	memory_orphan(server, session);
+	close_handle(server, session->socket, true);
+	close_handle(server, session->bell, true);
+	close_handle(server, session->client_bell, false);
 	drop_memory(server, session->memory, session->shared, session_length(session));
 	drop_memory(server, session->leases_memory, session->leases, leases_length(session));
-	if (session->greeted)
-		add_rlx(&server->header->sessions, UINT64_MAX);
 	os_free(session);
 }
 
@@ -295,6 +330,7 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 		}
 		session->head += taken;
 		there -= taken;
+		journal_done(session->record, session->serial, session->head);
 	}
 	if (done) {
 		store_rel(&session->shared->head, session->head); /* R2: their bytes are used; pairs with A3 in call.c */
@@ -308,6 +344,9 @@ void session_complete(struct server_session *session, const struct store_complet
 {
 	session->shared->completions[session->completed % SESSION_COMPLETIONS] = *completion;
 	session->completed++;
+	cc_compiler_barrier();
+	/* First for a successor, which never tells less than the client has seen. */
+	store_rlx(&session->record->completed, session->completed);
 	store_rel(&session->shared->completed, session->completed); /* R1: publishes it; pairs with A2 in call.c */
 	session->tell = true;
 }
@@ -320,4 +359,94 @@ void session_tell(struct server_session *session)
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
 		os_notifier_raise(session->client_bell);
+}
+
+/* ---- after a dead server ---- */
+
+/* Map memory that a dead server left, if it is exactly as long as it must be. */
+static int map_adopted(struct stoa_server *server, os_handle memory, uint64_t length, void **ret_address)
+{
+	int rc;
+
+	if (os_memory_length(memory) != length || !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+		return error_set(-STOA_EFORMAT, "a session's memory is not as long as it was");
+	rc = os_map(memory, 0, length, OS_READ | OS_WRITE, ret_address);
+	if (rc == 0)
+		server->committed += length;
+	return rc;
+}
+
+/* Killed between noting that a request was done and moving on: it is still at the head. */
+static void pass_done(struct server_session *session)
+{
+	uint64_t there = load_rlx(&session->shared->tail) - session->head;
+	struct server_request request;
+
+	if (!there || there > session->ring_size || there % STORE_LINE || !session->serial)
+		return;
+	session->serial--;
+	session->head += read_request(session, there, &request);
+	session->serial++;
+}
+
+static int map_session_memory(struct stoa_server *server, struct server_session *session)
+{
+	void *address;
+	int rc = map_adopted(server, session->memory, session_length(session), &address);
+
+	if (rc < 0)
+		return rc;
+	session->shared = address;
+	session->ring = (unsigned char *)(session->shared + 1);
+	rc = map_adopted(server, session->leases_memory, leases_length(session), &address);
+	if (rc == 0)
+		session->leases = address;
+	return rc;
+}
+
+int session_adopt(struct stoa_server *server, uint32_t number, const os_handle parts[KEEP_PARTS])
+{
+	struct server_session *session = os_allocate(sizeof(*session));
+	const struct journal_session *record = &server->journal->session[number];
+	int rc;
+
+	if (!session) {
+		for (unsigned i = 0; i < KEEP_PARTS; i++)
+			os_handle_close(parts[i]);
+		return -STOA_ENOMEM;
+	}
+	*session = (struct server_session){.number = number,
+					   .greeted = true,
+					   .socket = parts[0],
+					   .memory = parts[1],
+					   .leases_memory = parts[2],
+					   .bell = parts[3],
+					   .client_bell = parts[4],
+					   .key = load_rlx(&record->key),
+					   .head = load_rlx(&record->head),
+					   .completed = load_rlx(&record->completed),
+					   .serial = load_rlx(&record->serial),
+					   .ring_size = record->ring_size,
+					   .lines = record->lines};
+	enlist(server, session);
+	rc = os_local_peer(session->socket, &session->peer);
+	if (rc == 0 && (session->ring_size != SESSION_RING_DEFAULT || !session->lines || session->lines > LEASE_LINES_MAX))
+		rc = error_set(-STOA_EFORMAT, "a session's record is damaged");
+	if (rc == 0)
+		rc = map_session_memory(server, session);
+	if (rc == 0)
+		rc = os_poller_add(server->poller, session->socket, number);
+	if (rc == 0)
+		rc = os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | number);
+	if (rc < 0) {
+		session->greeted = false; /* it is not counted yet */
+		session_end(server, session);
+		return rc;
+	}
+	add_rlx(&server->header->sessions, 1);
+	pass_done(session);
+	store_rlx(&session->shared->completed, session->completed);
+	store_rlx(&session->shared->head, session->head);
+	os_notifier_raise(session->client_bell);
+	return 0;
 }

@@ -11,7 +11,7 @@
  *   descriptors   all but the wanted ones are closed
  *   maps          shared ones would keep the memory of the dead; large private ones, a copy of the program's memory
  *
- * Kept are files' private maps (code and data), stacks, the heap and small pieces: the linker has its tables there, should a call not be bound
+ * Kept are files' private maps (code and static data), stacks, the heap and small pieces: the linker has its tables there, should a call not be bound
  * yet. Who runs with a sanitizer keeps all private memory, since that has tables of its own.
  */
 #include <os/linux/sys.h>
@@ -95,6 +95,7 @@ static void reset_signals(void)
 /* What would be missed at once: this stack, and this thread's variables; with what is near it. */
 struct needed {
 	uint64_t places[3];
+	uint64_t file_end; /* where a file's map ends: what begins there is the rest of its static data */
 };
 
 /* Give up [start, end), but for what is within LARGE of a needed place. */
@@ -124,23 +125,25 @@ static const char *skip_words(const char *at, unsigned count)
 }
 
 /* A line of /proc/self/maps: start-end rights offset device inode path. */
-static void drop_map(const char *line, const struct needed *needed)
+static void drop_map(const char *line, struct needed *needed)
 {
 	char *at;
 	uint64_t start = strtoull(line, &at, 16), end = strtoull(at + 1, NULL, 16);
 	const char *rights = skip_words(line, 1), *inode = skip_words(line, 4), *path = skip_words(line, 5);
-	bool anonymous = inode[0] == '0' && (!path[0] || !strncmp(path, "[anon", 5));
+	bool of_file = inode[0] != '0', data = start == needed->file_end;
 
 	if (rights[3] == 's')
 		(void)munmap((void *)(uintptr_t)start, end - start);
-	else if (anonymous && end - start > LARGE && !CC_WATCHED)
+	else if (!of_file && !data && (!path[0] || !strncmp(path, "[anon", 5)) && end - start > LARGE && !CC_WATCHED)
 		drop_private(start, end - LARGE, needed); /* what was there first, the linker's, is at the end */
+	if (of_file)
+		needed->file_end = end;
 }
 
 /* The kernel gives whole lines and goes on behind the last one's address, so it may change meanwhile. */
 static int drop_maps(void)
 {
-	struct needed needed = {{(uintptr_t)&needed, (uintptr_t)&errno, (uintptr_t)pthread_self()}};
+	struct needed needed = {{(uintptr_t)&needed, (uintptr_t)&errno, (uintptr_t)pthread_self()}, 0};
 	int fd = SYS(open, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	char text[8192];
 	size_t used = 0;

@@ -20,3 +20,17 @@ uint64_t os_date(void)
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+bool os_memory_next(os_handle memory, uint64_t from, uint64_t *ret_begin, uint64_t *ret_end)
+{
+	off_t begin = SYS(lseek, sys_fd(memory), (off_t)from, SEEK_DATA), end;
+
+	if (begin < 0)
+		return false;
+	end = SYS(lseek, sys_fd(memory), begin, SEEK_HOLE);
+	if (end < 0)
+		return false;
+	*ret_begin = (uint64_t)begin;
+	*ret_end = (uint64_t)end;
+	return true;
+}
