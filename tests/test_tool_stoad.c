@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <stoa/stoa.h>
@@ -215,6 +216,30 @@ TEST(after_kill_it_starts_again_at_the_same_place)
 	}
 	start_daemon(&daemon, "s", "--limit=64MiB", NULL);
 	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+}
+
+TEST(what_is_held_outlives_kill)
+{
+	struct daemon daemon;
+
+	for (int round = 0; round < 3; round++) {
+		start_daemon(&daemon, "s", "--limit=64MiB", "--held", "-v", NULL);
+		CHECK_INT(daemon.process, >, 0);
+		if (round)
+			CHECK_STR(run_stoa("get", "one", NULL)->out, "1");
+		else
+			put("one", "1");
+		CHECK_EQ(end_daemon(&daemon, SIGKILL), -SIGKILL);
+		CHECK_HAS(line_with(daemon.errors, "serving at"), round ? "1 object is there" : "0 objects are there");
+	}
+	start_daemon(&daemon, "s", "--limit=64MiB", "--held", NULL);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	start_daemon(&daemon, "s", "--limit=64MiB", "--held", NULL);
+	CHECK_EQ(run_stoa("get", "one", NULL)->status, 1);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	/* Who held it is nobody's child, so it becomes the harness's. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 }
 
 /* What lies there and is no socket stays. */

@@ -131,8 +131,10 @@ static int find_place(struct daemon *daemon)
 	}
 	if (!*daemon->socket)
 		return tool_misuse("--socket '' is not a path");
+	/* With a socket that was given, the path only says where memory is held. */
 	options->socket = daemon->socket;
-	snprintf(daemon->place, sizeof(daemon->place), "'%s'", daemon->socket);
+	if (!given)
+		snprintf(daemon->place, sizeof(daemon->place), "'%s'", daemon->socket);
 	return TOOL_GO;
 }
 
@@ -160,8 +162,8 @@ static void tell_start(const struct daemon *daemon, const struct stoa_server *se
 	if (daemon->quiet)
 		return;
 	stoa_server_stat(server, &stat);
-	tool_note("%s: serving at %s, with up to %s of memory; %" PRIu64 " objects are there", stoa_version(),
-		  daemon->place, size_text(stat.limit, limit), stat.objects);
+	tool_note("%s: serving at %s, with up to %s of memory; %" PRIu64 " %s there", stoa_version(), daemon->place,
+		  size_text(stat.limit, limit), stat.objects, stat.objects == 1 ? "object is" : "objects are");
 	if (!daemon->verbose)
 		return;
 	tool_note("process %" PRId64 ", up to %" PRIu64 " descriptors, socket mode %04o", daemon_process(),
@@ -171,7 +173,7 @@ static void tell_start(const struct daemon *daemon, const struct stoa_server *se
 		  size_text(options->user_limit ? options->user_limit : stat.limit, of_user),
 		  options->clients ? options->clients : CLIENTS, options->objects ? options->objects : OBJECTS);
 	if (daemon->held)
-		tool_note("objects outlive this process, for the next server at the same path");
+		tool_note("objects outlive this process if it is killed, for the next server at the same path");
 }
 
 static void tell_end(const struct daemon *daemon, const struct stoa_server *server)
@@ -236,7 +238,7 @@ static int run(int argc, char **argv)
 		{0, "objects", OPTION_NUMBER, &daemon.objects, "N", "objects at a time, at most (1048575)"},
 		{0, "clients", OPTION_NUMBER, &daemon.clients, "N", "clients at a time, at most (256)"},
 		{0, "held", OPTION_FLAG, &daemon.held, NULL,
-		 "objects outlive this process, for the next server at the same path"},
+		 "objects outlive this process if it is killed, for the next\nserver at the same path; SIGTERM ends them"},
 		{'q', "quiet", OPTION_FLAG, &daemon.quiet, NULL, "say nothing but errors"},
 		{'v', "verbose", OPTION_FLAG, &daemon.verbose, NULL, "say more at the start and the end"},
 		{'V', "version", OPTION_FLAG, &daemon.version, NULL, "tell the version, and end"},
