@@ -520,7 +520,8 @@ static int make_tables(struct stoa_server *server)
 	server->header = server->book.directory.header;
 	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
 	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held)
+	server->used = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held || !server->used)
 		return -STOA_ENOMEM;
 	store_rlx(&server->header->limit, server->options.limit);
 	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
@@ -696,6 +697,7 @@ void memory_end(struct stoa_server *server)
 			destroy_arena(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
+	os_free(server->used);
 	directory_close(&server->book);
 	if (server->directory_extent.address)
 		os_unmap(server->directory_extent.address, server->directory_length);

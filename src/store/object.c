@@ -230,10 +230,37 @@ bool object_reap(struct stoa_server *server)
 	return kept != before;
 }
 
-bool object_evict(struct stoa_server *server)
+int object_end(struct stoa_server *server, uint32_t number)
 {
-	(void)server;
-	return false;
+	int rc = make_dying_room(server);
+
+	if (rc == 0)
+		end_object(server, number);
+	return rc;
+}
+
+struct search {
+	uint32_t number;
+	uint64_t generation;
+	bool found;
+};
+
+static void compare_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
+{
+	struct search *search = argument;
+
+	search->found = search->found || (in_use && number == search->number && generation == search->generation);
+}
+
+bool object_is_held(const struct stoa_server *server, uint32_t number)
+{
+	struct search search = {number, store_generation_of(load_rlx(&entry_of(server, number)->state)), false};
+
+	for (uint32_t i = 0; i < server->session_count && !search.found; i++)
+		if (server->sessions[i] && server->sessions[i]->leases)
+			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
+				   server->book.directory.shape.entries, compare_lease, &search);
+	return search.found;
 }
 
 /* ---- making ---- */
@@ -338,6 +365,7 @@ static int publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 	if (old)
 		directory_hand_over(&server->book, old, number);
 	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	evict_used(server, number);
 	add_rlx(&server->header->objects, 1);
 	add_rlx(&server->header->puts, 1);
 	if (old)
@@ -411,8 +439,18 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		rc = enter(server, session, request, &number);
 	if (rc < 0)
 		return rc;
+	/* So that it is found while it is made. */
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		rc = directory_place(&server->book, number);
+	if (rc < 0) {
+		directory_set_state(&server->book, number, STORE_DYING);
+		free_object(server, number);
+		return rc;
+	}
 	session->drafts[session->draft_count++] = number;
 	object_describe(server, number, ret);
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		waiting_sealed(server, request->id, request->head.id_length);
 	return 0;
 }
 
@@ -440,12 +478,22 @@ static bool is_draft(const struct stoa_server *server, const struct server_sessi
 
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t number, uint64_t state)
 {
+	bool followed;
+
 	if (!is_draft(server, session, number, state))
 		return -STOA_ENOENT;
+	followed = directory_has_place(&server->book, number);
+	if (followed && make_dying_room(server) < 0)
+		return -STOA_ENOMEM;
 	forget_draft(session, number);
 	journal_change(server->journal, number, state);
 	directory_set_state(&server->book, number, STORE_DYING);
-	free_object(server, number);
+	if (followed) { /* somebody may hold it */
+		directory_remove(&server->book, number);
+		server->dying[server->dying_count++] = number;
+	} else {
+		free_object(server, number);
+	}
 	return 0;
 }
 
@@ -581,6 +629,22 @@ void object_end_regions(struct stoa_server *server, struct server_session *sessi
 		    make_dying_room(server) == 0)
 			end_object(server, i);
 	}
+}
+
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	uint32_t number;
+	int rc = object_find(server, request, &number);
+
+	if (rc == 0 && !may_delete(session, entry_of(server, number)))
+		rc = -STOA_EACCES;
+	if (rc == 0 && request->head.flags & ~STOA_OBJECT_PINNED)
+		rc = -STOA_EINVAL;
+	if (rc == 0)
+		directory_set_flags(&server->book, number,
+				    (load_rlx(&entry_of(server, number)->flags) & ~STOA_OBJECT_PINNED) |
+					    request->head.flags);
+	return rc;
 }
 
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request)
