@@ -6,7 +6,7 @@
  * takes effect, finding, at its second load of the entry's state; not finding, where it has seen the last bucket that the id could be in to count no passed
  * ids, or, if the id's entry ended or was handed on meanwhile, there. A place that was loaded twice, with the same state of its entry before and
  * after the second load, is what it was all the time: a state never comes back, as FREE and DYING are followed by another generation, which counts
- * 39 bits. Nobody who dies in here leaves anything.
+ * 38 bits. Nobody who dies in here leaves anything.
  */
 #include <store/directory.h>
 
@@ -18,10 +18,10 @@
 static const char layout[] =
 	"little-endian; page 4096; header 192 in page 0: magic8 layout8 buckets4 entries4 names4 arenas4 key16 check8 fences4 zero4, "
 	"asleep4 zero4 server8 reached4x3 zero36, objects8 bytes8 limit8 sessions8 puts8 deletes8 evictions8 refusals8; bucket 64: passed4 zero4 "
-	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation39, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
+	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation38, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
 	"owner4 access4 reader4 flags4 session4 serial8 room8 extent8 made8 check8; name 192; arena 64: generation8 kind4 owner4 access4 reader4 "
 	"session4 zero4 size8 key8 check8 zero8; an area begins with a page; reach 32; hash: multiply and fold 1; leases: reached4 "
-	"zero60, lines of 8 words: entry24 generation39 in_use1; session: tail, head, completed, seen8 waiting4 in lines, completions at 4096: "
+	"zero60, lines of 8 words: entry24 generation38 flip1 in_use1; session: tail, head, completed, seen8 waiting4 in lines, completions at 4096: "
 	"serial8 result4 entry4 state8 arena4 zero4 offset8 size8 zero16, of 1024, ring; request 56: length4 op2 id2 serial8 size8 state8 entry4 flags4 "
 	"meta2 kind1 access1 reader4 of8; tail of an extent 64: length8";
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Eviction: where a store may (STOA_SERVER_EVICT), objects make room for new ones, those first that were not used for longest. The server is
- * not told of gets; but each lease, released or not, still names the object it was of, so the last few gets of each thread can be seen. A look at them sets
- * a bit for each object; a hand goes round over the entries (the clock of F. Corbató, 1968), takes the bit away where it is set, and ends
- * the object where it is not. What is held, pinned, being made, or no object, is passed by; so is memory that was handed out.
+ * not told of gets; but each lease, released or not, still names the object it was of, and shows whether it was used again; so the last few gets
+ * of each thread since the last look can be seen. They set a bit for each object; a hand goes round over the entries (the clock of
+ * F. Corbató, 1968), takes the bit away where it is set, and ends the object where it is not. What has just been seen, is held, pinned, or
+ * being made is passed by; so is memory that was handed out.
  */
 #include <store/server.h>
+
+#include <string.h>
 
 #define ENDED_AT_A_TIME 32u
 
@@ -14,24 +17,35 @@ static bool test_bit(const uint64_t *bits, uint32_t number)
 	return bits[number / 64] >> number % 64 & 1;
 }
 
-static void note_use(void *argument, uint32_t number, uint64_t generation, bool in_use)
+static void note_use(void *argument, uint32_t number, uint64_t generation)
 {
 	struct stoa_server *server = argument;
 
-	(void)in_use;
-	if (generation == store_generation_of(load_rlx(&server->book.directory.entries[number].state)))
-		evict_used(server, number);
+	if (generation != store_generation_of(load_rlx(&server->book.directory.entries[number].state)))
+		return;
+	evict_used(server, number);
+	server->recent[number / 64] |= UINT64_C(1) << number % 64;
 }
 
-static void note_uses(struct stoa_server *server)
+/* false: no memory to note what was seen. */
+static bool note_uses(struct stoa_server *server)
 {
-	for (uint32_t i = 0; i < server->session_count; i++)
-		if (server->sessions[i] && server->sessions[i]->leases)
-			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
-				   server->book.directory.shape.entries, note_use, server);
+	for (uint32_t i = 0; i < server->session_count; i++) {
+		struct server_session *session = server->sessions[i];
+
+		if (!session || !session->leases)
+			continue;
+		if (!session->seen)
+			session->seen = os_allocate((size_t)session->lines * LEASES_PER_LINE * sizeof(*session->seen));
+		if (!session->seen)
+			return false;
+		lease_used(session->leases, session->lines, server->book.directory.shape.entries, session->seen, note_use,
+			   server);
+	}
+	return true;
 }
 
-/* May it go? That somebody holds it right now is seen as a use. */
+/* May it go, if nobody uses it? */
 static bool may_end(const struct stoa_server *server, uint32_t number)
 {
 	const struct store_entry *entry = &server->book.directory.entries[number];
@@ -51,13 +65,14 @@ bool object_evict(struct stoa_server *server)
 
 	if (!(server->options.flags & STOA_SERVER_EVICT))
 		return false;
-	/* Once round to take bits away, and once more, with those that were used lately again. */
+	memset(server->recent, 0, (reached + 63) / 64 * sizeof(*server->recent));
+	if (!note_uses(server))
+		return false;
+	/* Once round to take bits away, and once more. */
 	for (uint64_t steps = 0; steps < 2 * (uint64_t)reached && ended < ENDED_AT_A_TIME; steps++) {
 		uint32_t number = server->hand = server->hand + 1 < reached ? server->hand + 1 : 1;
 
-		if (steps % reached == 0)
-			note_uses(server);
-		if (number >= reached || !may_end(server, number))
+		if (number >= reached || !may_end(server, number) || test_bit(server->recent, number))
 			continue;
 		if (test_bit(server->used, number))
 			server->used[number / 64] &= ~(UINT64_C(1) << number % 64);

@@ -27,7 +27,7 @@ static int find(const struct stoa_store *store, const void *id, uint32_t id_leng
 /* The object of an entry that is leased. */
 static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *ret)
 {
-	struct directory_where where;
+	struct directory_where where = {0};
 	unsigned char *address;
 	uint64_t size, room;
 	bool own;

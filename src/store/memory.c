@@ -521,7 +521,8 @@ static int make_tables(struct stoa_server *server)
 	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
 	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
 	server->used = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held || !server->used)
+	server->recent = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held || !server->used || !server->recent)
 		return -STOA_ENOMEM;
 	store_rlx(&server->header->limit, server->options.limit);
 	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
@@ -698,6 +699,7 @@ void memory_end(struct stoa_server *server)
 	os_free(server->arenas);
 	os_free(server->held);
 	os_free(server->used);
+	os_free(server->recent);
 	directory_close(&server->book);
 	if (server->directory_extent.address)
 		os_unmap(server->directory_extent.address, server->directory_length);
