@@ -38,7 +38,7 @@ static void choose_id(struct worker *worker, char *id, size_t size)
 	unsigned number = (unsigned)any(worker, IDS);
 
 	if (number % 5)
-		snprintf(id, size, "%u", number);
+		snprintf(id, size, "a worker's %u", number);
 	else
 		snprintf(id, size, "an id that is longer than those for which there is a place in an entry %u", number);
 }
