@@ -190,7 +190,7 @@ struct stoa_server_options {   /* all zero is the default */
 	uint32_t reserved;
 };
 #define STOA_SERVER_HELD (1u << 0)  /* memory outlives the server, in a process of its own, for its successor */
-#define STOA_SERVER_ADOPT (1u << 1) /* listen with `descriptor`, not at a path */
+#define STOA_SERVER_ADOPT (1u << 1) /* listen with `descriptor`; `socket` then only says where memory is held */
 STOA_API int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server);
 STOA_API int stoa_server_run(struct stoa_server *server);   /* in the calling thread; 0 after stop */
 STOA_API void stoa_server_stop(struct stoa_server *server); /* from any thread, or a signal handler */

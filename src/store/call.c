@@ -184,7 +184,7 @@ static uint64_t free_serial(const struct stoa_store *store)
 /* May a record of `length` be written now? The lock for asking is held. */
 static bool fits(const struct stoa_store *store, uint64_t length)
 {
-	/* A3: the server is done with the bytes before; pairs with R2 in session_take() */
+	/* A3: the server is done with the bytes before; pairs with R2 in session_work() */
 	uint64_t used = store->tail - load_acq(&store->session->head);
 
 	if (used > store->ring_size || !free_serial(store))
@@ -216,7 +216,7 @@ static void write_record(struct stoa_store *store, const struct store_request *r
 	append(&at, bytes->meta, request->meta_length);
 	append(&at, bytes->data, bytes->data_length);
 	store->tail += store_line_up(request->length);
-	store_rel(&store->session->tail, store->tail); /* R3: publishes the records; pairs with A4 in session_take() */
+	store_rel(&store->session->tail, store->tail); /* R3: publishes the records; pairs with A4 in session_work() */
 }
 
 /* Of what fits. The lock for asking is held. */
@@ -303,7 +303,7 @@ void client_ring(struct stoa_store *store)
 	const struct store_header *header = store->directory.header;
 
 	/*
-	 * Q10: requests, then the look; pairs with Q11 in server_sleep(), which imposes a barrier on us between its flag and its own look, so that
+	 * Q10: requests, then the look; pairs with Q11 in sleep_until_asked(), which imposes a barrier on us between its flag and its own look, so that
 	 * a compiler's suffices here.
 	 */
 	if (store->leases.fenced || load_rlx(&header->fences))

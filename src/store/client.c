@@ -120,7 +120,7 @@ static int ask(const struct stoa_store *store, struct store_message *message)
 }
 
 /* The next message of the server's. STOA_TIMED_OUT. `passed` has room for `room`, and all that came are in it. */
-static int answer(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
+static int hear(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
 		  unsigned *ret_count, uint64_t deadline)
 {
 	size_t length;
@@ -216,7 +216,7 @@ static int greet(struct stoa_store *store, uint32_t leases)
 
 	/* Who is refused at once may find the socket closed already; why is in there. */
 	if (rc == 0 || rc == -STOA_ECLOSED)
-		rc = answer(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
+		rc = hear(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
 	if (rc == 0 && message.result < 0)
@@ -364,7 +364,7 @@ static int fetch(struct stoa_store *store, uint32_t arena, uint64_t generation, 
 		os_handle memory;
 		unsigned count = 0;
 
-		rc = answer(store, ret_answer, &memory, 1, &count, deadline);
+		rc = hear(store, ret_answer, &memory, 1, &count, deadline);
 		if (rc)
 			break;
 		/* What was asked for by somebody who did not wait as long. */
@@ -418,6 +418,28 @@ static int map_arena(struct stoa_store *store, uint32_t arena, struct client_are
 	/* R5: where it is; pairs with A6 in find_mapped() */
 	store_rel(&note->generation, load_rlx(&record.generation));
 	return 0;
+}
+
+int client_fetch(struct stoa_store *store, uint32_t arena, os_handle *ret_memory, bool *ret_writable)
+{
+	struct store_message message;
+	struct store_arena record;
+	int rc = directory_arena_read(&store->directory, arena, &record);
+
+	if (rc == DIRECTORY_CHANGED)
+		return -STOA_ENOENT;
+	if (rc < 0)
+		return rc;
+	os_lock(&store->mapping);
+	rc = fetch(store, arena, load_rlx(&record.generation), ret_memory, &message);
+	os_unlock(&store->mapping);
+	if (rc == 0 && !(os_memory_seals(*ret_memory) & OS_SEAL_SHRINK)) {
+		os_handle_close(*ret_memory);
+		return error_set(-STOA_EFORMAT, "the server's memory can be cut");
+	}
+	if (rc == 0)
+		*ret_writable = message.count;
+	return rc;
 }
 
 static int arena_slow(struct stoa_store *store, uint32_t arena, bool one_object, unsigned char **ret_address,

@@ -111,8 +111,16 @@ int client_call(struct stoa_store *store, struct store_request *request, const s
  * -STOA_EACCES, ENOENT (there is none any more), ECLOSED, ENOMEM, ELIMIT; STOA_TIMED_OUT: no server answers.
  */
 int client_arena(struct stoa_store *store, uint32_t arena, bool one_object, unsigned char **ret_address, uint64_t *ret_size);
+/* A descriptor of an arena as it is now, for the caller. Errors as client_arena(). */
+int client_fetch(struct stoa_store *store, uint32_t arena, os_handle *ret_memory, bool *ret_writable);
 void client_arena_release(struct stoa_store *store, uint32_t arena);
 
+/* Find what is sealed. -STOA_ENOENT; -STOA_EBUSY: the server died in the middle of a change, and no other comes. */
+int client_find(struct stoa_store *store, const void *id, uint32_t id_length, uint32_t *ret_entry, uint64_t *ret_state);
+
+/* client_call(), again when there may be room for it, until `deadline`. */
+int client_ask_for_room(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+			uint64_t deadline, struct store_completion *ret_completion);
 /* Sleep for so many milliseconds, or until the deadline. */
 void client_nap(unsigned milliseconds, uint64_t deadline);
 

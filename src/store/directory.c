@@ -87,6 +87,7 @@ void directory_at(void *map, const struct store_shape *shape, const uint64_t key
 	ret_directory->shape = *shape;
 	ret_directory->key[0] = key[0];
 	ret_directory->key[1] = key[1];
+	ret_directory->second = key_second(key, 0, 0);
 	ret_directory->length = plan->length;
 }
 
@@ -189,27 +190,22 @@ static enum directory_found follow_place(const struct directory *directory, cons
 	return DIRECTORY_UNSURE;
 }
 
-CC_HOT_CODE enum directory_found directory_find(const struct directory *directory, const void *id, uint32_t length,
-						uint32_t *ret_entry, uint64_t *ret_state)
+/* All buckets that the id may be in, and all places whose tag is its. */
+static CC_APART enum directory_found search(const struct directory *directory, const struct directory_key *key,
+					    uint32_t *ret_entry, uint64_t *ret_state)
 {
-	enum directory_found found;
-	struct directory_key key;
-	uint32_t at;
+	uint32_t at = key_bucket(directory, key->hash);
 
-	if (!length || length > STOA_ID_MAX)
-		return DIRECTORY_ABSENT;
-	directory_key_make(directory, id, length, &key);
-	at = key_bucket(directory, key.hash);
 	for (unsigned hop = 0; hop < STORE_REACH; hop++, at = next_bucket(directory, at)) {
 		const struct store_bucket *bucket = &directory->buckets[at];
 
 		for (unsigned i = 0; i < STORE_PLACES; i++) {
 			/* A1: the entry it leads to; pairs with R1 in directory_place() */
 			uint64_t word = load_acq(&bucket->places[i]);
+			enum directory_found found = DIRECTORY_ABSENT;
 
-			if (CC_LIKELY((word ^ key.hash) >> 32))
-				continue;
-			found = follow_place(directory, &key, &bucket->places[i], word, ret_entry, ret_state);
+			if (!((word ^ key->hash) >> 32))
+				found = follow_place(directory, key, &bucket->places[i], word, ret_entry, ret_state);
 			if (found != DIRECTORY_ABSENT)
 				return found;
 		}
@@ -218,6 +214,42 @@ CC_HOT_CODE enum directory_found directory_find(const struct directory *director
 			break;
 	}
 	return DIRECTORY_ABSENT;
+}
+
+/*
+ * Nearly always an id is in its own bucket, its tag is there once, and nothing changes. Which of the places it is differs
+ * from call to call, so no branch depends on that.
+ */
+CC_HOT_CODE enum directory_found directory_find(const struct directory *directory, const void *id, uint32_t length,
+						uint32_t *ret_entry, uint64_t *ret_state)
+{
+	const struct store_bucket *bucket;
+	const struct store_entry *entry;
+	struct directory_key key;
+	uint64_t word, hit = 0, state;
+
+	if (!length || length > STOA_ID_MAX)
+		return DIRECTORY_ABSENT;
+	directory_key_make(directory, id, length, &key);
+	bucket = &directory->buckets[key_bucket(directory, key.hash)];
+	for (unsigned i = 0; i < STORE_PLACES; i++) {
+		/* A8: the entry it leads to; pairs with R1 in directory_place() */
+		word = load_acq(&bucket->places[i]);
+		hit = (word ^ key.hash) >> 32 ? hit : word;
+	}
+	if (CC_UNLIKELY(!(uint32_t)hit || (uint32_t)hit >= directory->shape.entries))
+		return search(directory, &key, ret_entry, ret_state);
+	entry = &directory->entries[(uint32_t)hit];
+	/* A9: the id, as it is in this state; pairs with R2 in directory_enter() */
+	state = load_acq(&entry->state);
+	if (CC_UNLIKELY(!state_found(state) || !directory_same_id(directory, entry, &key)))
+		return search(directory, &key, ret_entry, ret_state);
+	fence_acq(); /* the id, before the state once more; pairs with that in directory_enter() */
+	if (CC_UNLIKELY(load_rlx(&entry->state) != state))
+		return search(directory, &key, ret_entry, ret_state);
+	*ret_entry = (uint32_t)hit;
+	*ret_state = state;
+	return DIRECTORY_FOUND;
 }
 
 /* ---- what an entry says ---- */
@@ -333,9 +365,15 @@ uint64_t directory_arena_check(const struct store_arena *arena, uint64_t generat
 
 bool directory_arena_sound(const struct store_arena *arena)
 {
-	return arena->kind >= STORE_IMMUTABLE && arena->kind <= STORE_OWN && arena->access <= STORE_BY_ALL &&
+	return arena->kind >= STORE_IMMUTABLE && arena->kind <= STORE_REGION && arena->access <= STORE_BY_ALL &&
 	       arena->size <= ARENA_SIZE_MAX &&
 	       arena->check == directory_arena_check(arena, load_rlx(&arena->generation));
+}
+
+/* The bytes that the object's extent has, at least. */
+static uint64_t extent_of(const struct store_entry *entry)
+{
+	return entry->kind == STORE_REGION ? entry->room : store_extent(entry->room, entry->meta_length);
 }
 
 static bool extent_sound(const struct store_entry *entry, uint64_t arena_size)
@@ -343,23 +381,33 @@ static bool extent_sound(const struct store_entry *entry, uint64_t arena_size)
 	return entry->extent <= arena_size && entry->offset <= arena_size - entry->extent;
 }
 
+/* Are the id's words those of the id, and what fills its last word zeros, with which it is compared? */
+static bool id_sound(const struct directory *directory, const struct directory_object *object)
+{
+	struct directory_key key;
+
+	for (uint32_t i = object->entry.id_length; i % 8; i++)
+		if (object->id[i])
+			return false;
+	directory_key_make(directory, object->id, object->entry.id_length, &key);
+	return memcmp(object->entry.id, key.words, sizeof(key.words)) == 0;
+}
+
 bool directory_entry_sound(const struct directory *directory, const struct directory_object *object)
 {
 	const struct store_entry *entry = &object->entry;
 	bool is_long = entry->id_length > STORE_ID_INLINE;
 	uint64_t state = load_rlx(&entry->state);
-	struct directory_key key;
 
 	if (!entry->id_length || entry->id_length > STOA_ID_MAX || is_long != !!entry->name ||
-	    entry->name >= directory->shape.names || entry->kind < STORE_IMMUTABLE || entry->kind > STORE_OWN ||
+	    entry->name >= directory->shape.names || entry->kind < STORE_IMMUTABLE || entry->kind > STORE_REGION ||
 	    entry->access > STORE_BY_ALL || entry->meta_length > STOA_META_MAX || !entry->arena ||
 	    entry->arena >= directory->shape.arenas)
 		return false;
 	if (entry->check != directory_check(entry, store_generation_of(state)) || entry->room > ARENA_SIZE_MAX ||
-	    load_rlx(&entry->size) > entry->room || entry->extent < store_extent(entry->room, entry->meta_length))
+	    load_rlx(&entry->size) > entry->room || entry->extent < extent_of(entry))
 		return false;
-	directory_key_make(directory, object->id, entry->id_length, &key);
-	if (memcmp(entry->id, key.words, sizeof(key.words)) != 0)
+	if (!id_sound(directory, object))
 		return false;
 	return store_state_of(state) == STORE_SPILLED || extent_sound(entry, object->arena_size);
 }

@@ -38,6 +38,7 @@ struct directory {
 	struct store_arena *arenas;
 	struct store_shape shape;
 	uint64_t key[2];
+	uint64_t second; /* what short ids add to their hash */
 	uint64_t length;
 };
 
@@ -165,6 +166,9 @@ bool directory_has_place(const struct directory_book *book, uint32_t entry);
 
 /* SEALED, with that size (at most its room). */
 void directory_seal(struct directory_book *book, uint32_t entry, uint64_t size);
+
+/* More of a SEALED one's room is committed. */
+void directory_grow(struct directory_book *book, uint32_t entry, uint64_t size);
 
 /* DYING or SPILLED, or SEALED again. Barrier and look at the leases come after this. Returns the generation, which stays. */
 uint64_t directory_set_state(struct directory_book *book, uint32_t entry, enum store_state state);

@@ -34,6 +34,8 @@ static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *
 
 	if (rc < 0)
 		return rc;
+	if (where.kind == STORE_REGION)
+		return error_set(-STOA_EKIND, "that id belongs to memory, not to an object");
 	own = where.kind == STORE_OWN;
 	rc = client_arena(store, where.arena, own, &address, &size);
 	if (rc)
@@ -153,23 +155,31 @@ void stoa_object_release(struct stoa_store *store, struct stoa_object *object)
 	object->data = NULL;
 }
 
-int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_length)
+int client_find(struct stoa_store *store, const void *id, uint32_t id_length, uint32_t *ret_entry, uint64_t *ret_state)
 {
-	uint64_t state, patience = client_patience(0);
-	uint32_t entry;
-	int rc = check_id(id, id_length);
+	uint64_t patience = client_patience(0);
+	int rc;
 
-	if (rc == 0)
-		rc = client_usable(store);
-	if (rc < 0)
-		return rc;
-	while ((rc = find(store, id, id_length, &entry, &state)) == 1) {
+	while ((rc = find(store, id, id_length, ret_entry, ret_state)) == 1) {
 		rc = wait_unsure(patience);
 		if (rc)
 			return error_set(-STOA_EBUSY,
 					 "the store's server died while it changed something near the object");
 	}
-	return rc == 0;
+	return rc;
+}
+
+int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	uint64_t state;
+	uint32_t entry;
+	int rc = check_id(id, id_length);
+
+	if (rc == 0)
+		rc = client_usable(store);
+	if (rc == 0)
+		rc = client_find(store, id, id_length, &entry, &state);
+	return rc == -STOA_ENOENT ? 0 : rc < 0 ? rc : 1;
 }
 
 static void describe(const struct directory_object *object, struct stoa_object_info *ret)

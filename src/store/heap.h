@@ -19,8 +19,9 @@
  *   cool                     O(1)
  *   mark                     O(length / 256 KiB); adopted: O(extents + size / 128 MiB + warm pages / 64)
  *
- * Memory of the book: about 5 KiB, 8 bytes for each 4 MiB of the arena (of which only the touched pages count where it is large), 9 KiB for each
- * 4 MiB of it in which an extent or span was ever begun, 48 bytes for a run, 200 for a span: 0.25 % of what is in use, or 0.5 % if it is small extents.
+ * Memory of the book: 8 KiB; 8 bytes for each 4 MiB of the arena, which count only once they are touched where the arena is large; 9 KiB for
+ * each 4 MiB in which an extent or a span was ever begun; 48 bytes for a run, 64 to 168 for a span. So 0.25 % of the addresses in use,
+ * or 0.5 % where the extents are small. An adoption takes 8 KiB more for each 128 MiB in use, until it ends.
  *
  * Invariants, which store_heap_valid() looks at: runs follow each other without a gap, and no two free neighbours are alike; each free run is
  * in its bin; a span's free places are counted, and it is in its class's list if it has any.
@@ -47,7 +48,10 @@ void store_heap_destroy(struct store_heap *heap); /* NULL is allowed */
  */
 int store_heap_take(struct store_heap *heap, uint64_t length, uint64_t *ret_offset);
 
-/* By how many bytes store_heap_committed() would grow if this were taken now, and committed. */
+/*
+ * By how many bytes store_heap_committed() would grow if this were taken now, and committed; by less, maybe, when spans that hold nothing have to make
+ * way. Cooling can take away what would have been used: ask again after it.
+ */
 uint64_t store_heap_need(const struct store_heap *heap, uint64_t length);
 
 /* The first run of an extent's pages, [*ret_from, *ret_to), that are cold; false: all are warm. */
@@ -70,7 +74,7 @@ void store_heap_give(struct store_heap *heap, uint64_t offset, uint64_t length);
  */
 uint64_t store_heap_cool(struct store_heap *heap, uint64_t bytes, uint64_t *ret_from, uint64_t *ret_to);
 
-/* Bytes of warm pages, used or free; of extents, as they were asked for; and of warm pages that store_heap_cool() could name, or more. */
+/* Bytes: of warm pages, used or free; of extents, as they were asked for; of warm pages that store_heap_cool() could name, or a little less. */
 uint64_t store_heap_committed(const struct store_heap *heap);
 uint64_t store_heap_used(const struct store_heap *heap);
 uint64_t store_heap_coolable(const struct store_heap *heap);

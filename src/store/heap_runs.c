@@ -350,7 +350,7 @@ struct heap_place heap_run_find(const struct store_heap *heap, uint32_t pages, u
 		run = fit(&heap->bins[false], pages, align);
 		place = (struct heap_place){run, run ? (uint32_t)aligned(run->first, align) : 0};
 	}
-	if (!place.run && pages < heap->hopeless[align > 1])
+	if (!place.run && pages < heap->hopeless[align > 1] && pages <= heap->bins[0].pages + heap->bins[1].pages)
 		place = anywhere(heap, pages, align);
 	return place;
 }

@@ -63,6 +63,7 @@
 
 #include <base/atomic.h>
 #include <os/os.h>
+#include <stoa/manager.h>
 #include <stoa/store.h>
 
 #include <stddef.h>
@@ -155,7 +156,11 @@ static inline uint64_t store_generation_of(uint64_t word)
 
 #define STORE_ID_INLINE 32u
 
-enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN };
+/* REGION: memory that was handed out, and is no object: `size` is committed, and more may be, up to `room`. It has no tail. */
+enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN, STORE_REGION };
+
+/* Flags of an entry, beside STOA_OBJECT_* and STOA_ALLOCATION_*. */
+#define STORE_WRITABLE (UINT32_C(1) << 16) /* REGION: who may have it may write it */
 
 struct store_entry {
 	_Atomic uint64_t state;
@@ -312,6 +317,7 @@ enum store_op {
 	STORE_OP_ROOM,   /* completes when there may be room for `size` bytes */
 	STORE_OP_CANCEL, /* complete the request `of` now, if it waits */
 	STORE_OP_MARK,   /* change an object's flags */
+	STORE_OP_GROW,   /* commit at least `size` bytes of a REGION */
 };
 
 /* A request in the ring, at a multiple of 64; id, then metadata, then data follow at once. */
@@ -328,7 +334,7 @@ struct store_request {
 	uint8_t kind;   /* enum store_kind */
 	uint8_t access; /* enum store_access */
 	uint32_t reader;
-	uint64_t of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write */
+	uint64_t of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write; of a REGION, the reserve */
 };
 _Static_assert(offsetof(struct store_request, serial) == 8, "layout");
 _Static_assert(offsetof(struct store_request, entry) == 32, "layout");

@@ -20,9 +20,10 @@
 
 struct leases {
 	struct store_leases *shared;
-	const _Atomic uint32_t *fences; /* the store's header's */
-	uint32_t fenced;                /* 1: barriers do not reach this process */
+	/* The store's header's; or one that is always 1, where barriers do not reach this process. */
+	const _Atomic uint32_t *fences;
 	uint32_t lines;
+	uint32_t slot;    /* in lease_lines */
 	uint64_t serial;  /* of this struct, in this process */
 	uint64_t made_in; /* os_fork_generation() */
 	struct os_lock lock;

@@ -214,9 +214,9 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->memory = OS_NO_HANDLE;
 	rc = create_memory(server, size, &arena->memory);
 	/* Its maker could make the server unable to give pages back. One of its own is sealed in the end. */
-	if (rc == 0 && class->kind == STORE_PRIVATE)
+	if (rc == 0 && (class->kind == STORE_PRIVATE || class->kind == STORE_REGION))
 		rc = os_memory_seal(arena->memory, OS_SEAL_SEALS);
-	if (rc == 0 && class->kind != STORE_OWN)
+	if (rc == 0 && class->kind < STORE_OWN)
 		rc = store_heap_create(size, &arena->heap);
 	if (rc == 0 && class->kind == STORE_IMMUTABLE)
 		rc = os_map(arena->memory, 0, size, OS_READ | OS_WRITE, &address);
@@ -332,6 +332,34 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 	return 0;
 }
 
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length)
+{
+	struct os_extent extent = extent_of(arena);
+	int rc = length > arena->resident ? memory_commit(server, &extent, arena->resident, length) : 0;
+
+	if (rc == 0 && length > arena->resident)
+		arena->resident = length;
+	return rc;
+}
+
+int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
+		       struct server_arena **ret_arena)
+{
+	struct server_arena *arena;
+	int rc = create_arena(server, class, reserve, &arena);
+
+	if (rc < 0)
+		return rc;
+	rc = memory_grow(server, arena, length);
+	if (rc < 0) {
+		destroy_arena(server, arena);
+		return rc;
+	}
+	arena->objects++;
+	*ret_arena = arena;
+	return 0;
+}
+
 int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
 		struct server_arena **ret_arena, uint64_t *ret_offset)
 {
@@ -415,6 +443,7 @@ int memory_hand_out(struct stoa_server *server, const struct server_session *ses
 	if (!writable &&
 	    !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
 		return -STOA_EACCES;
+	writable = writable || arena->writable;
 	*ret_writable = writable;
 	return os_memory_duplicate(arena->memory, writable ? OS_READ | OS_WRITE : OS_READ, ret_memory);
 }
@@ -433,9 +462,13 @@ static int commit_directory(void *argument, uint64_t from, uint64_t to)
 	if (wanted > server->options.limit)
 		return error_set(-STOA_ENOMEM, "no room for what the store notes about objects");
 	rc = os_commit(&server->directory_extent, from, to, &done);
-	if (rc == 0)
-		server->committed = wanted;
-	return rc;
+	if (rc < 0)
+		return rc;
+	server->committed = wanted;
+	/* While it is made there is no header yet. */
+	if (server->header)
+		store_rlx(&server->header->bytes, wanted);
+	return 0;
 }
 
 static int create_directory(struct stoa_server *server, const struct store_shape *shape)
@@ -579,7 +612,7 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 		rc = -STOA_EFORMAT;
 	if (rc == 0 && record.kind == STORE_OWN && os_memory_length(memory) != record.size)
 		rc = -STOA_EFORMAT;
-	if (rc == 0 && record.kind != STORE_OWN)
+	if (rc == 0 && record.kind < STORE_OWN)
 		rc = store_heap_create(record.size, &arena->heap);
 	if (rc == 0 && record.kind == STORE_IMMUTABLE)
 		rc = os_map(memory, 0, record.size, OS_READ | OS_WRITE, &address);
@@ -596,7 +629,7 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 	arena->memory = memory;
 	arena->address = address;
 	arena->size = record.size;
-	arena->resident = arena->heap ? 0 : record.size;
+	arena->resident = arena->heap ? 0 : os_memory_length(memory);
 	arena->number = number;
 	if (arena->heap) {
 		arena->next = server->shared;

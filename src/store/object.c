@@ -47,31 +47,41 @@ static struct server_user *user_account(struct stoa_server *server, uint32_t use
 	return server->users = account;
 }
 
+/* May that be charged? Of the session there is no more question when it has ended. */
 static bool may_have(const struct stoa_server *server, const struct server_session *session,
 		     const struct server_user *account, uint64_t bytes)
 {
-	return bytes <= server->options.client_limit - session->charged &&
+	return (!session || bytes <= server->options.client_limit - session->charged) &&
 	       bytes <= server->options.user_limit - account->charged;
 }
 
-/* What was deleted counts until it is freed; so that is done before anybody is refused. */
-static int charge(struct stoa_server *server, struct server_session *session, uint64_t bytes)
+/*
+ * To a user, and to the session that made it, if that is still there. What was deleted counts until it is freed; so that is done before
+ * anybody is refused.
+ */
+static int charge_for(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
 {
-	struct server_user *account = user_account(server, session->peer.user);
+	struct server_user *account = user_account(server, user);
 	char text[ERROR_SIZE];
 
 	if (!account)
 		return -STOA_ENOMEM;
 	if (!may_have(server, session, account, bytes))
 		(void)object_reap(server);
-	if (bytes > server->options.client_limit - session->charged)
+	if (session && bytes > server->options.client_limit - session->charged)
 		return error_set(-STOA_ELIMIT, "a client may have %s", error_size(server->options.client_limit, text));
 	if (bytes > server->options.user_limit - account->charged)
 		return error_set(-STOA_ELIMIT, "a user's clients may have %s",
 				 error_size(server->options.user_limit, text));
-	session->charged += bytes;
+	if (session)
+		session->charged += bytes;
 	account->charged += bytes;
 	return 0;
+}
+
+static int charge(struct stoa_server *server, struct server_session *session, uint64_t bytes)
+{
+	return charge_for(server, session, session->peer.user, bytes);
 }
 
 #define TAG_BITS 12
@@ -122,6 +132,12 @@ static int make_dying_room(struct stoa_server *server)
 	return 0;
 }
 
+/* What an entry is charged for. */
+static uint64_t charge_of(const struct store_entry *entry)
+{
+	return entry->kind == STORE_REGION ? load_rlx(&entry->size) : entry->extent;
+}
+
 /* Its entry and bytes come back: nobody has or gets it. */
 static void free_object(struct stoa_server *server, uint32_t number)
 {
@@ -129,7 +145,7 @@ static void free_object(struct stoa_server *server, uint32_t number)
 	struct server_arena *arena = server->arenas[entry->arena];
 	uint64_t offset = entry->offset, extent = entry->extent;
 
-	discharge(server, maker_of(server, entry), entry->owner, extent);
+	discharge(server, maker_of(server, entry), entry->owner, charge_of(entry));
 	directory_free(&server->book, number);
 	memory_give(server, arena, offset, extent);
 }
@@ -137,6 +153,11 @@ static void free_object(struct stoa_server *server, uint32_t number)
 /* It is not found any more; who holds it keeps it. There is room among the dying. */
 static void end_object(struct stoa_server *server, uint32_t number)
 {
+	const struct store_entry *entry = entry_of(server, number);
+	struct server_session *maker = maker_of(server, entry);
+
+	if (maker && entry->kind == STORE_REGION && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP))
+		maker->regions--;
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
@@ -252,6 +273,20 @@ static struct server_class class_of(const struct server_session *session, const 
 				     .writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
 }
 
+static void describe_entry(const struct server_session *session, const struct store_request *head,
+			   const struct server_arena *arena, struct store_entry *fields)
+{
+	fields->arena = arena->number;
+	store_rlx(&fields->size, fields->room);
+	fields->owner = arena->class.owner;
+	fields->access = arena->class.access;
+	fields->reader = arena->class.reader;
+	store_rlx(&fields->flags, head->flags);
+	fields->session = object_session_tag(session);
+	fields->serial = head->serial;
+	fields->made = os_date();
+}
+
 /* Room and an entry for what is asked for, WRITING. */
 static int enter(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		 uint32_t *ret_entry)
@@ -276,16 +311,8 @@ static int enter(struct stoa_server *server, struct server_session *session, con
 	rc = memory_take(server, &class, fields.extent, &arena, &fields.offset);
 	if (rc < 0)
 		goto refund;
-	fields.arena = arena->number;
-	store_rlx(&fields.size, head->size);
-	fields.owner = class.owner;
-	fields.access = class.access;
-	fields.reader = class.reader;
-	fields.flags = head->flags;
-	fields.session = object_session_tag(session);
-	fields.serial = head->serial;
 	fields.room = head->size;
-	fields.made = os_date();
+	describe_entry(session, head, arena, &fields);
 	rc = directory_enter(&server->book, request->id, head->id_length, &fields, ret_entry);
 	if (rc == 0)
 		return 0;
@@ -460,6 +487,102 @@ void object_abort_all(struct stoa_server *server, struct server_session *session
 	}
 }
 
+/* ---- memory that is no object ---- */
+
+int object_allocate(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		    struct store_completion *ret)
+{
+	const struct store_request *head = &request->head;
+	struct server_class class = class_of(session, head);
+	struct store_entry fields = {.kind = STORE_REGION, .room = head->of, .extent = head->of};
+	struct server_arena *arena;
+	uint32_t number, old;
+	int rc = may_make(server, session, request->id, head->id_length, 0, 0, &old);
+
+	if (rc < 0)
+		return rc;
+	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX || (head->size | head->of) % OS_PAGE)
+		return -STOA_EINVAL;
+	if (head->size > server->options.limit)
+		return -STOA_ERANGE;
+	rc = make_dying_room(server);
+	if (rc == 0)
+		rc = charge(server, session, head->size);
+	if (rc < 0)
+		return rc;
+	rc = memory_take_region(server, &class, head->size, head->of, &arena);
+	if (rc < 0)
+		goto refund;
+	arena->writable = head->flags & STORE_WRITABLE;
+	describe_entry(session, head, arena, &fields);
+	rc = directory_enter(&server->book, request->id, head->id_length, &fields, &number);
+	if (rc < 0) {
+		memory_give(server, arena, 0, head->of);
+		goto refund;
+	}
+	rc = publish(server, number, 0, head->size);
+	if (rc < 0) {
+		directory_set_state(&server->book, number, STORE_DYING);
+		free_object(server, number);
+		return rc;
+	}
+	if (!(head->flags & STOA_ALLOCATION_KEEP))
+		session->regions++;
+	object_describe(server, number, ret);
+	return 0;
+refund:
+	discharge(server, session, session->peer.user, head->size);
+	return rc;
+}
+
+int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head)
+{
+	struct store_entry *entry;
+	struct server_arena *arena;
+	uint64_t more;
+	int rc;
+
+	if (!head->entry || head->entry >= server->book.entries.reached)
+		return -STOA_ENOENT;
+	entry = entry_of(server, head->entry);
+	if (load_rlx(&entry->state) != head->state || store_state_of(head->state) != STORE_SEALED)
+		return -STOA_ENOENT;
+	arena = server->arenas[entry->arena];
+	if (entry->kind != STORE_REGION || head->size > entry->room || head->size % OS_PAGE)
+		return -STOA_EINVAL;
+	if (arena->class.writer != session->key &&
+	    !(arena->writable && object_may_read(session, entry->owner, entry->access, entry->reader)))
+		return -STOA_ERIGHTS;
+	if (head->size <= load_rlx(&entry->size))
+		return 0;
+	if (head->size > server->options.limit)
+		return -STOA_ERANGE;
+	more = head->size - load_rlx(&entry->size);
+	rc = charge_for(server, maker_of(server, entry), entry->owner, more);
+	if (rc < 0)
+		return rc;
+	rc = memory_grow(server, arena, head->size);
+	if (rc < 0)
+		discharge(server, maker_of(server, entry), entry->owner, more);
+	else
+		directory_grow(&server->book, head->entry, head->size);
+	return rc;
+}
+
+void object_end_regions(struct stoa_server *server, struct server_session *session)
+{
+	uint32_t tag = object_session_tag(session);
+
+	for (uint32_t i = 1; session->regions && i < server->book.entries.reached; i++) {
+		const struct store_entry *entry = entry_of(server, i);
+
+		if (store_state_of(load_rlx(&entry->state)) == STORE_SEALED && entry->kind == STORE_REGION &&
+		    entry->session == tag && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP) &&
+		    make_dying_room(server) == 0)
+			end_object(server, i);
+	}
+}
+
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	uint32_t number;
@@ -506,7 +629,8 @@ static bool goes_on(struct stoa_server *server, const struct store_entry *entry,
 {
 	struct server_session *session = maker_of(server, entry);
 
-	if (!session || entry->kind == STORE_IMMUTABLE || session->draft_count == SERVER_DRAFTS)
+	if (!session || (entry->kind != STORE_PRIVATE && entry->kind != STORE_OWN) ||
+	    session->draft_count == SERVER_DRAFTS)
 		return false;
 	session->drafts[session->draft_count++] = number;
 	return true;
@@ -517,6 +641,23 @@ static bool was_being_made(const struct stoa_server *server, const struct store_
 	const struct server_session *session = maker_of(server, entry);
 
 	return session && session->key == server->redo.key && entry->serial == server->redo.serial;
+}
+
+/* Memory that goes with its maker, who is gone? */
+static bool is_orphan(const struct store_entry *entry, const struct server_session *maker)
+{
+	return entry->kind == STORE_REGION && !maker && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP);
+}
+
+static void adopt_region(struct stoa_server *server, const struct store_entry *entry, struct server_session *maker)
+{
+	uint32_t flags = load_rlx(&entry->flags);
+
+	if (entry->kind != STORE_REGION)
+		return;
+	server->arenas[entry->arena]->writable = flags & STORE_WRITABLE;
+	if (maker && store_state_of(load_rlx(&entry->state)) == STORE_SEALED && !(flags & STOA_ALLOCATION_KEEP))
+		maker->regions++;
 }
 
 void object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
@@ -534,9 +675,12 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 		return;
 	}
 	session = maker_of(server, entry);
-	account->charged += entry->extent;
+	account->charged += charge_of(entry);
 	if (session)
-		session->charged += entry->extent;
+		session->charged += charge_of(entry);
+	adopt_region(server, entry, session);
+	if (is_orphan(entry, session))
+		finding = DIRECTORY_LEFT;
 	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;

@@ -74,9 +74,8 @@ static int wait_for_room(struct stoa_store *store, uint64_t size, uint64_t deadl
 	return rc == STOA_EXISTED ? 0 : rc;
 }
 
-/* Ask for an object, and again when there may be room for it. */
-static int ask_for_object(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
-			  uint64_t deadline, struct store_completion *ret)
+int client_ask_for_room(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+			uint64_t deadline, struct store_completion *ret)
 {
 	int rc;
 
@@ -136,7 +135,7 @@ static int create(struct stoa_store *store, const void *id, uint32_t id_length, 
 	int rc;
 
 	request.of = options->meta_length;
-	rc = ask_for_object(store, &request, &bytes, options->deadline, &made);
+	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
 	if (rc)
 		return rc < 0 ? client_refuse(rc, id, id_length) : rc;
 	rc = place_draft(store, &made, kind == STORE_OWN, options, &draft);
@@ -234,7 +233,7 @@ int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length,
 	bytes.meta = options->meta;
 	request = request_for(STORE_OP_PUT, id_length, size, kind, options);
 	request.meta_length = (uint16_t)options->meta_length;
-	rc = ask_for_object(store, &request, &bytes, options->deadline, &made);
+	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
 	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
 }
 

@@ -7,10 +7,11 @@
 /* PUT and CREATE: are kind and access what they may be? */
 static bool describes_object(const struct store_request *head)
 {
-	bool copied = head->op == STORE_OP_PUT;
+	bool copied = head->op == STORE_OP_PUT, region = head->kind == STORE_REGION;
+	uint32_t flags = region ? STOA_ALLOCATION_KEEP | STORE_WRITABLE : STOA_OBJECT_FLAGS;
 
-	return head->access <= STORE_BY_ALL && !(head->flags & ~(uint32_t)STOA_OBJECT_FLAGS) &&
-	       (copied ? head->kind == STORE_IMMUTABLE : head->kind == STORE_PRIVATE || head->kind == STORE_OWN);
+	return head->access <= STORE_BY_ALL && !(head->flags & ~flags) &&
+	       (copied ? head->kind == STORE_IMMUTABLE : head->kind >= STORE_PRIVATE && head->kind <= STORE_REGION);
 }
 
 /* STORE_OP_ROOM and STORE_OP_WAIT may complete later: then 1. */
@@ -23,7 +24,11 @@ static int execute(struct stoa_server *server, struct server_session *session, c
 	case STORE_OP_PUT:
 		return describes_object(head) ? object_put(server, session, request, ret) : -STOA_EINVAL;
 	case STORE_OP_CREATE:
-		return describes_object(head) ? object_create(server, session, request, ret) : -STOA_EINVAL;
+		if (!describes_object(head))
+			return -STOA_EINVAL;
+		return head->kind == STORE_REGION ? object_allocate(server, session, request, ret)
+						  : object_create(server, session, request, ret);
+	case STORE_OP_GROW: return object_grow(server, session, head);
 	case STORE_OP_SEAL: return object_seal(server, session, request);
 	case STORE_OP_ABORT: return object_abort(server, session, head->entry, head->state);
 	case STORE_OP_DELETE: return object_delete(server, session, request);

@@ -27,10 +27,11 @@ static int fill_in(struct stoa_server_options *options)
 
 	if (!o.limit)
 		o.limit = os_memory_total() / 2;
-	if (!o.client_limit || o.client_limit > o.limit)
-		o.client_limit = o.limit;
-	if (!o.user_limit || o.user_limit > o.limit)
-		o.user_limit = o.limit;
+	/* Who may have all there is runs out of room, which others' objects may make, and not of a quota. */
+	if (!o.client_limit || o.client_limit >= o.limit)
+		o.client_limit = UINT64_MAX;
+	if (!o.user_limit || o.user_limit >= o.limit)
+		o.user_limit = UINT64_MAX;
 	if (!o.objects)
 		o.objects = SERVER_OBJECTS_DEFAULT;
 	if (!o.clients)

@@ -50,6 +50,7 @@ struct server_arena {
 	struct store_heap *heap; /* NULL: one object */
 	uint64_t size;
 	uint64_t resident; /* without a heap: bytes committed */
+	bool writable;     /* by all who may have it */
 	uint32_t number;
 	uint32_t objects; /* entries that lie in it */
 };
@@ -81,6 +82,7 @@ struct server_session {
 	uint32_t lines;
 	uint64_t charged; /* bytes of objects that it has made */
 	uint32_t waits;
+	uint32_t regions; /* that end with it */
 	uint32_t draft_count;
 	uint32_t drafts[SERVER_DRAFTS]; /* entries that it makes */
 };
@@ -211,6 +213,10 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 	       struct store_completion *ret);
 int object_create(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		  struct store_completion *ret);
+/* Memory that is no object: made, and made longer. */
+int object_allocate(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		    struct store_completion *ret);
+int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head);
 int object_seal(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t entry, uint64_t state);
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request);
@@ -222,6 +228,8 @@ int object_find(const struct stoa_server *server, const struct server_request *r
 bool object_may_read(const struct server_session *session, uint32_t owner, uint32_t access, uint32_t reader);
 
 /* Whatever `session` makes, or the one whose CREATE had `serial`. */
+/* What it has made, and was not to be kept. */
+void object_end_regions(struct stoa_server *server, struct server_session *session);
 void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial);
 
 /* What a session calls itself in entries: another one for each session there was for a long time. */
@@ -255,6 +263,10 @@ void memory_end(struct stoa_server *server);
 /* `extent` bytes in an arena of that class, committed. ENOMEM: no room, though all was done to make some; ERANGE: there never will be. */
 int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
 		struct server_arena **ret_arena, uint64_t *ret_offset);
+/* The same for `length` bytes, with an arena for `reserve`. */
+int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
+		       struct server_arena **ret_arena);
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length);
 void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t extent);
 
 /* Commit pages of a memory object that the store keeps, under its limit. */

@@ -58,7 +58,7 @@ static unsigned free_number(struct stoa_server *server)
 	return number;
 }
 
-static int answer(const struct server_session *session, struct store_message *message, const os_handle *passed,
+static int say(const struct server_session *session, struct store_message *message, const os_handle *passed,
 		  unsigned count)
 {
 	store_message_mark(message);
@@ -228,7 +228,7 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 		rc = note_session(server, session);
 	message.result = rc;
 	if (rc < 0) {
-		(void)answer(session, &message, NULL, 0);
+		(void)say(session, &message, NULL, 0);
 		goto out;
 	}
 	message.size = session->ring_size;
@@ -238,7 +238,7 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 	passed[PASSED_LEASES] = session->leases_memory;
 	session->greeted = true;
 	add_rlx(&server->header->sessions, 1);
-	rc = answer(session, &message, passed, PASSED_COUNT);
+	rc = say(session, &message, passed, PASSED_COUNT);
 out:
 	os_handle_close(passed[PASSED_BELL]);
 	os_handle_close(passed[PASSED_CLIENT_BELL]);
@@ -254,15 +254,15 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 
 	message.result = memory_hand_out(server, session, asked->arena, asked->generation, &memory, &writable);
 	if (message.result < 0)
-		return answer(session, &message, NULL, 0);
+		return say(session, &message, NULL, 0);
 	message.size = server->arenas[asked->arena]->size;
 	message.count = writable;
-	rc = answer(session, &message, &memory, 1);
+	rc = say(session, &message, &memory, 1);
 	os_handle_close(memory);
 	if (rc == -STOA_ELIMIT) { /* other clients leave theirs lying: that is no fault of this one's */
 		message = (struct store_message){
 			.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation, .result = rc};
-		rc = answer(session, &message, NULL, 0);
+		rc = say(session, &message, NULL, 0);
 	}
 	return rc;
 }
@@ -314,6 +314,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		keep_drop_session(server, session);
 		waiting_end(server, session);
 		object_abort_all(server, session, 0);
+		object_end_regions(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
 			add_rlx(&server->header->sessions, UINT64_MAX);

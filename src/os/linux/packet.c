@@ -38,7 +38,7 @@ static int send_failed(size_t length)
 static void attach(struct msghdr *message, union control *control, const os_handle *passed, unsigned count)
 {
 	struct cmsghdr *header;
-	int fds[OS_LOCAL_PASSED];
+	int fds[OS_LOCAL_PASSED] = {-1};
 
 	for (unsigned i = 0; i < count; i++)
 		fds[i] = sys_fd(passed[i]);
