@@ -306,7 +306,7 @@ void client_ring(struct stoa_store *store)
 	 * Q10: requests, then the look; pairs with Q11 in sleep_until_asked(), which imposes a barrier on us between its flag and its own look, so that
 	 * a compiler's suffices here.
 	 */
-	if (store->leases.fenced || load_rlx(&header->fences))
+	if (load_rlx(store->leases.fences))
 		fence_seq();
 	else
 		cc_compiler_barrier();
