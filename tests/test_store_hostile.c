@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NOBODY 65534
@@ -387,6 +388,8 @@ static void overreach(void *argument)
 	CHECK_EQ(fcntl((int)memory, F_ADD_SEALS, F_SEAL_GROW), -1);
 	CHECK_SYS(ftruncate((int)memory, INT64_C(1) << 41));
 	CHECK_SYS(fallocate((int)memory, 0, (INT64_C(1) << 41) - (4 << 20), 4 << 20));
+	CHECK_EQ(pwrite((int)memory, "x", 1, (INT64_C(1) << 41) - 1), 1);
+	CHECK_EQ(pwrite((int)memory, "x", 1, 30 << 20), 1);
 	CHECK_RC(raw_call(&raw,
 			  (struct store_request){.op = STORE_OP_SEAL, .entry = made.entry, .state = made.state, .size = 100000},
 			  NULL, NULL, 0, &sealed),
@@ -411,6 +414,38 @@ TEST(what_a_maker_took_beside_its_objects_goes_with_it)
 	CHECK_RC(kit_delete(store, "extra"), 0);
 	stoa_store_close(store);
 	kit_stop(kit);
+}
+
+/* A successor takes over what the enemy has written into, and made longer than it is. */
+TEST(what_a_maker_took_does_not_stop_a_successor)
+{
+	struct stoa_server_options held = open_to_all;
+	struct stoa_store *store;
+	struct kit *kit;
+	pid_t role;
+
+	held.flags = STOA_SERVER_HELD;
+	kit = kit_start(&held);
+	CHECK_SYS(chmod(test_dir(), 0711));
+	store = kit_open(kit);
+	role = test_role(overreach, kit);
+	test_await(&kit->words[0], 1);
+	for (unsigned i = 0; i < 3; i++) {
+		test_kill(kit->server);
+		kit_serve(kit);
+		CHECK_RC(kit_put(store, "new", 10 * MIB, i, &(struct stoa_object_options){.flags = STOA_OBJECT_REPLACE}), 0);
+		check_alive(kit);
+		if (i == 1)
+			test_kill(role);
+	}
+	kit_await_clients(store, 1);
+	kit_look(kit);
+	CHECK_RC(kit_delete(store, "extra"), 0);
+	stoa_store_close(store);
+	kit_stop(kit);
+	/* The holder is nobody's child, so it becomes the harness's. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 }
 
 /* Every way to write what a descriptor leads to. */
