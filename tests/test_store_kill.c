@@ -6,6 +6,7 @@
 #include <store/worker.h>
 
 #include <stdio.h>
+#include <sys/wait.h>
 
 #define WORKERS 3u
 
@@ -72,6 +73,23 @@ TEST_TIMEOUT(all_at_once_under_a_small_limit, 120)
 	kit_stop(kit);
 }
 
+static void start_missing(struct kit *kit, struct job *jobs, pid_t *roles, uint64_t seed)
+{
+	for (unsigned i = 0; i < WORKERS; i++) {
+		if (roles[i])
+			continue;
+		jobs[i] = (struct job){kit, seed, i, UINT32_MAX};
+		roles[i] = test_role(work, &jobs[i]);
+	}
+}
+
+static void kill_one(pid_t *role)
+{
+	if (*role)
+		test_kill(*role);
+	*role = 0;
+}
+
 TEST_TIMEOUT(clients_are_killed_at_any_time, 240)
 {
 	struct kit *kit = kit_start(&tight);
@@ -81,23 +99,52 @@ TEST_TIMEOUT(clients_are_killed_at_any_time, 240)
 	pid_t roles[WORKERS] = {0};
 
 	for (unsigned round = 0; round < test_rounds(60, 3000); round++) {
-		unsigned victim = (unsigned)(test_random(&random) % WORKERS);
-
-		if (roles[victim])
-			test_kill(roles[victim]);
-		for (unsigned i = 0; i < WORKERS; i++) {
-			if (roles[i] && i != victim)
-				continue;
-			jobs[i] = (struct job){kit, seed + round, i, UINT32_MAX};
-			roles[i] = test_role(work, &jobs[i]);
-		}
+		kill_one(&roles[test_random(&random) % WORKERS]);
+		start_missing(kit, jobs, roles, seed + round);
 		test_nap((unsigned)(test_random(&random) % 40));
 		if (round % 8 == 7)
 			kit_look(kit);
 	}
 	for (unsigned i = 0; i < WORKERS; i++)
-		test_kill(roles[i]);
+		kill_one(&roles[i]);
 	check_nothing_left(kit, store);
 	stoa_store_close(store);
 	kit_stop(kit);
+}
+
+TEST_TIMEOUT(servers_are_killed_at_any_time, 240)
+{
+	struct stoa_server_options options = tight;
+	struct job *jobs = test_shared(WORKERS * sizeof(*jobs));
+	uint64_t seed = test_seed(), random = seed + 5;
+	pid_t roles[WORKERS] = {0};
+	struct stoa_store *store;
+	struct kit *kit;
+
+	options.flags = STOA_SERVER_HELD;
+	kit = kit_start(&options);
+	store = kit_open(kit);
+	for (unsigned round = 0; round < test_rounds(40, 2000); round++) {
+		uint64_t chance = test_random(&random);
+
+		start_missing(kit, jobs, roles, seed + round);
+		test_nap((unsigned)(test_random(&random) % 60));
+		/* Who is killed before or after the server, or while there is none. */
+		if (chance % 4 == 0)
+			kill_one(&roles[chance / 8 % WORKERS]);
+		test_kill(kit->server);
+		if (chance % 4 == 1)
+			kill_one(&roles[chance / 8 % WORKERS]);
+		kit_serve(kit);
+		if (chance % 4 == 2)
+			kit_look(kit);
+	}
+	for (unsigned i = 0; i < WORKERS; i++)
+		kill_one(&roles[i]);
+	check_nothing_left(kit, store);
+	stoa_store_close(store);
+	kit_stop(kit);
+	/* The holder is nobody's child, so it becomes the harness's. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 }
