@@ -194,9 +194,21 @@ static void *run_part(void *argument)
 	return NULL;
 }
 
+/* The server may just be dead, or die while it is asked. */
+static struct stoa_store *open_sometime(const struct kit *kit)
+{
+	struct stoa_store *store;
+	int rc;
+
+	while ((rc = stoa_store_open(kit->path, NULL, &store)) == -STOA_ECLOSED || rc == -STOA_ENOENT)
+		test_nap(1);
+	CHECK_RC(rc, 0);
+	return store;
+}
+
 void worker_run(const struct kit *kit, unsigned number, uint64_t seed, unsigned turns)
 {
-	struct stoa_store *store = kit_open(kit);
+	struct stoa_store *store = open_sometime(kit);
 	struct part part = {store, seed * 2 + number * UINT64_C(1000003) + 1, turns};
 	pthread_t thread;
 
