@@ -59,11 +59,12 @@ TEST(what_is_put_is_got)
 
 	for (size_t i = 0; i < CC_COUNT(sizes); i++)
 		for (uint32_t kind = STOA_OBJECT_AUTO; kind <= STOA_OBJECT_SEALED; kind++) {
-			void *data = pattern(sizes[i], i);
+			void *data;
 			char id[40];
 
 			if (kind == STOA_OBJECT_COPIED && sizes[i] > 65536)
 				continue;
+			data = pattern(sizes[i], i);
 			snprintf(id, sizeof(id), "object %zu of kind %u", i, kind);
 			put(store, id, data, sizes[i], kind);
 			check_object(store, id, data, sizes[i]);

@@ -25,6 +25,7 @@ struct client_call {
 struct client_slot {
 	uint64_t serial;           /* 0: the slot is free */
 	struct client_call *call;  /* NULL: nobody */
+	uint64_t of;               /* of a CANCEL: the serial that gets none any more when this has been completed */
 };
 
 /* An arena as this process has it. */

@@ -394,12 +394,14 @@ static void punch(void *argument, uint64_t from, uint64_t to)
 	(void)os_discard(argument, from, to);
 }
 
-/* What its maker touched beside its objects: the kernel gave it memory that nobody has counted. */
-static void clean_orphan(struct server_arena *arena)
+/* Give back what is in no page that counts as committed: what its maker touched beside its objects is memory that nobody has counted. */
+static void clean(struct server_arena *arena)
 {
 	struct os_extent extent = extent_of(arena);
 	uint64_t length = os_memory_length(arena->memory);
 
+	if (!arena->heap)
+		return;
 	store_heap_visit_cold(arena->heap, punch, &extent);
 	if (length > arena->size)
 		punch(&extent, arena->size, length);
@@ -417,7 +419,7 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 		if (!arena->objects)
 			destroy_arena(server, arena);
 		else
-			clean_orphan(arena);
+			clean(arena);
 	}
 }
 
@@ -631,7 +633,7 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 	arena->memory = memory;
 	arena->address = address;
 	arena->size = record.size;
-	arena->resident = arena->heap ? 0 : os_memory_length(memory);
+	arena->resident = record.kind == STORE_OWN ? record.size : 0; /* of a region its entry says how much */
 	arena->number = number;
 	if (arena->heap) {
 		arena->next = server->shared;
@@ -648,8 +650,9 @@ static int find_warm(struct server_arena *arena)
 	uint64_t from, to = 0;
 	int rc = 0;
 
-	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to))
-		rc = store_heap_mark_warm(arena->heap, from, to);
+	/* Who can write it can make it longer than it is. */
+	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to) && from < arena->size)
+		rc = store_heap_mark_warm(arena->heap, from, to < arena->size ? to : arena->size);
 	return rc == 0 ? store_heap_adopted(arena->heap) : rc;
 }
 
@@ -665,8 +668,8 @@ int memory_adopted(struct stoa_server *server)
 {
 	struct server_arena *arena;
 
-	server->committed += server->book.committed;
-	for (uint32_t i = 1; i <= SERVER_ARENAS; i++) {
+	/* No further: what was never used is not backed, and a look at it would be uncounted memory. */
+	for (uint32_t i = 1; i < server->book.arenas.reached; i++) {
 		int rc;
 
 		arena = server->arenas[i];
@@ -679,6 +682,8 @@ int memory_adopted(struct stoa_server *server)
 		if (rc < 0)
 			return rc;
 		server->committed += arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+		/* What is committed and was never written looks like a hole: let it be one. */
+		clean(arena);
 		if (arena->class.writer && !session_lives(server, arena->class.writer))
 			arena->class.writer = 0;
 	}

@@ -720,6 +720,7 @@ static void adopt_region(struct stoa_server *server, const struct store_entry *e
 	if (entry->kind != STORE_REGION)
 		return;
 	server->arenas[entry->arena]->writable = flags & STORE_WRITABLE;
+	server->arenas[entry->arena]->resident = load_rlx(&entry->size);
 	if (maker && store_state_of(load_rlx(&entry->state)) == STORE_SEALED && !(flags & STOA_ALLOCATION_KEEP))
 		maker->regions++;
 }

@@ -41,8 +41,6 @@ static int execute(struct stoa_server *server, struct server_session *session, c
 	case STORE_OP_CANCEL:
 		waiting_cancel(server, session, head->of);
 		object_abort_all(server, session, head->of);
-		/* Of a request that waited for a dead server nobody else knows. Who was told already ignores it. */
-		session_complete(session, &(struct store_completion){.serial = head->of, .result = STOA_TIMED_OUT});
 		return 0;
 	default: return -STOA_EINVAL;
 	}

@@ -17,6 +17,7 @@
 #define SCAN_SHARE 10u               /* of the time, at most so much for these looks: 1/10 */
 #define DEAF_FOR UINT64_C(50000000)  /* nanoseconds between looks whether there are descriptors again */
 #define ACCEPTS_AT_A_TIME 16u
+#define DROPS_AT_A_TIME 16u /* a client takes more than the one descriptor of who only connects */
 
 /* ---- starting and ending ---- */
 
@@ -256,7 +257,7 @@ static void take_connections(struct stoa_server *server)
 			return;
 		if (rc == 0)
 			(void)session_accept(server, socket);
-		else
+		else if (!session_drop_silent(server, DROPS_AT_A_TIME))
 			refuse(server);
 	}
 }

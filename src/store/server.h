@@ -181,6 +181,8 @@ int keep_all(struct stoa_server *server);
 /* ---- session.c ---- */
 
 int session_accept(struct stoa_server *server, os_handle socket);
+/* End up to `count` of those who connected and said nothing since, the first ones. Returns how many. */
+unsigned session_drop_silent(struct stoa_server *server, unsigned count);
 /* Let nobody in, and say why; the socket is closed. */
 void session_refuse(os_handle socket, int result);
 /* Something came on its socket: a message, or the end. */
