@@ -663,8 +663,9 @@ int memory_adopted(struct stoa_server *server)
 {
 	struct server_arena *arena;
 
-	server->committed += server->book.committed;
-	for (uint32_t i = 1; i <= SERVER_ARENAS; i++) {
+	/* The directory is counted already, by commit_directory(). */
+	/* Not beyond: even a look at records that were never used would get pages for them, which nobody has counted. */
+	for (uint32_t i = 1; i < server->book.arenas.reached; i++) {
 		int rc;
 
 		arena = server->arenas[i];
