@@ -668,7 +668,8 @@ int memory_adopted(struct stoa_server *server)
 {
 	struct server_arena *arena;
 
-	/* No further: what was never used is not backed, and a look at it would be uncounted memory. */
+	/* The directory is counted already, by commit_directory(). */
+	/* Not beyond: even a look at records that were never used would get pages for them, which nobody has counted. */
 	for (uint32_t i = 1; i < server->book.arenas.reached; i++) {
 		int rc;
 

@@ -707,6 +707,19 @@ static bool was_being_made(const struct stoa_server *server, const struct store_
 	return session && session->key == server->redo.key && entry->serial == server->redo.serial;
 }
 
+/* Is it what a dead server had sealed, but had not given the place of the one that it replaces? */
+static bool was_left(const struct stoa_server *server, const struct store_entry *entry, uint32_t number)
+{
+	const struct server_session *session = maker_of(server, entry);
+	uint64_t state = load_rlx(&entry->state);
+
+	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED)
+		return false;
+	return entry->serial == server->redo.serial ||
+	       (number == server->redo.entry &&
+		server->redo.state == store_state_word(store_generation_of(state), STORE_WRITING));
+}
+
 /* Memory that goes with its maker, who is gone? */
 static bool is_orphan(const struct store_entry *entry, const struct server_session *maker)
 {
@@ -746,6 +759,10 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 	adopt_region(server, entry, session);
 	if (is_orphan(entry, session))
 		finding = DIRECTORY_LEFT;
+	else if (finding == DIRECTORY_LEFT && was_left(server, entry, number)) {
+		server->redo.left = number;
+		return;
+	}
 	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;
@@ -757,4 +774,29 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
+}
+
+int object_adopted(struct stoa_server *server)
+{
+	uint32_t number = server->redo.left, old, length;
+	const uint8_t *id;
+	int rc = number ? make_dying_room(server) : 0;
+
+	if (rc < 0 || !number)
+		return rc;
+	id = directory_id(&server->book, number, &length);
+	old = directory_lookup(&server->book, id, length);
+	if (old)
+		directory_hand_over(&server->book, old, number);
+	else
+		rc = directory_place(&server->book, number);
+	if (rc < 0)
+		return rc;
+	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	add_rlx(&server->header->objects, 1);
+	if (was_being_made(server, entry_of(server, number)))
+		server->redo.made = number;
+	if (old)
+		end_object(server, old);
+	return 0;
 }

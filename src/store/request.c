@@ -73,9 +73,11 @@ void request_execute(struct stoa_server *server, struct server_session *session,
 {
 	struct store_completion completion = {.serial = request->head.serial};
 
-	journal_request(server->journal, session->key, request->head.serial);
-	if (!server->redo.key || !was_done(server, session, request, &completion))
+	/* What the journal says of a request that was done must stay, should this server die before it has moved on. */
+	if (!server->redo.key || !was_done(server, session, request, &completion)) {
+		journal_request(server->journal, session->key, request->head.serial);
 		completion.result = execute(server, session, request, &completion);
+	}
 	if (completion.result <= 0)
 		session_complete(session, &completion);
 	/* Whoever waits for room may have it now; not in the middle of what made it. */

@@ -95,6 +95,7 @@ struct server_redo {
 	uint64_t entry; /* that it was to change, from `state`; 0: none was noted */
 	uint64_t state;
 	uint32_t made; /* the entry that it has made; 0: none */
+	uint32_t left; /* that it has sealed, and not given its place; 0: none */
 };
 
 /* How much the clients of one user have. */
@@ -245,6 +246,8 @@ void object_describe(const struct stoa_server *server, uint32_t entry, struct st
 
 /* An entry that a dead server left. */
 void object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding);
+/* All of them have been taken over: finish what it was doing. */
+int object_adopted(struct stoa_server *server);
 
 /* Free those of the dying that nobody holds any more. Returns whether any were. */
 bool object_reap(struct stoa_server *server);
