@@ -16,7 +16,7 @@
 #include <stoa/sync.h>
 #include <string.h>
 
-#define LOOKS 2000u              /* before the leader sleeps */
+#define LOOKS 2000u                 /* before the leader sleeps */
 #define RECHECK UINT64_C(250000000) /* nanoseconds: who sleeps looks whether the server is another */
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -26,7 +26,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 /* ---- being told ---- */
 
-static struct client_slot *slot_of(struct stoa_store *store, uint64_t serial)
+static struct client_slot *place_of(struct stoa_store *store, uint64_t serial)
 {
 	return &store->slots[serial % SESSION_COMPLETIONS];
 }
@@ -34,14 +34,14 @@ static struct client_slot *slot_of(struct stoa_store *store, uint64_t serial)
 /* Hand out one completion. The lock for asking is held. */
 static void deliver(struct stoa_store *store, const struct store_completion *completion)
 {
-	struct client_slot *slot = slot_of(store, completion->serial);
+	struct client_slot *slot = place_of(store, completion->serial);
 	struct client_call *call = slot->call;
 
 	if (!completion->serial || slot->serial != completion->serial)
 		return; /* damaged, or told twice */
 	/* What waited for a server that died nobody knows of; the server cannot say so without going beyond its room for completions. */
-	if (slot->of && slot_of(store, slot->of)->serial == slot->of)
-		*slot_of(store, slot->of) = (struct client_slot){0};
+	if (slot->of && place_of(store, slot->of)->serial == slot->of)
+		*place_of(store, slot->of) = (struct client_slot){0};
 	*slot = (struct client_slot){0};
 	if (!call)
 		return;
@@ -199,7 +199,8 @@ static void append(unsigned char **at, const void *bytes, uint64_t length)
 	*at += length;
 }
 
-static void write_record(struct stoa_store *store, const struct store_request *request, const struct client_bytes *bytes)
+static void write_record(struct stoa_store *store, const struct store_request *request,
+			 const struct client_bytes *bytes)
 {
 	uint64_t skipped = to_skip(store, store_line_up(request->length));
 	unsigned char *at;
@@ -224,7 +225,7 @@ static void enqueue(struct stoa_store *store, struct store_request *request, con
 		    struct client_call *call)
 {
 	store->serial = request->serial = free_serial(store);
-	*slot_of(store, request->serial) =
+	*place_of(store, request->serial) =
 		(struct client_slot){request->serial, call, request->op == STORE_OP_CANCEL ? request->of : 0};
 	if (call) {
 		call->serial = request->serial;
@@ -317,7 +318,7 @@ void client_ring(struct stoa_store *store)
 /* Nobody waits for it any more: what it still makes is dropped. false: it has been completed meanwhile. */
 static bool forget(struct stoa_store *store, const struct client_call *call)
 {
-	struct client_slot *slot = slot_of(store, call->serial);
+	struct client_slot *slot = place_of(store, call->serial);
 	bool forgotten;
 
 	os_lock(&store->asking);

@@ -121,7 +121,7 @@ static int ask(const struct stoa_store *store, struct store_message *message)
 
 /* The next message of the server's. STOA_TIMED_OUT. `passed` has room for `room`, and all that came are in it. */
 static int hear(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
-		  unsigned *ret_count, uint64_t deadline)
+		unsigned *ret_count, uint64_t deadline)
 {
 	size_t length;
 	int rc;

@@ -13,7 +13,8 @@
 
 #define ARENA_MIN (UINT64_C(1) << 30)
 #define ARENA_MAX (UINT64_C(1) << 40)
-#define ARENA_LIMITS 4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
+#define ARENA_LIMITS \
+	4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
 #define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
 
@@ -191,11 +192,12 @@ static int create_memory(struct stoa_server *server, uint64_t size, os_handle *r
 	int rc;
 
 	do
-		rc = server->arena_count < most ? os_memory_create(size, 0, ret_memory)
-						: error_set(-STOA_ELIMIT,
-							    "the store has %u pieces of memory, and its server may not have more "
-							    "descriptors (ulimit -n)",
-							    server->arena_count);
+		rc = server->arena_count < most
+			     ? os_memory_create(size, 0, ret_memory)
+			     : error_set(-STOA_ELIMIT,
+					 "the store has %u pieces of memory, and its server may not have more "
+					 "descriptors (ulimit -n)",
+					 server->arena_count);
 	while (rc == -STOA_ELIMIT && drop_empty(server));
 	return rc;
 }
@@ -442,8 +444,7 @@ int memory_hand_out(struct stoa_server *server, const struct server_session *ses
 	if (!arena || load_rlx(&server->book.directory.arenas[number].generation) != generation)
 		return -STOA_ENOENT;
 	writable = arena->class.writer && arena->class.writer == session->key;
-	if (!writable &&
-	    !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
+	if (!writable && !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
 		return -STOA_EACCES;
 	writable = writable || arena->writable;
 	*ret_writable = writable;

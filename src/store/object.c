@@ -293,11 +293,12 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 
 static struct server_class class_of(const struct server_session *session, const struct store_request *head)
 {
-	return (struct server_class){.kind = head->kind,
-				     .owner = session->peer.user,
-				     .access = head->access,
-				     .reader = head->access == STORE_BY_USER || head->access == STORE_BY_GROUP ? head->reader : 0,
-				     .writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
+	return (struct server_class){
+		.kind = head->kind,
+		.owner = session->peer.user,
+		.access = head->access,
+		.reader = head->access == STORE_BY_USER || head->access == STORE_BY_GROUP ? head->reader : 0,
+		.writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
 }
 
 static void describe_entry(const struct server_session *session, const struct store_request *head,
@@ -403,8 +404,7 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 	       struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
-			  &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags, &old);
 
 	if (rc == 0)
 		rc = enter(server, session, request, &number);
@@ -430,8 +430,7 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		  struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
-			  &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags, &old);
 
 	if (rc == 0 && session->draft_count == SERVER_DRAFTS)
 		rc = error_set(-STOA_ELIMIT, "a client may make %u objects at a time", SERVER_DRAFTS);
@@ -549,7 +548,8 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 
 	if (rc < 0)
 		return rc;
-	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX || (head->size | head->of) % OS_PAGE)
+	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX ||
+	    (head->size | head->of) % OS_PAGE)
 		return -STOA_EINVAL;
 	if (head->size > server->options.limit)
 		return -STOA_ERANGE;
@@ -763,7 +763,8 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 		server->redo.left = number;
 		return;
 	}
-	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
+	if (finding == DIRECTORY_GOOD &&
+	    (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;
 		if (state == STORE_SEALED)

@@ -120,9 +120,9 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 		return -STOA_ENOMEM;
 	if (options)
 		server->options = *options;
-	server->call = server->poller = server->spare = server->journal_memory = server->directory_reader = OS_NO_HANDLE;
-	server->directory_extent =
-		(struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
+	server->call = server->poller = server->spare = server->journal_memory = server->directory_reader =
+		OS_NO_HANDLE;
+	server->directory_extent = (struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
 	rc = fill_in(&server->options);
 	if (rc < 0)
 		goto fail;
@@ -300,7 +300,9 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 	if (event->key & SERVER_KEY_BELL)
 		os_bell_clear(session->bell);
 	else
-		session_message(server, session); /* its end comes as one; of an earlier session of that number there is nothing */
+		session_message(
+			server,
+			session); /* its end comes as one; of an earlier session of that number there is nothing */
 }
 
 /* Look at sockets and bells, waiting until the deadline. */

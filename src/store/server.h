@@ -80,7 +80,7 @@ struct server_session {
 	bool tell; /* it has been told something since its last bell */
 	struct store_leases *leases;
 	uint32_t lines;
-	uint64_t *seen; /* the leases at the last look for what is used; NULL: there was none */
+	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
 	uint32_t waits;
 	uint32_t regions; /* that end with it */
@@ -115,7 +115,7 @@ struct stoa_server {
 	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
 	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
-	struct os_lock lock;  /* what follows: connections of this program's own handles */
+	struct os_lock lock; /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
 	unsigned arrived;
 
@@ -128,8 +128,8 @@ struct stoa_server {
 	struct server_arena **arenas; /* by number */
 	struct server_arena *shared;  /* those with a heap; the last used first */
 	uint32_t shared_count, arena_count;
-	uint64_t committed;           /* bytes, everything included */
-	uint64_t keys;                /* the last session's */
+	uint64_t committed; /* bytes, everything included */
+	uint64_t keys;      /* the last session's */
 
 	/* For a successor. */
 	struct journal *journal;
@@ -137,7 +137,7 @@ struct stoa_server {
 	struct store_holder *holder; /* NULL: nothing outlives this process */
 	bool leaving;                /* what is held stays so when the server is closed */
 	struct server_redo redo;
-	uint32_t lost;               /* entries that were damaged */
+	uint32_t lost; /* entries that were damaged */
 
 	struct server_session **sessions; /* by number */
 	uint32_t session_count;
@@ -145,9 +145,9 @@ struct stoa_server {
 	struct server_waiter *waiters;
 
 	uint64_t *recent; /* a bit for each entry: at the last look it had been used */
-	uint64_t *used; /* a bit for each entry: a client has used it since the hand came by */
+	uint64_t *used;   /* a bit for each entry: a client has used it since the hand came by */
 	uint32_t hand;
-	uint64_t *held;     /* a bit for each entry: it was found in a lease; between two looks none is set */
+	uint64_t *held;  /* a bit for each entry: it was found in a lease; between two looks none is set */
 	uint32_t *dying; /* entries, to be freed when nobody holds them */
 	uint32_t dying_count, dying_room;
 	uint64_t next_scan; /* of the leases */
@@ -300,8 +300,8 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 int memory_seal(struct stoa_server *server, struct server_arena *arena);
 
 /* A descriptor of the arena for this client. EACCES, ENOENT. */
-int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number, uint64_t generation,
-		    os_handle *ret_memory, bool *ret_writable);
+int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number,
+		    uint64_t generation, os_handle *ret_memory, bool *ret_writable);
 
 /* ---- waiting.c ---- */
 

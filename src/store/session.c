@@ -59,7 +59,7 @@ static unsigned free_number(struct stoa_server *server)
 }
 
 static int say(const struct server_session *session, struct store_message *message, const os_handle *passed,
-		  unsigned count)
+	       unsigned count)
 {
 	store_message_mark(message);
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
@@ -407,7 +407,8 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 		journal_done(session->record, session->serial, session->head);
 	}
 	if (done) {
-		store_rel(&session->shared->head, session->head); /* R2: their bytes are used; pairs with A3 in call.c */
+		store_rel(&session->shared->head,
+			  session->head); /* R2: their bytes are used; pairs with A3 in call.c */
 		session->tell = true;
 	}
 	session_tell(session);
@@ -506,7 +507,8 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 					   .lines = record->lines};
 	enlist(server, session);
 	rc = os_local_peer(session->socket, &session->peer);
-	if (rc == 0 && (session->ring_size != SESSION_RING_DEFAULT || !session->lines || session->lines > LEASE_LINES_MAX))
+	if (rc == 0 &&
+	    (session->ring_size != SESSION_RING_DEFAULT || !session->lines || session->lines > LEASE_LINES_MAX))
 		rc = error_set(-STOA_EFORMAT, "a session's record is damaged");
 	if (rc == 0)
 		rc = map_session_memory(server, session);

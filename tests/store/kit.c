@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What the tests of a store share: the memory objects, processes and checks behind kit.h. */
 #include <store/books.h>
 #include <store/kit.h>
 

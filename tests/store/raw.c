@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A client that speaks to a server without the library; see raw.h. */
 #include <store/raw.h>
 
 #include <os/local.h>
