@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* A server's books beside what is there: each object's bytes counted where it lies, for who made it and for whose it is; each page once. */
-#include <store/kit.h>
 #include <store/books.h>
+#include <store/kit.h>
 
-#include <store/server.h>
 #include <stdlib.h>
+#include <store/server.h>
 
 struct sums {
 	uint64_t sealed, writing, dying;
-	uint64_t *used;          /* of each arena: bytes of extents */
-	uint32_t *objects;       /* of each arena */
-	uint64_t *sessions;      /* charged */
+	uint64_t *used;     /* of each arena: bytes of extents */
+	uint32_t *objects;  /* of each arena */
+	uint64_t *sessions; /* charged */
 	uint64_t committed;
 };
 

@@ -124,7 +124,7 @@ static void hold(struct worker *worker)
 		held->object.data = NULL;
 }
 
-static void delete(struct worker *worker)
+static void delete (struct worker *worker)
 {
 	char id[80];
 
@@ -170,9 +170,9 @@ static void let_go(struct worker *worker)
 
 void worker_turns(struct stoa_store *store, uint64_t seed, unsigned turns)
 {
-	static void (*const actions[])(struct worker *worker) = {put,  put,  put,    get,   get,   get,
-								 get,  hold, hold,   hold,  draft, draft,
-								 draft, delete, delete, delete, put_several};
+	static void (*const actions[])(struct worker * worker) = {put,   put,    put,    get,    get,        get,
+								  get,   hold,   hold,   hold,   draft,      draft,
+								  draft, delete, delete, delete, put_several};
 	struct worker worker = {.store = store, .random = seed};
 
 	for (unsigned i = 0; i < turns; i++)
