@@ -26,7 +26,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 /* ---- being told ---- */
 
-static struct client_slot *slot_of(struct stoa_store *store, uint64_t serial)
+static struct client_slot *serial_slot(struct stoa_store *store, uint64_t serial)
 {
 	return &store->slots[serial % SESSION_COMPLETIONS];
 }
@@ -34,14 +34,14 @@ static struct client_slot *slot_of(struct stoa_store *store, uint64_t serial)
 /* Hand out one completion. The lock for asking is held. */
 static void deliver(struct stoa_store *store, const struct store_completion *completion)
 {
-	struct client_slot *slot = slot_of(store, completion->serial);
+	struct client_slot *slot = serial_slot(store, completion->serial);
 	struct client_call *call = slot->call;
 
 	if (!completion->serial || slot->serial != completion->serial)
 		return; /* damaged, or told twice */
 	/* What waited for a server that died nobody knows of; the server cannot say so without going beyond its room for completions. */
-	if (slot->of && slot_of(store, slot->of)->serial == slot->of)
-		*slot_of(store, slot->of) = (struct client_slot){0};
+	if (slot->of && serial_slot(store, slot->of)->serial == slot->of)
+		*serial_slot(store, slot->of) = (struct client_slot){0};
 	*slot = (struct client_slot){0};
 	if (!call)
 		return;
@@ -224,7 +224,7 @@ static void enqueue(struct stoa_store *store, struct store_request *request, con
 		    struct client_call *call)
 {
 	store->serial = request->serial = free_serial(store);
-	*slot_of(store, request->serial) =
+	*serial_slot(store, request->serial) =
 		(struct client_slot){request->serial, call, request->op == STORE_OP_CANCEL ? request->of : 0};
 	if (call) {
 		call->serial = request->serial;
@@ -317,7 +317,7 @@ void client_ring(struct stoa_store *store)
 /* Nobody waits for it any more: what it still makes is dropped. false: it has been completed meanwhile. */
 static bool forget(struct stoa_store *store, const struct client_call *call)
 {
-	struct client_slot *slot = slot_of(store, call->serial);
+	struct client_slot *slot = serial_slot(store, call->serial);
 	bool forgotten;
 
 	os_lock(&store->asking);

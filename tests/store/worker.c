@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What a worker does: one thing after the other, each at random, and what may come of it. */
 #include <store/worker.h>
 
 #include <pthread.h>
