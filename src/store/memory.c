@@ -522,7 +522,9 @@ static int make_tables(struct stoa_server *server)
 	server->header = server->book.directory.header;
 	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
 	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held)
+	server->used = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	server->recent = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held || !server->used || !server->recent)
 		return -STOA_ENOMEM;
 	store_rlx(&server->header->limit, server->options.limit);
 	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
@@ -666,7 +668,8 @@ int memory_adopted(struct stoa_server *server)
 {
 	struct server_arena *arena;
 
-	/* No further: what was never used is not backed, and a look at it would be uncounted memory. */
+	/* The directory is counted already, by commit_directory(). */
+	/* Not beyond: even a look at records that were never used would get pages for them, which nobody has counted. */
 	for (uint32_t i = 1; i < server->book.arenas.reached; i++) {
 		int rc;
 
@@ -701,6 +704,8 @@ void memory_end(struct stoa_server *server)
 			destroy_arena(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
+	os_free(server->used);
+	os_free(server->recent);
 	directory_close(&server->book);
 	if (server->directory_extent.address)
 		os_unmap(server->directory_extent.address, server->directory_length);

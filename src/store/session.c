@@ -324,6 +324,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 	close_handle(server, session->client_bell, false);
 	drop_memory(server, session->memory, session->shared, session_length(session));
 	drop_memory(server, session->leases_memory, session->leases, leases_length(session));
+	os_free(session->seen);
 	os_free(session);
 }
 
