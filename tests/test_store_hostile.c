@@ -497,7 +497,7 @@ static void try_to_write(void *argument)
 		char id[20];
 		uint32_t entry;
 		uint64_t state;
-		struct directory_where where;
+		struct directory_where where = {0};
 		os_handle memory;
 		int rc;
 

@@ -39,8 +39,7 @@ static bool note_uses(struct stoa_server *server)
 			session->seen = os_allocate((size_t)session->lines * LEASES_PER_LINE * sizeof(*session->seen));
 		if (!session->seen)
 			return false;
-		lease_used(session->leases, session->lines, server->book.directory.shape.entries, session->seen, note_use,
-			   server);
+		lease_used(session->leases, session->lines, server->book.entries.reached, session->seen, note_use, server);
 	}
 	return true;
 }

@@ -284,7 +284,8 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 		*ret_old = 0;
 	if (!*ret_old)
 		return 0;
-	if (!(flags & STOA_OBJECT_REPLACE))
+	/* One that is followed is its maker's as long as it is made. */
+	if (!(flags & STOA_OBJECT_REPLACE) || store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
 		return -STOA_EEXIST;
 	if (!may_delete(session, entry_of(server, *ret_old)))
 		return -STOA_EACCES;
