@@ -572,6 +572,36 @@ static void *get_the_last(void *argument)
 	return NULL;
 }
 
+static void *get_for_ever(void *argument)
+{
+	struct putter *putter = argument;
+
+	putter->rc = kit_get(putter->store, "to come", UINT64_MAX);
+	pthread_testcancel();
+	return NULL;
+}
+
+TEST(a_thread_is_not_cancelled_in_the_middle)
+{
+	struct kit *kit = kit_start(&small);
+	struct stoa_store *store = kit_open(kit);
+	struct putter putter = {store, 0, 1};
+	pthread_t thread;
+	void *result;
+
+	CHECK_EQ(pthread_create(&thread, NULL, get_for_ever, &putter), 0);
+	test_nap(20);
+	CHECK_EQ(pthread_cancel(thread), 0);
+	test_nap(20);
+	CHECK_RC(kit_put(store, "another", 100, 1, NULL), 0);
+	CHECK_RC(kit_put(store, "to come", 100, 1, NULL), 0);
+	CHECK_EQ(pthread_join(thread, &result), 0);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK_RC(putter.rc, 0);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 /* What waits longest has a place in a ring of 1024. */
 TEST(a_get_that_waits_does_not_stop_what_it_waits_for)
 {

@@ -348,17 +348,36 @@ int client_wait(struct stoa_store *store, struct client_call *call, uint64_t ser
 	return call->completion.result;
 }
 
+/* A thread that was cancelled in the middle would leave a call on its stack, and the leader's place taken. */
+static int call_held(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		     struct client_call *call, uint64_t server, uint64_t deadline)
+{
+	int before = os_cancel_hold(), rc = client_ask(store, request, bytes, call, deadline);
+
+	if (rc == 0) {
+		client_ring(store);
+		rc = client_wait(store, call, server, deadline);
+	}
+	os_cancel_again(before);
+	return rc;
+}
+
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline)
 {
 	struct client_call call = {0};
-	int rc = client_ask(store, request, bytes, &call, deadline);
+	int rc = call_held(store, request, bytes, &call, 0, deadline);
 
-	if (rc)
-		return rc;
-	client_ring(store);
-	rc = client_wait(store, &call, 0, deadline);
 	if (rc == 0)
 		*ret_completion = call.completion;
 	return rc;
+}
+
+int client_await(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		 uint64_t deadline)
+{
+	struct client_call call = {0};
+	int rc = call_held(store, request, bytes, &call, load_rlx(&store->directory.header->server), deadline);
+
+	return rc == STOA_EXISTED ? 0 : rc;
 }
