@@ -372,6 +372,44 @@ TEST(leases_of_garbage_harm_nobody)
 	kit_stop(kit);
 }
 
+/* Leases on everything there is, as the directory tells all. */
+static void hold_all(void *argument)
+{
+	struct kit *kit = argument;
+	struct directory directory;
+	struct raw raw;
+
+	CHECK(become_another());
+	CHECK_RC(raw_open(kit, 1000, &raw), 0);
+	CHECK_RC(directory_open(raw.directory, raw.directory_length, &directory), 0);
+	store_rlx(&raw.leases->reached, 1000);
+	store_rel(&kit->words[0], 1);
+	for (;;)
+		for (uint32_t i = 1; i < directory_limit(&directory); i++)
+			store_rlx(&raw.leases->words[i], lease_word(i, load_rlx(&directory.entries[i].state)));
+}
+
+TEST(nobody_keeps_what_it_may_not_read)
+{
+	struct stoa_store *store;
+	struct kit *kit;
+	pid_t role;
+
+	if (geteuid() != 0)
+		SKIP("another user needs root");
+	kit = start_for_all();
+	store = kit_open(kit);
+	role = test_role(hold_all, kit);
+	test_await(&kit->words[0], 1);
+	for (unsigned i = 0; i < 40; i++) {
+		CHECK_RC(kit_put(store, "mine", 10 * MIB, i, NULL), 0);
+		CHECK_RC(kit_delete(store, "mine"), 0);
+	}
+	test_kill(role);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 /* ---- memory that the client can write ---- */
 
 /* It makes an object in place and touches all around it. */

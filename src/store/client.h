@@ -108,6 +108,10 @@ void client_tell(struct stoa_store *store, const struct store_request *request);
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline);
 
+/* The same with a request that the server completes when it is time: look again then. It may be sooner, as another server knows nothing of it. */
+int client_await(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		 uint64_t deadline);
+
 /*
  * The address of an arena, as it is now, mapped if it was not, and its size. One that holds a single object is mapped until it has been released as often.
  * -STOA_EACCES, ENOENT (there is none any more), ECLOSED, ENOMEM, ELIMIT; STOA_TIMED_OUT: no server answers.

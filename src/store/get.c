@@ -91,15 +91,8 @@ static int wait_sealed(struct stoa_store *store, const void *id, uint32_t id_len
 {
 	struct store_request request = {.op = STORE_OP_WAIT, .id_length = (uint16_t)id_length};
 	struct client_bytes bytes = {.id = id};
-	struct client_call call = {0};
-	uint64_t server = load_rlx(&store->directory.header->server);
-	int rc = client_ask(store, &request, &bytes, &call, deadline);
 
-	if (rc)
-		return rc;
-	client_ring(store);
-	rc = client_wait(store, &call, server, deadline);
-	return rc == STOA_EXISTED ? 0 : rc;
+	return client_await(store, &request, &bytes, deadline);
 }
 
 /* -STOA_EINVAL: not an id. */

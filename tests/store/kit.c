@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of a store share: the memory objects, processes and checks behind kit.h. */
+/* The kit's roles, and objects that can be told whole. */
 #include <store/books.h>
 #include <store/kit.h>
 

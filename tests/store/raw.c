@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A client that speaks to a server without the library; see raw.h. */
+/* The protocol spoken by hand: no check that the library makes stands in the way. */
 #include <store/raw.h>
 
 #include <os/local.h>

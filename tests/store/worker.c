@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients that do all kinds of things to a store, and verify every byte; see worker.h. */
+/* What a worker does: one thing after the other, each at random, and what may come of it. */
 #include <store/worker.h>
 
 #include <pthread.h>
