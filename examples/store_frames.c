@@ -23,13 +23,13 @@ static void check(int result, const char *what)
 	exit(1);
 }
 
-static int draw(void)
+static int draw(const char *place)
 {
 	const struct stoa_object_options options = {.flags = STOA_OBJECT_PINNED, .deadline = STOA_FOREVER};
 	struct stoa_store *store;
 	struct stoa_draft frame;
 
-	check(stoa_store_open("example.socket", NULL, &store), "open");
+	check(stoa_store_open(place, NULL, &store), "open");
 	for (uint32_t number = 0; number < FRAMES; number++) {
 		check(stoa_store_create(store, &number, sizeof(number), PIXELS, &options, &frame), "create");
 		memset(frame.data, (int)(number & 0xff), PIXELS);
@@ -54,11 +54,11 @@ int main(int argc, char **argv)
 	uint64_t right = 0;
 	pthread_t thread;
 
-	if (argc > 1 && argv[1])
-		return draw();
+	if (argc > 1)
+		return draw(argv[1]);
 	check(stoa_server_start(&options, &server), "server");
 	check(pthread_create(&thread, NULL, serve, server), "thread");
-	check(child_start(&child, "draw"), "child");
+	check(child_start(&child, options.socket), "child");
 	check(stoa_store_open("example.socket", NULL, &store), "open");
 	for (uint32_t number = 0; number < FRAMES; number++) {
 		check(stoa_store_get(store, &number, sizeof(number), STOA_FOREVER, &frame), "get");
