@@ -203,6 +203,19 @@ TEST(who_waits_goes_on_waiting)
 	end_store();
 }
 
+/* A greeting that a server's death interrupts is begun again. */
+static struct stoa_store *open_again(void)
+{
+	struct stoa_store *store;
+	int rc;
+
+	while ((rc = stoa_store_open(path(), NULL, &store)) != 0) {
+		CHECK(rc == -STOA_ECLOSED || rc == -STOA_ENOENT);
+		test_nap(1);
+	}
+	return store;
+}
+
 /* One client: puts, replaces, deletes what it knows, and looks whether each answer fits. */
 static void work(void *argument)
 {
@@ -211,10 +224,9 @@ static void work(void *argument)
 	uint64_t state = test_seed() + number;
 	bool there[16] = {false};
 	unsigned char last[16] = {0};
-	struct stoa_store *store;
+	struct stoa_store *store = open_again();
 	static unsigned char data[20000];
 
-	CHECK_RC(stoa_store_open(path(), NULL, &store), 0);
 	for (uint64_t turn = 1; !shared->stop; turn++) {
 		unsigned which = (unsigned)(test_random(&state) % 16), size = (unsigned)(test_random(&state) % sizeof(data));
 		char id[20];

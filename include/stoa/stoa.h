@@ -10,6 +10,7 @@
 #include <stoa/grant.h>
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>
+#include <stoa/manager.h>
 #include <stoa/pager.h>
 #include <stoa/pager_stat.h>
 #include <stoa/segment.h>

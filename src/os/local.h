@@ -120,6 +120,15 @@ int os_wait_readable(const os_handle *handles, unsigned count, uint64_t deadline
 /* Has the other end of a connected socket been closed? Messages may be left. */
 bool os_local_ended(os_handle socket);
 
+/*
+ * A bell between two processes, of which neither trusts the other: two handles, one for each. A ring by either shows as readable on both until it is
+ * cleared on either. Nothing that the other does to its handle makes these two wait, nor ends this one: as notifiers are one object
+ * with one mode, whoever has a copy could make all others wait for it.
+ */
+int os_bell_create(os_handle ret_bells[2]);
+void os_bell_ring(os_handle bell);
+void os_bell_clear(os_handle bell);
+
 /* ---- the machine ---- */
 
 uint64_t os_memory_total(void); /* bytes; 0: not known */
@@ -149,5 +158,7 @@ int os_process_detach(const char *name, void (*body)(void *argument, const os_ha
 
 /* This process may open as many handles as the system lets it, from now on. Returns how many that is. */
 uint32_t os_handles_allow(void);
+
+uint32_t os_handles_limit(void); /* how many it may open as it is */
 
 #endif

@@ -173,7 +173,9 @@ static int adopt(struct adoption *adoption)
 		take_session(adoption, i);
 	if (rc == 0)
 		rc = memory_adopt_entries(server, take_object, adoption);
-	return rc == 0 ? memory_adopted(server) : rc;
+	if (rc == 0)
+		rc = memory_adopted(server);
+	return rc == 0 ? object_adopted(server) : rc;
 }
 
 int adopt_all(struct stoa_server *server)

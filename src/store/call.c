@@ -26,16 +26,23 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 /* ---- being told ---- */
 
+static struct client_slot *slot_of(struct stoa_store *store, uint64_t serial)
+{
+	return &store->slots[serial % SESSION_COMPLETIONS];
+}
+
 /* Hand out one completion. The lock for asking is held. */
 static void deliver(struct stoa_store *store, const struct store_completion *completion)
 {
-	struct client_slot *slot = &store->slots[completion->serial % SESSION_COMPLETIONS];
+	struct client_slot *slot = slot_of(store, completion->serial);
 	struct client_call *call = slot->call;
 
 	if (!completion->serial || slot->serial != completion->serial)
 		return; /* damaged, or told twice */
-	slot->serial = 0;
-	slot->call = NULL;
+	/* What waited for a server that died nobody knows of; the server cannot say so without going beyond its room for completions. */
+	if (slot->of && slot_of(store, slot->of)->serial == slot->of)
+		*slot_of(store, slot->of) = (struct client_slot){0};
+	*slot = (struct client_slot){0};
 	if (!call)
 		return;
 	call->completion = *completion;
@@ -121,7 +128,7 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	if (!moved(store, head))
 		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready);
 	store_rlx(&store->session->waiting, 0);
-	os_notifier_clear(store->client_bell);
+	os_bell_clear(store->client_bell);
 	if (!(ready & 2) || moved(store, head))
 		return 0;
 	if (os_local_ended(store->socket))
@@ -162,36 +169,27 @@ static uint64_t to_skip(const struct stoa_store *store, uint64_t length)
 	return left < length ? left : 0;
 }
 
+/*
+ * The next serial whose slot is free; 0: none is. One that has been waiting for long is passed by: what is asked for behind it may be
+ * what it waits for.
+ */
+static uint64_t free_serial(const struct stoa_store *store)
+{
+	for (uint64_t serial = store->serial + 1; serial <= store->serial + SESSION_COMPLETIONS; serial++)
+		if (!store->slots[serial % SESSION_COMPLETIONS].serial)
+			return serial;
+	return 0;
+}
+
 /* May a record of `length` be written now? The lock for asking is held. */
 static bool fits(const struct stoa_store *store, uint64_t length)
 {
-	/* A3: the server is done with the bytes before; pairs with R2 in session_take() */
+	/* A3: the server is done with the bytes before; pairs with R2 in session_work() */
 	uint64_t used = store->tail - load_acq(&store->session->head);
 
-	if (used > store->ring_size || store->slots[(store->serial + 1) % SESSION_COMPLETIONS].serial)
+	if (used > store->ring_size || !free_serial(store))
 		return false;
 	return to_skip(store, length) + length <= store->ring_size - used;
-}
-
-/* Wait, with the lock for asking, until a record fits. On failure it is unlocked. */
-static int wait_to_fit(struct stoa_store *store, uint64_t length, uint64_t deadline)
-{
-	struct client_call none = {0};
-
-	os_lock(&store->asking);
-	while (!fits(store, length)) {
-		int rc;
-
-		os_unlock(&store->asking);
-		client_ring(store);
-		if (os_now() >= deadline)
-			return STOA_TIMED_OUT;
-		rc = progress(store, &none, deadline);
-		if (rc < 0)
-			return rc;
-		os_lock(&store->asking);
-	}
-	return 0;
 }
 
 static void append(unsigned char **at, const void *bytes, uint64_t length)
@@ -218,27 +216,84 @@ static void write_record(struct stoa_store *store, const struct store_request *r
 	append(&at, bytes->meta, request->meta_length);
 	append(&at, bytes->data, bytes->data_length);
 	store->tail += store_line_up(request->length);
-	store_rel(&store->session->tail, store->tail); /* R3: publishes the records; pairs with A4 in session_take() */
+	store_rel(&store->session->tail, store->tail); /* R3: publishes the records; pairs with A4 in session_work() */
+}
+
+/* Of what fits. The lock for asking is held. */
+static void enqueue(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		    struct client_call *call)
+{
+	store->serial = request->serial = free_serial(store);
+	*slot_of(store, request->serial) =
+		(struct client_slot){request->serial, call, request->op == STORE_OP_CANCEL ? request->of : 0};
+	if (call) {
+		call->serial = request->serial;
+		store_rlx(&call->done, 0);
+	}
+	write_record(store, request, bytes);
+}
+
+/* A request without anything behind it, if there is room. The lock for asking is held. */
+static bool say(struct stoa_store *store, struct store_request request)
+{
+	request.length = sizeof(request);
+	if (!fits(store, store_line_up(request.length)))
+		return false;
+	enqueue(store, &request, &(struct client_bytes){0}, NULL);
+	return true;
+}
+
+static void pay_debts(struct stoa_store *store)
+{
+	while (store->debt_count && say(store, store->debts[store->debt_count - 1]))
+		store->debt_count--;
+}
+
+void client_tell(struct stoa_store *store, const struct store_request *request)
+{
+	bool said;
+
+	os_lock(&store->asking);
+	said = say(store, *request);
+	/* With so many owed the server has been gone for long, and drops all of it when the session ends. */
+	if (!said && store->debt_count < SESSION_COMPLETIONS)
+		store->debts[store->debt_count++] = *request;
+	os_unlock(&store->asking);
+	if (said)
+		client_ring(store);
+}
+
+/* Wait, with the lock for asking, until a record fits. On failure it is unlocked. */
+static int wait_to_fit(struct stoa_store *store, uint64_t length, uint64_t deadline)
+{
+	struct client_call none = {0};
+
+	os_lock(&store->asking);
+	for (pay_debts(store); !fits(store, length); pay_debts(store)) {
+		int rc;
+
+		os_unlock(&store->asking);
+		client_ring(store);
+		if (os_now() >= deadline)
+			return STOA_TIMED_OUT;
+		rc = progress(store, &none, deadline);
+		if (rc < 0)
+			return rc;
+		os_lock(&store->asking);
+	}
+	return 0;
 }
 
 int client_ask(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 	       struct client_call *call, uint64_t deadline)
 {
 	uint64_t length = sizeof(*request) + request->id_length + request->meta_length + bytes->data_length;
-	struct client_slot *slot;
 	int rc = wait_to_fit(store, store_line_up(length), deadline);
 
 	if (rc)
 		return rc;
 	request->length = (uint32_t)length;
-	request->serial = ++store->serial;
-	slot = &store->slots[request->serial % SESSION_COMPLETIONS];
-	*slot = (struct client_slot){request->serial, call};
-	if (call) {
-		call->serial = request->serial;
-		store_rlx(&call->done, 0);
-	}
-	write_record(store, request, bytes);
+	enqueue(store, request, bytes, call);
 	os_unlock(&store->asking);
 	return 0;
 }
@@ -248,22 +303,21 @@ void client_ring(struct stoa_store *store)
 	const struct store_header *header = store->directory.header;
 
 	/*
-	 * Q10: requests, then the look; pairs with Q11 in server_sleep(), which imposes a barrier on us between its flag and its own look, so that
+	 * Q10: requests, then the look; pairs with Q11 in sleep_until_asked(), which imposes a barrier on us between its flag and its own look, so that
 	 * a compiler's suffices here.
 	 */
-	if (store->leases.fenced || load_rlx(&header->fences))
+	if (load_rlx(store->leases.fences))
 		fence_seq();
 	else
 		cc_compiler_barrier();
 	if (load_rlx(&header->asleep))
-		os_notifier_raise(store->bell);
+		os_bell_ring(store->bell);
 }
 
-/* Nobody waits for it any more. false: it has been completed meanwhile. */
+/* Nobody waits for it any more: what it still makes is dropped. false: it has been completed meanwhile. */
 static bool forget(struct stoa_store *store, const struct client_call *call)
 {
-	struct client_slot *slot = &store->slots[call->serial % SESSION_COMPLETIONS];
-	struct store_request cancel = {.op = STORE_OP_CANCEL, .of = call->serial};
+	struct client_slot *slot = slot_of(store, call->serial);
 	bool forgotten;
 
 	os_lock(&store->asking);
@@ -271,9 +325,8 @@ static bool forget(struct stoa_store *store, const struct client_call *call)
 	if (forgotten)
 		slot->call = NULL;
 	os_unlock(&store->asking);
-	/* Where the ring is full the server does not run, and drops what it makes of this when the session ends. */
-	if (forgotten && client_ask(store, &cancel, &(struct client_bytes){0}, NULL, 0) == 0)
-		client_ring(store);
+	if (forgotten)
+		client_tell(store, &(struct store_request){.op = STORE_OP_CANCEL, .of = call->serial});
 	return forgotten;
 }
 

@@ -23,12 +23,14 @@ static bool hooked; /* under all_lock */
 
 static void before_fork(void)
 {
+	embedded_hold();
 	os_lock(&all_lock);
 }
 
 static void after_fork(void)
 {
 	os_unlock(&all_lock);
+	embedded_go_on();
 }
 
 /* The child keeps no connection of its parent's open, lest the server thinks that the parent lives. */
@@ -42,6 +44,7 @@ static void after_fork_child(void)
 	}
 	all = NULL;
 	os_unlock(&all_lock);
+	embedded_go_on();
 }
 
 static int enlist(struct stoa_store *store)
@@ -85,6 +88,14 @@ uint64_t client_patience(uint64_t deadline)
 	return deadline > least ? deadline : least;
 }
 
+void client_nap(unsigned milliseconds, uint64_t deadline)
+{
+	static const _Atomic uint32_t nobody;
+	uint64_t until = os_now() + milliseconds * UINT64_C(1000000);
+
+	(void)os_wait(&(struct os_wait_word){&nobody, 0, OS_WORD_WOKEN}, 1, until < deadline ? until : deadline);
+}
+
 int client_refuse(int rc, const void *id, uint32_t id_length)
 {
 	const uint8_t *bytes = id;
@@ -109,7 +120,7 @@ static int ask(const struct stoa_store *store, struct store_message *message)
 }
 
 /* The next message of the server's. STOA_TIMED_OUT. `passed` has room for `room`, and all that came are in it. */
-static int answer(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
+static int hear(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
 		  unsigned *ret_count, uint64_t deadline)
 {
 	size_t length;
@@ -203,8 +214,9 @@ static int greet(struct stoa_store *store, uint32_t leases)
 	unsigned count = 0;
 	int rc = ask(store, &message);
 
-	if (rc == 0)
-		rc = answer(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
+	/* Who is refused at once may find the socket closed already; why is in there. */
+	if (rc == 0 || rc == -STOA_ECLOSED)
+		rc = hear(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
 	if (rc == 0 && message.result < 0)
@@ -352,7 +364,7 @@ static int fetch(struct stoa_store *store, uint32_t arena, uint64_t generation, 
 		os_handle memory;
 		unsigned count = 0;
 
-		rc = answer(store, ret_answer, &memory, 1, &count, deadline);
+		rc = hear(store, ret_answer, &memory, 1, &count, deadline);
 		if (rc)
 			break;
 		/* What was asked for by somebody who did not wait as long. */
@@ -406,6 +418,28 @@ static int map_arena(struct stoa_store *store, uint32_t arena, struct client_are
 	/* R5: where it is; pairs with A6 in find_mapped() */
 	store_rel(&note->generation, load_rlx(&record.generation));
 	return 0;
+}
+
+int client_fetch(struct stoa_store *store, uint32_t arena, os_handle *ret_memory, bool *ret_writable)
+{
+	struct store_message message;
+	struct store_arena record;
+	int rc = directory_arena_read(&store->directory, arena, &record);
+
+	if (rc == DIRECTORY_CHANGED)
+		return -STOA_ENOENT;
+	if (rc < 0)
+		return rc;
+	os_lock(&store->mapping);
+	rc = fetch(store, arena, load_rlx(&record.generation), ret_memory, &message);
+	os_unlock(&store->mapping);
+	if (rc == 0 && !(os_memory_seals(*ret_memory) & OS_SEAL_SHRINK)) {
+		os_handle_close(*ret_memory);
+		return error_set(-STOA_EFORMAT, "the server's memory can be cut");
+	}
+	if (rc == 0)
+		*ret_writable = message.count;
+	return rc;
 }
 
 static int arena_slow(struct stoa_store *store, uint32_t arena, bool one_object, unsigned char **ret_address,

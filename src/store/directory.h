@@ -14,6 +14,7 @@
 #ifndef STORE_DIRECTORY_H
 #define STORE_DIRECTORY_H
 
+#include <base/cc.h>
 #include <store/layout.h>
 
 /* ---- its shape ---- */
@@ -38,6 +39,7 @@ struct directory {
 	struct store_arena *arenas;
 	struct store_shape shape;
 	uint64_t key[2];
+	uint64_t second; /* what short ids add to their hash */
 	uint64_t length;
 };
 
@@ -72,8 +74,22 @@ struct directory_where {
 	uint64_t size;
 };
 
+int directory_damaged(uint32_t entry); /* -STOA_EFORMAT, with its sentence */
+
 /* Of an entry that cannot change, as a lease holds it. -STOA_EFORMAT. */
-int directory_look(const struct directory *directory, uint32_t entry, struct directory_where *ret_where);
+static inline int directory_look(const struct directory *directory, uint32_t entry, struct directory_where *ret_where)
+{
+	const struct store_entry *from = &directory->entries[entry];
+
+	if (CC_UNLIKELY(from->arena >= directory->shape.arenas || from->meta_length > STOA_META_MAX))
+		return directory_damaged(entry);
+	*ret_where = (struct directory_where){.arena = from->arena,
+					      .meta_length = from->meta_length,
+					      .kind = from->kind,
+					      .offset = from->offset,
+					      .size = load_rlx(&from->size)};
+	return 0;
+}
 
 /* All of an entry, as long as its state word is `state`. */
 struct directory_object {
@@ -165,6 +181,9 @@ bool directory_has_place(const struct directory_book *book, uint32_t entry);
 
 /* SEALED, with that size (at most its room). */
 void directory_seal(struct directory_book *book, uint32_t entry, uint64_t size);
+
+/* More of a SEALED one's room is committed. */
+void directory_grow(struct directory_book *book, uint32_t entry, uint64_t size);
 
 /* DYING or SPILLED, or SEALED again. Barrier and look at the leases come after this. Returns the generation, which stays. */
 uint64_t directory_set_state(struct directory_book *book, uint32_t entry, enum store_state state);

@@ -213,10 +213,12 @@ int directory_enter(struct directory_book *book, const void *id, uint32_t length
 	generation += !generation;
 	directory_key_make(&book->directory, id, length, &key);
 	fence_rel(); /* that it is FREE, before what it becomes; pairs with those in follow_place(), directory_read() */
+	if (MUTANT(ENTRY_STATE_FIRST))
+		put_word(&to->state, 0, store_state_word(generation, STORE_WRITING));
 	if (name)
 		write_name(book, name, &key);
 	write_entry(to, fields, &key, name, generation);
-	/* R2: the entry is complete; pairs with A2 in follow_place(), A6 in directory_read() */
+	/* R2: the entry is complete; pairs with A2 in follow_place(), A6 in directory_read(), A9 in directory_find() */
 	store_rel(&to->state, store_state_word(generation, STORE_WRITING));
 	STORED();
 	*ret_entry = entry;
@@ -245,6 +247,11 @@ uint64_t directory_set_state(struct directory_book *book, uint32_t entry, enum s
 	store_rel(&of->state, store_state_word(generation, state));
 	STORED();
 	return generation;
+}
+
+void directory_grow(struct directory_book *book, uint32_t entry, uint64_t size)
+{
+	put_word(&entry_at(book, entry)->size, 0, size);
 }
 
 void directory_seal(struct directory_book *book, uint32_t entry, uint64_t size)
@@ -294,7 +301,7 @@ static void count_passed(const struct directory_book *book, uint32_t at, uint32_
 	for (; hops; hops--, at = next_bucket(&book->directory, at)) {
 		_Atomic uint32_t *passed = &book->directory.buckets[at].passed;
 
-		/* R5: what had passed has ended, so that it is not missed before; pairs with A5 in directory_find() */
+		/* R5: what had passed has ended, so that it is not missed before; pairs with A5 in search() */
 		store_rel(passed, load_rlx(passed) + more);
 		STORED();
 	}
@@ -312,7 +319,7 @@ int directory_place(struct directory_book *book, uint32_t entry)
 
 		if (i >= 0) {
 			count_passed(book, home, hop, 1);
-			/* R1: the entry, and that it has passed; pairs with A1 in directory_find() */
+			/* R1: the entry, and that it has passed; pairs with A1 in search(), A8 in pick() */
 			store_rel(&bucket->places[i], place_word(hash, entry));
 			STORED();
 			bit_set(book->placed, entry);
@@ -350,6 +357,8 @@ void directory_hand_over(struct directory_book *book, uint32_t old, uint32_t ent
 	assert(place && bit_get(book->placed, old) && !bit_get(book->placed, entry));
 	if (!place)
 		return;
+	if (MUTANT(PLACE_TAKEN_FIRST))
+		put_word(place, 0, 0);
 	/* R3: the entry that has it now; pairs with A3 in follow_place(), A4 in follow_place() */
 	store_rel(place, place_word(hash, entry));
 	STORED();

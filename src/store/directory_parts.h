@@ -102,12 +102,22 @@ struct directory_key {
 #define HASH_B UINT64_C(0xbf58476d1ce4e5b9)
 #define HASH_C UINT64_C(0x94d049bb133111eb)
 
-static inline uint64_t key_hash(const uint64_t key[2], const uint64_t words[4], uint32_t length)
+/* What the third and fourth word of an id add; with none, as nearly always, the same for all. */
+static inline uint64_t key_second(const uint64_t key[2], uint64_t third, uint64_t fourth)
+{
+	return cc_multiply_fold(third ^ key[0] ^ HASH_A, fourth ^ key[1] ^ HASH_B);
+}
+
+static inline uint64_t key_both(const uint64_t key[2], const uint64_t words[4], uint32_t length, uint64_t second)
 {
 	uint64_t first = cc_multiply_fold(words[0] ^ key[0], words[1] ^ key[1]);
-	uint64_t second = cc_multiply_fold(words[2] ^ key[0] ^ HASH_A, words[3] ^ key[1] ^ HASH_B);
 
 	return cc_multiply_fold(first ^ HASH_C, second ^ key[0] ^ length);
+}
+
+static inline uint64_t key_hash(const uint64_t key[2], const uint64_t words[4], uint32_t length)
+{
+	return key_both(key, words, length, key_second(key, words[2], words[3]));
 }
 
 static inline uint64_t id_word(const uint8_t *bytes)
@@ -118,43 +128,78 @@ static inline uint64_t id_word(const uint8_t *bytes)
 	return word;
 }
 
-/* The last word of `length` > 0 bytes, of which it has what comes after the whole ones; above it zeros. Reads none beyond. */
-static inline uint64_t id_rest(const uint8_t *bytes, uint32_t length)
+/* The last `rest` bytes, 1 .. 7, of an id of at least 8, which end at `end`. */
+static inline uint64_t id_end(const uint8_t *end, uint32_t rest)
 {
-	uint32_t rest = length % 8;
-	uint64_t word = 0;
+	return id_word(end - 8) >> (64 - 8 * rest);
+}
 
-	if (length >= 8)
-		return id_word(bytes + length - 8) >> (64 - 8 * rest);
-	for (uint32_t i = 0; i < rest; i++)
-		word |= (uint64_t)bytes[i] << 8 * i;
-	return word;
+/* An id of 1 .. 7 bytes. */
+static inline uint64_t id_tiny(const uint8_t *bytes, uint32_t length)
+{
+	uint32_t low, high;
+
+	if (length < 4)
+		return bytes[0] | (uint64_t)bytes[length / 2] << 8 * (length / 2) |
+		       (uint64_t)bytes[length - 1] << 8 * (length - 1);
+	memcpy(&low, bytes, sizeof(low));
+	memcpy(&high, bytes + length - 4, sizeof(high));
+	return low | (uint64_t)high << 8 * (length - 4);
+}
+
+/* Two words of an id of 1 .. 16 bytes, with zeros behind its end. */
+static CC_INLINED void id_half(const uint8_t *bytes, uint32_t length, uint64_t words[2])
+{
+	words[1] = 0;
+	if (length < 8) {
+		words[0] = id_tiny(bytes, length);
+		return;
+	}
+	words[0] = id_word(bytes);
+	if (length == 16)
+		words[1] = id_word(bytes + 8);
+	else if (length > 8)
+		words[1] = id_end(bytes + length, length - 8);
 }
 
 /* The n-th word of an id, with zeros behind its end. */
 static inline uint64_t id_word_at(const uint8_t *bytes, uint32_t length, uint32_t index)
 {
-	return index < length / 8 ? id_word(bytes + 8 * (size_t)index) : id_rest(bytes, length);
+	if (length < 8)
+		return id_tiny(bytes, length);
+	return index < length / 8 ? id_word(bytes + 8 * (size_t)index) : id_end(bytes + length, length % 8);
 }
 
 void directory_long_words(const uint64_t key[2], const uint8_t *bytes, uint32_t length, uint64_t words[4]);
 
+/* The words of an id of 1 .. STORE_ID_INLINE bytes; returns its hash. */
+static CC_INLINED uint64_t key_short(const struct directory *directory, const void *id, uint32_t length,
+				     uint64_t words[4])
+{
+	const uint8_t *bytes = id;
+
+	if (CC_LIKELY(length <= 16)) {
+		words[2] = words[3] = 0;
+		id_half(bytes, length, words);
+		return key_both(directory->key, words, length, directory->second);
+	}
+	words[0] = id_word(bytes);
+	words[1] = id_word(bytes + 8);
+	id_half(bytes + 16, length - 16, words + 2);
+	return key_hash(directory->key, words, length);
+}
+
+/* Of 1 .. STOA_ID_MAX bytes. */
 static inline void directory_key_make(const struct directory *directory, const void *id, uint32_t length,
 				      struct directory_key *ret_key)
 {
-	uint32_t whole = length / 8;
-
 	ret_key->bytes = id;
 	ret_key->length = length;
 	if (CC_LIKELY(length <= STORE_ID_INLINE)) {
-		ret_key->words[0] = ret_key->words[1] = ret_key->words[2] = ret_key->words[3] = 0;
-		for (uint32_t i = 0; i < whole; i++)
-			ret_key->words[i] = id_word(ret_key->bytes + 8 * (size_t)i);
-		if (length % 8)
-			ret_key->words[whole] = id_rest(ret_key->bytes, length);
-	} else {
-		directory_long_words(directory->key, id, length, ret_key->words);
+		ret_key->hash = key_short(directory, id, length, ret_key->words);
+		return;
 	}
+	directory_long_words(directory->key, id, length, ret_key->words);
 	ret_key->hash = key_hash(directory->key, ret_key->words, length);
 }
 
@@ -177,13 +222,19 @@ static inline uint64_t place_word(uint64_t hash, uint32_t entry)
 bool directory_same_name(const struct directory *directory, const struct store_entry *entry,
 			 const struct directory_key *key);
 
+/* The words in the entry. */
+static CC_INLINED bool directory_same_words(const struct store_entry *entry, const uint64_t words[4], uint32_t length)
+{
+	return !((word_id_length(get_word(entry, ENTRY_KIND)) ^ length) | (get_word(entry, ENTRY_ID) ^ words[0]) |
+		 (get_word(entry, ENTRY_ID + 1) ^ words[1]) | (get_word(entry, ENTRY_ID + 2) ^ words[2]) |
+		 (get_word(entry, ENTRY_ID + 3) ^ words[3]));
+}
+
 static inline bool directory_same_id(const struct directory *directory, const struct store_entry *entry,
 				     const struct directory_key *key)
 {
-	return word_id_length(get_word(entry, ENTRY_KIND)) == key->length &&
-	       get_word(entry, ENTRY_ID) == key->words[0] && get_word(entry, ENTRY_ID + 1) == key->words[1] &&
-	       get_word(entry, ENTRY_ID + 2) == key->words[2] && get_word(entry, ENTRY_ID + 3) == key->words[3] &&
-	       (key->length <= STORE_ID_INLINE || directory_same_name(directory, entry, key));
+	return directory_same_words(entry, key->words, key->length) &&
+	       (CC_LIKELY(key->length <= STORE_ID_INLINE) || directory_same_name(directory, entry, key));
 }
 
 /* ---- sound entries ---- */

@@ -42,7 +42,7 @@ static int parse_limit(const char *text, uint64_t *ret_limit)
 	return error_set(-STOA_EINVAL, "'%s' is not a size; use e.g. embedded:1GiB", text);
 }
 
-static void run(void *argument)
+static void serve_program(void *argument)
 {
 	(void)stoa_server_run(argument);
 	store_rel(&embedded.ended, 1); /* R1: the server is no longer used; pairs with A1 in stop() */
@@ -60,7 +60,7 @@ static int start(const char *text)
 		return rc;
 	store_rlx(&embedded.ended, 0);
 	embedded.forks = os_fork_generation();
-	rc = os_thread_start("stoa-store", run, embedded.server);
+	rc = os_thread_start("stoa-store", serve_program, embedded.server);
 	if (rc < 0) {
 		stoa_server_close(embedded.server);
 		embedded.server = NULL;
@@ -71,7 +71,7 @@ static int start(const char *text)
 static void stop(void)
 {
 	stoa_server_stop(embedded.server);
-	while (!load_acq(&embedded.ended)) /* A1: pairs with R1 in run() */
+	while (!load_acq(&embedded.ended)) /* A1: pairs with R1 in serve_program() */
 		(void)os_wait(&(struct os_wait_word){&embedded.ended, 0, OS_WORD_WOKEN}, 1, UINT64_MAX);
 	stoa_server_close(embedded.server);
 	embedded.server = NULL;
@@ -92,7 +92,9 @@ static int connect_embedded(const char *limit, os_handle *ret_socket)
 	if (rc == 0)
 		rc = os_local_pair(pair);
 	if (rc == 0) {
-		rc = server_attach(embedded.server, pair[1]);
+		/* The server takes those that came before soon: its thread runs, and needs nothing of ours. */
+		while ((rc = server_attach(embedded.server, pair[1])) == -STOA_EBUSY)
+			os_yield();
 		if (rc == 0) {
 			embedded.handles++;
 			*ret_socket = pair[0];
@@ -104,6 +106,16 @@ static int connect_embedded(const char *limit, os_handle *ret_socket)
 	if (embedded.server && !embedded.handles)
 		stop();
 	return rc;
+}
+
+void embedded_hold(void)
+{
+	os_lock(&embedded.lock);
+}
+
+void embedded_go_on(void)
+{
+	os_unlock(&embedded.lock);
 }
 
 void embedded_release(void)

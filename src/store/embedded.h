@@ -11,4 +11,8 @@ int embedded_connect(const char *where, os_handle *ret_socket, bool *ret_embedde
 /* One handle less on this program's server; it ends with the last. */
 void embedded_release(void);
 
+/* Around a fork: so that its child finds nobody in the middle of something. */
+void embedded_hold(void);
+void embedded_go_on(void);
+
 #endif

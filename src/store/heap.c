@@ -149,6 +149,26 @@ bool store_heap_cold(const struct store_heap *heap, uint64_t offset, uint64_t le
 	return false;
 }
 
+void store_heap_visit_cold(const struct store_heap *heap, void (*visit)(void *argument, uint64_t from, uint64_t to),
+			   void *argument)
+{
+	for (const struct run *run = heap->lowest; run; run = run->after) {
+		uint64_t base = run->first * OS_PAGE, from, to;
+		uint32_t bits;
+
+		if (!run->span) {
+			if (!run->warm)
+				visit(argument, base, base + run->pages * OS_PAGE);
+			continue;
+		}
+		bits = heap_span_at(heap, base)->cold;
+		while (bits_run(bits, base, &from, &to)) {
+			visit(argument, from, to);
+			bits &= ~(UINT32_C(0)) << ((to - base) / OS_PAGE);
+		}
+	}
+}
+
 /* The first pages of a cold run of an extent; its neighbours in the extent are warm. */
 static void run_warmed(struct store_heap *heap, struct run *run, uint32_t pages)
 {

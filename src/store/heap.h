@@ -61,6 +61,10 @@ bool store_heap_cold(const struct store_heap *heap, uint64_t offset, uint64_t le
 /* Pages of that extent are committed now: from where store_heap_cold() said, up to there or less far. */
 void store_heap_warmed(struct store_heap *heap, uint64_t offset, uint64_t length, uint64_t from, uint64_t to);
 
+/* Each run of pages that are cold, used or free, from the lowest up. */
+void store_heap_visit_cold(const struct store_heap *heap, void (*visit)(void *argument, uint64_t from, uint64_t to),
+			   void *argument);
+
 /* Free it. Its warm pages stay warm. */
 void store_heap_give(struct store_heap *heap, uint64_t offset, uint64_t length);
 

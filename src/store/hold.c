@@ -61,7 +61,7 @@ static uint32_t *find(struct hold *hold, const char *name)
 {
 	uint32_t *link = &hold->buckets[hash_bytes(name, STORE_HOLDER_NAME) & hold->mask];
 
-	while (*link && memcmp(hold->entries[*link - 1].name, name, STORE_HOLDER_NAME))
+	while (*link && memcmp(hold->entries[*link - 1].name, name, STORE_HOLDER_NAME) != 0)
 		link = &hold->entries[*link - 1].next;
 	return link;
 }
@@ -124,7 +124,7 @@ static void dismiss(struct hold *hold)
 	hold->server = hold->process = OS_NO_HANDLE;
 }
 
-static int answer(os_handle socket, int result, uint64_t place)
+static int reply(os_handle socket, int result, uint64_t place)
 {
 	struct hold_message message = {.magic = HOLD_MAGIC, .result = result, .place = place};
 
@@ -159,7 +159,7 @@ static int give(struct hold *hold, uint64_t from)
 	}
 	message.place = from;
 	rc = os_local_send(hold->server, &message, hold_length(message.count), passed, message.count);
-	return rc == -STOA_ELIMIT || rc == -STOA_ENOMEM ? answer(hold->server, rc, 0) : rc;
+	return rc == -STOA_ELIMIT || rc == -STOA_ENOMEM ? reply(hold->server, rc, 0) : rc;
 }
 
 /* Does it have what its kind of request has? */
@@ -187,12 +187,12 @@ static int serve_request(struct hold *hold, const struct hold_message *request, 
 	if (rc) {
 		while (count)
 			os_handle_close(passed[--count]);
-		(void)answer(hold->server, rc, 0);
+		(void)reply(hold->server, rc, 0);
 		return rc;
 	}
 	switch (request->op) {
-	case HOLD_PUT: return answer(hold->server, put_all(hold, request, passed), 0);
-	case HOLD_DROP: return answer(hold->server, drop(hold, request->names[0]), 0);
+	case HOLD_PUT: return reply(hold->server, put_all(hold, request, passed), 0);
+	case HOLD_DROP: return reply(hold->server, drop(hold, request->names[0]), 0);
 	case HOLD_GET: return give(hold, request->place);
 	default: hold->ending = true; return 0;
 	}
@@ -210,7 +210,7 @@ static void serve(struct hold *hold)
 	if (rc == -STOA_EBUSY)
 		rc = hold->process != OS_NO_HANDLE && os_process_ended(hold->process) ? -STOA_ECLOSED : 0;
 	else if (rc == -STOA_ELIMIT || rc == -STOA_ENOMEM)
-		rc = answer(hold->server, rc, 0);
+		rc = reply(hold->server, rc, 0);
 	else if (!rc)
 		rc = serve_request(hold, &request, length, passed, count);
 	if (rc)
@@ -259,7 +259,7 @@ static void let_in(struct hold *hold)
 	rc = check_server(hold, socket);
 	if (!rc && os_local_peer_process(socket, &process) == -STOA_ECLOSED)
 		rc = -STOA_ECLOSED;
-	if (answer(socket, rc, os_process_id()) || rc) {
+	if (reply(socket, rc, os_process_id()) || rc) {
 		os_handle_close(socket);
 		os_handle_close(process);
 		return;
@@ -304,6 +304,6 @@ void hold_run(void *argument, const os_handle *handles)
 	for (uint32_t i = 0; i < hold.used; i++)
 		os_handle_close(hold.entries[i].memory);
 	if (hold.ending && hold.server != OS_NO_HANDLE)
-		(void)answer(hold.server, 0, 0);
+		(void)reply(hold.server, 0, 0);
 	dismiss(&hold);
 }

@@ -34,7 +34,7 @@ int hold_check(const struct hold_message *message, size_t length)
 {
 	if (length < hold_length(0))
 		return -STOA_EFORMAT;
-	if (memcmp(message->magic, HOLD_MAGIC, sizeof(message->magic)))
+	if (memcmp(message->magic, HOLD_MAGIC, sizeof(message->magic)) != 0)
 		return -STOA_EVERSION;
 	if (message->count > HOLD_BATCH || length != hold_length(message->count))
 		return -STOA_EFORMAT;
@@ -101,7 +101,7 @@ static int hear(struct store_holder *holder, struct hold_message *answer, os_han
 		lose(holder);
 	else
 		rc = say(holder, answer->result);
-	while (rc && count)
+	while (rc && passed && count)
 		os_handle_close(passed[--count]);
 	return rc;
 }

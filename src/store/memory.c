@@ -15,6 +15,8 @@
 #define ARENA_MAX (UINT64_C(1) << 40)
 #define ARENA_LIMITS 4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
+#define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
+
 static uint64_t pages(uint64_t bytes)
 {
 	return (bytes + OS_PAGE - 1) & ~(OS_PAGE - 1);
@@ -98,7 +100,8 @@ int memory_commit(struct stoa_server *server, const struct os_extent *extent, ui
 
 bool memory_may_fit(const struct stoa_server *server, uint64_t size)
 {
-	uint64_t left = server->options.limit - server->committed;
+	/* A successor may have been given less than there is. */
+	uint64_t left = server->committed < server->options.limit ? server->options.limit - server->committed : 0;
 
 	for (const struct server_arena *arena = server->shared; arena; arena = arena->next)
 		left += store_heap_coolable(arena->heap);
@@ -120,17 +123,20 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 
 	while (*link && *link != arena)
 		link = &(*link)->next;
-	if (*link)
+	if (*link) {
 		*link = arena->next;
+		server->shared_count--;
+	}
 	if (arena->number && !server->leaving) {
 		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
 
 		server->arenas[arena->number] = NULL;
+		server->arena_count--;
 		directory_arena_drop(&server->book, arena->number);
 		keep_drop_arena(server, arena->number, generation);
 	}
 	/* Clients may have a map of it still: no pages are to stay in there. */
-	if (bytes && arena->class.kind != STORE_OWN && !server->leaving) {
+	if (bytes && (arena->class.kind != STORE_OWN || arena->class.writer) && !server->leaving) {
 		struct os_extent extent = extent_of(arena);
 
 		(void)os_discard(&extent, 0, arena->size);
@@ -158,7 +164,40 @@ static int enter_arena(struct stoa_server *server, struct server_arena *arena)
 	if (rc < 0)
 		return rc;
 	server->arenas[arena->number] = arena;
+	server->arena_count++;
 	return 0;
+}
+
+/* Arenas that hold nothing; of other classes than what is to be made now, as that has none. */
+static bool drop_empty(struct stoa_server *server)
+{
+	struct server_arena *next;
+	bool dropped = false;
+
+	for (struct server_arena *arena = server->shared; arena; arena = next) {
+		next = arena->next;
+		if (arena->objects)
+			continue;
+		destroy_arena(server, arena);
+		dropped = true;
+	}
+	return dropped;
+}
+
+/* A memory object for an arena. A part of the descriptors is left for clients. */
+static int create_memory(struct stoa_server *server, uint64_t size, os_handle *ret_memory)
+{
+	uint32_t most = os_handles_limit() / 4 * 3;
+	int rc;
+
+	do
+		rc = server->arena_count < most ? os_memory_create(size, 0, ret_memory)
+						: error_set(-STOA_ELIMIT,
+							    "the store has %u pieces of memory, and its server may not have more "
+							    "descriptors (ulimit -n)",
+							    server->arena_count);
+	while (rc == -STOA_ELIMIT && drop_empty(server));
+	return rc;
 }
 
 static int create_arena(struct stoa_server *server, const struct server_class *class, uint64_t size,
@@ -173,8 +212,11 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->class = *class;
 	arena->size = size;
 	arena->memory = OS_NO_HANDLE;
-	rc = os_memory_create(size, 0, &arena->memory);
-	if (rc == 0 && class->kind != STORE_OWN)
+	rc = create_memory(server, size, &arena->memory);
+	/* Its maker could make the server unable to give pages back. One of its own is sealed in the end. */
+	if (rc == 0 && (class->kind == STORE_PRIVATE || class->kind == STORE_REGION))
+		rc = os_memory_seal(arena->memory, OS_SEAL_SEALS);
+	if (rc == 0 && class->kind < STORE_OWN)
 		rc = store_heap_create(size, &arena->heap);
 	if (rc == 0 && class->kind == STORE_IMMUTABLE)
 		rc = os_map(arena->memory, 0, size, OS_READ | OS_WRITE, &address);
@@ -190,6 +232,7 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	if (arena->heap) {
 		arena->next = server->shared;
 		server->shared = arena;
+		server->shared_count++;
 	}
 	*ret_arena = arena;
 	return 0;
@@ -227,7 +270,8 @@ static int warm(struct stoa_server *server, struct server_arena *arena, uint64_t
 		uint64_t done = 0;
 		int rc = os_commit(&extent, from, to, &done);
 
-		store_heap_warmed(arena->heap, offset, length, from, from + done);
+		if (done)
+			store_heap_warmed(arena->heap, offset, length, from, from + done);
 		took(server, done);
 		if (rc < 0)
 			return rc;
@@ -240,8 +284,13 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 {
 	struct server_arena *arena = first_of(server, class);
 	uint64_t offset, need = 0;
-	int rc = arena ? 0 : create_arena(server, class, arena_size(server), &arena);
+	int rc = 0;
 
+	if (!arena) {
+		if (server->shared_count >= SHARED_KEPT)
+			(void)drop_empty(server);
+		rc = create_arena(server, class, arena_size(server), &arena);
+	}
 	/* Making room may cool the very pages that it would have been in. */
 	while (rc == 0 && store_heap_need(arena->heap, length) > need) {
 		need = store_heap_need(arena->heap, length);
@@ -283,6 +332,34 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 	return 0;
 }
 
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length)
+{
+	struct os_extent extent = extent_of(arena);
+	int rc = length > arena->resident ? memory_commit(server, &extent, arena->resident, length) : 0;
+
+	if (rc == 0 && length > arena->resident)
+		arena->resident = length;
+	return rc;
+}
+
+int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
+		       struct server_arena **ret_arena)
+{
+	struct server_arena *arena;
+	int rc = create_arena(server, class, reserve, &arena);
+
+	if (rc < 0)
+		return rc;
+	rc = memory_grow(server, arena, length);
+	if (rc < 0) {
+		destroy_arena(server, arena);
+		return rc;
+	}
+	arena->objects++;
+	*ret_arena = arena;
+	return 0;
+}
+
 int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
 		struct server_arena **ret_arena, uint64_t *ret_offset)
 {
@@ -312,6 +389,24 @@ void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_
 		server->room_came = true;
 }
 
+static void punch(void *argument, uint64_t from, uint64_t to)
+{
+	(void)os_discard(argument, from, to);
+}
+
+/* Give back what is in no page that counts as committed: what its maker touched beside its objects is memory that nobody has counted. */
+static void clean(struct server_arena *arena)
+{
+	struct os_extent extent = extent_of(arena);
+	uint64_t length = os_memory_length(arena->memory);
+
+	if (!arena->heap)
+		return;
+	store_heap_visit_cold(arena->heap, punch, &extent);
+	if (length > arena->size)
+		punch(&extent, arena->size, length);
+}
+
 void memory_orphan(struct stoa_server *server, const struct server_session *session)
 {
 	struct server_arena *next;
@@ -323,6 +418,8 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 		arena->class.writer = 0;
 		if (!arena->objects)
 			destroy_arena(server, arena);
+		else
+			clean(arena);
 	}
 }
 
@@ -348,6 +445,7 @@ int memory_hand_out(struct stoa_server *server, const struct server_session *ses
 	if (!writable &&
 	    !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
 		return -STOA_EACCES;
+	writable = writable || arena->writable;
 	*ret_writable = writable;
 	return os_memory_duplicate(arena->memory, writable ? OS_READ | OS_WRITE : OS_READ, ret_memory);
 }
@@ -366,9 +464,13 @@ static int commit_directory(void *argument, uint64_t from, uint64_t to)
 	if (wanted > server->options.limit)
 		return error_set(-STOA_ENOMEM, "no room for what the store notes about objects");
 	rc = os_commit(&server->directory_extent, from, to, &done);
-	if (rc == 0)
-		server->committed = wanted;
-	return rc;
+	if (rc < 0)
+		return rc;
+	server->committed = wanted;
+	/* While it is made there is no header yet. */
+	if (server->header)
+		store_rlx(&server->header->bytes, wanted);
+	return 0;
 }
 
 static int create_directory(struct stoa_server *server, const struct store_shape *shape)
@@ -420,7 +522,9 @@ static int make_tables(struct stoa_server *server)
 	server->header = server->book.directory.header;
 	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
 	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held)
+	server->used = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	server->recent = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held || !server->used || !server->recent)
 		return -STOA_ENOMEM;
 	store_rlx(&server->header->limit, server->options.limit);
 	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
@@ -512,7 +616,7 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 		rc = -STOA_EFORMAT;
 	if (rc == 0 && record.kind == STORE_OWN && os_memory_length(memory) != record.size)
 		rc = -STOA_EFORMAT;
-	if (rc == 0 && record.kind != STORE_OWN)
+	if (rc == 0 && record.kind < STORE_OWN)
 		rc = store_heap_create(record.size, &arena->heap);
 	if (rc == 0 && record.kind == STORE_IMMUTABLE)
 		rc = os_map(memory, 0, record.size, OS_READ | OS_WRITE, &address);
@@ -529,12 +633,14 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 	arena->memory = memory;
 	arena->address = address;
 	arena->size = record.size;
-	arena->resident = arena->heap ? 0 : record.size;
+	arena->resident = record.kind == STORE_OWN ? record.size : 0; /* of a region its entry says how much */
 	arena->number = number;
 	if (arena->heap) {
 		arena->next = server->shared;
 		server->shared = arena;
+		server->shared_count++;
 	}
+	server->arena_count++;
 	return server->arenas[number] = arena;
 }
 
@@ -544,8 +650,9 @@ static int find_warm(struct server_arena *arena)
 	uint64_t from, to = 0;
 	int rc = 0;
 
-	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to))
-		rc = store_heap_mark_warm(arena->heap, from, to);
+	/* Who can write it can make it longer than it is. */
+	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to) && from < arena->size)
+		rc = store_heap_mark_warm(arena->heap, from, to < arena->size ? to : arena->size);
 	return rc == 0 ? store_heap_adopted(arena->heap) : rc;
 }
 
@@ -561,8 +668,9 @@ int memory_adopted(struct stoa_server *server)
 {
 	struct server_arena *arena;
 
-	server->committed += server->book.committed;
-	for (uint32_t i = 1; i <= SERVER_ARENAS; i++) {
+	/* The directory is counted already, by commit_directory(). */
+	/* Not beyond: even a look at records that were never used would get pages for them, which nobody has counted. */
+	for (uint32_t i = 1; i < server->book.arenas.reached; i++) {
 		int rc;
 
 		arena = server->arenas[i];
@@ -575,6 +683,8 @@ int memory_adopted(struct stoa_server *server)
 		if (rc < 0)
 			return rc;
 		server->committed += arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+		/* What is committed and was never written looks like a hole: let it be one. */
+		clean(arena);
 		if (arena->class.writer && !session_lives(server, arena->class.writer))
 			arena->class.writer = 0;
 	}
@@ -594,6 +704,8 @@ void memory_end(struct stoa_server *server)
 			destroy_arena(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
+	os_free(server->used);
+	os_free(server->recent);
 	directory_close(&server->book);
 	if (server->directory_extent.address)
 		os_unmap(server->directory_extent.address, server->directory_length);

@@ -47,21 +47,41 @@ static struct server_user *user_account(struct stoa_server *server, uint32_t use
 	return server->users = account;
 }
 
-static int charge(struct stoa_server *server, struct server_session *session, uint64_t bytes)
+/* May that be charged? Of the session there is no more question when it has ended. */
+static bool may_have(const struct stoa_server *server, const struct server_session *session,
+		     const struct server_user *account, uint64_t bytes)
 {
-	struct server_user *account = user_account(server, session->peer.user);
+	return (!session || bytes <= server->options.client_limit - session->charged) &&
+	       bytes <= server->options.user_limit - account->charged;
+}
+
+/*
+ * To a user, and to the session that made it, if that is still there. What was deleted counts until it is freed; so that is done before
+ * anybody is refused.
+ */
+static int charge_for(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
+{
+	struct server_user *account = user_account(server, user);
 	char text[ERROR_SIZE];
 
 	if (!account)
 		return -STOA_ENOMEM;
-	if (bytes > server->options.client_limit - session->charged)
+	if (!may_have(server, session, account, bytes))
+		(void)object_reap(server);
+	if (session && bytes > server->options.client_limit - session->charged)
 		return error_set(-STOA_ELIMIT, "a client may have %s", error_size(server->options.client_limit, text));
 	if (bytes > server->options.user_limit - account->charged)
 		return error_set(-STOA_ELIMIT, "a user's clients may have %s",
 				 error_size(server->options.user_limit, text));
-	session->charged += bytes;
+	if (session)
+		session->charged += bytes;
 	account->charged += bytes;
 	return 0;
+}
+
+static int charge(struct stoa_server *server, struct server_session *session, uint64_t bytes)
+{
+	return charge_for(server, session, session->peer.user, bytes);
 }
 
 #define TAG_BITS 12
@@ -81,8 +101,9 @@ static struct server_session *maker_of(const struct stoa_server *server, const s
 
 static void discharge(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
 {
+	/* A session of the same tag, a million sessions later, has not been charged for it. */
 	if (session)
-		session->charged -= bytes;
+		session->charged -= bytes < session->charged ? bytes : session->charged;
 	user_account(server, user)->charged -= bytes;
 }
 
@@ -111,6 +132,12 @@ static int make_dying_room(struct stoa_server *server)
 	return 0;
 }
 
+/* What an entry is charged for. */
+static uint64_t charge_of(const struct store_entry *entry)
+{
+	return entry->kind == STORE_REGION ? load_rlx(&entry->size) : entry->extent;
+}
+
 /* Its entry and bytes come back: nobody has or gets it. */
 static void free_object(struct stoa_server *server, uint32_t number)
 {
@@ -118,7 +145,7 @@ static void free_object(struct stoa_server *server, uint32_t number)
 	struct server_arena *arena = server->arenas[entry->arena];
 	uint64_t offset = entry->offset, extent = entry->extent;
 
-	discharge(server, maker_of(server, entry), entry->owner, extent);
+	discharge(server, maker_of(server, entry), entry->owner, charge_of(entry));
 	directory_free(&server->book, number);
 	memory_give(server, arena, offset, extent);
 }
@@ -126,6 +153,11 @@ static void free_object(struct stoa_server *server, uint32_t number)
 /* It is not found any more; who holds it keeps it. There is room among the dying. */
 static void end_object(struct stoa_server *server, uint32_t number)
 {
+	const struct store_entry *entry = entry_of(server, number);
+	struct server_session *maker = maker_of(server, entry);
+
+	if (maker && entry->kind == STORE_REGION && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP))
+		maker->regions--;
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
@@ -171,12 +203,15 @@ bool object_reap(struct stoa_server *server)
 	look.found = os_allocate((size_t)(lease_count(server) + 1) * sizeof(*look.found));
 	if (!look.found)
 		return false;
-	if (load_rlx(&server->header->fences) || !os_barrier_impose())
-		fence_seq(); /* Q12: they are DYING, then the leases; pairs with Q13 in lease_take()  */
+	/* They are DYING, then the leases; pairs with order() in lease_take() */
+	if (!lease_barrier(&server->header->fences)) {
+		os_free(look.found);
+		return false;
+	}
 	for (uint32_t i = 0; i < server->session_count; i++)
 		if (server->sessions[i] && server->sessions[i]->leases)
 			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
-				   server->book.directory.shape.entries, note_lease, &look);
+				   server->book.entries.reached, note_lease, &look);
 	for (uint32_t i = 0; i < before; i++) {
 		uint32_t number = server->dying[i];
 
@@ -195,10 +230,37 @@ bool object_reap(struct stoa_server *server)
 	return kept != before;
 }
 
-bool object_evict(struct stoa_server *server)
+int object_end(struct stoa_server *server, uint32_t number)
 {
-	(void)server;
-	return false;
+	int rc = make_dying_room(server);
+
+	if (rc == 0)
+		end_object(server, number);
+	return rc;
+}
+
+struct search {
+	uint32_t number;
+	uint64_t generation;
+	bool found;
+};
+
+static void compare_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
+{
+	struct search *search = argument;
+
+	search->found = search->found || (in_use && number == search->number && generation == search->generation);
+}
+
+bool object_is_held(const struct stoa_server *server, uint32_t number)
+{
+	struct search search = {number, store_generation_of(load_rlx(&entry_of(server, number)->state)), false};
+
+	for (uint32_t i = 0; i < server->session_count && !search.found; i++)
+		if (server->sessions[i] && server->sessions[i]->leases)
+			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
+				   server->book.directory.shape.entries, compare_lease, &search);
+	return search.found;
 }
 
 /* ---- making ---- */
@@ -238,6 +300,20 @@ static struct server_class class_of(const struct server_session *session, const 
 				     .writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
 }
 
+static void describe_entry(const struct server_session *session, const struct store_request *head,
+			   const struct server_arena *arena, struct store_entry *fields)
+{
+	fields->arena = arena->number;
+	store_rlx(&fields->size, fields->room);
+	fields->owner = arena->class.owner;
+	fields->access = arena->class.access;
+	fields->reader = arena->class.reader;
+	store_rlx(&fields->flags, head->flags);
+	fields->session = object_session_tag(session);
+	fields->serial = head->serial;
+	fields->made = os_date();
+}
+
 /* Room and an entry for what is asked for, WRITING. */
 static int enter(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		 uint32_t *ret_entry)
@@ -254,22 +330,16 @@ static int enter(struct stoa_server *server, struct server_session *session, con
 	if (head->size > server->options.limit)
 		return -STOA_ERANGE;
 	fields.extent = store_extent(head->size, fields.meta_length);
+	if (head->kind == STORE_OWN) /* so that what it costs is charged */
+		fields.extent = (fields.extent + OS_PAGE - 1) & ~(OS_PAGE - 1);
 	rc = charge(server, session, fields.extent);
 	if (rc < 0)
 		return rc;
 	rc = memory_take(server, &class, fields.extent, &arena, &fields.offset);
 	if (rc < 0)
 		goto refund;
-	fields.arena = arena->number;
-	store_rlx(&fields.size, head->size);
-	fields.owner = class.owner;
-	fields.access = class.access;
-	fields.reader = class.reader;
-	fields.flags = head->flags;
-	fields.session = object_session_tag(session);
-	fields.serial = head->serial;
 	fields.room = head->size;
-	fields.made = os_date();
+	describe_entry(session, head, arena, &fields);
 	rc = directory_enter(&server->book, request->id, head->id_length, &fields, ret_entry);
 	if (rc == 0)
 		return 0;
@@ -295,6 +365,7 @@ static int publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 	if (old)
 		directory_hand_over(&server->book, old, number);
 	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	evict_used(server, number);
 	add_rlx(&server->header->objects, 1);
 	add_rlx(&server->header->puts, 1);
 	if (old)
@@ -341,8 +412,11 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 		return rc;
 	/* Room for it may have been made of the one that it replaces. */
 	old = directory_lookup(&server->book, request->id, request->head.id_length);
-	fill_extent(server, number, request);
-	rc = publish(server, number, old, request->head.size);
+	rc = old ? make_dying_room(server) : 0;
+	if (rc == 0) {
+		fill_extent(server, number, request);
+		rc = publish(server, number, old, request->head.size);
+	}
 	if (rc < 0) {
 		directory_set_state(&server->book, number, STORE_DYING);
 		free_object(server, number);
@@ -365,8 +439,18 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		rc = enter(server, session, request, &number);
 	if (rc < 0)
 		return rc;
+	/* So that it is found while it is made. */
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		rc = directory_place(&server->book, number);
+	if (rc < 0) {
+		directory_set_state(&server->book, number, STORE_DYING);
+		free_object(server, number);
+		return rc;
+	}
 	session->drafts[session->draft_count++] = number;
 	object_describe(server, number, ret);
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		waiting_sealed(server, request->id, request->head.id_length);
 	return 0;
 }
 
@@ -394,12 +478,22 @@ static bool is_draft(const struct stoa_server *server, const struct server_sessi
 
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t number, uint64_t state)
 {
+	bool followed;
+
 	if (!is_draft(server, session, number, state))
 		return -STOA_ENOENT;
+	followed = directory_has_place(&server->book, number);
+	if (followed && make_dying_room(server) < 0)
+		return -STOA_ENOMEM;
 	forget_draft(session, number);
 	journal_change(server->journal, number, state);
 	directory_set_state(&server->book, number, STORE_DYING);
-	free_object(server, number);
+	if (followed) { /* somebody may hold it */
+		directory_remove(&server->book, number);
+		server->dying[server->dying_count++] = number;
+	} else {
+		free_object(server, number);
+	}
 	return 0;
 }
 
@@ -439,6 +533,118 @@ void object_abort_all(struct stoa_server *server, struct server_session *session
 		if (!serial || entry->serial == serial)
 			(void)object_abort(server, session, session->drafts[i], load_rlx(&entry->state));
 	}
+}
+
+/* ---- memory that is no object ---- */
+
+int object_allocate(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		    struct store_completion *ret)
+{
+	const struct store_request *head = &request->head;
+	struct server_class class = class_of(session, head);
+	struct store_entry fields = {.kind = STORE_REGION, .room = head->of, .extent = head->of};
+	struct server_arena *arena;
+	uint32_t number, old;
+	int rc = may_make(server, session, request->id, head->id_length, 0, 0, &old);
+
+	if (rc < 0)
+		return rc;
+	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX || (head->size | head->of) % OS_PAGE)
+		return -STOA_EINVAL;
+	if (head->size > server->options.limit)
+		return -STOA_ERANGE;
+	rc = make_dying_room(server);
+	if (rc == 0)
+		rc = charge(server, session, head->size);
+	if (rc < 0)
+		return rc;
+	rc = memory_take_region(server, &class, head->size, head->of, &arena);
+	if (rc < 0)
+		goto refund;
+	arena->writable = head->flags & STORE_WRITABLE;
+	describe_entry(session, head, arena, &fields);
+	rc = directory_enter(&server->book, request->id, head->id_length, &fields, &number);
+	if (rc < 0) {
+		memory_give(server, arena, 0, head->of);
+		goto refund;
+	}
+	rc = publish(server, number, 0, head->size);
+	if (rc < 0) {
+		directory_set_state(&server->book, number, STORE_DYING);
+		free_object(server, number);
+		return rc;
+	}
+	if (!(head->flags & STOA_ALLOCATION_KEEP))
+		session->regions++;
+	object_describe(server, number, ret);
+	return 0;
+refund:
+	discharge(server, session, session->peer.user, head->size);
+	return rc;
+}
+
+int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head)
+{
+	struct store_entry *entry;
+	struct server_arena *arena;
+	uint64_t more;
+	int rc;
+
+	if (!head->entry || head->entry >= server->book.entries.reached)
+		return -STOA_ENOENT;
+	entry = entry_of(server, head->entry);
+	if (load_rlx(&entry->state) != head->state || store_state_of(head->state) != STORE_SEALED)
+		return -STOA_ENOENT;
+	arena = server->arenas[entry->arena];
+	if (entry->kind != STORE_REGION || head->size > entry->room || head->size % OS_PAGE)
+		return -STOA_EINVAL;
+	if (arena->class.writer != session->key &&
+	    !(arena->writable && object_may_read(session, entry->owner, entry->access, entry->reader)))
+		return -STOA_ERIGHTS;
+	if (head->size <= load_rlx(&entry->size))
+		return 0;
+	if (head->size > server->options.limit)
+		return -STOA_ERANGE;
+	more = head->size - load_rlx(&entry->size);
+	rc = charge_for(server, maker_of(server, entry), entry->owner, more);
+	if (rc < 0)
+		return rc;
+	rc = memory_grow(server, arena, head->size);
+	if (rc < 0)
+		discharge(server, maker_of(server, entry), entry->owner, more);
+	else
+		directory_grow(&server->book, head->entry, head->size);
+	return rc;
+}
+
+void object_end_regions(struct stoa_server *server, struct server_session *session)
+{
+	uint32_t tag = object_session_tag(session);
+
+	for (uint32_t i = 1; session->regions && i < server->book.entries.reached; i++) {
+		const struct store_entry *entry = entry_of(server, i);
+
+		if (store_state_of(load_rlx(&entry->state)) == STORE_SEALED && entry->kind == STORE_REGION &&
+		    entry->session == tag && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP) &&
+		    make_dying_room(server) == 0)
+			end_object(server, i);
+	}
+}
+
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	uint32_t number;
+	int rc = object_find(server, request, &number);
+
+	if (rc == 0 && !may_delete(session, entry_of(server, number)))
+		rc = -STOA_EACCES;
+	if (rc == 0 && request->head.flags & ~STOA_OBJECT_PINNED)
+		rc = -STOA_EINVAL;
+	if (rc == 0)
+		directory_set_flags(&server->book, number,
+				    (load_rlx(&entry_of(server, number)->flags) & ~STOA_OBJECT_PINNED) |
+					    request->head.flags);
+	return rc;
 }
 
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request)
@@ -487,7 +693,8 @@ static bool goes_on(struct stoa_server *server, const struct store_entry *entry,
 {
 	struct server_session *session = maker_of(server, entry);
 
-	if (!session || entry->kind == STORE_IMMUTABLE || session->draft_count == SERVER_DRAFTS)
+	if (!session || (entry->kind != STORE_PRIVATE && entry->kind != STORE_OWN) ||
+	    session->draft_count == SERVER_DRAFTS)
 		return false;
 	session->drafts[session->draft_count++] = number;
 	return true;
@@ -498,6 +705,37 @@ static bool was_being_made(const struct stoa_server *server, const struct store_
 	const struct server_session *session = maker_of(server, entry);
 
 	return session && session->key == server->redo.key && entry->serial == server->redo.serial;
+}
+
+/* Is it what a dead server had sealed, but had not given the place of the one that it replaces? */
+static bool was_left(const struct stoa_server *server, const struct store_entry *entry, uint32_t number)
+{
+	const struct server_session *session = maker_of(server, entry);
+	uint64_t state = load_rlx(&entry->state);
+
+	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED)
+		return false;
+	return entry->serial == server->redo.serial ||
+	       (number == server->redo.entry &&
+		server->redo.state == store_state_word(store_generation_of(state), STORE_WRITING));
+}
+
+/* Memory that goes with its maker, who is gone? */
+static bool is_orphan(const struct store_entry *entry, const struct server_session *maker)
+{
+	return entry->kind == STORE_REGION && !maker && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP);
+}
+
+static void adopt_region(struct stoa_server *server, const struct store_entry *entry, struct server_session *maker)
+{
+	uint32_t flags = load_rlx(&entry->flags);
+
+	if (entry->kind != STORE_REGION)
+		return;
+	server->arenas[entry->arena]->writable = flags & STORE_WRITABLE;
+	server->arenas[entry->arena]->resident = load_rlx(&entry->size);
+	if (maker && store_state_of(load_rlx(&entry->state)) == STORE_SEALED && !(flags & STOA_ALLOCATION_KEEP))
+		maker->regions++;
 }
 
 void object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
@@ -515,9 +753,16 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 		return;
 	}
 	session = maker_of(server, entry);
-	account->charged += entry->extent;
+	account->charged += charge_of(entry);
 	if (session)
-		session->charged += entry->extent;
+		session->charged += charge_of(entry);
+	adopt_region(server, entry, session);
+	if (is_orphan(entry, session))
+		finding = DIRECTORY_LEFT;
+	else if (finding == DIRECTORY_LEFT && was_left(server, entry, number)) {
+		server->redo.left = number;
+		return;
+	}
 	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;
@@ -529,4 +774,29 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
+}
+
+int object_adopted(struct stoa_server *server)
+{
+	uint32_t number = server->redo.left, old, length;
+	const uint8_t *id;
+	int rc = number ? make_dying_room(server) : 0;
+
+	if (rc < 0 || !number)
+		return rc;
+	id = directory_id(&server->book, number, &length);
+	old = directory_lookup(&server->book, id, length);
+	if (old)
+		directory_hand_over(&server->book, old, number);
+	else
+		rc = directory_place(&server->book, number);
+	if (rc < 0)
+		return rc;
+	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	add_rlx(&server->header->objects, 1);
+	if (was_being_made(server, entry_of(server, number)))
+		server->redo.made = number;
+	if (old)
+		end_object(server, old);
+	return 0;
 }

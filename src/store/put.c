@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define AUTO_COPIED UINT64_C(4096) /* up to here the server's copy costs less than room in an arena of one's own */
+#define NAPS_MAX 50u
 #define PUTS_AT_A_TIME 256u
 #define PUTS_PER_RING 16u /* the server begins while the rest is asked for */
 
@@ -31,6 +32,9 @@ static int check(const struct stoa_store *store, const void *id, uint32_t id_len
 		return error_set(-STOA_EINVAL, "no such flags: 0x%x", options->flags & ~(uint32_t)STOA_OBJECT_FLAGS);
 	if (options->meta_length > STOA_META_MAX || (options->meta_length && !options->meta))
 		return error_set(-STOA_EINVAL, "metadata has at most %u bytes", STOA_META_MAX);
+	if (options->flags & STOA_OBJECT_FOLLOWED &&
+	    (options->flags & STOA_OBJECT_REPLACE || (options->kind && options->kind != STOA_OBJECT_PRIVATE)))
+		return error_set(-STOA_EINVAL, "only private objects that replace nothing can be followed");
 	if (options->kind == STOA_OBJECT_COPIED && size > SESSION_COPY_MAX)
 		return error_set(-STOA_EINVAL, "copied objects have at most 64KiB");
 	return 0;
@@ -73,16 +77,18 @@ static int wait_for_room(struct stoa_store *store, uint64_t size, uint64_t deadl
 	return rc == STOA_EXISTED ? 0 : rc;
 }
 
-/* Ask for an object, and again when there may be room for it. */
-static int ask_for_object(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
-			  uint64_t deadline, struct store_completion *ret)
+int client_ask_for_room(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+			uint64_t deadline, struct store_completion *ret)
 {
 	int rc;
 
-	for (;;) {
+	for (unsigned tries = 0;; tries++) {
 		rc = client_call(store, request, bytes, ret, client_patience(deadline));
 		if (rc != -STOA_ENOMEM || os_now() >= deadline)
 			return rc;
+		/* There may be as much as that, and yet no such object: not in one piece, or not where the server needs it. */
+		if (tries)
+			client_nap(tries < NAPS_MAX ? tries : NAPS_MAX, deadline);
 		rc = wait_for_room(store, request->size, deadline);
 		if (rc)
 			return rc;
@@ -112,6 +118,8 @@ static int place_draft(struct stoa_store *store, const struct store_completion *
 	draft->hold[DRAFT_STATE] = made->state;
 	draft->hold[DRAFT_ARENA] = made->arena;
 	draft->hold[DRAFT_OWN] = own;
+	draft->tail = address + made->offset + store_extent(draft->room, options->meta_length) - sizeof(struct store_tail);
+	follow_begin(draft->tail);
 	if (options->meta_length)
 		memcpy(address + made->offset + store_line_up(draft->room), options->meta, options->meta_length);
 	return 0;
@@ -119,10 +127,7 @@ static int place_draft(struct stoa_store *store, const struct store_completion *
 
 static void tell_abort(struct stoa_store *store, uint64_t entry, uint64_t state)
 {
-	struct store_request request = {.op = STORE_OP_ABORT, .entry = (uint32_t)entry, .state = state};
-
-	if (client_ask(store, &request, &(struct client_bytes){0}, NULL, client_patience(0)) == 0)
-		client_ring(store);
+	client_tell(store, &(struct store_request){.op = STORE_OP_ABORT, .entry = (uint32_t)entry, .state = state});
 }
 
 static int create(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t room, uint8_t kind,
@@ -135,7 +140,7 @@ static int create(struct stoa_store *store, const void *id, uint32_t id_length, 
 	int rc;
 
 	request.of = options->meta_length;
-	rc = ask_for_object(store, &request, &bytes, options->deadline, &made);
+	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
 	if (rc)
 		return rc < 0 ? client_refuse(rc, id, id_length) : rc;
 	rc = place_draft(store, &made, kind == STORE_OWN, options, &draft);
@@ -209,6 +214,8 @@ static int put_in_place(struct stoa_store *store, const void *id, uint32_t id_le
 	if (size)
 		memcpy(draft.data, data, size);
 	rc = stoa_draft_seal(store, &draft, size);
+	if (rc)
+		stoa_draft_abort(store, &draft); /* what was not sealed, or never will be */
 	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
 }
 
@@ -231,7 +238,7 @@ int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length,
 	bytes.meta = options->meta;
 	request = request_for(STORE_OP_PUT, id_length, size, kind, options);
 	request.meta_length = (uint16_t)options->meta_length;
-	rc = ask_for_object(store, &request, &bytes, options->deadline, &made);
+	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
 	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
 }
 
@@ -295,6 +302,29 @@ int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts, uint32_
 		first = first ? first : rc;
 	}
 	return first;
+}
+
+static int mark(struct stoa_store *store, const void *id, uint32_t id_length, uint32_t flags)
+{
+	struct store_request request = {.op = STORE_OP_MARK, .id_length = (uint16_t)id_length, .flags = flags};
+	struct client_bytes bytes = {.id = id};
+	struct store_completion marked;
+	int rc = check(store, id, id_length, 0, &no_options);
+
+	if (rc < 0)
+		return rc;
+	rc = client_call(store, &request, &bytes, &marked, client_patience(0));
+	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+}
+
+int stoa_store_pin(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	return mark(store, id, id_length, STOA_OBJECT_PINNED);
+}
+
+int stoa_store_unpin(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	return mark(store, id, id_length, 0);
 }
 
 int stoa_store_delete(struct stoa_store *store, const void *id, uint32_t id_length)

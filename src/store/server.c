@@ -14,6 +14,10 @@
 #define ROUNDS_PER_POLL 64u /* busy rounds before it looks at the sockets */
 #define EVENTS 64u
 #define SCAN_EVERY UINT64_C(2000000) /* nanoseconds between looks at leases for dying objects */
+#define SCAN_SHARE 10u               /* of the time, at most so much for these looks: 1/10 */
+#define DEAF_FOR UINT64_C(50000000)  /* nanoseconds between looks whether there are descriptors again */
+#define ACCEPTS_AT_A_TIME 16u
+#define DROPS_AT_A_TIME 16u /* a client takes more than the one descriptor of who only connects */
 
 /* ---- starting and ending ---- */
 
@@ -34,6 +38,8 @@ static int fill_in(struct stoa_server_options *options)
 		o.clients = SERVER_CLIENTS_DEFAULT;
 	if (!o.socket_mode)
 		o.socket_mode = 0600;
+	if (o.limit > SERVER_LIMIT_MAX)
+		o.limit = SERVER_LIMIT_MAX;
 	if (o.limit < SERVER_LIMIT_MIN)
 		return error_set(-STOA_EINVAL, "a store needs a limit of 16MiB at least");
 	if (o.objects >= STORE_ENTRIES_MAX)
@@ -52,6 +58,8 @@ static int start_polling(struct stoa_server *server)
 
 	if (rc == 0)
 		rc = os_notifier_create(&server->call);
+	if (rc == 0)
+		rc = os_notifier_create(&server->spare);
 	return rc == 0 ? os_poller_add(server->poller, server->call, SERVER_KEY_CALL) : rc;
 }
 
@@ -112,7 +120,7 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 		return -STOA_ENOMEM;
 	if (options)
 		server->options = *options;
-	server->call = server->poller = server->journal_memory = server->directory_reader = OS_NO_HANDLE;
+	server->call = server->poller = server->spare = server->journal_memory = server->directory_reader = OS_NO_HANDLE;
 	server->directory_extent =
 		(struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
 	rc = fill_in(&server->options);
@@ -160,8 +168,16 @@ void stoa_server_close(struct stoa_server *server)
 		(void)store_holder_end(server->holder);
 	if (server->call != OS_NO_HANDLE)
 		os_handle_close(server->call);
+	if (server->spare != OS_NO_HANDLE)
+		os_handle_close(server->spare);
 	if (server->poller != OS_NO_HANDLE)
 		os_handle_close(server->poller);
+	while (server->users) {
+		struct server_user *user = server->users;
+
+		server->users = user->next;
+		os_free(user);
+	}
 	os_free(server->dying);
 	os_free(server->sessions);
 	os_free(server);
@@ -204,13 +220,46 @@ static void take_arrivals(struct stoa_server *server)
 	os_unlock(&server->lock);
 }
 
+/*
+ * No descriptor is left for who wants to be let in: it is told so with the one that was kept for this. Where even that fails the listener is not
+ * polled for a while: it would be ready all the time.
+ */
+static void refuse(struct stoa_server *server)
+{
+	os_handle socket;
+
+	os_handle_close(server->spare);
+	server->spare = OS_NO_HANDLE;
+	if (os_local_accept(&server->listener, &socket) == 0)
+		session_refuse(socket, -STOA_ELIMIT);
+	if (os_notifier_create(&server->spare) == 0)
+		return;
+	os_poller_remove(server->poller, server->listener.socket);
+	server->deaf = true;
+}
+
+static void listen_again(struct stoa_server *server)
+{
+	if (server->spare == OS_NO_HANDLE && os_notifier_create(&server->spare) < 0)
+		return;
+	if (os_poller_add(server->poller, server->listener.socket, SERVER_KEY_LISTENER) == 0)
+		server->deaf = false;
+}
+
 static void take_connections(struct stoa_server *server)
 {
 	os_handle socket;
 
-	/* Without descriptors left the rest waits in the queue until a client has ended. */
-	while (os_local_accept(&server->listener, &socket) == 0)
-		(void)session_accept(server, socket);
+	for (unsigned i = 0; i < ACCEPTS_AT_A_TIME && !server->deaf; i++) {
+		int rc = os_local_accept(&server->listener, &socket);
+
+		if (rc == -STOA_EBUSY)
+			return;
+		if (rc == 0)
+			(void)session_accept(server, socket);
+		else if (!session_drop_silent(server, DROPS_AT_A_TIME))
+			refuse(server);
+	}
 }
 
 /* The holder has ended: somebody killed it. Where there can be no other, this server's death would be the end of all objects. */
@@ -249,11 +298,9 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 	if (!session)
 		return; /* it has ended in this very round */
 	if (event->key & SERVER_KEY_BELL)
-		os_notifier_clear(session->bell);
-	else if (event->readable)
-		session_message(server, session);
-	else if (event->ended)
-		session_end(server, session);
+		os_bell_clear(session->bell);
+	else
+		session_message(server, session); /* its end comes as one; of an earlier session of that number there is nothing */
 }
 
 /* Look at sockets and bells, waiting until the deadline. */
@@ -286,18 +333,50 @@ static unsigned work(struct stoa_server *server)
 	return done;
 }
 
+/* Until when to sleep at most. */
+static uint64_t wake_up(const struct stoa_server *server)
+{
+	uint64_t at = server->dying_count ? server->next_scan : UINT64_MAX;
+
+	if (server->deaf && os_now() + DEAF_FOR < at)
+		at = os_now() + DEAF_FOR;
+	return at;
+}
+
 static void sleep_until_asked(struct stoa_server *server)
 {
 	struct store_header *header = server->header;
-	uint64_t deadline = server->dying_count ? os_now() + SCAN_EVERY : UINT64_MAX;
+	uint64_t deadline = wake_up(server);
 
 	store_rlx(&header->asleep, 1);
 	/* Q11: the flag, then the look at the rings; pairs with Q10 in call.c */
-	if (load_rlx(&header->fences) || !os_barrier_impose())
+	if (!lease_barrier(&header->fences)) {
 		fence_seq();
+		deadline = os_now() + SCAN_EVERY; /* who asks now may not see that this sleeps */
+	}
 	if (!anything_asked(server))
 		poll_events(server, deadline);
 	store_rlx(&header->asleep, 0);
+	if (server->deaf)
+		listen_again(server);
+}
+
+/* Free what was deleted and nobody holds any more, when it is time to look; tell those who wait for room. */
+static void tend(struct stoa_server *server)
+{
+	uint64_t begin;
+
+	if (server->dying_count && (begin = os_now()) >= server->next_scan) {
+		uint64_t end;
+
+		(void)object_reap(server);
+		end = os_now();
+		server->next_scan = end + SCAN_EVERY + (end - begin) * SCAN_SHARE;
+	}
+	if (server->room_came) {
+		server->room_came = false;
+		waiting_room(server);
+	}
 }
 
 /* What the last server was doing when it died comes before all else. */
@@ -322,11 +401,7 @@ int stoa_server_run(struct stoa_server *server)
 				poll_events(server, 0);
 			continue;
 		}
-		if (server->dying_count && os_now() >= server->next_scan) {
-			server->next_scan = os_now() + SCAN_EVERY;
-			if (object_reap(server))
-				waiting_room(server);
-		}
+		tend(server);
 		if (++idle < IDLE_LOOKS)
 			cc_pause();
 		else

@@ -23,6 +23,7 @@
 #define SERVER_ARENAS 65535u
 #define SERVER_DRAFTS 1024u
 #define SERVER_LIMIT_MIN (UINT64_C(16) << 20)
+#define SERVER_LIMIT_MAX (UINT64_C(1) << 48)
 #define SERVER_OBJECTS_DEFAULT ((UINT32_C(1) << 20) - 1)
 #define SERVER_BATCH 64u /* requests of one session before the next one's turn */
 
@@ -49,6 +50,7 @@ struct server_arena {
 	struct store_heap *heap; /* NULL: one object */
 	uint64_t size;
 	uint64_t resident; /* without a heap: bytes committed */
+	bool writable;     /* by all who may have it */
 	uint32_t number;
 	uint32_t objects; /* entries that lie in it */
 };
@@ -78,8 +80,10 @@ struct server_session {
 	bool tell; /* it has been told something since its last bell */
 	struct store_leases *leases;
 	uint32_t lines;
+	uint64_t *seen; /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
 	uint32_t waits;
+	uint32_t regions; /* that end with it */
 	uint32_t draft_count;
 	uint32_t drafts[SERVER_DRAFTS]; /* entries that it makes */
 };
@@ -91,6 +95,7 @@ struct server_redo {
 	uint64_t entry; /* that it was to change, from `state`; 0: none was noted */
 	uint64_t state;
 	uint32_t made; /* the entry that it has made; 0: none */
+	uint32_t left; /* that it has sealed, and not given its place; 0: none */
 };
 
 /* How much the clients of one user have. */
@@ -107,6 +112,8 @@ struct stoa_server {
 	os_handle call; /* raised for what other threads want */
 	struct os_listener listener;
 	bool listens;
+	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
+	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
 	struct os_lock lock;  /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
@@ -120,6 +127,7 @@ struct stoa_server {
 
 	struct server_arena **arenas; /* by number */
 	struct server_arena *shared;  /* those with a heap; the last used first */
+	uint32_t shared_count, arena_count;
 	uint64_t committed;           /* bytes, everything included */
 	uint64_t keys;                /* the last session's */
 
@@ -136,6 +144,9 @@ struct stoa_server {
 	struct server_user *users;
 	struct server_waiter *waiters;
 
+	uint64_t *recent; /* a bit for each entry: at the last look it had been used */
+	uint64_t *used; /* a bit for each entry: a client has used it since the hand came by */
+	uint32_t hand;
 	uint64_t *held;     /* a bit for each entry: it was found in a lease; between two looks none is set */
 	uint32_t *dying; /* entries, to be freed when nobody holds them */
 	uint32_t dying_count, dying_room;
@@ -171,6 +182,10 @@ int keep_all(struct stoa_server *server);
 /* ---- session.c ---- */
 
 int session_accept(struct stoa_server *server, os_handle socket);
+/* End up to `count` of those who connected and said nothing since, the first ones. Returns how many. */
+unsigned session_drop_silent(struct stoa_server *server, unsigned count);
+/* Let nobody in, and say why; the socket is closed. */
+void session_refuse(os_handle socket, int result);
 /* Something came on its socket: a message, or the end. */
 void session_message(struct stoa_server *server, struct server_session *session);
 void session_end(struct stoa_server *server, struct server_session *session);
@@ -203,7 +218,12 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 	       struct store_completion *ret);
 int object_create(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		  struct store_completion *ret);
+/* Memory that is no object: made, and made longer. */
+int object_allocate(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		    struct store_completion *ret);
+int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head);
 int object_seal(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t entry, uint64_t state);
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 
@@ -214,6 +234,8 @@ int object_find(const struct stoa_server *server, const struct server_request *r
 bool object_may_read(const struct server_session *session, uint32_t owner, uint32_t access, uint32_t reader);
 
 /* Whatever `session` makes, or the one whose CREATE had `serial`. */
+/* What it has made, and was not to be kept. */
+void object_end_regions(struct stoa_server *server, struct server_session *session);
 void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial);
 
 /* What a session calls itself in entries: another one for each session there was for a long time. */
@@ -224,12 +246,23 @@ void object_describe(const struct stoa_server *server, uint32_t entry, struct st
 
 /* An entry that a dead server left. */
 void object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding);
+/* All of them have been taken over: finish what it was doing. */
+int object_adopted(struct stoa_server *server);
 
 /* Free those of the dying that nobody holds any more. Returns whether any were. */
 bool object_reap(struct stoa_server *server);
 
+/* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
+int object_end(struct stoa_server *server, uint32_t entry);
+
+/* Is it in a lease now? By the time of the answer it may be otherwise. */
+bool object_is_held(const struct stoa_server *server, uint32_t entry);
+
+/* ---- evict.c ---- */
+
 /* End some objects that nobody has used for long, so that a reap may free them. false: there are none. */
 bool object_evict(struct stoa_server *server);
+void evict_used(struct stoa_server *server, uint32_t entry);
 
 /* ---- memory.c ---- */
 
@@ -247,6 +280,10 @@ void memory_end(struct stoa_server *server);
 /* `extent` bytes in an arena of that class, committed. ENOMEM: no room, though all was done to make some; ERANGE: there never will be. */
 int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
 		struct server_arena **ret_arena, uint64_t *ret_offset);
+/* The same for `length` bytes, with an arena for `reserve`. */
+int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
+		       struct server_arena **ret_arena);
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length);
 void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t extent);
 
 /* Commit pages of a memory object that the store keeps, under its limit. */

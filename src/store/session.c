@@ -13,7 +13,33 @@
 
 /* ---- greeting ---- */
 
-static unsigned free_number(const struct stoa_server *server)
+/* Of those who connected and said nothing since, the first; NULL: there is none. */
+static struct server_session *silent_one(const struct stoa_server *server)
+{
+	struct server_session *found = NULL;
+
+	for (unsigned i = 0; i < server->session_count; i++) {
+		struct server_session *session = server->sessions[i];
+
+		if (session && !session->greeted && (!found || session->key < found->key))
+			found = session;
+	}
+	return found;
+}
+
+unsigned session_drop_silent(struct stoa_server *server, unsigned count)
+{
+	struct server_session *silent;
+	unsigned dropped = 0;
+
+	while (dropped < count && (silent = silent_one(server)) != NULL) {
+		session_end(server, silent);
+		dropped++;
+	}
+	return dropped;
+}
+
+static unsigned first_free(const struct stoa_server *server)
 {
 	unsigned number = 0;
 
@@ -22,11 +48,30 @@ static unsigned free_number(const struct stoa_server *server)
 	return number;
 }
 
-static int answer(const struct server_session *session, struct store_message *message, const os_handle *passed,
+/* Where all are taken, who has not greeted gives way to the next. */
+static unsigned free_number(struct stoa_server *server)
+{
+	unsigned number = first_free(server);
+
+	if (number == server->options.clients && session_drop_silent(server, 1))
+		number = first_free(server);
+	return number;
+}
+
+static int say(const struct server_session *session, struct store_message *message, const os_handle *passed,
 		  unsigned count)
 {
 	store_message_mark(message);
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
+}
+
+void session_refuse(os_handle socket, int result)
+{
+	struct store_message message = {.kind = STORE_WELCOME, .result = result};
+
+	store_message_mark(&message);
+	(void)os_local_send(socket, &message, sizeof(message), NULL, 0);
+	os_handle_close(socket);
 }
 
 static void enlist(struct stoa_server *server, struct server_session *session)
@@ -52,11 +97,9 @@ int session_accept(struct stoa_server *server, os_handle socket)
 					   .memory = OS_NO_HANDLE,
 					   .leases_memory = OS_NO_HANDLE};
 	if (number == server->options.clients) {
-		struct store_message refusal = {.kind = STORE_WELCOME, .result = -STOA_ELIMIT};
-
-		(void)answer(session, &refusal, NULL, 0);
-		rc = error_set(-STOA_ELIMIT, "there are %u clients already", number);
-		goto fail;
+		os_free(session);
+		session_refuse(socket, -STOA_ELIMIT);
+		return error_set(-STOA_ELIMIT, "there are %u clients already", number);
 	}
 	rc = os_local_peer(socket, &session->peer);
 	if (rc == 0)
@@ -130,10 +173,28 @@ static int make_session(struct stoa_server *server, struct server_session *sessi
 		return rc;
 	}
 	session->leases = address;
-	rc = os_notifier_create(&session->bell);
-	if (rc == 0)
-		rc = os_notifier_create(&session->client_bell);
-	return rc == 0 ? os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | session->number) : rc;
+	return 0;
+}
+
+/* One for each direction; the client's handles of them go into `passed`, to be closed when they have been sent. */
+static int make_bells(struct stoa_server *server, struct server_session *session, os_handle *passed)
+{
+	os_handle bell[2], client_bell[2];
+	int rc = os_bell_create(bell);
+
+	if (rc < 0)
+		return rc;
+	rc = os_bell_create(client_bell);
+	if (rc < 0) {
+		os_handle_close(bell[0]);
+		os_handle_close(bell[1]);
+		return rc;
+	}
+	session->bell = bell[0];
+	session->client_bell = client_bell[0];
+	passed[PASSED_BELL] = bell[1];
+	passed[PASSED_CLIENT_BELL] = client_bell[1];
+	return os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | session->number);
 }
 
 /* From now on a successor would know of it. */
@@ -158,26 +219,30 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 {
 	uint32_t lines = hello->count ? hello->count : LEASE_LINES_DEFAULT;
 	struct store_message message = {.kind = STORE_WELCOME, .count = session->number};
-	os_handle passed[PASSED_COUNT];
+	os_handle passed[PASSED_COUNT] = {[PASSED_BELL] = OS_NO_HANDLE, [PASSED_CLIENT_BELL] = OS_NO_HANDLE};
 	int rc = lines <= LEASE_LINES_MAX ? make_session(server, session, lines) : -STOA_EINVAL;
 
+	if (rc == 0)
+		rc = make_bells(server, session, passed);
 	if (rc == 0)
 		rc = note_session(server, session);
 	message.result = rc;
 	if (rc < 0) {
-		(void)answer(session, &message, NULL, 0);
-		return rc;
+		(void)say(session, &message, NULL, 0);
+		goto out;
 	}
 	message.size = session->ring_size;
 	message.length = server->book.directory.length;
 	passed[PASSED_DIRECTORY] = server->directory_reader;
 	passed[PASSED_SESSION] = session->memory;
 	passed[PASSED_LEASES] = session->leases_memory;
-	passed[PASSED_BELL] = session->bell;
-	passed[PASSED_CLIENT_BELL] = session->client_bell;
 	session->greeted = true;
 	add_rlx(&server->header->sessions, 1);
-	return answer(session, &message, passed, PASSED_COUNT);
+	rc = say(session, &message, passed, PASSED_COUNT);
+out:
+	os_handle_close(passed[PASSED_BELL]);
+	os_handle_close(passed[PASSED_CLIENT_BELL]);
+	return rc;
 }
 
 static int hand_out(struct stoa_server *server, struct server_session *session, const struct store_message *asked)
@@ -189,11 +254,16 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 
 	message.result = memory_hand_out(server, session, asked->arena, asked->generation, &memory, &writable);
 	if (message.result < 0)
-		return answer(session, &message, NULL, 0);
+		return say(session, &message, NULL, 0);
 	message.size = server->arenas[asked->arena]->size;
 	message.count = writable;
-	rc = answer(session, &message, &memory, 1);
+	rc = say(session, &message, &memory, 1);
 	os_handle_close(memory);
+	if (rc == -STOA_ELIMIT) { /* other clients leave theirs lying: that is no fault of this one's */
+		message = (struct store_message){
+			.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation, .result = rc};
+		rc = say(session, &message, NULL, 0);
+	}
 	return rc;
 }
 
@@ -244,6 +314,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		keep_drop_session(server, session);
 		waiting_end(server, session);
 		object_abort_all(server, session, 0);
+		object_end_regions(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
 			add_rlx(&server->header->sessions, UINT64_MAX);
@@ -253,6 +324,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 	close_handle(server, session->client_bell, false);
 	drop_memory(server, session->memory, session->shared, session_length(session));
 	drop_memory(server, session->leases_memory, session->leases, leases_length(session));
+	os_free(session->seen);
 	os_free(session);
 }
 
@@ -280,7 +352,9 @@ static bool parts_fit(const struct store_request *head)
 		return false;
 	if (wants_id != (head->id_length != 0))
 		return false;
-	return head->length - before == (has_data(head->op) ? head->size : 0);
+	if (has_data(head->op))
+		return head->size <= SESSION_COPY_MAX && head->length - before == head->size;
+	return head->length == before;
 }
 
 /*
@@ -298,7 +372,7 @@ static uint64_t read_request(const struct server_session *session, uint64_t ther
 		return head->length == to_end && to_end <= there ? to_end : 0;
 	if (head->length < sizeof(*head) || head->length > STORE_REQUEST_MAX || taken > there || taken > to_end)
 		return 0;
-	if (!parts_fit(head) || head->serial != session->serial + 1)
+	if (!parts_fit(head) || head->serial <= session->serial)
 		return 0;
 	ret->meta = session->ring + at + sizeof(*head) + head->id_length;
 	ret->data = ret->meta + head->meta_length;
@@ -358,7 +432,7 @@ void session_tell(struct server_session *session)
 	session->tell = false;
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
-		os_notifier_raise(session->client_bell);
+		os_bell_ring(session->client_bell);
 }
 
 /* ---- after a dead server ---- */
@@ -379,14 +453,16 @@ static int map_adopted(struct stoa_server *server, os_handle memory, uint64_t le
 /* Killed between noting that a request was done and moving on: it is still at the head. */
 static void pass_done(struct server_session *session)
 {
-	uint64_t there = load_rlx(&session->shared->tail) - session->head;
+	uint64_t there = load_rlx(&session->shared->tail) - session->head, taken;
 	struct server_request request;
 
 	if (!there || there > session->ring_size || there % STORE_LINE || !session->serial)
 		return;
 	session->serial--;
-	session->head += read_request(session, there, &request);
+	taken = read_request(session, there, &request);
 	session->serial++;
+	if (taken && request.head.op != STORE_OP_SKIP && request.head.serial == session->serial)
+		session->head += taken;
 }
 
 static int map_session_memory(struct stoa_server *server, struct server_session *session)
@@ -447,6 +523,6 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 	pass_done(session);
 	store_rlx(&session->shared->completed, session->completed);
 	store_rlx(&session->shared->head, session->head);
-	os_notifier_raise(session->client_bell);
+	os_bell_ring(session->client_bell);
 	return 0;
 }

@@ -292,3 +292,12 @@ uint32_t os_handles_allow(void)
 		(void)SYS(getrlimit, RLIMIT_NOFILE, &limit);
 	return limit.rlim_cur < UINT32_MAX ? (uint32_t)limit.rlim_cur : UINT32_MAX;
 }
+
+uint32_t os_handles_limit(void)
+{
+	struct rlimit limit;
+
+	if (SYS(getrlimit, RLIMIT_NOFILE, &limit) < 0)
+		return 256;
+	return limit.rlim_cur < UINT32_MAX ? (uint32_t)limit.rlim_cur : UINT32_MAX;
+}

@@ -125,6 +125,7 @@ static const struct {
 	{OS_SEAL_SHRINK, F_SEAL_SHRINK},
 	{OS_SEAL_FUTURE_WRITE, F_SEAL_FUTURE_WRITE},
 	{OS_SEAL_WRITE, F_SEAL_WRITE},
+	{OS_SEAL_SEALS, F_SEAL_SEAL},
 };
 
 /* Files of a disk know no seals; those of tmpfs are sealed against them. */

@@ -7,7 +7,9 @@
 #include <os/local.h>
 
 #include <base/error.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -36,7 +38,7 @@ static int send_failed(size_t length)
 static void attach(struct msghdr *message, union control *control, const os_handle *passed, unsigned count)
 {
 	struct cmsghdr *header;
-	int fds[OS_LOCAL_PASSED];
+	int fds[OS_LOCAL_PASSED] = {-1};
 
 	for (unsigned i = 0; i < count; i++)
 		fds[i] = sys_fd(passed[i]);
@@ -251,6 +253,58 @@ int os_wait_readable(const os_handle *handles, unsigned count, uint64_t deadline
 	}
 	*ret_ready = ready;
 	return 0;
+}
+
+/* ---- bells ---- */
+
+/*
+ * Of a pipe that is opened twice for both directions: so each has flags of its own, as O_NONBLOCK is; and while one is open no write meets a
+ * pipe without a reader (SIGPIPE), and no wait its end.
+ */
+int os_bell_create(os_handle ret_bells[2])
+{
+	int ends[2], bells[2] = {-1, -1}, rc = 0;
+	char path[40];
+
+	if (SYS(pipe2, ends, O_CLOEXEC) < 0)
+		return sys_failed("no descriptor for a bell");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[0]);
+	for (unsigned i = 0; i < 2 && !rc; i++) {
+		bells[i] = SYS(open, path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		if (bells[i] < 0)
+			rc = sys_failed("no descriptor for a bell");
+	}
+	close(ends[0]);
+	close(ends[1]);
+	if (rc < 0) {
+		os_handle_close(bells[0]);
+		os_handle_close(bells[1]);
+		return rc;
+	}
+	ret_bells[0] = bells[0];
+	ret_bells[1] = bells[1];
+	return 0;
+}
+
+void os_bell_ring(os_handle bell)
+{
+	ssize_t written;
+
+	do
+		written = SYS(write, sys_fd(bell), "", 1);
+	while (written < 0 && errno == EINTR);
+	/* EAGAIN: it has been rung to the brim. */
+}
+
+/* Whoever rings all the time does not keep the caller in here. */
+void os_bell_clear(os_handle bell)
+{
+	char rings[4096];
+	ssize_t got;
+
+	do
+		got = SYS(read, sys_fd(bell), rings, sizeof(rings));
+	while (got < 0 && errno == EINTR);
 }
 
 bool os_local_ended(os_handle socket)
