@@ -121,7 +121,7 @@ static int ask(const struct stoa_store *store, struct store_message *message)
 
 /* The next message of the server's. STOA_TIMED_OUT. `passed` has room for `room`, and all that came are in it. */
 static int hear(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
-		  unsigned *ret_count, uint64_t deadline)
+		unsigned *ret_count, uint64_t deadline)
 {
 	size_t length;
 	int rc;
@@ -216,7 +216,7 @@ static int greet(struct stoa_store *store, uint32_t leases)
 
 	/* Who is refused at once may find the socket closed already; why is in there. */
 	if (rc == 0 || rc == -STOA_ECLOSED)
-		rc = hear(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
+		rc = hear(store, &message, passed, PASSED_COUNT, &count, rc ? 0 : client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
 	if (rc == 0 && message.result < 0)
