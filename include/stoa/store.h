@@ -204,7 +204,7 @@ struct stoa_server_options {   /* all zero is the default */
 	uint32_t clients;      /* at most; 0 is 256 */
 	uint32_t flags;        /* STOA_SERVER_* */
 	uint32_t socket_mode;  /* of the socket; 0 is 0600 */
-	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; then it is the server's */
+	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; the server's once that has started */
 	uint32_t reserved;
 };
 #define STOA_SERVER_HELD (1u << 0) /* memory outlives the server, in a process of its own, for its successor */

@@ -125,8 +125,10 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	}
 	store_rlx(&store->session->waiting, 1);
 	fence_seq(); /* Q8: the flag, then the look; pairs with Q9 in session_tell() */
-	if (!moved(store, head))
-		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready);
+	/* A ring may have failed for want of memory: it is made up for after a while. */
+	if (!moved(store, head) &&
+	    os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready))
+		client_ring(store);
 	store_rlx(&store->session->waiting, 0);
 	os_bell_clear(store->client_bell);
 	if (!(ready & 2) || moved(store, head))

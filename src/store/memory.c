@@ -330,13 +330,14 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 		return rc;
 	extent = extent_of(arena);
 	rc = memory_commit(server, &extent, 0, arena->size);
-	if (rc == 0)
+	if (rc == 0) {
+		arena->resident = arena->size;
 		rc = os_memory_seal(arena->memory, OS_SEAL_GROW);
+	}
 	if (rc < 0) {
 		destroy_arena(server, arena);
 		return rc;
 	}
-	arena->resident = arena->size;
 	*ret_arena = arena;
 	return 0;
 }
@@ -517,6 +518,7 @@ static int create_journal(struct stoa_server *server)
 	if (rc < 0)
 		return rc;
 	server->journal = address;
+	server->journal_length = length;
 	extent.address = address;
 	rc = memory_commit(server, &extent, 0, length);
 	if (rc == 0)
@@ -558,19 +560,20 @@ int memory_start(struct stoa_server *server)
 
 int memory_adopt(struct stoa_server *server, os_handle memory)
 {
-	uint64_t length = os_memory_length(memory);
+	struct os_memory_info info;
 	void *map;
-	int rc;
+	int rc = os_memory_info(memory, &info);
 
 	server->directory_extent.memory = memory;
-	rc = length >= OS_PAGE && os_memory_seals(memory) & OS_SEAL_SHRINK
-		     ? os_map(memory, 0, length, OS_READ | OS_WRITE, &map)
-		     : error_set(-STOA_EFORMAT, "what was held is no directory of a store");
+	if (rc == 0 && (info.length < OS_PAGE || !(info.seals & OS_SEAL_SHRINK)))
+		rc = error_set(-STOA_EFORMAT, "what was held is no directory of a store");
+	if (rc == 0)
+		rc = os_map(memory, 0, info.length, OS_READ | OS_WRITE, &map);
 	if (rc < 0)
 		return rc;
 	server->directory_extent.address = map;
-	server->directory_length = length;
-	rc = directory_open(map, length, &server->book.directory);
+	server->directory_length = info.length;
+	rc = directory_open(map, info.length, &server->book.directory);
 	if (rc == 0)
 		rc = make_tables(server);
 	if (rc < 0)
@@ -613,16 +616,19 @@ int memory_adopt_entries(struct stoa_server *server,
 	return rc;
 }
 
-struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory)
+int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory)
 {
 	struct server_arena *arena = os_allocate(sizeof(*arena));
 	struct store_arena record;
 	void *address = NULL;
-	int rc = arena ? directory_arena_read(&server->book.directory, number, &record) : -STOA_ENOMEM;
+	struct os_memory_info info;
+	int rc = arena ? os_memory_info(memory, &info) : -STOA_ENOMEM;
 
-	if (rc == 0 && !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+	if (rc == 0)
+		rc = directory_arena_read(&server->book.directory, number, &record);
+	if (rc == DIRECTORY_CHANGED || (rc == 0 && !(info.seals & OS_SEAL_SHRINK)))
 		rc = -STOA_EFORMAT;
-	if (rc == 0 && record.kind == STORE_OWN && os_memory_length(memory) != record.size)
+	if (rc == 0 && record.kind == STORE_OWN && info.length != record.size)
 		rc = -STOA_EFORMAT;
 	if (rc == 0 && record.kind < STORE_OWN)
 		rc = store_heap_create(record.size, &arena->heap);
@@ -633,10 +639,10 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 			store_heap_destroy(arena->heap);
 		os_free(arena);
 		os_handle_close(memory);
-		return NULL;
+		return rc;
 	}
 	arena->class = (struct server_class){record.kind, record.owner, record.access, record.reader, record.key};
-	if (os_memory_seals(memory) & OS_SEAL_WRITE)
+	if (info.seals & OS_SEAL_WRITE)
 		arena->class.writer = 0;
 	arena->memory = memory;
 	arena->address = address;
@@ -649,7 +655,8 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 		server->shared_count++;
 	}
 	server->arena_count++;
-	return server->arenas[number] = arena;
+	server->arenas[number] = arena;
+	return 0;
 }
 
 /* Say which pages of the arena are committed. */
@@ -704,7 +711,7 @@ int memory_adopted(struct stoa_server *server)
 void memory_end(struct stoa_server *server)
 {
 	if (server->journal)
-		os_unmap(server->journal, journal_length(server->journal->sessions));
+		os_unmap(server->journal, server->journal_length);
 	if (server->journal_memory != OS_NO_HANDLE)
 		os_handle_close(server->journal_memory);
 	for (uint32_t i = 1; server->arenas && i <= SERVER_ARENAS; i++)

@@ -532,7 +532,7 @@ int object_seal(struct stoa_server *server, struct server_session *session, cons
 	}
 	if (rc == 0)
 		forget_draft(session, head->entry);
-	else if (rc != -STOA_EBUSY)
+	else if (rc == -STOA_EEXIST || rc == -STOA_EACCES) /* it never can be; else its maker may try again */
 		(void)object_abort(server, session, head->entry, head->state);
 	return rc;
 }
@@ -688,17 +688,18 @@ static void drop_adopted(struct stoa_server *server, uint32_t number)
 }
 
 /* Its extent is marked as its own in the arena's book. */
-static bool mark_adopted(struct stoa_server *server, const struct store_entry *entry)
+static int mark_adopted(struct stoa_server *server, const struct store_entry *entry)
 {
 	struct server_arena *arena = server->arenas[entry->arena];
+	int rc = arena ? 0 : -STOA_EFORMAT;
 
-	if (!arena)
-		return false;
-	if (arena->heap ? store_heap_mark(arena->heap, entry->offset, entry->extent) < 0
-			: arena->objects || entry->extent > arena->size)
-		return false;
-	arena->objects++;
-	return true;
+	if (rc == 0 && arena->heap)
+		rc = store_heap_mark(arena->heap, entry->offset, entry->extent);
+	else if (rc == 0 && (arena->objects || entry->extent > arena->size))
+		rc = -STOA_EFORMAT;
+	if (rc == 0)
+		arena->objects++;
+	return rc;
 }
 
 /* One that is being made: it goes on if its maker lives, and is not the server itself. */
@@ -751,19 +752,25 @@ static void adopt_region(struct stoa_server *server, const struct store_entry *e
 		maker->regions++;
 }
 
-void object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
+int object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
 {
 	const struct store_entry *entry = entry_of(server, number);
 	enum store_state state = store_state_of(load_rlx(&entry->state));
 	struct server_user *account;
 	struct server_session *session;
+	int rc;
 
 	if (finding == DIRECTORY_LOST)
-		return;
+		return 0;
 	account = user_account(server, entry->owner);
-	if (!account || make_dying_room(server) < 0 || state == STORE_SPILLED || !mark_adopted(server, entry)) {
+	if (!account || make_dying_room(server) < 0)
+		return -STOA_ENOMEM;
+	rc = state == STORE_SPILLED ? -STOA_EFORMAT : mark_adopted(server, entry);
+	if (rc == -STOA_ENOMEM)
+		return rc;
+	if (rc < 0) {
 		drop_adopted(server, number);
-		return;
+		return 0;
 	}
 	session = maker_of(server, entry);
 	account->charged += charge_of(entry);
@@ -774,7 +781,7 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 		finding = DIRECTORY_LEFT;
 	else if (finding == DIRECTORY_LEFT && was_left(server, entry, number)) {
 		server->redo.left = number;
-		return;
+		return 0;
 	}
 	if (finding == DIRECTORY_GOOD &&
 	    (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
@@ -782,12 +789,13 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 			server->redo.made = number;
 		if (state == STORE_SEALED)
 			add_rlx(&server->header->objects, 1);
-		return;
+		return 0;
 	}
 	/* Of those that nobody can hold, too, as the arena's book is not complete yet. */
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
+	return 0;
 }
 
 int object_adopted(struct stoa_server *server)

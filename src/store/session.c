@@ -65,6 +65,18 @@ static int say(const struct server_session *session, struct store_message *messa
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
 }
 
+/* With descriptors. Where they cannot be sent the client is told why instead, by message->result. */
+static int say_with(const struct server_session *session, struct store_message *message, const os_handle *passed,
+		    unsigned count)
+{
+	int rc = say(session, message, passed, count);
+
+	if (rc != -STOA_ELIMIT && rc != -STOA_ENOMEM)
+		return rc;
+	message->result = rc;
+	return say(session, message, NULL, 0) < 0 ? -STOA_ECLOSED : rc;
+}
+
 void session_refuse(os_handle socket, int result)
 {
 	struct store_message message = {.kind = STORE_WELCOME, .result = result};
@@ -112,7 +124,7 @@ int session_accept(struct stoa_server *server, os_handle socket)
 	return 0;
 fail:
 	os_free(session);
-	os_handle_close(socket);
+	session_refuse(socket, rc);
 	return rc;
 }
 
@@ -131,10 +143,13 @@ static int make_memory(struct stoa_server *server, uint64_t length, uint32_t acc
 		goto fail;
 	extent.address = address;
 	rc = memory_commit(server, &extent, 0, length);
-	if (rc == 0)
-		rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
 	if (rc < 0)
 		goto fail;
+	rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
+	if (rc < 0) {
+		memory_returned(server, length);
+		goto fail;
+	}
 	*ret_memory = extent.memory;
 	*ret_address = address;
 	return 0;
@@ -228,7 +243,7 @@ static int say_welcome(struct stoa_server *server, const struct server_session *
 						[PASSED_LEASES] = session->leases_memory,
 						[PASSED_BELL] = bell,
 						[PASSED_CLIENT_BELL] = client_bell};
-	int rc = say(session, &message, passed, PASSED_COUNT);
+	int rc = say_with(session, &message, passed, PASSED_COUNT);
 
 	/* Who dies before this leaves a client that may have heard nothing: it is told again, and ignores what it knows. */
 	if (rc == 0)
@@ -272,14 +287,10 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 		return say(session, &message, NULL, 0);
 	message.size = server->arenas[asked->arena]->size;
 	message.count = writable;
-	rc = say(session, &message, &memory, 1);
+	rc = say_with(session, &message, &memory, 1);
 	os_handle_close(memory);
-	if (rc == -STOA_ELIMIT) { /* other clients leave theirs lying: that is no fault of this one's */
-		message = (struct store_message){
-			.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation, .result = rc};
-		rc = say(session, &message, NULL, 0);
-	}
-	return rc;
+	/* Other clients leave theirs lying, or the system is full: that is no fault of this one's. */
+	return rc == message.result ? 0 : rc;
 }
 
 void session_message(struct stoa_server *server, struct server_session *session)
@@ -289,7 +300,7 @@ void session_message(struct stoa_server *server, struct server_session *session)
 	unsigned passed;
 	int rc = os_local_receive(session->socket, &message, sizeof(message), &length, NULL, 0, &passed);
 
-	if (rc == -STOA_EBUSY)
+	if (rc == -STOA_EBUSY || rc == -STOA_ENOMEM) /* it stays there until there is memory for it */
 		return;
 	if (rc == 0 && (length != sizeof(message) || !store_message_is_marked(&message)))
 		rc = -STOA_EFORMAT;
@@ -314,10 +325,10 @@ static void close_handle(struct stoa_server *server, os_handle handle, bool poll
 
 static void drop_memory(struct stoa_server *server, os_handle memory, void *address, uint64_t length)
 {
+	os_handle_close(memory);
 	if (!address)
 		return;
 	os_unmap(address, length);
-	os_handle_close(memory);
 	memory_returned(server, length);
 }
 
@@ -456,9 +467,12 @@ void session_tell(struct server_session *session)
 /* Map memory that a dead server left, if it is exactly as long as it must be. */
 static int map_adopted(struct stoa_server *server, os_handle memory, uint64_t length, void **ret_address)
 {
-	int rc;
+	struct os_memory_info info;
+	int rc = os_memory_info(memory, &info);
 
-	if (os_memory_length(memory) != length || !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+	if (rc < 0)
+		return rc;
+	if (info.length != length || !(info.seals & OS_SEAL_SHRINK))
 		return error_set(-STOA_EFORMAT, "a session's memory is not as long as it was");
 	rc = os_map(memory, 0, length, OS_READ | OS_WRITE, ret_address);
 	if (rc == 0)
@@ -533,6 +547,7 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 		rc = os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | number);
 	if (rc < 0) {
 		session->greeted = false; /* it is not counted yet */
+		server->leaving = rc != -STOA_EFORMAT;
 		session_end(server, session);
 		return rc;
 	}
