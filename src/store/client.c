@@ -13,6 +13,7 @@
 #include <store/embedded.h>
 #include <string.h>
 
+#define RECHECK UINT64_C(50000000)      /* nanoseconds: who waits for an answer looks whether the server is another */
 #define PATIENCE UINT64_C(10000000000) /* nanoseconds that a call waits for a server, unless it is told how long */
 
 /* ---- all of this process's, for forks ---- */
@@ -352,37 +353,58 @@ static bool find_mapped(const struct stoa_store *store, uint32_t arena, unsigned
 	return true;
 }
 
-/* Ask the server for a descriptor. */
+/* The answer to question `token`, until the deadline, or another server knows nothing of it: then STOA_EXISTED. */
+static int hear_answer(const struct stoa_store *store, uint64_t token, struct store_message *ret_answer,
+		       os_handle *ret_memory, unsigned *ret_count, uint64_t deadline)
+{
+	uint64_t server = load_rlx(&store->directory.header->server);
+
+	for (;;) {
+		uint64_t now = os_now(), until = now + RECHECK;
+		int rc = hear(store, ret_answer, ret_memory, 1, ret_count, until < deadline ? until : deadline);
+
+		if (rc == STOA_TIMED_OUT && server != load_rlx(&store->directory.header->server))
+			return STOA_EXISTED;
+		if (rc < 0 || (rc == STOA_TIMED_OUT && now >= deadline))
+			return rc;
+		if (rc)
+			continue;
+		if (ret_answer->kind == STORE_ARENA && ret_answer->length == token)
+			return 0;
+		/* What was asked for by somebody who did not wait as long. */
+		if (*ret_count)
+			os_handle_close(*ret_memory);
+		*ret_count = 0;
+	}
+}
+
+/* Ask the server for a descriptor. The lock for mapping is held. */
 static int fetch(struct stoa_store *store, uint32_t arena, uint64_t generation, os_handle *ret_memory,
 		 struct store_message *ret_answer)
 {
-	struct store_message question = {.kind = STORE_ASK_ARENA, .arena = arena, .generation = generation};
 	uint64_t deadline = client_patience(0);
-	int rc = ask(store, &question);
+	os_handle memory = OS_NO_HANDLE;
+	unsigned count = 0;
+	int rc;
 
-	while (rc == 0) {
-		os_handle memory;
-		unsigned count = 0;
+	do {
+		struct store_message question = {.kind = STORE_ASK_ARENA,
+						 .arena = arena,
+						 .generation = generation,
+						 .length = ++store->questions};
 
-		rc = hear(store, ret_answer, &memory, 1, &count, deadline);
-		if (rc)
-			break;
-		/* What was asked for by somebody who did not wait as long. */
-		if (ret_answer->kind != STORE_ARENA || ret_answer->arena != arena ||
-		    ret_answer->generation != generation) {
-			if (count)
-				os_handle_close(memory);
-			continue;
-		}
-		if (ret_answer->result < 0)
-			return error_set(ret_answer->result, "the object's memory: %s",
-					 stoa_error_text(ret_answer->result));
-		if (!count)
-			return error_set(-STOA_EFORMAT, "an answer without its descriptor");
-		*ret_memory = memory;
-		return 0;
-	}
-	return rc;
+		rc = ask(store, &question);
+		if (rc == 0)
+			rc = hear_answer(store, store->questions, ret_answer, &memory, &count, deadline);
+	} while (rc == STOA_EXISTED);
+	if (rc)
+		return rc;
+	if (ret_answer->result < 0)
+		return error_set(ret_answer->result, "the object's memory: %s", stoa_error_text(ret_answer->result));
+	if (!count)
+		return error_set(-STOA_EFORMAT, "an answer without its descriptor");
+	*ret_memory = memory;
+	return 0;
 }
 
 /* The lock for mapping is held. */

@@ -67,6 +67,7 @@ struct stoa_store {
 	_Atomic uint32_t turn;      /* counts leaders that left */
 
 	struct os_lock mapping; /* arenas, and the socket */
+	uint64_t questions;     /* asked there */
 	struct stoa_store *next;  /* of this process's */
 };
 

@@ -348,8 +348,8 @@ _Static_assert(sizeof(struct store_request) == 56, "layout");
 enum store_message_kind {
 	STORE_HELLO = 1, /* client: `count` lines of leases are wanted */
 	STORE_WELCOME,   /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
-	STORE_ASK_ARENA, /* client: a descriptor of `arena`, of that generation */
-	STORE_ARENA,     /* server: here it is, `size` bytes; with `count` 1 it can be written */
+	STORE_ASK_ARENA, /* client: a descriptor of `arena`, of that generation; `length` is any number, */
+	STORE_ARENA,     /* server: here it is, `size` bytes; with `count` 1 it can be written; `length` is that of the question */
 };
 
 /* What comes with a welcome, in this order. */

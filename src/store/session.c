@@ -247,7 +247,10 @@ out:
 
 static int hand_out(struct stoa_server *server, struct server_session *session, const struct store_message *asked)
 {
-	struct store_message message = {.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation};
+	struct store_message message = {.kind = STORE_ARENA,
+					.arena = asked->arena,
+					.generation = asked->generation,
+					.length = asked->length};
 	os_handle memory = OS_NO_HANDLE;
 	bool writable = false;
 	int rc;
@@ -260,8 +263,8 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 	rc = say(session, &message, &memory, 1);
 	os_handle_close(memory);
 	if (rc == -STOA_ELIMIT) { /* other clients leave theirs lying: that is no fault of this one's */
-		message = (struct store_message){
-			.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation, .result = rc};
+		message.result = rc;
+		message.size = message.count = 0;
 		rc = say(session, &message, NULL, 0);
 	}
 	return rc;
