@@ -142,7 +142,7 @@ uint64_t os_memory_total(void); /* bytes; 0: not known */
 
 /* The first run of committed pages of a memory object from `from` on. false: there is none. */
 bool os_memory_next(os_handle memory, uint64_t from, uint64_t *ret_begin, uint64_t *ret_end);
-uint64_t os_date(void);         /* nanoseconds since 1970, in steps of a few milliseconds */
+uint64_t os_date(void); /* nanoseconds since 1970, in steps of a few milliseconds */
 
 /* ---- a process of its own ---- */
 

@@ -16,7 +16,7 @@
 #include <stoa/sync.h>
 #include <string.h>
 
-#define LOOKS 2000u              /* before the leader sleeps */
+#define LOOKS 2000u                 /* before the leader sleeps */
 #define RECHECK UINT64_C(250000000) /* nanoseconds: who sleeps looks whether the server is another */
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -125,8 +125,10 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	}
 	store_rlx(&store->session->waiting, 1);
 	fence_seq(); /* Q8: the flag, then the look; pairs with Q9 in session_tell() */
-	if (!moved(store, head))
-		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready);
+	/* A ring may have failed for want of memory: it is made up for after a while. */
+	if (!moved(store, head) &&
+	    os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready))
+		client_ring(store);
 	store_rlx(&store->session->waiting, 0);
 	os_bell_clear(store->client_bell);
 	if (!(ready & 2) || moved(store, head))
@@ -199,7 +201,8 @@ static void append(unsigned char **at, const void *bytes, uint64_t length)
 	*at += length;
 }
 
-static void write_record(struct stoa_store *store, const struct store_request *request, const struct client_bytes *bytes)
+static void write_record(struct stoa_store *store, const struct store_request *request,
+			 const struct client_bytes *bytes)
 {
 	uint64_t skipped = to_skip(store, store_line_up(request->length));
 	unsigned char *at;

@@ -18,7 +18,8 @@ static int find(const struct stoa_store *store, const void *id, uint32_t id_leng
 {
 	switch (directory_find(&store->directory, id, id_length, ret_entry, ret_state)) {
 	case DIRECTORY_FOUND:
-		return store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other ? 0 : -STOA_ENOENT;
+		return store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other ? 0
+													 : -STOA_ENOENT;
 	case DIRECTORY_ABSENT: return -STOA_ENOENT;
 	default: return 1;
 	}

@@ -112,7 +112,8 @@ static int place_draft(struct stoa_store *store, const struct store_completion *
 	draft->hold[DRAFT_STATE] = made->state;
 	draft->hold[DRAFT_ARENA] = made->arena;
 	draft->hold[DRAFT_OWN] = own;
-	draft->tail = address + made->offset + store_extent(draft->room, options->meta_length) - sizeof(struct store_tail);
+	draft->tail =
+		address + made->offset + store_extent(draft->room, options->meta_length) - sizeof(struct store_tail);
 	follow_begin(draft->tail);
 	if (options->meta_length)
 		memcpy(address + made->offset + store_line_up(draft->room), options->meta, options->meta_length);

@@ -14,6 +14,12 @@ struct sums {
 	uint64_t committed;
 };
 
+/* Memory that may grow is charged as it is. */
+static uint64_t charge_of(const struct store_entry *entry)
+{
+	return entry->kind == STORE_REGION ? load_rlx(&entry->size) : entry->extent;
+}
+
 static void add_object(const struct stoa_server *server, struct sums *sums, uint32_t number)
 {
 	const struct store_entry *entry = &server->book.directory.entries[number];
@@ -32,7 +38,7 @@ static void add_object(const struct stoa_server *server, struct sums *sums, uint
 	sums->objects[entry->arena]++;
 	if (maker < server->options.clients && server->sessions[maker] &&
 	    object_session_tag(server->sessions[maker]) == entry->session)
-		sums->sessions[maker] += entry->extent;
+		sums->sessions[maker] += charge_of(entry);
 }
 
 static void check_arena(const struct stoa_server *server, struct sums *sums, uint32_t number)
@@ -86,7 +92,7 @@ static void check_charges(const struct stoa_server *server)
 			const struct store_entry *entry = &server->book.directory.entries[i];
 
 			if (store_state_of(load_rlx(&entry->state)) != STORE_FREE && entry->owner == user->user)
-				charged += entry->extent;
+				charged += charge_of(entry);
 		}
 		CHECK_EQ(user->charged, charged);
 	}
