@@ -145,7 +145,8 @@ static int make_memory(struct stoa_server *server, uint64_t length, uint32_t acc
 	rc = memory_commit(server, &extent, 0, length);
 	if (rc < 0)
 		goto fail;
-	rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
+	/* Its client can write it, and might seal it against a successor's writing. */
+	rc = os_memory_seal(extent.memory, OS_SEAL_GROW | OS_SEAL_SEALS);
 	if (rc < 0) {
 		memory_returned(server, length);
 		goto fail;
