@@ -144,6 +144,9 @@ int directory_adopt(void *map, uint64_t length, int (*commit)(void *argument, ui
 		    void *argument, void (*visit)(void *argument, uint32_t entry, enum directory_finding finding),
 		    struct directory_book *ret_book, struct directory_tally *ret_tally);
 
+/* That id will be looked up soon: its place comes from memory meanwhile. */
+void directory_expect(const struct directory_book *book, const void *id, uint32_t length);
+
 /* The entry of an id, whatever its state, that has the id's place; 0: none. */
 uint32_t directory_lookup(const struct directory_book *book, const void *id, uint32_t length);
 

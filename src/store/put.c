@@ -239,13 +239,13 @@ int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length,
 
 /* Ask for one of several. Those that are not small, or find no room, go one by one. */
 static int start_put(struct stoa_store *store, const struct stoa_put *put, const struct stoa_object_options *options,
-		     struct client_call *call)
+		     uint64_t patience, struct client_call *call)
 {
 	struct client_bytes bytes = {put->id, options->meta, put->data, put->size};
 	struct store_request request = request_for(STORE_OP_PUT, put->id_length, put->size, STORE_IMMUTABLE, options);
 
 	request.meta_length = (uint16_t)options->meta_length;
-	return client_ask(store, &request, &bytes, call, client_patience(options->deadline));
+	return client_ask(store, &request, &bytes, call, patience);
 }
 
 static int put_some(struct stoa_store *store, struct stoa_put *puts, uint32_t count,
@@ -253,6 +253,7 @@ static int put_some(struct stoa_store *store, struct stoa_put *puts, uint32_t co
 {
 	struct client_call calls[PUTS_AT_A_TIME] = {0};
 	bool asked[PUTS_AT_A_TIME] = {false};
+	uint64_t patience = client_patience(options->deadline);
 	int first = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -262,7 +263,7 @@ static int put_some(struct stoa_store *store, struct stoa_put *puts, uint32_t co
 		if (put->result < 0)
 			continue;
 		if (kind_of(options, put->size) == STORE_IMMUTABLE) {
-			put->result = start_put(store, put, options, &calls[i]);
+			put->result = start_put(store, put, options, patience, &calls[i]);
 			asked[i] = put->result == 0;
 			if (i % PUTS_PER_RING == PUTS_PER_RING - 1)
 				client_ring(store);
@@ -275,7 +276,7 @@ static int put_some(struct stoa_store *store, struct stoa_put *puts, uint32_t co
 		struct stoa_put *put = &puts[i];
 
 		if (asked[i])
-			put->result = client_wait(store, &calls[i], 0, client_patience(options->deadline));
+			put->result = client_wait(store, &calls[i], 0, patience);
 		if (put->result == -STOA_ENOMEM && os_now() < options->deadline)
 			put->result = stoa_store_put(store, put->id, put->id_length, put->data, put->size, options);
 		if (put->result && !first)
