@@ -15,6 +15,7 @@
  *   killed                          the successor
  *   before the change               does it (it is still at `head`)
  *   after it, before `serial`       finds that the entry's state is no longer `state`, or an entry that this very request made; completes it
+ *                                   (and first gives what was sealed the place of what it replaces, if that was not done)
  *   after `serial`, before `head`   finds a serial that is done, and goes on behind it
  * So each request is done once. A completion may be told twice, which the client ignores. Requests that wait are asked again by the client,
  * when it sees another server in the directory's header.
@@ -33,11 +34,12 @@ struct journal_session {
 	_Atomic uint64_t head, completed, serial;
 	uint64_t ring_size;
 	uint32_t lines;
-	uint32_t unused_44;
+	_Atomic uint32_t welcomed; /* 1: the client has been told that it is one */
 	uint8_t pad_48[16];
 };
 _Static_assert(offsetof(struct journal_session, head) == 8, "layout");
 _Static_assert(offsetof(struct journal_session, ring_size) == 32, "layout");
+_Static_assert(offsetof(struct journal_session, welcomed) == 44, "layout");
 _Static_assert(sizeof(struct journal_session) == 64, "layout");
 
 struct journal {
