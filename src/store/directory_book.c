@@ -389,12 +389,12 @@ bool directory_has_place(const struct directory_book *book, uint32_t entry)
 	return bit_get(book->placed, entry);
 }
 
-void directory_expect(const struct directory_book *book, const void *id, uint32_t length)
+const struct store_bucket *directory_home(const struct directory_book *book, const void *id, uint32_t length)
 {
 	struct directory_key key;
 
 	directory_key_make(&book->directory, id, length, &key);
-	cc_prefetch_write(&book->directory.buckets[key_bucket(&book->directory, key.hash)]);
+	return &book->directory.buckets[key_bucket(&book->directory, key.hash)];
 }
 
 uint32_t directory_lookup(const struct directory_book *book, const void *id, uint32_t length)

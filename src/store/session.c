@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define LEASE_LINES_MAX 8192u
-#define READ_AHEAD 8u /* requests; the client takes their completions while the next ones are done */
+#define READ_AHEAD 16u /* requests; the client takes their completions while the next ones are done */
 
 /* ---- greeting ---- */
 
@@ -419,14 +419,18 @@ static bool read_request(const struct server_session *session, struct reader *re
 static unsigned read_ahead(const struct stoa_server *server, const struct server_session *session,
 			   struct reader *reader, struct server_request requests[READ_AHEAD])
 {
-	unsigned count = 0;
+	const struct store_bucket *homes[READ_AHEAD];
+	unsigned count = 0, known = 0;
 
 	while (count < READ_AHEAD && reader->there && read_request(session, reader, &requests[count])) {
 		const struct server_request *request = &requests[count++];
 
 		if (request->head.op != STORE_OP_SKIP && request->head.id_length)
-			directory_expect(&server->book, request->id, request->head.id_length);
+			homes[known++] = directory_home(&server->book, request->id, request->head.id_length);
 	}
+	/* One after the other, so that the processor looks for all the pages at the same time. */
+	while (known)
+		cc_prefetch_write(homes[--known]);
 	return count;
 }
 
