@@ -32,9 +32,11 @@ extern "C" {
 
 struct stoa_store; /* a connection, of this process only */
 
-#define STOA_ID_MAX 192   /* bytes of an id: any bytes; names are ids. At most 32 is quickest */
-#define STOA_META_MAX 512 /* bytes of metadata */
+#define STOA_ID_MAX 192                     /* bytes of an id: any bytes; names are ids. At most 32 is quickest */
+#define STOA_META_MAX 512                   /* bytes of metadata */
+#define STOA_OBJECT_MAX (UINT64_C(1) << 40) /* bytes of an object */
 
+#define STOA_LEASES_MAX 65536
 struct stoa_store_options { /* all zero is the default */
 	uint32_t flags;     /* 0 */
 	uint32_t leases;    /* objects that this process holds at a time, at most; 0 is 4096 */
@@ -45,7 +47,14 @@ struct stoa_store_options { /* all zero is the default */
  * program, or NULL for the environment's STOA_STORE, else the default socket (stoad(8)). All embedded handles of a
  * program share one server, which ends with the last of them. Waits for nobody: ENOENT when no server listens there. EACCES, EVERSION, EFORMAT.
  */
-STOA_API int stoa_store_open(const char *where, const struct stoa_store_options *options, struct stoa_store **ret_store);
+STOA_API int stoa_store_open(const char *where, const struct stoa_store_options *options,
+			     struct stoa_store **ret_store);
+
+/*
+ * The path of the default socket, with a 0 behind it, to a buffer of `room` bytes: STOA_STORE of the environment if that is a path, else
+ * stoad.socket in /run (root) or in XDG_RUNTIME_DIR. ENOENT: neither is set; ERANGE: no room.
+ */
+STOA_API int stoa_store_path(char *ret_path, uint64_t room);
 
 /* What it holds is released, what it has not sealed is dropped. NULL is allowed. */
 STOA_API void stoa_store_close(struct stoa_store *store);
@@ -57,7 +66,7 @@ struct stoa_object {
 	const void *meta;
 	uint32_t meta_length;
 	uint32_t reserved;
-	uint64_t hold[2]; /* the library's */
+	uint64_t hold[4]; /* the library's */
 };
 
 /*
@@ -84,9 +93,12 @@ STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint3
 #define STOA_ACCESS_ALL 3   /* all users of the server */
 
 /* stoa_object_options.flags */
-#define STOA_OBJECT_REPLACE (1u << 0) /* instead of what has the id; who holds that keeps it */
-#define STOA_OBJECT_PINNED (1u << 1)  /* is not evicted */
+#define STOA_OBJECT_REPLACE (1u << 0)       /* instead of what has the id; who holds that keeps it */
+#define STOA_OBJECT_PINNED (1u << 1)        /* is not evicted */
 #define STOA_OBJECT_SHARED_DELETE (1u << 2) /* who may read it may delete it */
+
+#define STOA_OBJECT_FOLLOWED (1u << 3) /* create, PRIVATE, not REPLACE: others may read it while it grows */
+#define STOA_OBJECT_FLAGS (STOA_OBJECT_REPLACE | STOA_OBJECT_PINNED | STOA_OBJECT_SHARED_DELETE | STOA_OBJECT_FOLLOWED)
 
 struct stoa_object_options { /* all zero is the default */
 	uint32_t kind;
@@ -96,15 +108,16 @@ struct stoa_object_options { /* all zero is the default */
 	const void *meta; /* copied */
 	uint32_t meta_length;
 	uint32_t reserved;
-	uint64_t deadline; /* until when to wait for room, and for a server; 0 does not wait for room, and 10 s for a server */
+	uint64_t
+		deadline; /* until when to wait for room, and for a server; 0 does not wait for room, and 10 s for a server */
 };
 
 /*
  * Make an object of `size` bytes and seal it. EEXIST, ENOMEM (no room: nothing more could be evicted), ELIMIT (quota),
  * ERANGE (more than the store may ever have), STOA_TIMED_OUT, EINVAL.
  */
-STOA_API int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length, const void *data, uint64_t size,
-			    const struct stoa_object_options *options);
+STOA_API int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length, const void *data,
+			    uint64_t size, const struct stoa_object_options *options);
 
 /* Several in one go: as many puts, but with one wait; results[i] is what each gave. Returns the first that is not 0. */
 struct stoa_put {
@@ -121,7 +134,8 @@ STOA_API int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts
 struct stoa_draft {
 	void *data; /* `room` bytes, to be written; what was there before is unspecified */
 	uint64_t room;
-	uint64_t hold[4]; /* the library's */
+	void *tail; /* this and what follows are the library's */
+	uint64_t hold[4];
 };
 
 /* Room for an object of up to `room` bytes, to be written in place. Errors as put. seal: `size` bytes of it; aborts where it fails with EEXIST. */
@@ -129,6 +143,22 @@ STOA_API int stoa_store_create(struct stoa_store *store, const void *id, uint32_
 			       const struct stoa_object_options *options, struct stoa_draft *ret_draft);
 STOA_API int stoa_draft_seal(struct stoa_store *store, struct stoa_draft *draft, uint64_t size);
 STOA_API void stoa_draft_abort(struct stoa_store *store, struct stoa_draft *draft);
+
+/*
+ * An object that is read while it is made (STOA_OBJECT_FOLLOWED). advance: the first `length` bytes are written and do not change any more; who follows
+ * sees them at once. One system call. ERANGE: beyond the room.
+ *
+ * follow: hold such an object, or one that is sealed already; `size` is what can be read. Waits for one as get does. await: until there is more than
+ * object->size, which it raises: 0; STOA_CLOSED: it is sealed, and object->size is all; ETRUNCATED: its maker has given it up, or died; STOA_TIMED_OUT.
+ */
+STOA_API int stoa_draft_advance(struct stoa_store *store, struct stoa_draft *draft, uint64_t length);
+STOA_API int stoa_store_follow(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t deadline,
+			       struct stoa_object *ret_object);
+STOA_API int stoa_object_await(struct stoa_store *store, struct stoa_object *object, uint64_t deadline);
+
+/* Keep an object from being evicted, or no longer. Who may delete it may do so. ENOENT, EACCES. */
+STOA_API int stoa_store_pin(struct stoa_store *store, const void *id, uint32_t id_length);
+STOA_API int stoa_store_unpin(struct stoa_store *store, const void *id, uint32_t id_length);
 
 /* The id is free at once; the bytes live until all who hold the object have released it. ENOENT, EACCES. */
 STOA_API int stoa_store_delete(struct stoa_store *store, const void *id, uint32_t id_length);
@@ -147,8 +177,8 @@ struct stoa_object_info {
 	uint32_t flags;
 	uint32_t reserved;
 };
-STOA_API int stoa_store_list(struct stoa_store *store, int (*visit)(const struct stoa_object_info *info, void *argument),
-			     void *argument);
+STOA_API int stoa_store_list(struct stoa_store *store,
+			     int (*visit)(const struct stoa_object_info *info, void *argument), void *argument);
 
 struct stoa_store_stat {
 	uint64_t objects;
@@ -165,20 +195,26 @@ STOA_API int stoa_store_stat(struct stoa_store *store, struct stoa_store_stat *r
 
 /* Run a server in this process until stoa_server_stop(), or for ever: what stoad does. */
 struct stoa_server;
-struct stoa_server_options { /* all zero is the default */
-	const char *socket;      /* path; NULL: none, only for this program's own handles */
-	uint64_t limit;          /* bytes of memory, everything included; 0: half of the machine's */
-	uint64_t client_limit;   /* of one client; 0: the limit */
-	uint64_t user_limit;     /* of all clients of one user; 0: the limit */
-	uint32_t objects;        /* at most; 0 is 1048575 */
-	uint32_t clients;        /* at most; 0 is 256 */
-	uint32_t flags;          /* STOA_SERVER_* */
-	uint32_t socket_mode;    /* of the socket; 0 is 0600 */
+struct stoa_server_options {   /* all zero is the default */
+	const char *socket;    /* path; NULL: none, only for this program's own handles */
+	uint64_t limit;        /* bytes of memory, everything included; 0: half of the machine's */
+	uint64_t client_limit; /* of one client; 0: the limit */
+	uint64_t user_limit;   /* of all clients of one user; 0: the limit */
+	uint32_t objects;      /* at most; 0 is 1048575 */
+	uint32_t clients;      /* at most; 0 is 256 */
+	uint32_t flags;        /* STOA_SERVER_* */
+	uint32_t socket_mode;  /* of the socket; 0 is 0600 */
+	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; the server's once that has started */
+	uint32_t reserved;
 };
 #define STOA_SERVER_HELD (1u << 0) /* memory outlives the server, in a process of its own, for its successor */
+#define STOA_SERVER_EVICT \
+	(1u << 2) /* a cache: objects that nobody holds make room for new ones, the least recently used first */
+#define STOA_SERVER_ADOPT (1u << 1) /* listen with `descriptor`; `socket` then only says where memory is held */
 STOA_API int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server);
-STOA_API int stoa_server_run(struct stoa_server *server); /* in the calling thread; 0 after stop */
+STOA_API int stoa_server_run(struct stoa_server *server);   /* in the calling thread; 0 after stop */
 STOA_API void stoa_server_stop(struct stoa_server *server); /* from any thread, or a signal handler */
+STOA_API int stoa_server_stat(const struct stoa_server *server, struct stoa_store_stat *ret_stat); /* from any thread */
 STOA_API void stoa_server_close(struct stoa_server *server);
 
 #ifdef __cplusplus

@@ -30,6 +30,14 @@
 #define CC_HOT_CODE __attribute__((aligned(64)))
 #define CC_CONSTRUCTOR __attribute__((constructor))
 
+/* Does a sanitizer watch this program, the library or not? It has tables in memory that is nobody's by its looks. */
+#if defined(__ELF__)
+void __asan_init(void) __attribute__((weak));
+void __tsan_init(void) __attribute__((weak));
+void __msan_init(void) __attribute__((weak));
+#define CC_WATCHED (__asan_init || __tsan_init || __msan_init)
+#endif
+
 /* Thread-local storage whose address, with ELF, is a constant offset: one instruction, also from a shared library. */
 #if defined(__ELF__)
 #define CC_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
@@ -66,6 +74,22 @@ static inline void cc_prefetch_write(const void *place)
 #else
 	__builtin_prefetch(place, 1);
 #endif
+}
+
+/* Bits of a word: the number of its lowest and of its highest one that is set, which there must be; and how many are. */
+static inline unsigned cc_lowest_bit(uint64_t word)
+{
+	return (unsigned)__builtin_ctzll(word);
+}
+
+static inline unsigned cc_highest_bit(uint64_t word)
+{
+	return 63u - (unsigned)__builtin_clzll(word);
+}
+
+static inline unsigned cc_count_bits(uint64_t word)
+{
+	return (unsigned)__builtin_popcountll(word);
 }
 
 /* The halves of the product of two numbers, one upon the other: each bit of both numbers has a part in all bits of it. */

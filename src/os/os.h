@@ -253,6 +253,7 @@ int os_memory_read(os_handle memory, uint64_t offset, void *bytes, size_t length
 #define OS_SEAL_SHRINK (1u << 1)
 #define OS_SEAL_FUTURE_WRITE (1u << 2)
 #define OS_SEAL_WRITE (1u << 3)
+#define OS_SEAL_SEALS (1u << 4) /* no others can be added */
 /* -STOA_ENOTSUP: this kind of object takes no seals. -STOA_EBUSY: somebody has a writable map. */
 int os_memory_seal(os_handle memory, uint32_t seals);
 

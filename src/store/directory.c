@@ -6,7 +6,7 @@
  * takes effect, finding, at its second load of the entry's state; not finding, where it has seen the last bucket that the id could be in to count no passed
  * ids, or, if the id's entry ended or was handed on meanwhile, there. A place that was loaded twice, with the same state of its entry before and
  * after the second load, is what it was all the time: a state never comes back, as FREE and DYING are followed by another generation, which counts
- * 39 bits. Nobody who dies in here leaves anything.
+ * 38 bits. Nobody who dies in here leaves anything.
  */
 #include <store/directory.h>
 
@@ -18,10 +18,10 @@
 static const char layout[] =
 	"little-endian; page 4096; header 192 in page 0: magic8 layout8 buckets4 entries4 names4 arenas4 key16 check8 fences4 zero4, "
 	"asleep4 zero4 server8 reached4x3 zero36, objects8 bytes8 limit8 sessions8 puts8 deletes8 evictions8 refusals8; bucket 64: passed4 zero4 "
-	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation39, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
+	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation38, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
 	"owner4 access4 reader4 flags4 session4 serial8 room8 extent8 made8 check8; name 192; arena 64: generation8 kind4 owner4 access4 reader4 "
 	"session4 zero4 size8 key8 check8 zero8; an area begins with a page; reach 32; hash: multiply and fold 1; leases: reached4 "
-	"zero60, lines of 8 words: entry24 generation39 in_use1; session: tail, head, completed, seen8 waiting4 in lines, completions at 4096: "
+	"zero60, lines of 8 words: entry24 generation38 flip1 in_use1; session: tail, head, completed, seen8 waiting4 in lines, completions at 4096: "
 	"serial8 result4 entry4 state8 arena4 zero4 offset8 size8 zero16, of 1024, ring; request 56: length4 op2 id2 serial8 size8 state8 entry4 flags4 "
 	"meta2 kind1 access1 reader4 of8; tail of an extent 64: length8";
 
@@ -375,9 +375,15 @@ uint64_t directory_arena_check(const struct store_arena *arena, uint64_t generat
 
 bool directory_arena_sound(const struct store_arena *arena)
 {
-	return arena->kind >= STORE_IMMUTABLE && arena->kind <= STORE_OWN && arena->access <= STORE_BY_ALL &&
+	return arena->kind >= STORE_IMMUTABLE && arena->kind <= STORE_REGION && arena->access <= STORE_BY_ALL &&
 	       arena->size <= ARENA_SIZE_MAX &&
 	       arena->check == directory_arena_check(arena, load_rlx(&arena->generation));
+}
+
+/* The bytes that the object's extent has, at least. */
+static uint64_t extent_of(const struct store_entry *entry)
+{
+	return entry->kind == STORE_REGION ? entry->room : store_extent(entry->room, entry->meta_length);
 }
 
 static bool extent_sound(const struct store_entry *entry, uint64_t arena_size)
@@ -404,12 +410,12 @@ bool directory_entry_sound(const struct directory *directory, const struct direc
 	uint64_t state = load_rlx(&entry->state);
 
 	if (!entry->id_length || entry->id_length > STOA_ID_MAX || is_long != !!entry->name ||
-	    entry->name >= directory->shape.names || entry->kind < STORE_IMMUTABLE || entry->kind > STORE_OWN ||
+	    entry->name >= directory->shape.names || entry->kind < STORE_IMMUTABLE || entry->kind > STORE_REGION ||
 	    entry->access > STORE_BY_ALL || entry->meta_length > STOA_META_MAX || !entry->arena ||
 	    entry->arena >= directory->shape.arenas)
 		return false;
 	if (entry->check != directory_check(entry, store_generation_of(state)) || entry->room > ARENA_SIZE_MAX ||
-	    load_rlx(&entry->size) > entry->room || entry->extent < store_extent(entry->room, entry->meta_length))
+	    load_rlx(&entry->size) > entry->room || entry->extent < extent_of(entry))
 		return false;
 	if (!id_sound(directory, object))
 		return false;

@@ -182,6 +182,9 @@ bool directory_has_place(const struct directory_book *book, uint32_t entry);
 /* SEALED, with that size (at most its room). */
 void directory_seal(struct directory_book *book, uint32_t entry, uint64_t size);
 
+/* More of a SEALED one's room is committed. */
+void directory_grow(struct directory_book *book, uint32_t entry, uint64_t size);
+
 /* DYING or SPILLED, or SEALED again. Barrier and look at the leases come after this. Returns the generation, which stays. */
 uint64_t directory_set_state(struct directory_book *book, uint32_t entry, enum store_state state);
 void directory_set_flags(struct directory_book *book, uint32_t entry, uint32_t flags);

@@ -249,6 +249,11 @@ uint64_t directory_set_state(struct directory_book *book, uint32_t entry, enum s
 	return generation;
 }
 
+void directory_grow(struct directory_book *book, uint32_t entry, uint64_t size)
+{
+	put_word(&entry_at(book, entry)->size, 0, size);
+}
+
 void directory_seal(struct directory_book *book, uint32_t entry, uint64_t size)
 {
 	struct store_entry *of = entry_at(book, entry);

@@ -25,7 +25,7 @@
  * looks finds what was there or what is, and never has to wait for who changes it.
  *
  * An *entry* is an object. Its first line is all that a get looks at:
- *   state  {zero : 1 | generation : 39 | zero : 16 | state : 8}: counts up whenever the entry becomes another object
+ *   state  {zero : 2 | generation : 38 | zero : 16 | state : 8}: counts up whenever the entry becomes another object
  *
  *   state      gets                   who dies here leaves
  *   FREE       no                     -
@@ -34,9 +34,9 @@
  *   DYING      no; held ones stay     server: its successor waits for the leases and frees it
  *   SPILLED    no; it is asked for    server: its bytes are in a file
  *
- * A *lease* is a word of the client's: {IN_USE : 1 | generation : 39 | entry : 24}. Who gets an object writes one, then looks at the
+ * A *lease* is a word of the client's: {IN_USE : 1 | FLIP : 1 | generation : 38 | entry : 24}. Who gets an object writes one, then looks at the
  * entry's state again: still the same, and the server cannot have missed the lease, since it first changes the state, then imposes a barrier on
- * all clients, then reads all leases. Release clears IN_USE; what remains tells the server which objects were used lately.
+ * all clients, then reads all leases. Release clears IN_USE; what remains tells the server which objects were used lately, as FLIP is another one at each use of the word.
  *
  *   field             written by                     a crash between two stores leaves
  *   header            server                         counts that are a little off: the next server counts again
@@ -63,6 +63,7 @@
 
 #include <base/atomic.h>
 #include <os/os.h>
+#include <stoa/manager.h>
 #include <stoa/store.h>
 
 #include <stddef.h>
@@ -136,7 +137,7 @@ _Static_assert(sizeof(struct store_bucket) == 64, "layout");
 enum store_state { STORE_FREE, STORE_WRITING, STORE_SEALED, STORE_DYING, STORE_SPILLED };
 #define STORE_STATE_BITS 24
 #define STORE_STATE_MASK UINT64_C(0xff)
-#define STORE_GENERATION_MASK ((UINT64_C(1) << 39) - 1)
+#define STORE_GENERATION_MASK ((UINT64_C(1) << 38) - 1)
 
 static inline uint64_t store_state_word(uint64_t generation, enum store_state state)
 {
@@ -155,7 +156,11 @@ static inline uint64_t store_generation_of(uint64_t word)
 
 #define STORE_ID_INLINE 32u
 
-enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN };
+/* REGION: memory that was handed out, and is no object: `size` is committed, and more may be, up to `room`. It has no tail. */
+enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN, STORE_REGION };
+
+/* Flags of an entry, beside STOA_OBJECT_* and STOA_ALLOCATION_*. */
+#define STORE_WRITABLE (UINT32_C(1) << 16) /* REGION: who may have it may write it */
 
 struct store_entry {
 	_Atomic uint64_t state;
@@ -240,6 +245,7 @@ _Static_assert(sizeof(struct store_arena) == 64, "layout");
 /* ---- leases ---- */
 
 #define LEASE_IN_USE (UINT64_C(1) << 63)
+#define LEASE_FLIP (UINT64_C(1) << 62)
 #define LEASE_ENTRY_MASK UINT64_C(0xffffff)
 
 static inline uint64_t lease_word(uint32_t entry, uint64_t state)
@@ -312,6 +318,7 @@ enum store_op {
 	STORE_OP_ROOM,   /* completes when there may be room for `size` bytes */
 	STORE_OP_CANCEL, /* complete the request `of` now, if it waits */
 	STORE_OP_MARK,   /* change an object's flags */
+	STORE_OP_GROW,   /* commit at least `size` bytes of a REGION */
 };
 
 /* A request in the ring, at a multiple of 64; id, then metadata, then data follow at once. */
@@ -319,7 +326,7 @@ struct store_request {
 	uint32_t length; /* all in all, without what fills the last line */
 	uint16_t op;
 	uint16_t id_length;
-	uint64_t serial; /* counts the session's requests */
+	uint64_t serial; /* counts the session's requests; some may be left out */
 	uint64_t size;   /* PUT, CREATE: bytes of data; SEAL: of data in the end; ROOM */
 	uint64_t state;  /* SEAL, ABORT: of the entry */
 	uint32_t entry;
@@ -328,12 +335,42 @@ struct store_request {
 	uint8_t kind;   /* enum store_kind */
 	uint8_t access; /* enum store_access */
 	uint32_t reader;
-	uint64_t of; /* CANCEL: a serial */
+	uint64_t
+		of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write; of a REGION, the reserve */
 };
 _Static_assert(offsetof(struct store_request, serial) == 8, "layout");
 _Static_assert(offsetof(struct store_request, entry) == 32, "layout");
 _Static_assert(offsetof(struct store_request, of) == 48, "layout");
 _Static_assert(sizeof(struct store_request) == 56, "layout");
 #define STORE_REQUEST_MAX (sizeof(struct store_request) + STOA_ID_MAX + STOA_META_MAX + SESSION_COPY_MAX)
+
+/* ---- the socket: greeting, and descriptors ---- */
+
+enum store_message_kind {
+	STORE_HELLO = 1, /* client: `count` lines of leases are wanted */
+	STORE_WELCOME, /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
+	STORE_ASK_ARENA, /* client: a descriptor of `arena`, of that generation */
+	STORE_ARENA,     /* server: here it is, `size` bytes; with `count` 1 it can be written */
+};
+
+/* What comes with a welcome, in this order. */
+enum store_passed { PASSED_DIRECTORY, PASSED_SESSION, PASSED_LEASES, PASSED_BELL, PASSED_CLIENT_BELL, PASSED_COUNT };
+
+/* A message of the socket, both ways. A session has one question on its way at a time. */
+struct store_message {
+	uint8_t magic[8];
+	uint64_t layout;
+	uint32_t kind;
+	int32_t result; /* 0, or why not: then the rest is 0 */
+	uint32_t arena;
+	uint32_t count;
+	uint64_t generation;
+	uint64_t size;
+	uint64_t length;
+	uint8_t pad_56[8];
+};
+_Static_assert(offsetof(struct store_message, kind) == 16, "layout");
+_Static_assert(offsetof(struct store_message, generation) == 32, "layout");
+_Static_assert(sizeof(struct store_message) == 64, "layout");
 
 #endif

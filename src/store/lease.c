@@ -145,6 +145,7 @@ int lease_take_slowly(struct leases *leases, uint64_t lease, const _Atomic uint6
 			return rc;
 		at = free_word(line->words, 0); /* there is one: nobody else takes them */
 	}
+	lease |= ~load_rlx(&line->words[at]) & LEASE_FLIP;
 	return lease_hold(leases, line, at, lease, state, expected, ret_lease);
 }
 
@@ -173,5 +174,22 @@ void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entr
 
 		if (entry && entry < entries)
 			visit(argument, entry, word >> 24 & STORE_GENERATION_MASK, (word & LEASE_IN_USE) != 0);
+	}
+}
+
+void lease_used(const struct store_leases *shared, uint32_t lines, uint32_t entries, uint64_t *seen,
+		void (*visit)(void *argument, uint32_t entry, uint64_t generation), void *argument)
+{
+	uint32_t reached = load_rlx(&shared->reached);
+	uint64_t count = (uint64_t)(reached < lines ? reached : lines) * LEASES_PER_LINE;
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t word = load_rlx(&shared->words[i]);
+		uint32_t entry = (uint32_t)(word & LEASE_ENTRY_MASK);
+		bool changed = (word & ~LEASE_IN_USE) != seen[i];
+
+		seen[i] = word & ~LEASE_IN_USE;
+		if (entry && entry < entries && (changed || word & LEASE_IN_USE))
+			visit(argument, entry, word >> 24 & STORE_GENERATION_MASK);
 	}
 }

@@ -89,12 +89,13 @@ static CC_INLINED int lease_take(struct leases *leases, uint32_t entry, const _A
 				 uint64_t expected, uint32_t *ret_lease)
 {
 	struct lease_line *line = &lease_lines[leases->slot];
-	uint64_t lease = lease_word(entry, expected);
+	uint64_t lease = lease_word(entry, expected), before = 0;
 
 	/* A4: who had the word is done with the object; pairs with R1 in lease_release() */
 	if (CC_UNLIKELY(line->serial != leases->serial || leases->made_in != load_rlx(&os_forks) ||
-			load_acq(&line->words[line->next]) & LEASE_IN_USE))
+			(before = load_acq(&line->words[line->next])) & LEASE_IN_USE))
 		return lease_take_slowly(leases, lease, state, expected, ret_lease);
+	lease |= ~before & LEASE_FLIP; /* another one than at the last use */
 	return lease_hold(leases, line, line->next, lease, state, expected, ret_lease);
 }
 
@@ -123,5 +124,12 @@ bool lease_barrier(const _Atomic uint32_t *fences);
  */
 void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries,
 		void (*visit)(void *argument, uint32_t entry, uint64_t generation, bool in_use), void *argument);
+
+/*
+ * Tell those that are in use, or were used since the last such look: `seen` has a word for each lease, of zeros at first, and is this function's. It is
+ * a guess about the past, and needs no barrier. Arguments as above.
+ */
+void lease_used(const struct store_leases *shared, uint32_t lines, uint32_t entries, uint64_t *seen,
+		void (*visit)(void *argument, uint32_t entry, uint64_t generation), void *argument);
 
 #endif
