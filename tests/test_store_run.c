@@ -211,11 +211,14 @@ TEST(a_quota_does_not_count_what_was_deleted)
 	const struct stoa_server_options options = {.limit = 64 * MIB, .client_limit = 10 * MIB};
 	struct kit *kit = kit_start(&options);
 	struct stoa_store *store = kit_open(kit), *other = kit_open(kit);
+	struct stoa_draft draft;
 
 	for (unsigned i = 0; i < 50; i++) {
 		CHECK_RC(kit_put(store, "mine", 6 * MIB, i, NULL), 0);
 		CHECK_RC(kit_put(store, "more", 6 * MIB, i, NULL), -STOA_ELIMIT);
 		CHECK_RC(kit_delete(store, "mine"), 0);
+		CHECK_RC(stoa_store_create(store, "at once", 7, 6 * MIB, NULL, &draft), 0);
+		stoa_draft_abort(store, &draft);
 	}
 	CHECK_RC(kit_put(other, "theirs", 6 * MIB, 0, NULL), 0);
 	CHECK_RC(kit_put(store, "mine", 6 * MIB, 0, NULL), 0);
@@ -622,17 +625,24 @@ TEST(who_says_nothing_gives_way)
 	kit_stop(kit);
 }
 
-TEST(without_descriptors_who_asks_is_told)
+static struct kit *start_with_handles(unsigned handles)
 {
 	struct kit *kit = test_shared(sizeof(*kit));
+
+	kit->options = small;
+	kit->handles = handles;
+	snprintf(kit->path, sizeof(kit->path), "%s/store", test_dir());
+	kit_serve(kit);
+	return kit;
+}
+
+TEST(without_descriptors_who_asks_is_told)
+{
+	struct kit *kit = start_with_handles(100);
 	struct stoa_store *stores[60];
 	unsigned count = 0;
 	int rc;
 
-	kit->options = small;
-	kit->handles = 100;
-	snprintf(kit->path, sizeof(kit->path), "%s/store", test_dir());
-	kit_serve(kit);
 	while ((rc = stoa_store_open(kit->path, NULL, &stores[count])) == 0)
 		CHECK_INT(++count, <, 60);
 	CHECK_RC(rc, -STOA_ELIMIT);
@@ -649,5 +659,24 @@ TEST(without_descriptors_who_asks_is_told)
 	CHECK_RC(kit_get(stores[1], "small", 0), 0);
 	while (count)
 		stoa_store_close(stores[--count]);
+	kit_stop(kit);
+}
+
+TEST(who_says_nothing_keeps_no_descriptors_from_others)
+{
+	struct kit *kit = start_with_handles(100);
+	struct stoa_store *store;
+	int silent[200];
+
+	for (unsigned i = 0; i < CC_COUNT(silent); i++) {
+		silent[i] = connect_silently(kit);
+		test_nap(i % 8 == 0);
+	}
+	store = kit_open(kit);
+	CHECK_RC(kit_put(store, "small", 100, 1, NULL), 0);
+	test_await_sleep(kit->server);
+	for (unsigned i = 0; i < CC_COUNT(silent); i++)
+		close(silent[i]);
+	stoa_store_close(store);
 	kit_stop(kit);
 }

@@ -214,7 +214,9 @@ static int adopt(struct adoption *adoption)
 		rc = memory_adopt_entries(server, take_object, adoption);
 	if (rc == 0)
 		rc = adoption->result;
-	return rc == 0 ? memory_adopted(server) : rc;
+	if (rc == 0)
+		rc = memory_adopted(server);
+	return rc == 0 ? object_adopted(server) : rc;
 }
 
 int adopt_all(struct stoa_server *server)

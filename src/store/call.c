@@ -26,16 +26,23 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 /* ---- being told ---- */
 
+static struct client_slot *slot_of(struct stoa_store *store, uint64_t serial)
+{
+	return &store->slots[serial % SESSION_COMPLETIONS];
+}
+
 /* Hand out one completion. The lock for asking is held. */
 static void deliver(struct stoa_store *store, const struct store_completion *completion)
 {
-	struct client_slot *slot = &store->slots[completion->serial % SESSION_COMPLETIONS];
+	struct client_slot *slot = slot_of(store, completion->serial);
 	struct client_call *call = slot->call;
 
 	if (!completion->serial || slot->serial != completion->serial)
 		return; /* damaged, or told twice */
-	slot->serial = 0;
-	slot->call = NULL;
+	/* What waited for a server that died nobody knows of; the server cannot say so without going beyond its room for completions. */
+	if (slot->of && slot_of(store, slot->of)->serial == slot->of)
+		*slot_of(store, slot->of) = (struct client_slot){0};
+	*slot = (struct client_slot){0};
 	if (!call)
 		return;
 	call->completion = *completion;
@@ -220,7 +227,8 @@ static void enqueue(struct stoa_store *store, struct store_request *request, con
 		    struct client_call *call)
 {
 	store->serial = request->serial = free_serial(store);
-	store->slots[request->serial % SESSION_COMPLETIONS] = (struct client_slot){request->serial, call};
+	*slot_of(store, request->serial) =
+		(struct client_slot){request->serial, call, request->op == STORE_OP_CANCEL ? request->of : 0};
 	if (call) {
 		call->serial = request->serial;
 		store_rlx(&call->done, 0);
@@ -312,7 +320,7 @@ void client_ring(struct stoa_store *store)
 /* Nobody waits for it any more: what it still makes is dropped. false: it has been completed meanwhile. */
 static bool forget(struct stoa_store *store, const struct client_call *call)
 {
-	struct client_slot *slot = &store->slots[call->serial % SESSION_COMPLETIONS];
+	struct client_slot *slot = slot_of(store, call->serial);
 	bool forgotten;
 
 	os_lock(&store->asking);

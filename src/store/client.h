@@ -12,6 +12,7 @@
 #include <store/layout.h>
 #include <store/lease.h>
 #include <store/message.h>
+#include <stoa/store.h>
 
 /* A request under way. It lies on the stack of who waits for it. */
 struct client_call {
@@ -22,8 +23,9 @@ struct client_call {
 
 /* Who gets the completion of a serial. */
 struct client_slot {
-	uint64_t serial;          /* 0: the slot is free */
-	struct client_call *call; /* NULL: nobody */
+	uint64_t serial;           /* 0: the slot is free */
+	struct client_call *call;  /* NULL: nobody */
+	uint64_t of;               /* of a CANCEL: the serial that gets none any more when this has been completed */
 };
 
 /* An arena as this process has it. */
@@ -116,6 +118,14 @@ int client_arena(struct stoa_store *store, uint32_t arena, bool one_object, unsi
 int client_fetch(struct stoa_store *store, uint32_t arena, os_handle *ret_memory, bool *ret_writable);
 void client_arena_release(struct stoa_store *store, uint32_t arena);
 
+/* Hold an object that is in one of two states: SEALED, and another one or SEALED, too. As get, without waiting. */
+int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
+		struct stoa_object *ret_object);
+
+/* Go on where that gave `rc`: wait for it until `deadline`. */
+int client_hold_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length, uint64_t deadline,
+		      enum store_state other, struct stoa_object *ret_object);
+
 /* Find what is sealed. -STOA_ENOENT; -STOA_EBUSY: the server died in the middle of a change, and no other comes. */
 int client_find(struct stoa_store *store, const void *id, uint32_t id_length, uint32_t *ret_entry, uint64_t *ret_state);
 
@@ -124,6 +134,9 @@ int client_ask_for_room(struct stoa_store *store, struct store_request *request,
 			uint64_t deadline, struct store_completion *ret_completion);
 /* Sleep for so many milliseconds, or until the deadline. */
 void client_nap(unsigned milliseconds, uint64_t deadline);
+
+/* The tail of a new draft. */
+void follow_begin(void *tail);
 
 /* Until when to wait for a server, where the caller has no deadline for that. */
 uint64_t client_patience(uint64_t deadline);

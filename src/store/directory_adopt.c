@@ -205,7 +205,7 @@ static void adopt_buckets(struct adoption *adoption)
 		clear_bucket(adoption, i);
 	for (uint32_t i = 0; i < directory->shape.buckets; i++)
 		count_bucket(adoption, i);
-	for (uint32_t i = 0; i < directory->shape.buckets; i++)
+	for (uint32_t i = 0; i < directory->shape.buckets && !MUTANT(PASSED_BELIEVED); i++)
 		if (load_rlx(&directory->buckets[i].passed) != adoption->passed[i])
 			put_count(&directory->buckets[i].passed, adoption->passed[i]);
 }

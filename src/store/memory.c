@@ -397,12 +397,14 @@ static void punch(void *argument, uint64_t from, uint64_t to)
 	(void)os_discard(argument, from, to);
 }
 
-/* What its maker touched beside its objects: the kernel gave it memory that nobody has counted. */
-static void clean_orphan(struct server_arena *arena)
+/* Give back what is in no page that counts as committed: what its maker touched beside its objects is memory that nobody has counted. */
+static void clean(struct server_arena *arena)
 {
 	struct os_extent extent = extent_of(arena);
 	uint64_t length = os_memory_length(arena->memory);
 
+	if (!arena->heap)
+		return;
 	store_heap_visit_cold(arena->heap, punch, &extent);
 	if (length > arena->size)
 		punch(&extent, arena->size, length);
@@ -420,7 +422,7 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 		if (!arena->objects)
 			destroy_arena(server, arena);
 		else
-			clean_orphan(arena);
+			clean(arena);
 	}
 }
 
@@ -523,7 +525,9 @@ static int make_tables(struct stoa_server *server)
 	server->header = server->book.directory.header;
 	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
 	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held)
+	server->used = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	server->recent = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held || !server->used || !server->recent)
 		return -STOA_ENOMEM;
 	store_rlx(&server->header->limit, server->options.limit);
 	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
@@ -636,7 +640,7 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 	arena->memory = memory;
 	arena->address = address;
 	arena->size = record.size;
-	arena->resident = arena->heap ? 0 : info.length;
+	arena->resident = record.kind == STORE_OWN ? record.size : 0; /* of a region its entry says how much */
 	arena->number = number;
 	if (arena->heap) {
 		arena->next = server->shared;
@@ -654,8 +658,9 @@ static int find_warm(struct server_arena *arena)
 	uint64_t from, to = 0;
 	int rc = 0;
 
-	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to))
-		rc = store_heap_mark_warm(arena->heap, from, to);
+	/* Who can write it can make it longer than it is. */
+	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to) && from < arena->size)
+		rc = store_heap_mark_warm(arena->heap, from, to < arena->size ? to : arena->size);
 	return rc == 0 ? store_heap_adopted(arena->heap) : rc;
 }
 
@@ -671,7 +676,9 @@ int memory_adopted(struct stoa_server *server)
 {
 	struct server_arena *arena;
 
-	for (uint32_t i = 1; i <= SERVER_ARENAS; i++) {
+	/* The directory is counted already, by commit_directory(). */
+	/* Not beyond: even a look at records that were never used would get pages for them, which nobody has counted. */
+	for (uint32_t i = 1; i < server->book.arenas.reached; i++) {
 		int rc;
 
 		arena = server->arenas[i];
@@ -684,6 +691,8 @@ int memory_adopted(struct stoa_server *server)
 		if (rc < 0)
 			return rc;
 		server->committed += arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+		/* What is committed and was never written looks like a hole: let it be one. */
+		clean(arena);
 		if (arena->class.writer && !session_lives(server, arena->class.writer))
 			arena->class.writer = 0;
 	}
@@ -703,6 +712,8 @@ void memory_end(struct stoa_server *server)
 			destroy_arena(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
+	os_free(server->used);
+	os_free(server->recent);
 	directory_close(&server->book);
 	if (server->directory_extent.address)
 		os_unmap(server->directory_extent.address, server->directory_length);

@@ -230,10 +230,37 @@ bool object_reap(struct stoa_server *server)
 	return kept != before;
 }
 
-bool object_evict(struct stoa_server *server)
+int object_end(struct stoa_server *server, uint32_t number)
 {
-	(void)server;
-	return false;
+	int rc = make_dying_room(server);
+
+	if (rc == 0)
+		end_object(server, number);
+	return rc;
+}
+
+struct search {
+	uint32_t number;
+	uint64_t generation;
+	bool found;
+};
+
+static void compare_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
+{
+	struct search *search = argument;
+
+	search->found = search->found || (in_use && number == search->number && generation == search->generation);
+}
+
+bool object_is_held(const struct stoa_server *server, uint32_t number)
+{
+	struct search search = {number, store_generation_of(load_rlx(&entry_of(server, number)->state)), false};
+
+	for (uint32_t i = 0; i < server->session_count && !search.found; i++)
+		if (server->sessions[i] && server->sessions[i]->leases)
+			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
+				   server->book.directory.shape.entries, compare_lease, &search);
+	return search.found;
 }
 
 /* ---- making ---- */
@@ -339,6 +366,7 @@ static int publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 	if (old)
 		directory_hand_over(&server->book, old, number);
 	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	evict_used(server, number);
 	add_rlx(&server->header->objects, 1);
 	add_rlx(&server->header->puts, 1);
 	if (old)
@@ -410,8 +438,18 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		rc = enter(server, session, request, &number);
 	if (rc < 0)
 		return rc;
+	/* So that it is found while it is made. */
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		rc = directory_place(&server->book, number);
+	if (rc < 0) {
+		directory_set_state(&server->book, number, STORE_DYING);
+		free_object(server, number);
+		return rc;
+	}
 	session->drafts[session->draft_count++] = number;
 	object_describe(server, number, ret);
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		waiting_sealed(server, request->id, request->head.id_length);
 	return 0;
 }
 
@@ -439,12 +477,22 @@ static bool is_draft(const struct stoa_server *server, const struct server_sessi
 
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t number, uint64_t state)
 {
+	bool followed;
+
 	if (!is_draft(server, session, number, state))
 		return -STOA_ENOENT;
+	followed = directory_has_place(&server->book, number);
+	if (followed && make_dying_room(server) < 0)
+		return -STOA_ENOMEM;
 	forget_draft(session, number);
 	journal_change(server->journal, number, state);
 	directory_set_state(&server->book, number, STORE_DYING);
-	free_object(server, number);
+	if (followed) { /* somebody may hold it */
+		directory_remove(&server->book, number);
+		server->dying[server->dying_count++] = number;
+	} else {
+		free_object(server, number);
+	}
 	return 0;
 }
 
@@ -583,6 +631,22 @@ void object_end_regions(struct stoa_server *server, struct server_session *sessi
 	}
 }
 
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	uint32_t number;
+	int rc = object_find(server, request, &number);
+
+	if (rc == 0 && !may_delete(session, entry_of(server, number)))
+		rc = -STOA_EACCES;
+	if (rc == 0 && request->head.flags & ~STOA_OBJECT_PINNED)
+		rc = -STOA_EINVAL;
+	if (rc == 0)
+		directory_set_flags(&server->book, number,
+				    (load_rlx(&entry_of(server, number)->flags) & ~STOA_OBJECT_PINNED) |
+					    request->head.flags);
+	return rc;
+}
+
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	uint32_t number;
@@ -644,6 +708,19 @@ static bool was_being_made(const struct stoa_server *server, const struct store_
 	return session && session->key == server->redo.key && entry->serial == server->redo.serial;
 }
 
+/* Is it what a dead server had sealed, but had not given the place of the one that it replaces? */
+static bool was_left(const struct stoa_server *server, const struct store_entry *entry, uint32_t number)
+{
+	const struct server_session *session = maker_of(server, entry);
+	uint64_t state = load_rlx(&entry->state);
+
+	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED)
+		return false;
+	return entry->serial == server->redo.serial ||
+	       (number == server->redo.entry &&
+		server->redo.state == store_state_word(store_generation_of(state), STORE_WRITING));
+}
+
 /* Memory that goes with its maker, who is gone? */
 static bool is_orphan(const struct store_entry *entry, const struct server_session *maker)
 {
@@ -657,6 +734,7 @@ static void adopt_region(struct stoa_server *server, const struct store_entry *e
 	if (entry->kind != STORE_REGION)
 		return;
 	server->arenas[entry->arena]->writable = flags & STORE_WRITABLE;
+	server->arenas[entry->arena]->resident = load_rlx(&entry->size);
 	if (maker && store_state_of(load_rlx(&entry->state)) == STORE_SEALED && !(flags & STOA_ALLOCATION_KEEP))
 		maker->regions++;
 }
@@ -688,8 +766,11 @@ int object_adopt(struct stoa_server *server, uint32_t number, enum directory_fin
 	adopt_region(server, entry, session);
 	if (is_orphan(entry, session))
 		finding = DIRECTORY_LEFT;
-	if (finding == DIRECTORY_GOOD &&
-	    (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
+	else if (finding == DIRECTORY_LEFT && was_left(server, entry, number)) {
+		server->redo.left = number;
+		return 0;
+	}
+	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;
 		if (state == STORE_SEALED)
@@ -700,5 +781,30 @@ int object_adopt(struct stoa_server *server, uint32_t number, enum directory_fin
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
+	return 0;
+}
+
+int object_adopted(struct stoa_server *server)
+{
+	uint32_t number = server->redo.left, old, length;
+	const uint8_t *id;
+	int rc = number ? make_dying_room(server) : 0;
+
+	if (rc < 0 || !number)
+		return rc;
+	id = directory_id(&server->book, number, &length);
+	old = directory_lookup(&server->book, id, length);
+	if (old)
+		directory_hand_over(&server->book, old, number);
+	else
+		rc = directory_place(&server->book, number);
+	if (rc < 0)
+		return rc;
+	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	add_rlx(&server->header->objects, 1);
+	if (was_being_made(server, entry_of(server, number)))
+		server->redo.made = number;
+	if (old)
+		end_object(server, old);
 	return 0;
 }

@@ -32,6 +32,9 @@ static int check(const struct stoa_store *store, const void *id, uint32_t id_len
 		return error_set(-STOA_EINVAL, "no such flags: 0x%x", options->flags & ~(uint32_t)STOA_OBJECT_FLAGS);
 	if (options->meta_length > STOA_META_MAX || (options->meta_length && !options->meta))
 		return error_set(-STOA_EINVAL, "metadata has at most %u bytes", STOA_META_MAX);
+	if (options->flags & STOA_OBJECT_FOLLOWED &&
+	    (options->flags & STOA_OBJECT_REPLACE || (options->kind && options->kind != STOA_OBJECT_PRIVATE)))
+		return error_set(-STOA_EINVAL, "only private objects that replace nothing can be followed");
 	if (options->kind == STOA_OBJECT_COPIED && size > SESSION_COPY_MAX)
 		return error_set(-STOA_EINVAL, "copied objects have at most 64KiB");
 	return 0;
@@ -115,6 +118,8 @@ static int place_draft(struct stoa_store *store, const struct store_completion *
 	draft->hold[DRAFT_STATE] = made->state;
 	draft->hold[DRAFT_ARENA] = made->arena;
 	draft->hold[DRAFT_OWN] = own;
+	draft->tail = address + made->offset + store_extent(draft->room, options->meta_length) - sizeof(struct store_tail);
+	follow_begin(draft->tail);
 	if (options->meta_length)
 		memcpy(address + made->offset + store_line_up(draft->room), options->meta, options->meta_length);
 	return 0;
@@ -297,6 +302,29 @@ int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts, uint32_
 		first = first ? first : rc;
 	}
 	return first;
+}
+
+static int mark(struct stoa_store *store, const void *id, uint32_t id_length, uint32_t flags)
+{
+	struct store_request request = {.op = STORE_OP_MARK, .id_length = (uint16_t)id_length, .flags = flags};
+	struct client_bytes bytes = {.id = id};
+	struct store_completion marked;
+	int rc = check(store, id, id_length, 0, &no_options);
+
+	if (rc < 0)
+		return rc;
+	rc = client_call(store, &request, &bytes, &marked, client_patience(0));
+	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+}
+
+int stoa_store_pin(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	return mark(store, id, id_length, STOA_OBJECT_PINNED);
+}
+
+int stoa_store_unpin(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	return mark(store, id, id_length, 0);
 }
 
 int stoa_store_delete(struct stoa_store *store, const void *id, uint32_t id_length)

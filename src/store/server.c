@@ -18,6 +18,7 @@
 #define DEAF_FOR UINT64_C(50000000)  /* nanoseconds between looks whether there are descriptors again */
 #define ACCEPTS_AT_A_TIME 16u
 #define HOLD_EVERY UINT64_C(2000000000) /* nanoseconds between tries to have a holder again */
+#define DROPS_AT_A_TIME 16u /* a client takes more than the one descriptor of who only connects */
 
 /* ---- starting and ending ---- */
 
@@ -284,7 +285,7 @@ static void take_connections(struct stoa_server *server)
 			return;
 		if (rc == 0)
 			(void)session_accept(server, socket);
-		else
+		else if (!session_drop_silent(server, DROPS_AT_A_TIME))
 			refuse(server);
 	}
 }

@@ -80,6 +80,7 @@ struct server_session {
 	bool tell; /* it has been told something since its last bell */
 	struct store_leases *leases;
 	uint32_t lines;
+	uint64_t *seen; /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
 	uint32_t waits;
 	uint32_t regions; /* that end with it */
@@ -94,6 +95,7 @@ struct server_redo {
 	uint64_t entry; /* that it was to change, from `state`; 0: none was noted */
 	uint64_t state;
 	uint32_t made; /* the entry that it has made; 0: none */
+	uint32_t left; /* that it has sealed, and not given its place; 0: none */
 };
 
 /* How much the clients of one user have. */
@@ -145,7 +147,10 @@ struct stoa_server {
 	struct server_user *users;
 	struct server_waiter *waiters;
 
-	uint64_t *held;  /* a bit for each entry: it was found in a lease; between two looks none is set */
+	uint64_t *recent; /* a bit for each entry: at the last look it had been used */
+	uint64_t *used; /* a bit for each entry: a client has used it since the hand came by */
+	uint32_t hand;
+	uint64_t *held;     /* a bit for each entry: it was found in a lease; between two looks none is set */
 	uint32_t *dying; /* entries, to be freed when nobody holds them */
 	uint32_t dying_count, dying_room;
 	uint64_t next_scan; /* of the leases */
@@ -184,6 +189,8 @@ int keep_all(struct stoa_server *server);
 /* ---- session.c ---- */
 
 int session_accept(struct stoa_server *server, os_handle socket);
+/* End up to `count` of those who connected and said nothing since, the first ones. Returns how many. */
+unsigned session_drop_silent(struct stoa_server *server, unsigned count);
 /* Let nobody in, and say why; the socket is closed. */
 void session_refuse(os_handle socket, int result);
 /* Something came on its socket: a message, or the end. */
@@ -223,6 +230,7 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 		    struct store_completion *ret);
 int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head);
 int object_seal(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t entry, uint64_t state);
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 
@@ -245,12 +253,23 @@ void object_describe(const struct stoa_server *server, uint32_t entry, struct st
 
 /* An entry that a dead server left. */
 int object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding); /* -STOA_ENOMEM */
+/* All of them have been taken over: finish what it was doing. */
+int object_adopted(struct stoa_server *server);
 
 /* Free those of the dying that nobody holds any more. Returns whether any were. */
 bool object_reap(struct stoa_server *server);
 
+/* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
+int object_end(struct stoa_server *server, uint32_t entry);
+
+/* Is it in a lease now? By the time of the answer it may be otherwise. */
+bool object_is_held(const struct stoa_server *server, uint32_t entry);
+
+/* ---- evict.c ---- */
+
 /* End some objects that nobody has used for long, so that a reap may free them. false: there are none. */
 bool object_evict(struct stoa_server *server);
+void evict_used(struct stoa_server *server, uint32_t entry);
 
 /* ---- memory.c ---- */
 

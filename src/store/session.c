@@ -27,18 +27,34 @@ static struct server_session *silent_one(const struct stoa_server *server)
 	return found;
 }
 
-/* Where all are taken, who has not greeted gives way to the next. */
-static unsigned free_number(struct stoa_server *server)
+unsigned session_drop_silent(struct stoa_server *server, unsigned count)
 {
 	struct server_session *silent;
+	unsigned dropped = 0;
+
+	while (dropped < count && (silent = silent_one(server)) != NULL) {
+		session_end(server, silent);
+		dropped++;
+	}
+	return dropped;
+}
+
+static unsigned first_free(const struct stoa_server *server)
+{
 	unsigned number = 0;
 
 	while (number < server->options.clients && server->sessions[number])
 		number++;
-	if (number < server->options.clients || !(silent = silent_one(server)))
-		return number;
-	number = silent->number;
-	session_end(server, silent);
+	return number;
+}
+
+/* Where all are taken, who has not greeted gives way to the next. */
+static unsigned free_number(struct stoa_server *server)
+{
+	unsigned number = first_free(server);
+
+	if (number == server->options.clients && session_drop_silent(server, 1))
+		number = first_free(server);
 	return number;
 }
 
@@ -319,6 +335,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 	close_handle(server, session->client_bell, false);
 	drop_memory(server, session->memory, session->shared, session_length(session));
 	drop_memory(server, session->leases_memory, session->leases, leases_length(session));
+	os_free(session->seen);
 	os_free(session);
 }
 

@@ -27,6 +27,7 @@
 #define VISITS_SIZE (1u << 16)
 #define STEP_AGAIN_MAX 60000 /* instructions in single steps take long */
 #define TRIES_MAX 12         /* to come to a point that others' speed decides about */
+#define UNBLOCKS_MAX 200     /* in a world; one that sleeps more often sleeps for ever */
 #define WORLD_LIMIT_FACTOR 4 /* a whole world may take this many times the limit of one check */
 
 #define CHANGED_SHARED 1u
@@ -109,7 +110,7 @@ static bool wake_victim(void *argument)
 {
 	struct scene *scene = argument;
 
-	if (!scene->operation->unblock || scene->world.unblocks > 20) {
+	if (!scene->operation->unblock || scene->world.unblocks > UNBLOCKS_MAX) {
 		step_bad(&scene->world, "the victim sleeps and nothing will wake it");
 		return false;
 	}

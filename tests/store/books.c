@@ -114,8 +114,11 @@ void kit_check_books(struct stoa_server *server)
 	struct sums sums = {.used = calloc(SERVER_ARENAS + 1, sizeof(uint64_t)),
 			    .objects = calloc(SERVER_ARENAS + 1, sizeof(uint32_t)),
 			    .sessions = calloc(SERVER_CLIENTS_MAX, sizeof(uint64_t))};
+	struct os_memory_info info;
 	uint64_t drafts = 0;
 
+	CHECK_RC(os_memory_info(server->directory_extent.memory, &info), 0);
+	CHECK_EQ(info.resident, server->book.committed);
 	CHECK(sums.used && sums.objects && sums.sessions);
 	CHECK_RC(directory_valid(server->directory_extent.address, server->book.directory.length), 0);
 	for (uint32_t i = 1; i < server->book.entries.reached; i++)
