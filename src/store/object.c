@@ -770,7 +770,8 @@ int object_adopt(struct stoa_server *server, uint32_t number, enum directory_fin
 		server->redo.left = number;
 		return 0;
 	}
-	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
+	if (finding == DIRECTORY_GOOD &&
+	    (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;
 		if (state == STORE_SEALED)

@@ -80,7 +80,7 @@ struct server_session {
 	bool tell; /* it has been told something since its last bell */
 	struct store_leases *leases;
 	uint32_t lines;
-	uint64_t *seen; /* the leases at the last look for what is used; NULL: there was none */
+	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
 	uint32_t waits;
 	uint32_t regions; /* that end with it */
@@ -148,9 +148,9 @@ struct stoa_server {
 	struct server_waiter *waiters;
 
 	uint64_t *recent; /* a bit for each entry: at the last look it had been used */
-	uint64_t *used; /* a bit for each entry: a client has used it since the hand came by */
+	uint64_t *used;   /* a bit for each entry: a client has used it since the hand came by */
 	uint32_t hand;
-	uint64_t *held;     /* a bit for each entry: it was found in a lease; between two looks none is set */
+	uint64_t *held;  /* a bit for each entry: it was found in a lease; between two looks none is set */
 	uint32_t *dying; /* entries, to be freed when nobody holds them */
 	uint32_t dying_count, dying_room;
 	uint64_t next_scan; /* of the leases */
