@@ -212,7 +212,7 @@ int store_ls(const char *where, bool as_json)
 {
 	struct founds founds = {0};
 	struct stoa_store *store;
-	int status = store_connect("ls", where, &store);
+	int status = store_connect("ls", where, 0, &store);
 
 	if (status != TOOL_GO)
 		return status;
@@ -372,7 +372,7 @@ static int stat_store(struct stoa_store *store, const char *path, bool as_json)
 int store_stat(const char *where, char **words, int count, bool as_json)
 {
 	struct stoa_store *store;
-	int status = store_connect("stat", where, &store);
+	int status = store_connect("stat", where, 0, &store);
 	char path[4096] = "";
 
 	if (status != TOOL_GO)

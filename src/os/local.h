@@ -129,6 +129,13 @@ int os_bell_create(os_handle ret_bells[2]);
 void os_bell_ring(os_handle bell);
 void os_bell_clear(os_handle bell);
 
+/*
+ * Whoever waits in here with something on its stack that others know of must not be ended by the cancellation of its thread: that is held off until
+ * os_cancel_again(), which gets what this returned.
+ */
+int os_cancel_hold(void);
+void os_cancel_again(int before);
+
 /* ---- the machine ---- */
 
 uint64_t os_memory_total(void); /* bytes; 0: not known */

@@ -8,11 +8,11 @@
 
 #include <base/atomic.h>
 #include <os/os.h>
+#include <stoa/store.h>
 #include <store/directory.h>
 #include <store/layout.h>
 #include <store/lease.h>
 #include <store/message.h>
-#include <stoa/store.h>
 
 /* A request under way. It lies on the stack of who waits for it. */
 struct client_call {
@@ -23,9 +23,9 @@ struct client_call {
 
 /* Who gets the completion of a serial. */
 struct client_slot {
-	uint64_t serial;           /* 0: the slot is free */
-	struct client_call *call;  /* NULL: nobody */
-	uint64_t of;               /* of a CANCEL: the serial that gets none any more when this has been completed */
+	uint64_t serial;          /* 0: the slot is free */
+	struct client_call *call; /* NULL: nobody */
+	uint64_t of;              /* of a CANCEL: the serial that gets none any more when this has been completed */
 };
 
 /* An arena as this process has it. */
@@ -107,6 +107,10 @@ void client_tell(struct stoa_store *store, const struct store_request *request);
 /* Ask and wait. */
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline);
+
+/* The same with a request that the server completes when it is time: look again then. It may be sooner, as another server knows nothing of it. */
+int client_await(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		 uint64_t deadline);
 
 /*
  * The address of an arena, as it is now, mapped if it was not, and its size. One that holds a single object is mapped until it has been released as often.

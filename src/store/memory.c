@@ -61,24 +61,34 @@ static bool cool(struct stoa_server *server, uint64_t bytes)
 	return false;
 }
 
-static int make_room(struct stoa_server *server, uint64_t bytes)
+/* Of the limit. A successor may have been given less than there is. */
+static uint64_t left(const struct stoa_server *server)
+{
+	return server->committed < server->options.limit ? server->options.limit - server->committed : 0;
+}
+
+/* A step towards room for `bytes`, of which there is less. */
+static int make_some_room(struct stoa_server *server, uint64_t bytes)
 {
 	char texts[2][ERROR_SIZE];
 
 	if (bytes > server->options.limit)
 		return error_set(-STOA_ERANGE, "%s are more than the store's limit of %s", error_size(bytes, texts[0]),
 				 error_size(server->options.limit, texts[1]));
-	while (server->committed + bytes > server->options.limit) {
-		uint64_t missing = server->committed + bytes - server->options.limit;
+	if (cool(server, server->committed + bytes - server->options.limit) || object_reap(server) || object_evict(server))
+		return 0;
+	add_rlx(&server->header->refusals, 1);
+	return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left", error_size(bytes, texts[0]),
+			 error_size(left(server), texts[1]));
+}
 
-		if (!cool(server, missing) && !object_reap(server) && !object_evict(server)) {
-			add_rlx(&server->header->refusals, 1);
-			return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left",
-					 error_size(bytes, texts[0]),
-					 error_size(server->options.limit - server->committed, texts[1]));
-		}
-	}
-	return 0;
+static int make_room(struct stoa_server *server, uint64_t bytes)
+{
+	int rc = 0;
+
+	while (rc == 0 && bytes > left(server))
+		rc = make_some_room(server, bytes);
+	return rc;
 }
 
 static void took(struct stoa_server *server, uint64_t bytes)
@@ -101,12 +111,11 @@ int memory_commit(struct stoa_server *server, const struct os_extent *extent, ui
 
 bool memory_may_fit(const struct stoa_server *server, uint64_t size)
 {
-	/* A successor may have been given less than there is. */
-	uint64_t left = server->committed < server->options.limit ? server->options.limit - server->committed : 0;
+	uint64_t there = left(server);
 
 	for (const struct server_arena *arena = server->shared; arena; arena = arena->next)
-		left += store_heap_coolable(arena->heap);
-	return pages(store_extent(size, STOA_META_MAX)) <= left;
+		there += store_heap_coolable(arena->heap);
+	return pages(store_extent(size, STOA_META_MAX)) <= there;
 }
 
 /* ---- arenas ---- */
@@ -285,7 +294,7 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 		       struct server_arena **ret_arena, uint64_t *ret_offset)
 {
 	struct server_arena *arena = first_of(server, class);
-	uint64_t offset, need = 0;
+	uint64_t offset, need;
 	int rc = 0;
 
 	if (!arena) {
@@ -293,11 +302,9 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 			(void)drop_empty(server);
 		rc = create_arena(server, class, arena_size(server), &arena);
 	}
-	/* Making room may cool the very pages that it would have been in. */
-	while (rc == 0 && store_heap_need(arena->heap, length) > need) {
-		need = store_heap_need(arena->heap, length);
-		rc = make_room(server, need);
-	}
+	/* After each step anew: it may have cooled the very pages that it would have been in, or freed a place that needs none. */
+	while (rc == 0 && (need = store_heap_need(arena->heap, length)) > left(server))
+		rc = make_some_room(server, need);
 	if (rc == 0)
 		rc = store_heap_take(arena->heap, length, &offset);
 	if (rc < 0)

@@ -164,8 +164,19 @@ static void end_object(struct stoa_server *server, uint32_t number)
 	add_rlx(&server->header->objects, UINT64_MAX);
 }
 
+/* Leases are their client's to write. Of what it may not read it holds nothing, so it cannot keep that from being freed. */
+bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t generation)
+{
+	const struct store_entry *entry = entry_of(server, number);
+
+	return generation == store_generation_of(load_rlx(&entry->state)) &&
+	       object_may_read(session, entry->owner, entry->access, entry->reader);
+}
+
 struct look {
 	struct stoa_server *server;
+	const struct server_session *session; /* whose leases */
 	uint32_t *found; /* entries whose bit was set */
 	uint32_t count;
 };
@@ -175,8 +186,7 @@ static void note_lease(void *argument, uint32_t number, uint64_t generation, boo
 	struct look *look = argument;
 	uint64_t *word = &look->server->held[number / 64], bit = UINT64_C(1) << number % 64;
 
-	if (!in_use || *word & bit ||
-	    generation != store_generation_of(load_rlx(&entry_of(look->server, number)->state)))
+	if (!in_use || *word & bit || !object_may_hold(look->server, look->session, number, generation))
 		return;
 	*word |= bit;
 	look->found[look->count++] = number;
@@ -208,10 +218,12 @@ bool object_reap(struct stoa_server *server)
 		os_free(look.found);
 		return false;
 	}
-	for (uint32_t i = 0; i < server->session_count; i++)
-		if (server->sessions[i] && server->sessions[i]->leases)
-			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
-				   server->book.entries.reached, note_lease, &look);
+	for (uint32_t i = 0; i < server->session_count; i++) {
+		look.session = server->sessions[i];
+		if (look.session && look.session->leases)
+			lease_scan(look.session->leases, look.session->lines, server->book.entries.reached, note_lease,
+				   &look);
+	}
 	for (uint32_t i = 0; i < before; i++) {
 		uint32_t number = server->dying[i];
 
@@ -284,7 +296,8 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 		*ret_old = 0;
 	if (!*ret_old)
 		return 0;
-	if (!(flags & STOA_OBJECT_REPLACE))
+	/* One that is followed is its maker's as long as it is made. */
+	if (!(flags & STOA_OBJECT_REPLACE) || store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
 		return -STOA_EEXIST;
 	if (!may_delete(session, entry_of(server, *ret_old)))
 		return -STOA_EACCES;

@@ -245,6 +245,10 @@ bool object_may_read(const struct server_session *session, uint32_t owner, uint3
 void object_end_regions(struct stoa_server *server, struct server_session *session);
 void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial);
 
+/* Is a lease of the session on an entry of that generation one that counts? */
+bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t generation);
+
 /* What a session calls itself in entries: another one for each session there was for a long time. */
 uint32_t object_session_tag(const struct server_session *session);
 

@@ -225,15 +225,36 @@ static int note_session(struct stoa_server *server, struct server_session *sessi
 	store_rlx(&record->head, 0);
 	store_rlx(&record->completed, 0);
 	store_rlx(&record->serial, 0);
+	store_rlx(&record->welcomed, 0);
 	cc_compiler_barrier();
 	store_rlx(&record->key, session->key);
 	return 0;
 }
 
+static int say_welcome(struct stoa_server *server, const struct server_session *session, os_handle bell,
+		       os_handle client_bell)
+{
+	struct store_message message = {.kind = STORE_WELCOME,
+					.count = session->number,
+					.size = session->ring_size,
+					.length = server->book.directory.length};
+	const os_handle passed[PASSED_COUNT] = {[PASSED_DIRECTORY] = server->directory_reader,
+						[PASSED_SESSION] = session->memory,
+						[PASSED_LEASES] = session->leases_memory,
+						[PASSED_BELL] = bell,
+						[PASSED_CLIENT_BELL] = client_bell};
+	int rc = say_with(session, &message, passed, PASSED_COUNT);
+
+	/* Who dies before this leaves a client that may have heard nothing: it is told again, and ignores what it knows. */
+	if (rc == 0)
+		store_rlx(&session->record->welcomed, 1);
+	return rc;
+}
+
 static int welcome(struct stoa_server *server, struct server_session *session, const struct store_message *hello)
 {
 	uint32_t lines = hello->count ? hello->count : LEASE_LINES_DEFAULT;
-	struct store_message message = {.kind = STORE_WELCOME, .count = session->number};
+	struct store_message refusal = {.kind = STORE_WELCOME};
 	os_handle passed[PASSED_COUNT] = {[PASSED_BELL] = OS_NO_HANDLE, [PASSED_CLIENT_BELL] = OS_NO_HANDLE};
 	int rc = lines <= LEASE_LINES_MAX ? make_session(server, session, lines) : -STOA_EINVAL;
 
@@ -241,20 +262,14 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 		rc = make_bells(server, session, passed);
 	if (rc == 0)
 		rc = note_session(server, session);
-	message.result = rc;
 	if (rc < 0) {
-		(void)say(session, &message, NULL, 0);
-		goto out;
+		refusal.result = rc;
+		(void)say(session, &refusal, NULL, 0);
+	} else {
+		session->greeted = true;
+		add_rlx(&server->header->sessions, 1);
+		rc = say_welcome(server, session, passed[PASSED_BELL], passed[PASSED_CLIENT_BELL]);
 	}
-	message.size = session->ring_size;
-	message.length = server->book.directory.length;
-	passed[PASSED_DIRECTORY] = server->directory_reader;
-	passed[PASSED_SESSION] = session->memory;
-	passed[PASSED_LEASES] = session->leases_memory;
-	session->greeted = true;
-	add_rlx(&server->header->sessions, 1);
-	rc = say_with(session, &message, passed, PASSED_COUNT);
-out:
 	os_handle_close(passed[PASSED_BELL]);
 	os_handle_close(passed[PASSED_CLIENT_BELL]);
 	return rc;
@@ -541,5 +556,8 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 	store_rlx(&session->shared->completed, session->completed);
 	store_rlx(&session->shared->head, session->head);
 	os_bell_ring(session->client_bell);
+	/* Either end of a bell does for both. A client that has gone meanwhile is found out by the poller. */
+	if (!load_rlx(&record->welcomed))
+		(void)say_welcome(server, session, session->bell, session->client_bell);
 	return 0;
 }
