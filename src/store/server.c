@@ -17,8 +17,8 @@
 #define SCAN_SHARE 10u               /* of the time, at most so much for these looks: 1/10 */
 #define DEAF_FOR UINT64_C(50000000)  /* nanoseconds between looks whether there are descriptors again */
 #define ACCEPTS_AT_A_TIME 16u
-#define DROPS_AT_A_TIME 16u /* a client takes more than the one descriptor of who only connects */
 #define HOLD_EVERY UINT64_C(2000000000) /* nanoseconds between tries to have a holder again */
+#define DROPS_AT_A_TIME 16u             /* a client takes more than the one descriptor of who only connects */
 
 /* ---- starting and ending ---- */
 
