@@ -12,16 +12,20 @@
 #include <store/client.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <os/local.h>
 #include <stoa/sync.h>
 #include <string.h>
 
-#define LOOKS 2000u              /* before the leader sleeps */
+#define LOOKS 2000u                 /* before the leader sleeps */
 #define RECHECK UINT64_C(250000000) /* nanoseconds: who sleeps looks whether the server is another */
 
-static uint64_t sooner(uint64_t a, uint64_t b)
+/* When to look again, at the latest. */
+static uint64_t recheck(uint64_t deadline)
 {
-	return a < b ? a : b;
+	uint64_t soon = os_now() + RECHECK;
+
+	return deadline < soon || MUTANT(NO_RECHECK) ? deadline : soon;
 }
 
 /* ---- being told ---- */
@@ -119,7 +123,7 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	store_rlx(&store->session->waiting, 1);
 	fence_seq(); /* Q8: the flag, then the look; pairs with Q9 in session_tell() */
 	if (!moved(store, head))
-		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready);
+		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), recheck(deadline), &ready);
 	store_rlx(&store->session->waiting, 0);
 	os_bell_clear(store->client_bell);
 	if (!(ready & 2) || moved(store, head))
@@ -136,7 +140,7 @@ static int progress(struct stoa_store *store, const struct client_call *call, ui
 	int rc = 0;
 
 	if (!lead(store)) {
-		follow(store, call, sooner(deadline, os_now() + RECHECK));
+		follow(store, call, recheck(deadline));
 		return 0;
 	}
 	if (!take(store) && !load_rlx(&call->done))
@@ -192,7 +196,8 @@ static void append(unsigned char **at, const void *bytes, uint64_t length)
 	*at += length;
 }
 
-static void write_record(struct stoa_store *store, const struct store_request *request, const struct client_bytes *bytes)
+static void write_record(struct stoa_store *store, const struct store_request *request,
+			 const struct client_bytes *bytes)
 {
 	uint64_t skipped = to_skip(store, store_line_up(request->length));
 	unsigned char *at;
