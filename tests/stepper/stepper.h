@@ -60,12 +60,13 @@ struct step_operation {
 };
 
 struct step_settings {
-	const char *names;     /* directory whose entries are watched; may be NULL */
-	uint64_t limit;        /* nanoseconds for a check; passing it is a failure */
-	uint32_t every_below;  /* shorter operations are killed before every instruction */
-	uint32_t samples;      /* longer ones also before so many uninteresting ones, evenly spread */
-	uint32_t inside;       /* kills inside each system call */
-	uint32_t failures_max; /* stop after so many */
+	const char *names;        /* directory whose entries are watched; may be NULL */
+	uint64_t limit;           /* nanoseconds for a check; passing it is a failure */
+	uint32_t every_below;     /* shorter operations are killed before every instruction */
+	uint32_t samples;         /* longer ones also before so many uninteresting ones, evenly spread */
+	uint32_t interesting_max; /* kill before so many interesting ones, about, and not before all of them; 0: all */
+	uint32_t inside;          /* kills inside each system call */
+	uint32_t failures_max;    /* stop after so many */
 	uint64_t seed;
 };
 
