@@ -56,7 +56,7 @@ static void deliver(struct stoa_store *store, const struct store_completion *com
 /* All that are there. Returns how many. */
 static unsigned take(struct stoa_store *store)
 {
-	/* A2: the completions that it counts; pairs with R1 in session_complete() */
+	/* A2: the completions that it counts; pairs with R1 in session.c */
 	uint64_t completed = load_acq(&store->session->completed);
 	unsigned taken = 0;
 
@@ -130,8 +130,7 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	store_rlx(&store->session->waiting, 1);
 	fence_seq(); /* Q8: the flag, then the look; pairs with Q9 in session_tell() */
 	/* A ring may have failed for want of memory: it is made up for after a while. */
-	if (!moved(store, head) &&
-	    os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), recheck(deadline), &ready))
+	if (!moved(store, head) && os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), recheck(deadline), &ready))
 		client_ring(store);
 	store_rlx(&store->session->waiting, 0);
 	os_bell_clear(store->client_bell);

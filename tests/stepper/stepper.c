@@ -108,8 +108,6 @@ struct scene {
 	uint64_t patience; /* until then, once unblock() has been called often enough */
 };
 
-#define UNBLOCKS_MAX 20
-
 static bool wake_victim(void *argument)
 {
 	struct scene *scene = argument;
