@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The object store through its public functions, with the server in a thread of the test. */
 #include <harness/test.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <stoa/stoa.h>
-#include <stdio.h>
 
 #define MIB (UINT64_C(1) << 20)
 

@@ -189,9 +189,10 @@ static void longer_than_written(struct raw *raw)
 
 static void parts_longer_than_whole(struct raw *raw)
 {
-	write_head(raw,
-		   (struct store_request){.length = 64, .serial = 1, .op = STORE_OP_PUT, .id_length = 8, .size = 1 << 20},
-		   64);
+	write_head(
+		raw,
+		(struct store_request){.length = 64, .serial = 1, .op = STORE_OP_PUT, .id_length = 8, .size = 1 << 20},
+		64);
 }
 
 static void sizes_that_wrap(struct raw *raw)
@@ -215,14 +216,18 @@ static void serial_twice(struct raw *raw)
 static void id_too_long(struct raw *raw)
 {
 	write_head(raw,
-		   (struct store_request){
-			   .length = 56 + 500, .serial = 1, .op = STORE_OP_DELETE, .id_length = 500},
+		   (struct store_request){.length = 56 + 500, .serial = 1, .op = STORE_OP_DELETE, .id_length = 500},
 		   640);
 }
 
 static void copy_too_large(struct raw *raw)
 {
-	struct store_request head = {.length = 56 + 1 + 65536 + 100, .serial = 1, .op = STORE_OP_PUT, .id_length = 1, .size = 65636, .kind = STORE_IMMUTABLE};
+	struct store_request head = {.length = 56 + 1 + 65536 + 100,
+				     .serial = 1,
+				     .op = STORE_OP_PUT,
+				     .id_length = 1,
+				     .size = 65636,
+				     .kind = STORE_IMMUTABLE};
 
 	write_head(raw, head, store_line_up(head.length));
 }
@@ -275,11 +280,12 @@ static void never_reads(struct raw *raw)
 
 TEST(who_breaks_the_protocol_is_sent_away)
 {
-	static void (*const sins[])(struct raw *raw) = {
-		tail_too_far,     tail_back,    tail_odd,        nothing_written, longer_than_written,
-		parts_longer_than_whole, sizes_that_wrap, skips_all, serial_twice, id_too_long,
-		copy_too_large,   short_message, empty_message,  second_hello,    brings_descriptors,
-		shuts_down,       never_reads};
+	static void (*const sins[])(struct raw * raw) = {tail_too_far,    tail_back,           tail_odd,
+							 nothing_written, longer_than_written, parts_longer_than_whole,
+							 sizes_that_wrap, skips_all,           serial_twice,
+							 id_too_long,     copy_too_large,      short_message,
+							 empty_message,   second_hello,        brings_descriptors,
+							 shuts_down,      never_reads};
 	struct kit *kit = start_for_all();
 	struct stoa_store *store = kit_open(kit);
 	unsigned before;
@@ -349,9 +355,9 @@ TEST(leases_of_garbage_harm_nobody)
 	CHECK_RC(raw_open(kit, 1000, &raw), 0);
 	for (unsigned round = 0; round < 20; round++) {
 		for (uint32_t i = 0; i < 8000; i++)
-			store_rlx(&raw.leases->words[i], round % 2 ? test_random(&random)
-								   : lease_word((uint32_t)test_random(&random) % 60001,
-										UINT64_C(1) << 24));
+			store_rlx(&raw.leases->words[i],
+				  round % 2 ? test_random(&random)
+					    : lease_word((uint32_t)test_random(&random) % 60001, UINT64_C(1) << 24));
 		store_rlx(&raw.leases->reached, round % 3 ? 1000 : UINT32_MAX);
 		CHECK_RC(kit_put(store, "there", 5000, round, NULL), 0);
 		CHECK_RC(kit_get(store, "there", 0), 0);
@@ -366,13 +372,52 @@ TEST(leases_of_garbage_harm_nobody)
 	kit_stop(kit);
 }
 
+/* Leases on everything there is, as the directory tells all. */
+static void hold_all(void *argument)
+{
+	struct kit *kit = argument;
+	struct directory directory;
+	struct raw raw;
+
+	CHECK(become_another());
+	CHECK_RC(raw_open(kit, 1000, &raw), 0);
+	CHECK_RC(directory_open(raw.directory, raw.directory_length, &directory), 0);
+	store_rlx(&raw.leases->reached, 1000);
+	store_rel(&kit->words[0], 1);
+	for (;;)
+		for (uint32_t i = 1; i < directory_limit(&directory); i++)
+			store_rlx(&raw.leases->words[i], lease_word(i, load_rlx(&directory.entries[i].state)));
+}
+
+TEST(nobody_keeps_what_it_may_not_read)
+{
+	struct stoa_store *store;
+	struct kit *kit;
+	pid_t role;
+
+	if (geteuid() != 0)
+		SKIP("another user needs root");
+	kit = start_for_all();
+	store = kit_open(kit);
+	role = test_role(hold_all, kit);
+	test_await(&kit->words[0], 1);
+	for (unsigned i = 0; i < 40; i++) {
+		CHECK_RC(kit_put(store, "mine", 10 * MIB, i, NULL), 0);
+		CHECK_RC(kit_delete(store, "mine"), 0);
+	}
+	test_kill(role);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 /* ---- memory that the client can write ---- */
 
 /* It makes an object in place and touches all around it. */
 static void overreach(void *argument)
 {
 	struct kit *kit = argument;
-	struct store_request create = {.op = STORE_OP_CREATE, .id_length = 5, .kind = STORE_PRIVATE, .size = 100000, .access = STORE_BY_ALL};
+	struct store_request create = {
+		.op = STORE_OP_CREATE, .id_length = 5, .kind = STORE_PRIVATE, .size = 100000, .access = STORE_BY_ALL};
 	struct store_completion made, sealed;
 	os_handle memory;
 	struct raw raw;
@@ -391,7 +436,8 @@ static void overreach(void *argument)
 	CHECK_EQ(pwrite((int)memory, "x", 1, (INT64_C(1) << 41) - 1), 1);
 	CHECK_EQ(pwrite((int)memory, "x", 1, 30 << 20), 1);
 	CHECK_RC(raw_call(&raw,
-			  (struct store_request){.op = STORE_OP_SEAL, .entry = made.entry, .state = made.state, .size = 100000},
+			  (struct store_request){
+				  .op = STORE_OP_SEAL, .entry = made.entry, .state = made.state, .size = 100000},
 			  NULL, NULL, 0, &sealed),
 		 0);
 	store_rel(&kit->words[0], 1);
@@ -433,7 +479,9 @@ TEST(what_a_maker_took_does_not_stop_a_successor)
 	for (unsigned i = 0; i < 3; i++) {
 		test_kill(kit->server);
 		kit_serve(kit);
-		CHECK_RC(kit_put(store, "new", 10 * MIB, i, &(struct stoa_object_options){.flags = STOA_OBJECT_REPLACE}), 0);
+		CHECK_RC(
+			kit_put(store, "new", 10 * MIB, i, &(struct stoa_object_options){.flags = STOA_OBJECT_REPLACE}),
+			0);
 		check_alive(kit);
 		if (i == 1)
 			test_kill(role);
@@ -487,7 +535,7 @@ static void try_to_write(void *argument)
 		char id[20];
 		uint32_t entry;
 		uint64_t state;
-		struct directory_where where;
+		struct directory_where where = {0};
 		os_handle memory;
 		int rc;
 
@@ -650,11 +698,12 @@ static void scribble(struct raw *raw, uint64_t *random)
 /* A request that is nearly right: one field of it is something else. */
 static void nearly(struct raw *raw, uint64_t *random)
 {
-	static const uint16_t ops[] = {STORE_OP_PUT, STORE_OP_CREATE, STORE_OP_SEAL, STORE_OP_ABORT, STORE_OP_DELETE,
-				       STORE_OP_WAIT, STORE_OP_ROOM, STORE_OP_CANCEL, STORE_OP_MARK};
+	static const uint16_t ops[] = {STORE_OP_PUT,  STORE_OP_CREATE, STORE_OP_SEAL,   STORE_OP_ABORT, STORE_OP_DELETE,
+				       STORE_OP_WAIT, STORE_OP_ROOM,   STORE_OP_CANCEL, STORE_OP_MARK};
 	struct store_request head = {.op = ops[test_random(random) % CC_COUNT(ops)]};
 	uint64_t choice = test_random(random);
-	bool with_id = head.op == STORE_OP_PUT || head.op == STORE_OP_CREATE || head.op == STORE_OP_DELETE || head.op == STORE_OP_WAIT;
+	bool with_id = head.op == STORE_OP_PUT || head.op == STORE_OP_CREATE || head.op == STORE_OP_DELETE ||
+		       head.op == STORE_OP_WAIT;
 	static unsigned char data[3000];
 	uint32_t size = head.op == STORE_OP_PUT ? (uint32_t)(choice >> 40) % sizeof(data) : 0;
 	unsigned char *bytes = (unsigned char *)&head;
@@ -696,8 +745,8 @@ static void lease(struct raw *raw, uint64_t *random)
 
 static void attack(void *argument)
 {
-	static void (*const attacks[])(struct raw *raw, uint64_t *random) = {scribble, nearly, nearly, nearly,
-									     talk,     lease,  lease};
+	static void (*const attacks[])(struct raw * raw, uint64_t * random) = {scribble, nearly, nearly, nearly,
+									       talk,     lease,  lease};
 	const struct enemy *enemy = argument;
 	uint64_t random = enemy->seed;
 

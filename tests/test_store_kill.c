@@ -73,6 +73,57 @@ TEST_TIMEOUT(all_at_once_under_a_small_limit, 120)
 	kit_stop(kit);
 }
 
+#define RACED 64u
+
+/* As fast as can be: who is put to sleep in the middle finds the object replaced, and its bytes another's. */
+static void race(void *argument)
+{
+	struct kit *kit = argument;
+	struct stoa_store *store = kit_open(kit);
+	char ids[RACED][20];
+
+	for (unsigned i = 0; i < RACED; i++)
+		snprintf(ids[i], sizeof(ids[i]), "raced %u", i);
+	while (!load_rlx(&kit->words[0]))
+		for (unsigned i = 0; i < RACED; i++)
+			CHECK_RC(kit_get(store, ids[i], 0), 0);
+	stoa_store_close(store);
+}
+
+static void replace_all(struct stoa_store *store, unsigned round)
+{
+	static const struct stoa_object_options replacing = {.flags = STOA_OBJECT_REPLACE};
+	unsigned char bytes[RACED][64];
+	struct stoa_put puts[RACED];
+	char ids[RACED][20];
+
+	for (unsigned i = 0; i < RACED; i++) {
+		snprintf(ids[i], sizeof(ids[i]), "raced %u", (i * 7 + round) % RACED);
+		kit_make(bytes[i], 64, ids[i], strlen(ids[i]), round);
+		puts[i] = (struct stoa_put){ids[i], bytes[i], 64, (uint32_t)strlen(ids[i]), 0};
+	}
+	CHECK_RC(stoa_store_put_many(store, puts, RACED, &replacing), 0);
+}
+
+TEST_TIMEOUT(what_is_got_is_what_was_asked_for, 120)
+{
+	static const struct stoa_server_options options = {.limit = 24 * MIB};
+	struct kit *kit = kit_start(&options);
+	struct stoa_store *store = kit_open(kit);
+	pid_t roles[4];
+
+	replace_all(store, 0);
+	for (unsigned i = 0; i < CC_COUNT(roles); i++)
+		roles[i] = test_role(race, kit);
+	for (unsigned round = 1; round < test_rounds(4000, 400000); round++)
+		replace_all(store, round);
+	store_rlx(&kit->words[0], 1);
+	for (unsigned i = 0; i < CC_COUNT(roles); i++)
+		CHECK_EQ(test_join(roles[i]), 0);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 static void start_missing(struct kit *kit, struct job *jobs, pid_t *roles, uint64_t seed)
 {
 	for (unsigned i = 0; i < WORKERS; i++) {

@@ -97,9 +97,8 @@ STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint3
 #define STOA_OBJECT_PINNED (1u << 1)        /* is not evicted */
 #define STOA_OBJECT_SHARED_DELETE (1u << 2) /* who may read it may delete it */
 
-#define STOA_OBJECT_FOLLOWED (1u << 3)      /* create, PRIVATE, not REPLACE: others may read it while it grows */
-#define STOA_OBJECT_FLAGS \
-	(STOA_OBJECT_REPLACE | STOA_OBJECT_PINNED | STOA_OBJECT_SHARED_DELETE | STOA_OBJECT_FOLLOWED)
+#define STOA_OBJECT_FOLLOWED (1u << 3) /* create, PRIVATE, not REPLACE: others may read it while it grows */
+#define STOA_OBJECT_FLAGS (STOA_OBJECT_REPLACE | STOA_OBJECT_PINNED | STOA_OBJECT_SHARED_DELETE | STOA_OBJECT_FOLLOWED)
 
 struct stoa_object_options { /* all zero is the default */
 	uint32_t kind;
@@ -135,7 +134,7 @@ STOA_API int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts
 struct stoa_draft {
 	void *data; /* `room` bytes, to be written; what was there before is unspecified */
 	uint64_t room;
-	void *tail;       /* this and what follows are the library's */
+	void *tail; /* this and what follows are the library's */
 	uint64_t hold[4];
 };
 
@@ -205,11 +204,12 @@ struct stoa_server_options {   /* all zero is the default */
 	uint32_t clients;      /* at most; 0 is 256 */
 	uint32_t flags;        /* STOA_SERVER_* */
 	uint32_t socket_mode;  /* of the socket; 0 is 0600 */
-	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; then it is the server's */
+	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; the server's once that has started */
 	uint32_t reserved;
 };
-#define STOA_SERVER_HELD (1u << 0)  /* memory outlives the server, in a process of its own, for its successor */
-#define STOA_SERVER_EVICT (1u << 2) /* a cache: objects that nobody holds make room for new ones, the least recently used first */
+#define STOA_SERVER_HELD (1u << 0) /* memory outlives the server, in a process of its own, for its successor */
+#define STOA_SERVER_EVICT \
+	(1u << 2) /* a cache: objects that nobody holds make room for new ones, the least recently used first */
 #define STOA_SERVER_ADOPT (1u << 1) /* listen with `descriptor`; `socket` then only says where memory is held */
 STOA_API int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server);
 STOA_API int stoa_server_run(struct stoa_server *server);   /* in the calling thread; 0 after stop */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define PATIENCE UINT64_C(10000000000) /* nanoseconds that a call waits for a server, unless it is told how long */
+#define RECHECK UINT64_C(100000000)    /* nanoseconds: who waits for an answer looks whether the server is another */
 
 /* ---- all of this process's, for forks ---- */
 
@@ -121,7 +122,7 @@ static int ask(const struct stoa_store *store, struct store_message *message)
 
 /* The next message of the server's. STOA_TIMED_OUT. `passed` has room for `room`, and all that came are in it. */
 static int hear(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
-		  unsigned *ret_count, uint64_t deadline)
+		unsigned *ret_count, uint64_t deadline)
 {
 	size_t length;
 	int rc;
@@ -216,7 +217,7 @@ static int greet(struct stoa_store *store, uint32_t leases)
 
 	/* Who is refused at once may find the socket closed already; why is in there. */
 	if (rc == 0 || rc == -STOA_ECLOSED)
-		rc = hear(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
+		rc = hear(store, &message, passed, PASSED_COUNT, &count, rc ? 0 : client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
 	if (rc == 0 && message.result < 0)
@@ -352,35 +353,51 @@ static bool find_mapped(const struct stoa_store *store, uint32_t arena, unsigned
 	return true;
 }
 
-/* Ask the server for a descriptor. */
+/* The answer to what was asked, with its descriptor, if it is the next message; STOA_TIMED_OUT: it has not come yet, or another one has. */
+static int hear_answer(struct stoa_store *store, uint32_t arena, uint64_t generation, uint64_t deadline,
+		       os_handle *ret_memory, struct store_message *ret_answer)
+{
+	os_handle passed[PASSED_COUNT];
+	unsigned count = 0;
+	int rc = hear(store, ret_answer, passed, PASSED_COUNT, &count, deadline);
+
+	if (rc)
+		return rc;
+	/* What was asked for by somebody who did not wait as long; or the welcome, once more, by a server that came since. */
+	if (ret_answer->kind != STORE_ARENA || ret_answer->arena != arena || ret_answer->generation != generation)
+		rc = STOA_TIMED_OUT;
+	else if (ret_answer->result < 0)
+		rc = error_set(ret_answer->result, "the object's memory: %s", stoa_error_text(ret_answer->result));
+	else if (count != 1)
+		rc = error_set(-STOA_EFORMAT, "an answer without its descriptor");
+	if (rc == 0)
+		*ret_memory = passed[--count];
+	while (count)
+		os_handle_close(passed[--count]);
+	return rc;
+}
+
+/* Ask the server for a descriptor; and again, if that one died with the question. */
 static int fetch(struct stoa_store *store, uint32_t arena, uint64_t generation, os_handle *ret_memory,
 		 struct store_message *ret_answer)
 {
-	struct store_message question = {.kind = STORE_ASK_ARENA, .arena = arena, .generation = generation};
-	uint64_t deadline = client_patience(0);
-	int rc = ask(store, &question);
+	const _Atomic uint64_t *servers = &store->directory.header->server;
+	uint64_t deadline = client_patience(0), server = 0;
+	int rc = STOA_TIMED_OUT;
 
-	while (rc == 0) {
-		os_handle memory;
-		unsigned count = 0;
+	while (rc == STOA_TIMED_OUT) {
+		struct store_message question = {.kind = STORE_ASK_ARENA, .arena = arena, .generation = generation};
+		uint64_t now = os_now();
 
-		rc = hear(store, ret_answer, &memory, 1, &count, deadline);
-		if (rc)
-			break;
-		/* What was asked for by somebody who did not wait as long. */
-		if (ret_answer->kind != STORE_ARENA || ret_answer->arena != arena ||
-		    ret_answer->generation != generation) {
-			if (count)
-				os_handle_close(memory);
-			continue;
+		if (now >= deadline)
+			return rc;
+		if (server != load_rlx(servers)) {
+			server = load_rlx(servers);
+			rc = ask(store, &question);
+			if (rc < 0)
+				return rc;
 		}
-		if (ret_answer->result < 0)
-			return error_set(ret_answer->result, "the object's memory: %s",
-					 stoa_error_text(ret_answer->result));
-		if (!count)
-			return error_set(-STOA_EFORMAT, "an answer without its descriptor");
-		*ret_memory = memory;
-		return 0;
+		rc = hear_answer(store, arena, generation, now + RECHECK, ret_memory, ret_answer);
 	}
 	return rc;
 }

@@ -17,11 +17,17 @@ static bool test_bit(const uint64_t *bits, uint32_t number)
 	return bits[number / 64] >> number % 64 & 1;
 }
 
+struct uses {
+	struct stoa_server *server;
+	const struct server_session *session;
+};
+
 static void note_use(void *argument, uint32_t number, uint64_t generation)
 {
-	struct stoa_server *server = argument;
+	const struct uses *uses = argument;
+	struct stoa_server *server = uses->server;
 
-	if (generation != store_generation_of(load_rlx(&server->book.directory.entries[number].state)))
+	if (!object_may_hold(server, uses->session, number, generation))
 		return;
 	evict_used(server, number);
 	server->recent[number / 64] |= UINT64_C(1) << number % 64;
@@ -32,6 +38,7 @@ static bool note_uses(struct stoa_server *server)
 {
 	for (uint32_t i = 0; i < server->session_count; i++) {
 		struct server_session *session = server->sessions[i];
+		struct uses uses = {server, session};
 
 		if (!session || !session->leases)
 			continue;
@@ -39,8 +46,7 @@ static bool note_uses(struct stoa_server *server)
 			session->seen = os_allocate((size_t)session->lines * LEASES_PER_LINE * sizeof(*session->seen));
 		if (!session->seen)
 			return false;
-		lease_used(session->leases, session->lines, server->book.directory.shape.entries, session->seen, note_use,
-			   server);
+		lease_used(session->leases, session->lines, server->book.entries.reached, session->seen, note_use, &uses);
 	}
 	return true;
 }

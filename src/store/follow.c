@@ -42,7 +42,7 @@ static const struct store_tail *tail_of(const struct stoa_store *store, const st
 	const unsigned char *data = object->data;
 
 	return (const struct store_tail *)(const void *)(data + store_extent(entry->room, entry->meta_length) -
-							  sizeof(struct store_tail));
+							 sizeof(struct store_tail));
 }
 
 /* How much of it can be read, and how it stands. */

@@ -18,7 +18,8 @@ static int find(const struct stoa_store *store, const void *id, uint32_t id_leng
 {
 	switch (directory_find(&store->directory, id, id_length, ret_entry, ret_state)) {
 	case DIRECTORY_FOUND:
-		return store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other ? 0 : -STOA_ENOENT;
+		return store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other ? 0
+													 : -STOA_ENOENT;
 	case DIRECTORY_ABSENT: return -STOA_ENOENT;
 	default: return 1;
 	}
@@ -90,15 +91,8 @@ static int wait_sealed(struct stoa_store *store, const void *id, uint32_t id_len
 {
 	struct store_request request = {.op = STORE_OP_WAIT, .id_length = (uint16_t)id_length};
 	struct client_bytes bytes = {.id = id};
-	struct client_call call = {0};
-	uint64_t server = load_rlx(&store->directory.header->server);
-	int rc = client_ask(store, &request, &bytes, &call, deadline);
 
-	if (rc)
-		return rc;
-	client_ring(store);
-	rc = client_wait(store, &call, server, deadline);
-	return rc == STOA_EXISTED ? 0 : rc;
+	return client_await(store, &request, &bytes, deadline);
 }
 
 /* -STOA_EINVAL: not an id. */

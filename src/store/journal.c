@@ -11,7 +11,7 @@ static const uint8_t magic[8] = {'S', 'T', 'O', 'A', 'J', 'N', 'L', '\n'};
 /* Whoever changes one of these things changes this string. */
 static const char layout[] =
 	"journal: magic8 layout8 sessions4 zero4 keys8; at 64 key8 serial8 entry8 state8; sessions of 64 at 128: key8 head8 completed8 "
-	"serial8 ring8 lines4";
+	"serial8 ring8 lines4 welcomed4";
 
 void journal_begin(struct journal *journal, uint32_t sessions)
 {

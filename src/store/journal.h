@@ -34,11 +34,12 @@ struct journal_session {
 	_Atomic uint64_t head, completed, serial;
 	uint64_t ring_size;
 	uint32_t lines;
-	uint32_t unused_44;
+	_Atomic uint32_t welcomed; /* 1: the client has been told that it is one */
 	uint8_t pad_48[16];
 };
 _Static_assert(offsetof(struct journal_session, head) == 8, "layout");
 _Static_assert(offsetof(struct journal_session, ring_size) == 32, "layout");
+_Static_assert(offsetof(struct journal_session, welcomed) == 44, "layout");
 _Static_assert(sizeof(struct journal_session) == 64, "layout");
 
 struct journal {

@@ -335,7 +335,8 @@ struct store_request {
 	uint8_t kind;   /* enum store_kind */
 	uint8_t access; /* enum store_access */
 	uint32_t reader;
-	uint64_t of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write; of a REGION, the reserve */
+	uint64_t
+		of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write; of a REGION, the reserve */
 };
 _Static_assert(offsetof(struct store_request, serial) == 8, "layout");
 _Static_assert(offsetof(struct store_request, entry) == 32, "layout");
@@ -347,7 +348,7 @@ _Static_assert(sizeof(struct store_request) == 56, "layout");
 
 enum store_message_kind {
 	STORE_HELLO = 1, /* client: `count` lines of leases are wanted */
-	STORE_WELCOME,   /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
+	STORE_WELCOME, /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
 	STORE_ASK_ARENA, /* client: a descriptor of `arena`, of that generation */
 	STORE_ARENA,     /* server: here it is, `size` bytes; with `count` 1 it can be written */
 };

@@ -164,8 +164,19 @@ static void end_object(struct stoa_server *server, uint32_t number)
 	add_rlx(&server->header->objects, UINT64_MAX);
 }
 
+/* Leases are their client's to write. Of what it may not read it holds nothing, so it cannot keep that from being freed. */
+bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t generation)
+{
+	const struct store_entry *entry = entry_of(server, number);
+
+	return generation == store_generation_of(load_rlx(&entry->state)) &&
+	       object_may_read(session, entry->owner, entry->access, entry->reader);
+}
+
 struct look {
 	struct stoa_server *server;
+	const struct server_session *session; /* whose leases */
 	uint32_t *found; /* entries whose bit was set */
 	uint32_t count;
 };
@@ -175,8 +186,7 @@ static void note_lease(void *argument, uint32_t number, uint64_t generation, boo
 	struct look *look = argument;
 	uint64_t *word = &look->server->held[number / 64], bit = UINT64_C(1) << number % 64;
 
-	if (!in_use || *word & bit ||
-	    generation != store_generation_of(load_rlx(&entry_of(look->server, number)->state)))
+	if (!in_use || *word & bit || !object_may_hold(look->server, look->session, number, generation))
 		return;
 	*word |= bit;
 	look->found[look->count++] = number;
@@ -208,10 +218,12 @@ bool object_reap(struct stoa_server *server)
 		os_free(look.found);
 		return false;
 	}
-	for (uint32_t i = 0; i < server->session_count; i++)
-		if (server->sessions[i] && server->sessions[i]->leases)
-			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
-				   server->book.entries.reached, note_lease, &look);
+	for (uint32_t i = 0; i < server->session_count; i++) {
+		look.session = server->sessions[i];
+		if (look.session && look.session->leases)
+			lease_scan(look.session->leases, look.session->lines, server->book.entries.reached, note_lease,
+				   &look);
+	}
 	for (uint32_t i = 0; i < before; i++) {
 		uint32_t number = server->dying[i];
 
@@ -284,7 +296,8 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 		*ret_old = 0;
 	if (!*ret_old)
 		return 0;
-	if (!(flags & STOA_OBJECT_REPLACE))
+	/* One that is followed is its maker's as long as it is made. */
+	if (!(flags & STOA_OBJECT_REPLACE) || store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
 		return -STOA_EEXIST;
 	if (!may_delete(session, entry_of(server, *ret_old)))
 		return -STOA_EACCES;
@@ -293,11 +306,12 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 
 static struct server_class class_of(const struct server_session *session, const struct store_request *head)
 {
-	return (struct server_class){.kind = head->kind,
-				     .owner = session->peer.user,
-				     .access = head->access,
-				     .reader = head->access == STORE_BY_USER || head->access == STORE_BY_GROUP ? head->reader : 0,
-				     .writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
+	return (struct server_class){
+		.kind = head->kind,
+		.owner = session->peer.user,
+		.access = head->access,
+		.reader = head->access == STORE_BY_USER || head->access == STORE_BY_GROUP ? head->reader : 0,
+		.writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
 }
 
 static void describe_entry(const struct server_session *session, const struct store_request *head,
@@ -403,8 +417,7 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 	       struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
-			  &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags, &old);
 
 	if (rc == 0)
 		rc = enter(server, session, request, &number);
@@ -430,8 +443,7 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		  struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
-			  &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags, &old);
 
 	if (rc == 0 && session->draft_count == SERVER_DRAFTS)
 		rc = error_set(-STOA_ELIMIT, "a client may make %u objects at a time", SERVER_DRAFTS);
@@ -520,7 +532,7 @@ int object_seal(struct stoa_server *server, struct server_session *session, cons
 	}
 	if (rc == 0)
 		forget_draft(session, head->entry);
-	else if (rc != -STOA_EBUSY)
+	else if (rc == -STOA_EEXIST || rc == -STOA_EACCES) /* it never can be; else its maker may try again */
 		(void)object_abort(server, session, head->entry, head->state);
 	return rc;
 }
@@ -549,7 +561,8 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 
 	if (rc < 0)
 		return rc;
-	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX || (head->size | head->of) % OS_PAGE)
+	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX ||
+	    (head->size | head->of) % OS_PAGE)
 		return -STOA_EINVAL;
 	if (head->size > server->options.limit)
 		return -STOA_ERANGE;
@@ -675,17 +688,18 @@ static void drop_adopted(struct stoa_server *server, uint32_t number)
 }
 
 /* Its extent is marked as its own in the arena's book. */
-static bool mark_adopted(struct stoa_server *server, const struct store_entry *entry)
+static int mark_adopted(struct stoa_server *server, const struct store_entry *entry)
 {
 	struct server_arena *arena = server->arenas[entry->arena];
+	int rc = arena ? 0 : -STOA_EFORMAT;
 
-	if (!arena)
-		return false;
-	if (arena->heap ? store_heap_mark(arena->heap, entry->offset, entry->extent) < 0
-			: arena->objects || entry->extent > arena->size)
-		return false;
-	arena->objects++;
-	return true;
+	if (rc == 0 && arena->heap)
+		rc = store_heap_mark(arena->heap, entry->offset, entry->extent);
+	else if (rc == 0 && (arena->objects || entry->extent > arena->size))
+		rc = -STOA_EFORMAT;
+	if (rc == 0)
+		arena->objects++;
+	return rc;
 }
 
 /* One that is being made: it goes on if its maker lives, and is not the server itself. */
@@ -738,19 +752,25 @@ static void adopt_region(struct stoa_server *server, const struct store_entry *e
 		maker->regions++;
 }
 
-void object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
+int object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
 {
 	const struct store_entry *entry = entry_of(server, number);
 	enum store_state state = store_state_of(load_rlx(&entry->state));
 	struct server_user *account;
 	struct server_session *session;
+	int rc;
 
 	if (finding == DIRECTORY_LOST)
-		return;
+		return 0;
 	account = user_account(server, entry->owner);
-	if (!account || make_dying_room(server) < 0 || state == STORE_SPILLED || !mark_adopted(server, entry)) {
+	if (!account || make_dying_room(server) < 0)
+		return -STOA_ENOMEM;
+	rc = state == STORE_SPILLED ? -STOA_EFORMAT : mark_adopted(server, entry);
+	if (rc == -STOA_ENOMEM)
+		return rc;
+	if (rc < 0) {
 		drop_adopted(server, number);
-		return;
+		return 0;
 	}
 	session = maker_of(server, entry);
 	account->charged += charge_of(entry);
@@ -761,19 +781,21 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 		finding = DIRECTORY_LEFT;
 	else if (finding == DIRECTORY_LEFT && was_left(server, entry, number)) {
 		server->redo.left = number;
-		return;
+		return 0;
 	}
-	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
+	if (finding == DIRECTORY_GOOD &&
+	    (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;
 		if (state == STORE_SEALED)
 			add_rlx(&server->header->objects, 1);
-		return;
+		return 0;
 	}
 	/* Of those that nobody can hold, too, as the arena's book is not complete yet. */
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
+	return 0;
 }
 
 int object_adopted(struct stoa_server *server)

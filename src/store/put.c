@@ -3,6 +3,7 @@
 #include <store/client.h>
 
 #include <base/error.h>
+#include <os/local.h>
 #include <stoa/store.h>
 #include <string.h>
 
@@ -66,15 +67,8 @@ static struct store_request request_for(enum store_op op, uint32_t id_length, ui
 static int wait_for_room(struct stoa_store *store, uint64_t size, uint64_t deadline)
 {
 	struct store_request request = {.op = STORE_OP_ROOM, .size = size};
-	struct client_call call = {0};
-	uint64_t server = load_rlx(&store->directory.header->server);
-	int rc = client_ask(store, &request, &(struct client_bytes){0}, &call, deadline);
 
-	if (rc)
-		return rc;
-	client_ring(store);
-	rc = client_wait(store, &call, server, deadline);
-	return rc == STOA_EXISTED ? 0 : rc;
+	return client_await(store, &request, &(struct client_bytes){0}, deadline);
 }
 
 int client_ask_for_room(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
@@ -118,7 +112,8 @@ static int place_draft(struct stoa_store *store, const struct store_completion *
 	draft->hold[DRAFT_STATE] = made->state;
 	draft->hold[DRAFT_ARENA] = made->arena;
 	draft->hold[DRAFT_OWN] = own;
-	draft->tail = address + made->offset + store_extent(draft->room, options->meta_length) - sizeof(struct store_tail);
+	draft->tail =
+		address + made->offset + store_extent(draft->room, options->meta_length) - sizeof(struct store_tail);
 	follow_begin(draft->tail);
 	if (options->meta_length)
 		memcpy(address + made->offset + store_line_up(draft->room), options->meta, options->meta_length);
@@ -297,7 +292,9 @@ int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts, uint32_
 	options = options ? options : &no_options;
 	for (uint32_t done = 0; done < count; done += PUTS_AT_A_TIME) {
 		uint32_t some = count - done < PUTS_AT_A_TIME ? count - done : PUTS_AT_A_TIME;
-		int rc = put_some(store, puts + done, some, options);
+		int before = os_cancel_hold(), rc = put_some(store, puts + done, some, options);
+
+		os_cancel_again(before);
 
 		first = first ? first : rc;
 	}

@@ -24,8 +24,7 @@ static int execute(struct stoa_server *server, struct server_session *session, c
 	const struct store_request *head = &request->head;
 
 	switch (head->op) {
-	case STORE_OP_PUT:
-		return describes_object(head) ? object_put(server, session, request, ret) : -STOA_EINVAL;
+	case STORE_OP_PUT: return describes_object(head) ? object_put(server, session, request, ret) : -STOA_EINVAL;
 	case STORE_OP_CREATE:
 		if (!describes_object(head))
 			return -STOA_EINVAL;

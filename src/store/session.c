@@ -59,10 +59,22 @@ static unsigned free_number(struct stoa_server *server)
 }
 
 static int say(const struct server_session *session, struct store_message *message, const os_handle *passed,
-		  unsigned count)
+	       unsigned count)
 {
 	store_message_mark(message);
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
+}
+
+/* With descriptors. Where they cannot be sent the client is told why instead, by message->result. */
+static int say_with(const struct server_session *session, struct store_message *message, const os_handle *passed,
+		    unsigned count)
+{
+	int rc = say(session, message, passed, count);
+
+	if (rc != -STOA_ELIMIT && rc != -STOA_ENOMEM)
+		return rc;
+	message->result = rc;
+	return say(session, message, NULL, 0) < 0 ? -STOA_ECLOSED : rc;
 }
 
 void session_refuse(os_handle socket, int result)
@@ -112,7 +124,7 @@ int session_accept(struct stoa_server *server, os_handle socket)
 	return 0;
 fail:
 	os_free(session);
-	os_handle_close(socket);
+	session_refuse(socket, rc);
 	return rc;
 }
 
@@ -131,10 +143,13 @@ static int make_memory(struct stoa_server *server, uint64_t length, uint32_t acc
 		goto fail;
 	extent.address = address;
 	rc = memory_commit(server, &extent, 0, length);
-	if (rc == 0)
-		rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
 	if (rc < 0)
 		goto fail;
+	rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
+	if (rc < 0) {
+		memory_returned(server, length);
+		goto fail;
+	}
 	*ret_memory = extent.memory;
 	*ret_address = address;
 	return 0;
@@ -210,15 +225,36 @@ static int note_session(struct stoa_server *server, struct server_session *sessi
 	store_rlx(&record->head, 0);
 	store_rlx(&record->completed, 0);
 	store_rlx(&record->serial, 0);
+	store_rlx(&record->welcomed, 0);
 	cc_compiler_barrier();
 	store_rlx(&record->key, session->key);
 	return 0;
 }
 
+static int say_welcome(struct stoa_server *server, const struct server_session *session, os_handle bell,
+		       os_handle client_bell)
+{
+	struct store_message message = {.kind = STORE_WELCOME,
+					.count = session->number,
+					.size = session->ring_size,
+					.length = server->book.directory.length};
+	const os_handle passed[PASSED_COUNT] = {[PASSED_DIRECTORY] = server->directory_reader,
+						[PASSED_SESSION] = session->memory,
+						[PASSED_LEASES] = session->leases_memory,
+						[PASSED_BELL] = bell,
+						[PASSED_CLIENT_BELL] = client_bell};
+	int rc = say_with(session, &message, passed, PASSED_COUNT);
+
+	/* Who dies before this leaves a client that may have heard nothing: it is told again, and ignores what it knows. */
+	if (rc == 0)
+		store_rlx(&session->record->welcomed, 1);
+	return rc;
+}
+
 static int welcome(struct stoa_server *server, struct server_session *session, const struct store_message *hello)
 {
 	uint32_t lines = hello->count ? hello->count : LEASE_LINES_DEFAULT;
-	struct store_message message = {.kind = STORE_WELCOME, .count = session->number};
+	struct store_message refusal = {.kind = STORE_WELCOME};
 	os_handle passed[PASSED_COUNT] = {[PASSED_BELL] = OS_NO_HANDLE, [PASSED_CLIENT_BELL] = OS_NO_HANDLE};
 	int rc = lines <= LEASE_LINES_MAX ? make_session(server, session, lines) : -STOA_EINVAL;
 
@@ -226,20 +262,14 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 		rc = make_bells(server, session, passed);
 	if (rc == 0)
 		rc = note_session(server, session);
-	message.result = rc;
 	if (rc < 0) {
-		(void)say(session, &message, NULL, 0);
-		goto out;
+		refusal.result = rc;
+		(void)say(session, &refusal, NULL, 0);
+	} else {
+		session->greeted = true;
+		add_rlx(&server->header->sessions, 1);
+		rc = say_welcome(server, session, passed[PASSED_BELL], passed[PASSED_CLIENT_BELL]);
 	}
-	message.size = session->ring_size;
-	message.length = server->book.directory.length;
-	passed[PASSED_DIRECTORY] = server->directory_reader;
-	passed[PASSED_SESSION] = session->memory;
-	passed[PASSED_LEASES] = session->leases_memory;
-	session->greeted = true;
-	add_rlx(&server->header->sessions, 1);
-	rc = say(session, &message, passed, PASSED_COUNT);
-out:
 	os_handle_close(passed[PASSED_BELL]);
 	os_handle_close(passed[PASSED_CLIENT_BELL]);
 	return rc;
@@ -257,14 +287,10 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 		return say(session, &message, NULL, 0);
 	message.size = server->arenas[asked->arena]->size;
 	message.count = writable;
-	rc = say(session, &message, &memory, 1);
+	rc = say_with(session, &message, &memory, 1);
 	os_handle_close(memory);
-	if (rc == -STOA_ELIMIT) { /* other clients leave theirs lying: that is no fault of this one's */
-		message = (struct store_message){
-			.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation, .result = rc};
-		rc = say(session, &message, NULL, 0);
-	}
-	return rc;
+	/* Other clients leave theirs lying, or the system is full: that is no fault of this one's. */
+	return rc == message.result ? 0 : rc;
 }
 
 void session_message(struct stoa_server *server, struct server_session *session)
@@ -274,7 +300,7 @@ void session_message(struct stoa_server *server, struct server_session *session)
 	unsigned passed;
 	int rc = os_local_receive(session->socket, &message, sizeof(message), &length, NULL, 0, &passed);
 
-	if (rc == -STOA_EBUSY)
+	if (rc == -STOA_EBUSY || rc == -STOA_ENOMEM) /* it stays there until there is memory for it */
 		return;
 	if (rc == 0 && (length != sizeof(message) || !store_message_is_marked(&message)))
 		rc = -STOA_EFORMAT;
@@ -299,10 +325,10 @@ static void close_handle(struct stoa_server *server, os_handle handle, bool poll
 
 static void drop_memory(struct stoa_server *server, os_handle memory, void *address, uint64_t length)
 {
+	os_handle_close(memory);
 	if (!address)
 		return;
 	os_unmap(address, length);
-	os_handle_close(memory);
 	memory_returned(server, length);
 }
 
@@ -407,7 +433,8 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 		journal_done(session->record, session->serial, session->head);
 	}
 	if (done) {
-		store_rel(&session->shared->head, session->head); /* R2: their bytes are used; pairs with A3 in call.c */
+		store_rel(&session->shared->head,
+			  session->head); /* R2: their bytes are used; pairs with A3 in call.c */
 		session->tell = true;
 	}
 	session_tell(session);
@@ -440,9 +467,12 @@ void session_tell(struct server_session *session)
 /* Map memory that a dead server left, if it is exactly as long as it must be. */
 static int map_adopted(struct stoa_server *server, os_handle memory, uint64_t length, void **ret_address)
 {
-	int rc;
+	struct os_memory_info info;
+	int rc = os_memory_info(memory, &info);
 
-	if (os_memory_length(memory) != length || !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+	if (rc < 0)
+		return rc;
+	if (info.length != length || !(info.seals & OS_SEAL_SHRINK))
 		return error_set(-STOA_EFORMAT, "a session's memory is not as long as it was");
 	rc = os_map(memory, 0, length, OS_READ | OS_WRITE, ret_address);
 	if (rc == 0)
@@ -506,7 +536,8 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 					   .lines = record->lines};
 	enlist(server, session);
 	rc = os_local_peer(session->socket, &session->peer);
-	if (rc == 0 && (session->ring_size != SESSION_RING_DEFAULT || !session->lines || session->lines > LEASE_LINES_MAX))
+	if (rc == 0 &&
+	    (session->ring_size != SESSION_RING_DEFAULT || !session->lines || session->lines > LEASE_LINES_MAX))
 		rc = error_set(-STOA_EFORMAT, "a session's record is damaged");
 	if (rc == 0)
 		rc = map_session_memory(server, session);
@@ -516,6 +547,7 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 		rc = os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | number);
 	if (rc < 0) {
 		session->greeted = false; /* it is not counted yet */
+		server->leaving = rc != -STOA_EFORMAT;
 		session_end(server, session);
 		return rc;
 	}
@@ -524,5 +556,8 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 	store_rlx(&session->shared->completed, session->completed);
 	store_rlx(&session->shared->head, session->head);
 	os_bell_ring(session->client_bell);
+	/* Either end of a bell does for both. A client that has gone meanwhile is found out by the poller. */
+	if (!load_rlx(&record->welcomed))
+		(void)say_welcome(server, session, session->bell, session->client_bell);
 	return 0;
 }

@@ -219,6 +219,8 @@ int scene_end(struct step_world *world)
 
 	stoa_store_close(scene->asks);
 	stoa_store_close(scene->reads);
+	if (scene->socket != OS_NO_HANDLE)
+		os_handle_close(scene->socket);
 	scene_round(scene->server);
 	(void)object_reap(scene->server);
 	for (uint32_t i = 0; i < scene->server->session_count; i++)

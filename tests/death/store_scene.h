@@ -42,6 +42,7 @@ static inline struct store_scene *store_scene(const struct step_world *world)
 }
 
 extern const struct step_operation store_server_operations[];
+extern const struct step_operation store_adoption_operations[];
 
 /* A server for the world's process, at the scene's path, with what a dead one left if it is held. -1, with the reason. */
 int scene_serve(struct step_world *world, bool held);

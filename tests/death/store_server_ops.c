@@ -5,6 +5,7 @@
  * a server that had not died would have told it. The other one reads, while the victim stands, and while there is no server: it finds all
  * as before, or as after.
  */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 
 struct server_plan {
 	int (*ready)(struct step_world *world);    /* a server runs; may be NULL */
+	int (*half)(struct step_world *world);     /* it has stopped, and dies in the middle of this; may be NULL */
 	int (*ask)(struct step_world *world);      /* there is none; may be NULL */
 	int (*before)(struct step_world *world);   /* in the victim, when it has taken over; may be NULL */
 	void (*operate)(struct step_world *world); /* NULL: what the first client has asked for */
@@ -21,13 +23,15 @@ struct server_plan {
 	int (*after)(struct step_world *world);    /* a successor runs, and has done what was asked for; may be NULL */
 	int result;                                /* of what was asked for */
 	bool takes_over;                           /* that is what the victim is to do */
-	bool gone;                                 /* the first client is */
+	bool same;                                 /* as seen by readers, before and after */
 };
 
 struct server_report {
 	_Atomic int32_t outcome;
-	_Atomic uint32_t waits; /* a helper is about to */
-	_Atomic int32_t result; /* of it */
+	_Atomic uint32_t waits; /* a helper does, for `go` */
+	_Atomic uint32_t go;
+	_Atomic uint32_t got; /* it has what it was to get */
+	_Atomic int32_t result;
 	_Atomic uint32_t done;
 };
 
@@ -60,6 +64,8 @@ static int set_up(struct step_world *world, const struct server_plan *plan)
 	if (plan->ready)
 		rc = plan->ready(world);
 	scene_halt(world);
+	if (rc == 0 && plan->half)
+		rc = plan->half(world);
 	if (rc == 0)
 		scene_leave(world);
 	return rc == 0 && plan->ask ? plan->ask(world) : rc;
@@ -121,7 +127,7 @@ static int go_on(struct step_world *world)
 	}
 	if (plan->after && plan->after(world) < 0)
 		return -1;
-	if (look(world) != 1)
+	if (look(world) != !plan->same)
 		return step_bad(world, "the successor did not do it");
 	return scene_work(world);
 }
@@ -343,6 +349,314 @@ static int look_deleted(struct step_world *world)
 
 static const struct server_plan delete_plan = {.ask = ask_delete, .look = look_deleted};
 
+/* ---- memory that is no object ---- */
+
+static int ask_region(struct step_world *world)
+{
+	return ask(world,
+		   (struct store_request){.op = STORE_OP_CREATE,
+					  .kind = STORE_REGION,
+					  .flags = STORE_WRITABLE,
+					  .size = OS_PAGE,
+					  .of = 4 * OS_PAGE},
+		   "region", NULL, 0);
+}
+
+static int allocate(struct step_world *world)
+{
+	const struct stoa_allocation_options options = {.id = "region", .id_length = 6, .reserve = 4 * OS_PAGE};
+	struct store_scene *scene = store_scene(world);
+
+	if (stoa_manager_alloc(scene->asks, OS_PAGE, STOA_READ | STOA_WRITE, &options, &scene->region))
+		return step_bad(world, "alloc: %s", stoa_error_detail());
+	memset(scene->region.address, SCENE_NEW, OS_PAGE);
+	scene->entry = (uint32_t)scene->region.hold[1];
+	scene->state = scene->region.hold[2];
+	return 0;
+}
+
+static int ask_grow(struct step_world *world)
+{
+	const struct store_scene *scene = store_scene(world);
+
+	return ask(world,
+		   (struct store_request){
+			   .op = STORE_OP_GROW, .entry = scene->entry, .state = scene->state, .size = 3 * OS_PAGE},
+		   NULL, NULL, 0);
+}
+
+static int look_grown(struct step_world *world)
+{
+	const struct store_scene *scene = store_scene(world);
+	uint64_t size = load_rlx(&scene->reads->directory.entries[scene->entry].size);
+
+	if (*(const unsigned char *)scene->region.address != SCENE_NEW)
+		return step_bad(world, "the memory's bytes are others");
+	return size == OS_PAGE || size == 3 * OS_PAGE ? size > OS_PAGE : step_bad(world, "a size that nobody asked for");
+}
+
+static int use_grown(struct step_world *world)
+{
+	memset(store_scene(world)->region.address, SCENE_NEW, 3 * OS_PAGE);
+	return 0;
+}
+
+static int ask_free(struct step_world *world)
+{
+	return ask(world, (struct store_request){.op = STORE_OP_DELETE}, "region", NULL, 0);
+}
+
+static int look_freed(struct step_world *world)
+{
+	int sealed = look_sealed(world);
+
+	return sealed < 0 ? -1 : !sealed;
+}
+
+static const struct server_plan alloc_plan = {.ask = ask_region, .look = look_sealed};
+static const struct server_plan grow_plan = {
+	.ready = allocate, .ask = ask_grow, .look = look_grown, .after = use_grown};
+static const struct server_plan free_plan = {.ready = allocate, .ask = ask_free, .look = look_freed};
+
+/* ---- sessions ---- */
+
+static int greet(struct step_world *world)
+{
+	struct store_scene *scene = store_scene(world);
+	struct store_message hello = {.kind = STORE_HELLO, .count = 1};
+
+	store_message_mark(&hello);
+	if (os_local_connect(scene->path, &scene->socket) ||
+	    os_local_send(scene->socket, &hello, sizeof(hello), NULL, 0))
+		return step_bad(world, "connect: %s", stoa_error_detail());
+	return 0;
+}
+
+static int hear_welcome(struct step_world *world)
+{
+	struct store_message welcome;
+	os_handle passed[PASSED_COUNT];
+	unsigned count = 0;
+	uint32_t ready;
+	size_t length;
+	int rc = os_wait_readable(&store_scene(world)->socket, 1, death_deadline(world), &ready);
+
+	if (rc == 0)
+		rc = os_local_receive(store_scene(world)->socket, &welcome, sizeof(welcome), &length, passed,
+				      PASSED_COUNT, &count);
+	if (rc == 0 && (welcome.kind != STORE_WELCOME || welcome.result || count != PASSED_COUNT))
+		rc = -STOA_EFORMAT;
+	while (rc == 0 && count)
+		os_handle_close(passed[--count]);
+	return rc;
+}
+
+/* It is welcomed; or it is told that the server has gone, and comes again. */
+static int be_let_in(struct step_world *world)
+{
+	int rc = hear_welcome(world);
+
+	if (rc == -STOA_ECLOSED) {
+		os_handle_close(store_scene(world)->socket);
+		if (greet(world) < 0)
+			return -1;
+		rc = hear_welcome(world);
+	}
+	return rc ? step_bad(world, "who came when the server died got %s", stoa_error_name(rc)) : 0;
+}
+
+static void let_in(struct step_world *world)
+{
+	scene_round(store_scene(world)->server);
+}
+
+static int look_let_in(struct step_world *world)
+{
+	uint64_t sessions = load_rlx(&store_scene(world)->reads->directory.header->sessions);
+
+	return sessions == 2 || sessions == 3 ? (int)sessions - 2 : step_bad(world, "%d sessions", (int)sessions);
+}
+
+static const struct server_plan begin_plan = {
+	.ask = greet, .operate = let_in, .look = look_let_in, .after = be_let_in};
+
+/* It has all that a client can have: a draft, memory, an object that was deleted, and something asked for. */
+static int have_all(struct step_world *world)
+{
+	struct store_scene *scene = store_scene(world);
+
+	if (allocate(world) < 0 || draft_new(world) < 0)
+		return -1;
+	if (stoa_store_get(scene->asks, "old", 3, 0, &scene->held) || stoa_store_delete(scene->asks, "old", 3))
+		return step_bad(world, "delete: %s", stoa_error_detail());
+	return 0;
+}
+
+static int go(struct step_world *world)
+{
+	struct store_scene *scene = store_scene(world);
+
+	stoa_store_close(scene->asks);
+	scene->asks = NULL;
+	return 0;
+}
+
+static void end_first(struct step_world *world)
+{
+	session_message(store_scene(world)->server, first_session(world));
+}
+
+static const struct server_plan end_plan = {
+	.ready = have_all, .ask = go, .operate = end_first, .look = look_aborted};
+
+/* ---- an arena's descriptor ---- */
+
+/* A client that is a process of its own, as it waits: it has not mapped the arena that is private to the first one. */
+static void get_new(struct step_world *world)
+{
+	struct server_report *report = report_of(world);
+	struct stoa_object object;
+	struct stoa_store *store;
+	int rc = stoa_store_open(store_scene(world)->path, NULL, &store);
+
+	report->waits = 1;
+	while (rc == 0 && !report->go)
+		sched_yield();
+	if (rc == 0)
+		rc = stoa_store_get(store, "new", 3, 0, &object);
+	if (rc == 0 && object.size == SCENE_LARGE && *(const unsigned char *)object.data == SCENE_NEW)
+		report->got = 1;
+	report->result = rc;
+	report->done = 1;
+	stoa_store_close(store);
+}
+
+static int start_to_get(struct step_world *world)
+{
+	if (scene_put(world, store_scene(world)->asks, "new", SCENE_NEW, SCENE_LARGE, STOA_OBJECT_PRIVATE, 0) < 0 ||
+	    step_helper(world, get_new) < 0)
+		return -1;
+	return step_reaches(world, &report_of(world)->waits, 1) ? 0 : step_bad(world, "no client");
+}
+
+static int go_and_get(struct step_world *world)
+{
+	report_of(world)->go = 1;
+	return step_asleep(world, world->helpers[0]) ? 0 : step_bad(world, "who gets does not wait");
+}
+
+static void hand_out(struct step_world *world)
+{
+	session_message(store_scene(world)->server, store_scene(world)->server->sessions[2]);
+}
+
+static int look_got(struct step_world *world)
+{
+	return (int)report_of(world)->got;
+}
+
+static int await_got(struct step_world *world)
+{
+	struct server_report *report = report_of(world);
+
+	if (!step_reaches(world, &report->done, 1))
+		return step_bad(world, "who gets sleeps on");
+	return report->result ? step_bad(world, "who gets was told %s", stoa_error_name(report->result)) : 0;
+}
+
+static const struct server_plan hand_out_plan = {
+	.ready = start_to_get, .ask = go_and_get, .operate = hand_out, .look = look_got, .after = await_got};
+
+/* ---- reaping ---- */
+
+static int delete_held(struct step_world *world)
+{
+	struct store_scene *scene = store_scene(world);
+
+	if (stoa_store_get(scene->asks, "old", 3, 0, &scene->held) || stoa_store_delete(scene->asks, "old", 3))
+		return step_bad(world, "delete: %s", stoa_error_detail());
+	return 0;
+}
+
+static int release(struct step_world *world)
+{
+	stoa_object_release(store_scene(world)->asks, &store_scene(world)->held);
+	return 0;
+}
+
+static void reap(struct step_world *world)
+{
+	(void)object_reap(store_scene(world)->server);
+}
+
+static int look_reaped(struct step_world *world)
+{
+	return !scene_count(world, STORE_DYING);
+}
+
+/* When the successor comes to it. */
+static int await_reaped(struct step_world *world)
+{
+	const uint64_t deadline = death_deadline(world);
+
+	while (!look_reaped(world))
+		if (stoa_now() > deadline)
+			return step_bad(world, "what nobody holds is not freed");
+	return 0;
+}
+
+static const struct server_plan reap_plan = {
+	.ready = delete_held, .ask = release, .operate = reap, .look = look_reaped, .after = await_reaped};
+
+/* ---- taking over ---- */
+
+static int have_all_and_ask(struct step_world *world)
+{
+	return ask_new(world);
+}
+
+/* The last server died when the entry was dying, and had its place. */
+static int half_deleted(struct step_world *world)
+{
+	struct stoa_server *server = store_scene(world)->server;
+	const struct server_session *session = first_session(world);
+	uint32_t entry = directory_lookup(&server->book, "old", 3);
+
+	if (ask_delete(world) < 0 || !entry)
+		return -1;
+	journal_request(server->journal, session->key, store_scene(world)->call.serial);
+	journal_change(server->journal, entry, load_rlx(&server->book.directory.entries[entry].state));
+	directory_set_state(&server->book, entry, STORE_DYING);
+	return 0;
+}
+
+static int look_half_deleted(struct step_world *world)
+{
+	return scene_read(world, "old") == SCENE_ABSENT ? 0 : step_bad(world, "'old' is there again");
+}
+
+/* The last server died when the draft was sealed, and the place still led to what it replaces. */
+static int half_sealed(struct step_world *world)
+{
+	struct store_scene *scene = store_scene(world);
+	const struct server_session *session = first_session(world);
+
+	if (ask_seal(world) < 0)
+		return -1;
+	journal_request(scene->server->journal, session->key, scene->call.serial);
+	journal_change(scene->server->journal, scene->entry, scene->state);
+	directory_seal(&scene->server->book, scene->entry, SCENE_LARGE);
+	return 0;
+}
+
+static const struct server_plan adopt_plan = {
+	.ready = have_all, .ask = have_all_and_ask, .look = look_new, .takes_over = true};
+static const struct server_plan adopt_deleted_plan = {
+	.half = half_deleted, .look = look_half_deleted, .takes_over = true, .same = true};
+static const struct server_plan twice_deleted_plan = {.half = half_deleted, .look = look_half_deleted, .same = true};
+static const struct server_plan adopt_sealed_plan = {
+	.ready = draft_old, .half = half_sealed, .look = look_old, .takes_over = true};
+
 #define SERVER_OPERATION(plan)                             \
 	static int set_up_##plan(struct step_world *world) \
 	{                                                  \
@@ -358,6 +672,17 @@ SERVER_OPERATION(seal_replace_plan)
 SERVER_OPERATION(seal_own_plan)
 SERVER_OPERATION(abort_plan)
 SERVER_OPERATION(delete_plan)
+SERVER_OPERATION(hand_out_plan)
+SERVER_OPERATION(adopt_sealed_plan)
+SERVER_OPERATION(twice_deleted_plan)
+SERVER_OPERATION(adopt_deleted_plan)
+SERVER_OPERATION(adopt_plan)
+SERVER_OPERATION(reap_plan)
+SERVER_OPERATION(end_plan)
+SERVER_OPERATION(begin_plan)
+SERVER_OPERATION(free_plan)
+SERVER_OPERATION(grow_plan)
+SERVER_OPERATION(alloc_plan)
 
 #define SERVER_DIES(name_, plan, first, second)                                                              \
 	{                                                                                                    \
@@ -375,5 +700,28 @@ const struct step_operation store_server_operations[] = {
 	SERVER_DIES("server: seal its own", seal_own_plan, "absent", "there"),
 	SERVER_DIES("server: abort", abort_plan, "made", "gone"),
 	SERVER_DIES("server: delete", delete_plan, "there", "gone"),
+	SERVER_DIES("server: alloc", alloc_plan, "absent", "there"),
+	SERVER_DIES("server: grow", grow_plan, "short", "long"),
+	SERVER_DIES("server: free", free_plan, "there", "gone"),
+	SERVER_DIES("server: session begins", begin_plan, "out", "in"),
+	SERVER_DIES("server: session ends", end_plan, "in", "out"),
+	{.name = "server: hand out",
+	 .outcome_names = {"waits", "has it"},
+	 .setup = set_up_hand_out_plan,
+	 .prepare = prepare,
+	 .operate = operate,
+	 .unblock = unblock,
+	 .settle = settle,
+	 .verify = verify,
+	 .unordered = true},
+	SERVER_DIES("server: reap", reap_plan, "dying", "gone"),
+	SERVER_DIES("server: delete, done by another", twice_deleted_plan, "gone", NULL),
+	{.name = NULL},
+};
+
+const struct step_operation store_adoption_operations[] = {
+	SERVER_DIES("server: take over", adopt_plan, "absent", NULL),
+	SERVER_DIES("server: take over, half deleted", adopt_deleted_plan, "gone", NULL),
+	SERVER_DIES("server: take over, half sealed", adopt_sealed_plan, "old", "new"),
 	{.name = NULL},
 };

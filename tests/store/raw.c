@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The protocol spoken by hand: no check that the library makes stands in the way. */
 #include <store/raw.h>
 
 #include <os/local.h>

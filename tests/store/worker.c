@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What a worker does: one thing after the other, each at random, and what may come of it. */
 #include <store/worker.h>
 
 #include <pthread.h>
@@ -124,7 +125,7 @@ static void hold(struct worker *worker)
 		held->object.data = NULL;
 }
 
-static void delete(struct worker *worker)
+static void delete (struct worker *worker)
 {
 	char id[80];
 
@@ -170,9 +171,9 @@ static void let_go(struct worker *worker)
 
 void worker_turns(struct stoa_store *store, uint64_t seed, unsigned turns)
 {
-	static void (*const actions[])(struct worker *worker) = {put,  put,  put,    get,   get,   get,
-								 get,  hold, hold,   hold,  draft, draft,
-								 draft, delete, delete, delete, put_several};
+	static void (*const actions[])(struct worker * worker) = {put,   put,    put,    get,    get,        get,
+								  get,   hold,   hold,   hold,   draft,      draft,
+								  draft, delete, delete, delete, put_several};
 	struct worker worker = {.store = store, .random = seed};
 
 	for (unsigned i = 0; i < turns; i++)
