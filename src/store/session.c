@@ -7,6 +7,7 @@
 #include <store/server.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <string.h>
 
 #define LEASE_LINES_MAX 8192u
@@ -312,7 +313,8 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		store_rlx(&session->record->key, 0);
 		keep_drop_session(server, session);
 		waiting_end(server, session);
-		object_abort_all(server, session, 0);
+		if (!MUTANT(DRAFTS_STAY))
+			object_abort_all(server, session, 0);
 		object_end_regions(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
@@ -398,6 +400,8 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 		}
 		if (request.head.op != STORE_OP_SKIP) {
 			session->serial = request.head.serial;
+			if (MUTANT(DONE_BEFORE_TOLD))
+				journal_done(session->record, session->serial, session->head + taken);
 			request_execute(server, session, &request);
 		}
 		session->head += taken;
@@ -523,7 +527,7 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 	store_rlx(&session->shared->head, session->head);
 	os_bell_ring(session->client_bell);
 	/* Either end of a bell does for both. A client that has gone meanwhile is found out by the poller. */
-	if (!load_rlx(&record->welcomed))
+	if (!load_rlx(&record->welcomed) && !MUTANT(WELCOME_ONCE))
 		(void)say_welcome(server, session, session->bell, session->client_bell);
 	return 0;
 }
