@@ -55,11 +55,11 @@ static bool is_complete(const struct step_operation *operation, struct step_repo
 
 static bool prove(const struct step_operation *operation, uint64_t seed, struct step_report *report)
 {
+	/* No samples of what changes nothing: how often malloc() comes to a place is another time each time, as a server's thread was there before. */
 	const struct step_settings settings = {
 		.names = test_dir(),
 		.limit = UINT64_C(10000000000),
-		.samples = getenv("STOA_TEST_SLOW") ? 0 : test_rounds(5, 10000),
-		.interesting_max = test_rounds(30, 0),
+		.interesting_max = test_rounds(24, 0),
 		.inside = test_rounds(1, 12),
 		.failures_max = 1,
 		.seed = seed,
