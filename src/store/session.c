@@ -7,6 +7,7 @@
 #include <store/server.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <string.h>
 
 #define LEASE_LINES_MAX 8192u
@@ -341,7 +342,8 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		store_rlx(&session->record->key, 0);
 		keep_drop_session(server, session);
 		waiting_end(server, session);
-		object_abort_all(server, session, 0);
+		if (!MUTANT(DRAFTS_STAY))
+			object_abort_all(server, session, 0);
 		object_end_regions(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
@@ -426,8 +428,24 @@ static unsigned read_ahead(const struct stoa_server *server, const struct server
 	while (count < READ_AHEAD && reader->there && read_request(session, reader, &requests[count])) {
 		const struct server_request *request = &requests[count++];
 
+<<<<<<< HEAD
 		if (request->head.op != STORE_OP_SKIP && request->head.id_length)
 			homes[known++] = directory_home(&server->book, request->id, request->head.id_length);
+=======
+		if (!taken) {
+			session_end(server, session);
+			return done + 1;
+		}
+		if (request.head.op != STORE_OP_SKIP) {
+			session->serial = request.head.serial;
+			if (MUTANT(DONE_BEFORE_TOLD))
+				journal_done(session->record, session->serial, session->head + taken);
+			request_execute(server, session, &request);
+		}
+		session->head += taken;
+		there -= taken;
+		journal_done(session->record, session->serial, session->head);
+>>>>>>> store-death
 	}
 	/* One after the other, so that the processor looks for all the pages at the same time. */
 	while (known)
@@ -446,7 +464,7 @@ void session_complete(struct server_session *session, const struct store_complet
 }
 
 /* Several at a time: the client looks at the count all the while, and each change of it takes the line from there and back. */
-static void publish(struct server_session *session)
+static void session_publish(struct server_session *session)
 {
 	store_rel(&session->shared->completed, session->completed); /* R1: all so far; pairs with A2 in call.c */
 }
@@ -456,7 +474,7 @@ void session_tell(struct server_session *session)
 	if (!session->tell)
 		return;
 	session->tell = false;
-	publish(session);
+	session_publish(session);
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
 		os_bell_ring(session->client_bell);
@@ -488,7 +506,7 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 		for (unsigned i = 0; i < count; i++)
 			do_request(server, session, &requests[i]);
 		done += count;
-		publish(session);
+		session_publish(session);
 	}
 	if (!count) {
 		session_end(server, session);
@@ -593,7 +611,7 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 	store_rlx(&session->shared->head, session->head);
 	os_bell_ring(session->client_bell);
 	/* Either end of a bell does for both. A client that has gone meanwhile is found out by the poller. */
-	if (!load_rlx(&record->welcomed))
+	if (!load_rlx(&record->welcomed) && !MUTANT(WELCOME_ONCE))
 		(void)say_welcome(server, session, session->bell, session->client_bell);
 	return 0;
 }

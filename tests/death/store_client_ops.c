@@ -73,7 +73,7 @@ static void operate(struct step_world *world)
 
 static void unblock(struct step_world *world)
 {
-	scene_round(store_scene(world)->server);
+	(void)scene_round(store_scene(world)->server);
 }
 
 static int settle(struct step_world *world)
@@ -86,8 +86,7 @@ static int settle(struct step_world *world)
 			close((int)scene->spare[i]);
 	stoa_store_close(scene->asks);
 	scene->asks = NULL;
-	scene_round(scene->server);
-	scene_round(scene->server); /* of whom had just been let in */
+	scene_rounds(scene->server);
 	(void)object_reap(scene->server);
 	if (scene_check_books(world) < 0)
 		return -1;
@@ -281,7 +280,7 @@ static void allocate(struct step_world *world)
 	struct store_scene *scene = store_scene(world);
 
 	death_must(world, stoa_manager_alloc(scene->asks, OS_PAGE, STOA_READ | STOA_WRITE, &options, &scene->region));
-	memset(scene->region.address, SCENE_NEW, OS_PAGE);
+	*(unsigned char *)scene->region.address = SCENE_NEW;
 }
 
 static int have_region(struct step_world *world)
@@ -295,7 +294,7 @@ static void grow(struct step_world *world)
 	struct store_scene *scene = store_scene(world);
 
 	death_must(world, stoa_manager_grow(scene->asks, &scene->region, 3 * OS_PAGE));
-	memset(scene->region.address, SCENE_NEW, 3 * OS_PAGE);
+	((unsigned char *)scene->region.address)[2 * OS_PAGE] = SCENE_NEW;
 }
 
 static void free_region(struct step_world *world)

@@ -480,7 +480,7 @@ static int be_let_in(struct step_world *world)
 
 static void let_in(struct step_world *world)
 {
-	scene_round(store_scene(world)->server);
+	scene_rounds(store_scene(world)->server);
 }
 
 static int look_let_in(struct step_world *world)
