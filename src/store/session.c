@@ -428,24 +428,8 @@ static unsigned read_ahead(const struct stoa_server *server, const struct server
 	while (count < READ_AHEAD && reader->there && read_request(session, reader, &requests[count])) {
 		const struct server_request *request = &requests[count++];
 
-<<<<<<< HEAD
 		if (request->head.op != STORE_OP_SKIP && request->head.id_length)
 			homes[known++] = directory_home(&server->book, request->id, request->head.id_length);
-=======
-		if (!taken) {
-			session_end(server, session);
-			return done + 1;
-		}
-		if (request.head.op != STORE_OP_SKIP) {
-			session->serial = request.head.serial;
-			if (MUTANT(DONE_BEFORE_TOLD))
-				journal_done(session->record, session->serial, session->head + taken);
-			request_execute(server, session, &request);
-		}
-		session->head += taken;
-		there -= taken;
-		journal_done(session->record, session->serial, session->head);
->>>>>>> store-death
 	}
 	/* One after the other, so that the processor looks for all the pages at the same time. */
 	while (known)
@@ -484,6 +468,8 @@ static void do_request(struct stoa_server *server, struct server_session *sessio
 {
 	if (request->head.op != STORE_OP_SKIP) {
 		session->serial = request->head.serial;
+		if (MUTANT(DONE_BEFORE_TOLD))
+			journal_done(session->record, session->serial, session->head + request->taken);
 		request_execute(server, session, request);
 	}
 	session->head += request->taken;
