@@ -59,6 +59,7 @@ static bool prove(const struct step_operation *operation, uint64_t seed, struct 
 		.names = test_dir(),
 		.limit = UINT64_C(10000000000),
 		.samples = getenv("STOA_TEST_SLOW") ? 0 : test_rounds(5, 10000),
+		.interesting_max = test_rounds(30, 0),
 		.inside = test_rounds(1, 12),
 		.failures_max = 1,
 		.seed = seed,
@@ -66,6 +67,13 @@ static bool prove(const struct step_operation *operation, uint64_t seed, struct 
 	bool proved = step_prove(operation, &settings, report);
 
 	end_children();
+	if (getenv("STOA_DEATH_LOG")) {
+		FILE *f = fopen(getenv("STOA_DEATH_LOG"), "a");
+		fprintf(f, "%s: %u instr %u interesting %u kills %u missed %.1f s, %s\n", operation->name,
+			report->instructions, report->interesting, report->kills, report->missed,
+			(double)report->nanoseconds / 1e9, report->message);
+		fclose(f);
+	}
 	step_print(operation, report);
 	return proved && is_complete(operation, report);
 }
@@ -95,4 +103,9 @@ TEST_TIMEOUT(servers, 600)
 TEST_TIMEOUT(adoption, 600)
 {
 	prove_all(store_adoption_operations);
+}
+
+TEST_TIMEOUT(clients, 600)
+{
+	prove_all(store_client_operations);
 }

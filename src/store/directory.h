@@ -159,6 +159,9 @@ int directory_adopt(void *map, uint64_t length, int (*commit)(void *argument, ui
 		    void *argument, void (*visit)(void *argument, uint32_t entry, enum directory_finding finding),
 		    struct directory_book *ret_book, struct directory_tally *ret_tally);
 
+/* Where the id has its place, or would have, nearly always: so that it can be fetched before it is looked up. */
+const struct store_bucket *directory_home(const struct directory_book *book, const void *id, uint32_t length);
+
 /* The entry of an id, whatever its state, that has the id's place; 0: none. */
 uint32_t directory_lookup(const struct directory_book *book, const void *id, uint32_t length);
 

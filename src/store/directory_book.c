@@ -389,6 +389,14 @@ bool directory_has_place(const struct directory_book *book, uint32_t entry)
 	return bit_get(book->placed, entry);
 }
 
+const struct store_bucket *directory_home(const struct directory_book *book, const void *id, uint32_t length)
+{
+	struct directory_key key;
+
+	directory_key_make(&book->directory, id, length, &key);
+	return &book->directory.buckets[key_bucket(&book->directory, key.hash)];
+}
+
 uint32_t directory_lookup(const struct directory_book *book, const void *id, uint32_t length)
 {
 	const struct directory *directory = &book->directory;

@@ -177,7 +177,7 @@ bool object_may_hold(const struct stoa_server *server, const struct server_sessi
 struct look {
 	struct stoa_server *server;
 	const struct server_session *session; /* whose leases */
-	uint32_t *found; /* entries whose bit was set */
+	uint32_t *found;                      /* entries whose bit was set */
 	uint32_t count;
 };
 
@@ -297,7 +297,8 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 	if (!*ret_old)
 		return 0;
 	/* One that is followed is its maker's as long as it is made. */
-	if (!(flags & STOA_OBJECT_REPLACE) || store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
+	if (!(flags & STOA_OBJECT_REPLACE) ||
+	    store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
 		return -STOA_EEXIST;
 	if (!may_delete(session, entry_of(server, *ret_old)))
 		return -STOA_EACCES;
@@ -314,8 +315,9 @@ static struct server_class class_of(const struct server_session *session, const 
 		.writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
 }
 
-static void describe_entry(const struct server_session *session, const struct store_request *head,
-			   const struct server_arena *arena, struct store_entry *fields)
+static void describe_entry(const struct stoa_server *server, const struct server_session *session,
+			   const struct store_request *head, const struct server_arena *arena,
+			   struct store_entry *fields)
 {
 	fields->arena = arena->number;
 	store_rlx(&fields->size, fields->room);
@@ -325,7 +327,7 @@ static void describe_entry(const struct server_session *session, const struct st
 	store_rlx(&fields->flags, head->flags);
 	fields->session = object_session_tag(session);
 	fields->serial = head->serial;
-	fields->made = os_date();
+	fields->made = server->date;
 }
 
 /* Room and an entry for what is asked for, WRITING. */
@@ -353,7 +355,7 @@ static int enter(struct stoa_server *server, struct server_session *session, con
 	if (rc < 0)
 		goto refund;
 	fields.room = head->size;
-	describe_entry(session, head, arena, &fields);
+	describe_entry(server, session, head, arena, &fields);
 	rc = directory_enter(&server->book, request->id, head->id_length, &fields, ret_entry);
 	if (rc == 0)
 		return 0;
@@ -424,7 +426,8 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 	if (rc < 0)
 		return rc;
 	/* Room for it may have been made of the one that it replaces. */
-	old = directory_lookup(&server->book, request->id, request->head.id_length);
+	if (old)
+		old = directory_lookup(&server->book, request->id, request->head.id_length);
 	rc = old ? make_dying_room(server) : 0;
 	if (rc == 0) {
 		fill_extent(server, number, request);
@@ -575,7 +578,7 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 	if (rc < 0)
 		goto refund;
 	arena->writable = head->flags & STORE_WRITABLE;
-	describe_entry(session, head, arena, &fields);
+	describe_entry(server, session, head, arena, &fields);
 	rc = directory_enter(&server->book, request->id, head->id_length, &fields, &number);
 	if (rc < 0) {
 		memory_give(server, arena, 0, head->of);

@@ -154,6 +154,7 @@ struct stoa_server {
 	uint32_t *dying; /* entries, to be freed when nobody holds them */
 	uint32_t dying_count, dying_room;
 	uint64_t next_scan; /* of the leases */
+	uint64_t date;      /* when the requests that are being done were looked at */
 	bool room_came;     /* for those who wait for it */
 };
 
@@ -201,8 +202,8 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 bool session_has_work(const struct server_session *session);
 /* Take over a session, of whose handles `parts` are; they are closed when it fails. -STOA_EFORMAT: it is not what it says. */
 int session_adopt(struct stoa_server *server, uint32_t number, const os_handle parts[KEEP_PARTS]);
+/* It can be seen after session_tell(), which comes after one or several, and raises the bell if the client sleeps. */
 void session_complete(struct server_session *session, const struct store_completion *completion);
-/* Raise its bell, if it sleeps and was told something. */
 void session_tell(struct server_session *session);
 
 /* ---- request.c ---- */
@@ -213,6 +214,7 @@ struct server_request {
 	uint8_t id[STOA_ID_MAX];
 	const unsigned char *meta;
 	const unsigned char *data;
+	uint64_t taken; /* bytes of the ring */
 };
 
 /* Do it, and complete it, or note who waits. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define LEASE_LINES_MAX 8192u
+#define READ_AHEAD 16u /* requests; the client takes their completions while the next ones are done */
 
 /* ---- greeting ---- */
 
@@ -145,7 +146,8 @@ static int make_memory(struct stoa_server *server, uint64_t length, uint32_t acc
 	rc = memory_commit(server, &extent, 0, length);
 	if (rc < 0)
 		goto fail;
-	rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
+	/* Its client can write it, and might seal it against a successor's writing. */
+	rc = os_memory_seal(extent.memory, OS_SEAL_GROW | OS_SEAL_SEALS);
 	if (rc < 0) {
 		memory_returned(server, length);
 		goto fail;
@@ -383,62 +385,54 @@ static bool parts_fit(const struct store_request *head)
 	return head->length == before;
 }
 
-/*
- * Copy and check the request at the session's head, of which `there` bytes are said to be there. Returns the bytes it takes in the ring; 0:
- * it is none.
- */
-static uint64_t read_request(const struct server_session *session, uint64_t there, struct server_request *ret)
+/* How far requests have been read, ahead of what has been done. */
+struct reader {
+	uint64_t head, serial;
+	uint64_t there; /* bytes of requests from `head` on, as the client says */
+};
+
+/* Copy and check the next request, and go on behind it. false: it is none. */
+static bool read_request(const struct server_session *session, struct reader *reader, struct server_request *ret)
 {
-	uint64_t at = session->head % session->ring_size, to_end = session->ring_size - at, taken;
+	uint64_t at = reader->head % session->ring_size, to_end = session->ring_size - at;
 	struct store_request *head = &ret->head;
 
 	memcpy(head, session->ring + at, sizeof(*head));
-	taken = store_line_up(head->length);
-	if (head->op == STORE_OP_SKIP)
-		return head->length == to_end && to_end <= there ? to_end : 0;
-	if (head->length < sizeof(*head) || head->length > STORE_REQUEST_MAX || taken > there || taken > to_end)
-		return 0;
-	if (!parts_fit(head) || head->serial <= session->serial)
-		return 0;
-	ret->meta = session->ring + at + sizeof(*head) + head->id_length;
-	ret->data = ret->meta + head->meta_length;
-	memcpy(ret->id, session->ring + at + sizeof(*head), head->id_length);
-	return taken;
+	ret->taken = store_line_up(head->length);
+	if (head->op == STORE_OP_SKIP) {
+		if (head->length != to_end || to_end > reader->there)
+			return false;
+	} else {
+		if (head->length < sizeof(*head) || head->length > STORE_REQUEST_MAX || ret->taken > reader->there ||
+		    ret->taken > to_end || !parts_fit(head) || head->serial <= reader->serial)
+			return false;
+		ret->meta = session->ring + at + sizeof(*head) + head->id_length;
+		ret->data = ret->meta + head->meta_length;
+		memcpy(ret->id, session->ring + at + sizeof(*head), head->id_length);
+		reader->serial = head->serial;
+	}
+	reader->head += ret->taken;
+	reader->there -= ret->taken;
+	return true;
 }
 
-unsigned session_work(struct stoa_server *server, struct server_session *session)
+/* Read some, and have what they will look at come from memory meanwhile. */
+static unsigned read_ahead(const struct stoa_server *server, const struct server_session *session,
+			   struct reader *reader, struct server_request requests[READ_AHEAD])
 {
-	/* A4: the records before it; pairs with R3 in call.c */
-	uint64_t tail = load_acq(&session->shared->tail), there = tail - session->head;
-	struct server_request request;
-	unsigned done = 0;
+	const struct store_bucket *homes[READ_AHEAD];
+	unsigned count = 0, known = 0;
 
-	if (there > session->ring_size || there % STORE_LINE) {
-		session_end(server, session);
-		return 1;
-	}
-	for (; there && done < SERVER_BATCH; done++) {
-		uint64_t taken = read_request(session, there, &request);
+	while (count < READ_AHEAD && reader->there && read_request(session, reader, &requests[count])) {
+		const struct server_request *request = &requests[count++];
 
-		if (!taken) {
-			session_end(server, session);
-			return done + 1;
-		}
-		if (request.head.op != STORE_OP_SKIP) {
-			session->serial = request.head.serial;
-			request_execute(server, session, &request);
-		}
-		session->head += taken;
-		there -= taken;
-		journal_done(session->record, session->serial, session->head);
+		if (request->head.op != STORE_OP_SKIP && request->head.id_length)
+			homes[known++] = directory_home(&server->book, request->id, request->head.id_length);
 	}
-	if (done) {
-		store_rel(&session->shared->head,
-			  session->head); /* R2: their bytes are used; pairs with A3 in call.c */
-		session->tell = true;
-	}
-	session_tell(session);
-	return done;
+	/* One after the other, so that the processor looks for all the pages at the same time. */
+	while (known)
+		cc_prefetch_write(homes[--known]);
+	return count;
 }
 
 void session_complete(struct server_session *session, const struct store_completion *completion)
@@ -446,10 +440,15 @@ void session_complete(struct server_session *session, const struct store_complet
 	session->shared->completions[session->completed % SESSION_COMPLETIONS] = *completion;
 	session->completed++;
 	cc_compiler_barrier();
-	/* First for a successor, which never tells less than the client has seen. */
+	/* For a successor, which so never tells less than the client has seen. */
 	store_rlx(&session->record->completed, session->completed);
-	store_rel(&session->shared->completed, session->completed); /* R1: publishes it; pairs with A2 in call.c */
 	session->tell = true;
+}
+
+/* Several at a time: the client looks at the count all the while, and each change of it takes the line from there and back. */
+static void publish(struct server_session *session)
+{
+	store_rel(&session->shared->completed, session->completed); /* R1: all so far; pairs with A2 in call.c */
 }
 
 void session_tell(struct server_session *session)
@@ -457,9 +456,48 @@ void session_tell(struct server_session *session)
 	if (!session->tell)
 		return;
 	session->tell = false;
+	publish(session);
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
 		os_bell_ring(session->client_bell);
+}
+
+static void do_request(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	if (request->head.op != STORE_OP_SKIP) {
+		session->serial = request->head.serial;
+		request_execute(server, session, request);
+	}
+	session->head += request->taken;
+	journal_done(session->record, session->serial, session->head);
+}
+
+unsigned session_work(struct stoa_server *server, struct server_session *session)
+{
+	/* A4: the records before it; pairs with R3 in call.c */
+	uint64_t tail = load_acq(&session->shared->tail);
+	struct reader reader = {session->head, session->serial, tail - session->head};
+	struct server_request requests[READ_AHEAD];
+	unsigned done = 0, count = 1;
+
+	if (reader.there > session->ring_size || reader.there % STORE_LINE)
+		count = 0;
+	server->date = os_date();
+	while (count && session->head != tail && done < SERVER_BATCH) {
+		count = read_ahead(server, session, &reader, requests);
+		for (unsigned i = 0; i < count; i++)
+			do_request(server, session, &requests[i]);
+		done += count;
+		publish(session);
+	}
+	if (!count) {
+		session_end(server, session);
+		return done + 1;
+	}
+	store_rel(&session->shared->head, session->head); /* R2: their bytes are used; pairs with A3 in call.c */
+	session->tell = true;
+	session_tell(session);
+	return done;
 }
 
 /* ---- after a dead server ---- */
@@ -483,16 +521,14 @@ static int map_adopted(struct stoa_server *server, os_handle memory, uint64_t le
 /* Killed between noting that a request was done and moving on: it is still at the head. */
 static void pass_done(struct server_session *session)
 {
-	uint64_t there = load_rlx(&session->shared->tail) - session->head, taken;
+	struct reader reader = {session->head, session->serial - 1, load_rlx(&session->shared->tail) - session->head};
 	struct server_request request;
 
-	if (!there || there > session->ring_size || there % STORE_LINE || !session->serial)
+	if (!reader.there || reader.there > session->ring_size || reader.there % STORE_LINE || !session->serial)
 		return;
-	session->serial--;
-	taken = read_request(session, there, &request);
-	session->serial++;
-	if (taken && request.head.op != STORE_OP_SKIP && request.head.serial == session->serial)
-		session->head += taken;
+	if (read_request(session, &reader, &request) && request.head.op != STORE_OP_SKIP &&
+	    request.head.serial == session->serial)
+		session->head = reader.head;
 }
 
 static int map_session_memory(struct stoa_server *server, struct server_session *session)

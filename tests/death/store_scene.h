@@ -41,6 +41,7 @@ static inline struct store_scene *store_scene(const struct step_world *world)
 	return world->local;
 }
 
+extern const struct step_operation store_client_operations[];
 extern const struct step_operation store_server_operations[];
 extern const struct step_operation store_adoption_operations[];
 
