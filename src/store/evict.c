@@ -86,6 +86,6 @@ bool object_evict(struct stoa_server *server)
 		else if (!object_is_held(server, number) && object_end(server, number) == 0)
 			ended++;
 	}
-	add_rlx(&server->header->evictions, ended);
+	server_count(&server->header->evictions, ended);
 	return ended != 0;
 }

@@ -162,7 +162,7 @@ static void end_object(struct stoa_server *server, uint32_t number)
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
-	add_rlx(&server->header->objects, UINT64_MAX);
+	server_count(&server->header->objects, UINT64_MAX);
 }
 
 /* Leases are their client's to write. Of what it may not read it holds nothing, so it cannot keep that from being freed. */
@@ -383,8 +383,8 @@ static int publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 		directory_hand_over(&server->book, old, number);
 	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
 	evict_used(server, number);
-	add_rlx(&server->header->objects, 1);
-	add_rlx(&server->header->puts, 1);
+	server_count(&server->header->objects, 1);
+	server_count(&server->header->puts, 1);
 	if (old)
 		end_object(server, old);
 	id = directory_id(&server->book, number, &length);
@@ -677,7 +677,7 @@ int object_delete(struct stoa_server *server, struct server_session *session, co
 		return rc;
 	journal_change(server->journal, number, load_rlx(&entry_of(server, number)->state));
 	end_object(server, number);
-	add_rlx(&server->header->deletes, 1);
+	server_count(&server->header->deletes, 1);
 	return 0;
 }
 
@@ -792,7 +792,7 @@ int object_adopt(struct stoa_server *server, uint32_t number, enum directory_fin
 		if (was_being_made(server, entry))
 			server->redo.made = number;
 		if (state == STORE_SEALED)
-			add_rlx(&server->header->objects, 1);
+			server_count(&server->header->objects, 1);
 		return 0;
 	}
 	/* Of those that nobody can hold, too, as the arena's book is not complete yet. */
@@ -819,7 +819,7 @@ int object_adopted(struct stoa_server *server)
 	if (rc < 0)
 		return rc;
 	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
-	add_rlx(&server->header->objects, 1);
+	server_count(&server->header->objects, 1);
 	if (was_being_made(server, entry_of(server, number)))
 		server->redo.made = number;
 	if (old)

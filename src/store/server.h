@@ -158,6 +158,12 @@ struct stoa_server {
 	bool room_came;     /* for those who wait for it */
 };
 
+/* More in a count that others read: a locked addition, which nobody else's need asks for, would wait for all stores before it. */
+static inline void server_count(_Atomic uint64_t *count, uint64_t more)
+{
+	store_rlx(count, load_rlx(count) + more);
+}
+
 /* ---- server.c ---- */
 
 /* A client of this program: the server takes the socket over. From any thread. EBUSY: too many at a time. */

@@ -434,6 +434,8 @@ static unsigned read_ahead(const struct stoa_server *server, const struct server
 	/* One after the other, so that the processor looks for all the pages at the same time. */
 	while (known)
 		cc_prefetch_write(homes[--known]);
+	for (unsigned i = 0; i < count; i++)
+		cc_prefetch_write(&session->shared->completions[(session->completed + i) % SESSION_COMPLETIONS]);
 	return count;
 }
 
