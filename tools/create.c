@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `stoa create`, `commit`, `rm` and `gc`: segments from the command line, for scripts, trying out and cleaning up. */
 #include "object.h"
+#include "store.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -255,9 +256,12 @@ int command_rm(int argc, char **argv)
 {
 	struct removal removal = {0};
 	bool global = false;
+	const char *where = NULL;
 	const struct option_spec options[] = {
 		{'f', "force", OPTION_FLAG, &removal.force, NULL, "a name that is not there is no failure"},
 		{'g', "global", OPTION_FLAG, &global, NULL, "names of the host, not of this user"},
+		{'s', "store", OPTION_CHOICE, &where, "PATH",
+		 "objects of an object store, by their ids: of the server at\nthis socket, or the default one"},
 		{0, "json", OPTION_FLAG, &removal.json, NULL, "one JSON object for each name: name, removed"},
 	};
 	const struct usage usage = {
@@ -269,7 +273,8 @@ int command_rm(int argc, char **argv)
 		sizeof(options) / sizeof(options[0]),
 		1,
 		-1,
-		"  $ stoa rm cache old-cache",
+		"  $ stoa rm cache old-cache\n"
+		"  $ stoa rm --store model      the object 'model'; who holds it keeps it",
 	};
 	int operands;
 	int worst = TOOL_OK;
@@ -277,6 +282,10 @@ int command_rm(int argc, char **argv)
 
 	if (status != TOOL_GO)
 		return status;
+	if (where && global)
+		return tool_misuse("rm: --store is about objects, and does not go with --global");
+	if (where)
+		return store_rm(where, argv + 1, operands, removal.force, removal.json);
 	removal.flags = global ? STOA_GLOBAL : 0;
 	for (int i = 1; i <= operands; i++) {
 		status = remove_one(argv[i], &removal);

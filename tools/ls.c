@@ -8,6 +8,7 @@
 #include "channel.h"
 #include "os/pages.h"
 #include "pager.h"
+#include "store.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -257,13 +258,16 @@ int command_ls(int argc, char **argv)
 		 "with --all: also files in other memory file systems that\n"
 		 "nobody maps, e.g. in /run"},
 		{'o', "orphaned", OPTION_FLAG, &options.orphaned, NULL, "with --all: only what nobody uses"},
+		{'s', "store", OPTION_CHOICE, &options.store, "PATH",
+		 "the objects of an object store: of the server at this socket,\n"
+		 "or of the default one"},
 		{0, "json", OPTION_FLAG, &options.json, NULL, "one JSON object per line"},
 	};
 	const struct usage usage = {
 		"ls",
 		"",
-		"List this user's named segments, mutexes, events, semaphores, channels and pagers; or, with --all,\n"
-		"every shared-memory object on the host, whatever program made it. State: 'used', 'unused' (persistent, nobody\n"
+		"List this user's named segments, mutexes, events, semaphores, channels and pagers; with --all,\n"
+		"every shared-memory object on the host, whatever program made it; with --store, the objects of a store. State: 'used', 'unused' (persistent, nobody\n"
 		"has it open), 'leftover' (its users were killed; 'stoa gc' removes it), 'unreadable'. Of a channel the\n"
 		"last column tells kind, senders and receivers, messages sent, and not received yet; of a\n"
 		"pager the memory in use, of its budget, dirty blocks and processes. Changes nothing.",
@@ -274,7 +278,8 @@ int command_ls(int argc, char **argv)
 		"  $ stoa ls                    ours\n"
 		"  $ stoa ls --all              what is on this host, and who uses it\n"
 		"  $ stoa ls --all --orphaned   memory that serves nobody any more\n"
-		"  $ stoa ls --all --json | jq 'select(.resident > 1e9) | .name'",
+		"  $ stoa ls --all --json | jq 'select(.resident > 1e9) | .name'\n"
+		"  $ stoa ls --store            objects of the store that 'stoad' serves",
 	};
 	int operands;
 	int status = options_parse(&usage, argc, argv, &operands);
@@ -283,5 +288,9 @@ int command_ls(int argc, char **argv)
 		return status;
 	if (!options.all && (options.files || options.orphaned))
 		return tool_misuse("ls: --files and --orphaned go with --all");
+	if (options.store && (options.all || options.global))
+		return tool_misuse("ls: --store lists objects, and goes with neither --all nor --global");
+	if (options.store)
+		return store_ls(options.store, options.json);
 	return options.all ? ls_all(&options) : ls_ours(&options);
 }

@@ -11,6 +11,7 @@ struct ls_options {
 	bool files;
 	bool orphaned;
 	bool json;
+	const char *store; /* NULL: not asked for */
 };
 
 int ls_all(const struct ls_options *options);

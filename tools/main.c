@@ -31,6 +31,11 @@ static const struct command commands[] = {
 	{"recv", "a channel to the output", command_recv},
 	{"tap", "watch a broadcast, without a place in it", command_tap},
 	{"pipe", "commands one behind the other, as in a shell's pipe", command_pipe},
+#if TOOL_HAS_STORE
+	{"put", "bytes into an object store, under an id", command_put},
+	{"get", "an object's bytes to the output, or into a file", command_get},
+	{"wait", "until objects are there", command_wait},
+#endif
 	{"find", "list a directory tree, as find(1) does, with many processes", command_find},
 	{"help", "explain a command", command_help},
 };

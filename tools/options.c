@@ -74,9 +74,12 @@ static void print_option(const struct option_spec *option)
 	const char *line = option->help;
 	const char *end;
 
-	snprintf(left, sizeof(left), "%c%c%s --%s%s%s", option->letter ? '-' : ' ',
+	snprintf(left, sizeof(left), "%c%c%s --%s%s%s%s", option->letter ? '-' : ' ',
 		 option->letter ? option->letter : ' ', option->letter ? "," : " ", option->name,
-		 option->argument ? " " : "", option->argument ? option->argument : "");
+		 !option->argument               ? ""
+		 : option->kind == OPTION_CHOICE ? "[="
+						 : " ",
+		 option->argument ? option->argument : "", option->kind == OPTION_CHOICE ? "]" : "");
 	printf("  %-26s", left);
 	if (strlen(left) > 26)
 		printf("\n%28s", "");
@@ -85,11 +88,28 @@ static void print_option(const struct option_spec *option)
 	printf(" %s\n", line);
 }
 
+/* How it is called: "stoa ls", or the program alone where it has no commands. */
+#define CALL_TEXT 64
+static const char *call_of(const struct usage *usage, char buffer[CALL_TEXT])
+{
+	snprintf(buffer, CALL_TEXT, "%s%s%s", tool_program, usage->command ? " " : "",
+		 usage->command ? usage->command : "");
+	return buffer;
+}
+
+/* What sentences about it begin with, behind the program's name: "ls: ". */
+static const char *subject_of(const struct usage *usage, char buffer[CALL_TEXT])
+{
+	snprintf(buffer, CALL_TEXT, "%s%s", usage->command ? usage->command : "", usage->command ? ": " : "");
+	return buffer;
+}
+
 static void print_usage(const struct usage *usage)
 {
 	static const struct option_spec help = {'h', "help", OPTION_FLAG, NULL, NULL, "this text"};
+	char call[CALL_TEXT];
 
-	printf("usage: stoa %s [OPTIONS]%s%s\n\n%s\n\noptions:\n", usage->command, usage->operands[0] ? " " : "",
+	printf("usage: %s [OPTIONS]%s%s\n\n%s\n\noptions:\n", call_of(usage, call), usage->operands[0] ? " " : "",
 	       usage->operands, usage->about);
 	for (size_t i = 0; i < usage->option_count; i++)
 		print_option(&usage->options[i]);
@@ -101,21 +121,25 @@ static void print_usage(const struct usage *usage)
 static int unknown_option(const struct usage *usage, const char *given, const char *name)
 {
 	const char *nearest = nearest_word(name, option_name, usage);
+	char subject[CALL_TEXT], call[CALL_TEXT];
 
+	subject_of(usage, subject);
+	call_of(usage, call);
 	if (nearest)
-		return tool_misuse("%s: no option '%s'; did you mean '--%s'? Try 'stoa %s --help'", usage->command,
-				   given, nearest, usage->command);
-	return tool_misuse("%s: no option '%s'; try 'stoa %s --help'", usage->command, given, usage->command);
+		return tool_misuse("%sno option '%s'; did you mean '--%s'? Try '%s --help'", subject, given, nearest,
+				   call);
+	return tool_misuse("%sno option '%s'; try '%s --help'", subject, given, call);
 }
 
 static int set_option(const struct usage *usage, const struct option_spec *option, const char *argument)
 {
-	char subject[64];
+	char command[CALL_TEXT], subject[2 * CALL_TEXT];
 
-	snprintf(subject, sizeof(subject), "%s: --%s", usage->command, option->name);
+	snprintf(subject, sizeof(subject), "%s--%s", subject_of(usage, command), option->name);
 	switch (option->kind) {
 	case OPTION_FLAG: *(bool *)option->value = true; return TOOL_GO;
 	case OPTION_TEXT: *(const char **)option->value = argument; return TOOL_GO;
+	case OPTION_CHOICE: *(const char **)option->value = argument ? argument : ""; return TOOL_GO;
 	case OPTION_NUMBER: return number_argument(subject, argument, option->value);
 	case OPTION_SIZE: return size_argument(subject, argument, option->value);
 	case OPTION_DURATION: return duration_argument(subject, argument, option->value);
@@ -135,11 +159,13 @@ struct parse {
 /* The option's argument: `attached` (behind = or the letter), else the next word. */
 static int take_argument(struct parse *parse, const struct option_spec *option, const char *attached)
 {
-	if (option->kind == OPTION_FLAG || attached)
+	char subject[CALL_TEXT], call[CALL_TEXT];
+
+	if (option->kind == OPTION_FLAG || option->kind == OPTION_CHOICE || attached)
 		return set_option(parse->usage, option, attached);
 	if (parse->at + 1 >= parse->argc)
-		return tool_misuse("%s: --%s needs %s behind it; try 'stoa %s --help'", parse->usage->command,
-				   option->name, option->argument, parse->usage->command);
+		return tool_misuse("%s--%s needs %s behind it; try '%s --help'", subject_of(parse->usage, subject),
+				   option->name, option->argument, call_of(parse->usage, call));
 	return set_option(parse->usage, option, parse->argv[++parse->at]);
 }
 
@@ -148,14 +174,15 @@ static int parse_long(struct parse *parse, const char *word)
 	const struct usage *usage = parse->usage;
 	size_t length = strcspn(word, "=");
 	const char *attached = word[length] ? word + length + 1 : NULL;
-	char name[WORD_MAX + 1];
+	char name[WORD_MAX + 1], subject[CALL_TEXT];
 
 	snprintf(name, sizeof(name), "%.*s", (int)smaller(length, WORD_MAX), word);
 	for (size_t i = 0; i < usage->option_count && length <= WORD_MAX; i++) {
 		if (strcmp(usage->options[i].name, name) != 0)
 			continue;
 		if (usage->options[i].kind == OPTION_FLAG && attached)
-			return tool_misuse("%s: --%s takes no argument, but got '%s'", usage->command, name, attached);
+			return tool_misuse("%s--%s takes no argument, but got '%s'", subject_of(usage, subject), name,
+					   attached);
 		return take_argument(parse, &usage->options[i], attached);
 	}
 	if (strcmp(name, "help") == 0 && !attached) {
@@ -184,7 +211,7 @@ static int parse_short(struct parse *parse, const char *letters)
 		}
 		if (!found)
 			return unknown_option(usage, given, letters);
-		if (found->kind != OPTION_FLAG)
+		if (found->kind != OPTION_FLAG && found->kind != OPTION_CHOICE)
 			return take_argument(parse, found, letters[1] ? letters + 1 : NULL);
 		status = set_option(usage, found, NULL);
 		if (status != TOOL_GO)
@@ -195,12 +222,15 @@ static int parse_short(struct parse *parse, const char *letters)
 
 static int check_operands(const struct usage *usage, int operands, char **argv)
 {
+	char subject[CALL_TEXT], call[CALL_TEXT];
+
+	subject_of(usage, subject);
+	call_of(usage, call);
 	if (operands < usage->operands_min)
-		return tool_misuse("%s: needs %s; try 'stoa %s --help'", usage->command, usage->operands,
-				   usage->command);
+		return tool_misuse("%sneeds %s; try '%s --help'", subject, usage->operands, call);
 	if (usage->operands_max >= 0 && operands > usage->operands_max)
-		return tool_misuse("%s: does not know what to do with '%s'; try 'stoa %s --help'", usage->command,
-				   argv[1 + usage->operands_max], usage->command);
+		return tool_misuse("%sdoes not know what to do with '%s'; try '%s --help'", subject,
+				   argv[1 + usage->operands_max], call);
 	return TOOL_GO;
 }
 

@@ -14,6 +14,8 @@
 #define SENTENCE 1024
 #define SAFE_MOST 16 /* bytes of one character made harmless */
 
+const char *tool_program = "stoa";
+
 static bool progress_visible;
 
 /* Sentences are ours but for the names in them: keep backslashes, and make the rest of text_safe()'s list harmless. */
@@ -36,7 +38,7 @@ static void make_safe(const char *sentence, char *safe, size_t size)
 }
 
 /* However long the name in it, the reason at its end is told. Without memory what fits is. */
-static void print_sentence(const char *prefix, const char *format, va_list arguments)
+static void print_sentence(const char *kind, const char *format, va_list arguments)
 {
 	char few[SENTENCE];
 	char few_safe[4 * SENTENCE + SAFE_MOST];
@@ -59,7 +61,7 @@ static void print_sentence(const char *prefix, const char *format, va_list argum
 	va_end(again);
 	progress_end();
 	fflush(stdout);
-	fprintf(stderr, "%s%s\n", prefix, many ? many + size : few_safe);
+	fprintf(stderr, "%s: %s%s\n", tool_program, kind, many ? many + size : few_safe);
 	fflush(stderr);
 	free(many);
 }
@@ -69,7 +71,7 @@ int tool_fail_format(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	print_sentence("stoa: ", format, arguments);
+	print_sentence("", format, arguments);
 	va_end(arguments);
 	return TOOL_FAILED;
 }
@@ -79,7 +81,7 @@ int tool_misuse_format(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	print_sentence("stoa: ", format, arguments);
+	print_sentence("", format, arguments);
 	va_end(arguments);
 	return TOOL_MISUSE;
 }
@@ -89,7 +91,16 @@ void tool_warn_format(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	print_sentence("stoa: warning: ", format, arguments);
+	print_sentence("warning: ", format, arguments);
+	va_end(arguments);
+}
+
+void tool_note_format(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_sentence("", format, arguments);
 	va_end(arguments);
 }
 

@@ -2,6 +2,7 @@
 /* `stoa stat`: everything that is known about a named object, and who uses it. */
 #include "channel.h"
 #include "pager.h"
+#include "store.h"
 
 #include "os/pages.h"
 
@@ -180,8 +181,12 @@ int command_stat(int argc, char **argv)
 {
 	bool global = false;
 	bool as_json = false;
+	const char *where = NULL;
 	const struct option_spec options[] = {
 		{'g', "global", OPTION_FLAG, &global, NULL, "names of the host, not of this user"},
+		{'s', "store", OPTION_CHOICE, &where, "PATH",
+		 "objects of an object store, or without any the store itself:\n"
+		 "that of the server at this socket, or the default one"},
 		{0, "json", OPTION_FLAG, &as_json, NULL, "one JSON object for each name"},
 	};
 	const struct usage usage = {
@@ -193,10 +198,12 @@ int command_stat(int argc, char **argv)
 		"Changes nothing.",
 		options,
 		sizeof(options) / sizeof(options[0]),
-		1,
+		0,
 		-1,
 		"  $ stoa stat cache            everything about the segment 'cache'\n"
-		"  $ stoa stat cache --json | jq .committed",
+		"  $ stoa stat cache --json | jq .committed\n"
+		"  $ stoa stat --store          how full is the store?\n"
+		"  $ stoa stat --store model    everything about its object 'model'",
 	};
 	struct scan *scan = NULL;
 	int operands;
@@ -205,6 +212,12 @@ int command_stat(int argc, char **argv)
 
 	if (status != TOOL_GO)
 		return status;
+	if (where && global)
+		return tool_misuse("stat: --store is about objects, and does not go with --global");
+	if (where)
+		return store_stat(where, argv + 1, operands, as_json);
+	if (!operands)
+		return tool_misuse("stat: needs NAME...; try 'stoa stat --help'");
 	/* Without it the users are missing, and nothing else. */
 	if (scan_host(false, NULL, &scan) != 0)
 		scan = NULL;

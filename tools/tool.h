@@ -36,6 +36,7 @@ enum option_kind {
 	OPTION_NUMBER,   /* value: uint64_t * */
 	OPTION_SIZE,     /* value: uint64_t *, bytes */
 	OPTION_DURATION, /* value: uint64_t *, nanoseconds */
+	OPTION_CHOICE,   /* value: const char **, set to what stands behind '=' in the long form, else to "" */
 };
 
 struct option_spec {
@@ -49,7 +50,7 @@ struct option_spec {
 
 /* All about a subcommand's command line; --help is printed from it. */
 struct usage {
-	const char *command;  /* "ls" */
+	const char *command;  /* "ls"; NULL: the program has no commands */
 	const char *operands; /* "[NAME...]"; "" for none */
 	const char *about;    /* what it does, a few lines */
 	const struct option_spec *options;
@@ -70,6 +71,9 @@ const char *nearest_word(const char *word, const char *(*next)(const void *list,
 
 /* ---- report.c ---- */
 
+/* "stoa", until a program says otherwise: what its sentences begin with. */
+extern const char *tool_program;
+
 /*
  * Errors, on the error output, as "stoa: SENTENCE" with control characters made harmless. Both return the exit status to pass on:
  * TOOL_FAILED, TOOL_MISUSE. The sizeof lets the compiler check the format without calling anything.
@@ -80,6 +84,10 @@ const char *nearest_word(const char *word, const char *(*next)(const void *list,
 int tool_fail_format(const char *format, ...);
 int tool_misuse_format(const char *format, ...);
 void tool_warn_format(const char *format, ...);
+
+/* No error: what a program that goes on wants to be known. */
+#define tool_note(...) ((void)sizeof(printf(__VA_ARGS__)), tool_note_format(__VA_ARGS__))
+void tool_note_format(const char *format, ...);
 
 /*
  * A stoa function returned the negative `result`: report stoa_error_detail(), or the general text where there is none, behind
@@ -224,5 +232,8 @@ int command_send(int argc, char **argv);
 int command_recv(int argc, char **argv);
 int command_pipe(int argc, char **argv);
 int command_tap(int argc, char **argv);
+int command_put(int argc, char **argv); /* these three where there is an object store */
+int command_get(int argc, char **argv);
+int command_wait(int argc, char **argv);
 
 #endif

@@ -10,9 +10,11 @@
 #include <stoa/grant.h>
 #include <stoa/inspect.h>
 #include <stoa/kernel.h>
+#include <stoa/manager.h>
 #include <stoa/pager.h>
 #include <stoa/pager_stat.h>
 #include <stoa/segment.h>
+#include <stoa/store.h>
 #include <stoa/stream.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>

@@ -84,6 +84,17 @@ static const struct {
 };
 
 static CC_THREAD char sentence[512];
+static bool muted;
+
+void error_mute(void)
+{
+	muted = true;
+}
+
+bool error_muted(void)
+{
+	return muted;
+}
 
 static size_t find_result(int result)
 {
@@ -182,6 +193,8 @@ int error_set(int error, const char *format, ...)
 	char text[sizeof(sentence)];
 	va_list arguments;
 
+	if (muted)
+		return error;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
@@ -197,6 +210,8 @@ int error_prefix(int error, const char *format, ...)
 	va_list arguments;
 	size_t used;
 
+	if (muted)
+		return error;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(sentence), format, arguments);
 	va_end(arguments);

@@ -4,6 +4,7 @@
 #define BASE_ERROR_H
 
 #include <base/cc.h>
+#include <stdbool.h>
 #include <stoa/error.h>
 
 /*
@@ -15,6 +16,13 @@ int error_set(int error, const char *format, ...) CC_PRINTF(2, 3);
 
 /* Put "context: " before the present sentence: error_prefix(rc, "segment '%s'", name) at the layer that knows the name. */
 int error_prefix(int error, const char *format, ...) CC_PRINTF(2, 3);
+
+/*
+ * From now on no sentences are made in this process: for the child of a fork in the middle of a program, where other threads may have held
+ * the locks of whatever formats them. error_set() then only returns its number.
+ */
+void error_mute(void);
+bool error_muted(void);
 
 /* What a word of flags says. */
 enum error_flags {

@@ -41,9 +41,22 @@ enum mutant {
 	MUTANT_LOG_ENDED_EARLY,     /* recovery ends the log before what it did is durable */
 	MUTANT_INDEX_FIRST,         /* an index names frames that are not durable yet */
 	MUTANT_SPACE_REUSED,        /* the place of an old frame is used again while an index may name it */
+	MUTANT_ENTRY_STATE_FIRST,   /* an entry has its state before it is complete */
+	MUTANT_PLACE_TAKEN_FIRST,   /* a place is taken away from one object of an id before the next one has it */
+	MUTANT_PASSED_BELIEVED,     /* who takes over a directory does not count the passed ids again */
+	MUTANT_LEASE_UNCHECKED,     /* an object is held without a second look at its state */
+	MUTANT_LEASES_UNFENCED,     /* leases are looked at without a barrier after the state was changed */
+	MUTANT_CHANGES_UNNOTED,     /* a server does not note which entry it is about to change */
+	MUTANT_DONE_AGAIN,          /* a successor does what was asked for, whether it has been done or not */
+	MUTANT_DONE_OVERWRITTEN,    /* it notes that it begins, before it has looked whether that was done */
+	MUTANT_DONE_BEFORE_TOLD,    /* a request counts as done before its client can know */
+	MUTANT_LEFT_DROPPED,        /* what was sealed, and has not the place that it is to have, is dropped */
+	MUTANT_WELCOME_ONCE,        /* a successor does not welcome who may not have heard it */
+	MUTANT_DRAFTS_STAY,         /* what a client that has gone was making stays */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */
+	MUTANT_NO_LIMITS,   /* limits of memory are not looked at: when they are depends on the time */
 };
 
 #ifdef STOA_MUTANTS

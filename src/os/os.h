@@ -20,8 +20,9 @@ typedef intptr_t os_handle;
 
 /* Nanoseconds that never go back, the same for all processes. Whether they count while the machine sleeps differs. */
 uint64_t os_now(void);
-uint32_t os_thread_id(void); /* as life words have it, at most OS_LIFE_ID; may be a system call */
-uint32_t os_user_id(void);   /* a number that stands for the user; 0 where one user may do everything */
+uint32_t os_thread_id(void);      /* as life words have it, at most OS_LIFE_ID; may be a system call */
+bool os_thread_runs(uint32_t id); /* has a thread of this process that id? */
+uint32_t os_user_id(void);        /* a number that stands for the user; 0 where one user may do everything */
 void os_yield(void);
 unsigned os_cpu_count(void); /* running in this machine */
 int os_random(void *bytes, size_t length);
@@ -252,6 +253,7 @@ int os_memory_read(os_handle memory, uint64_t offset, void *bytes, size_t length
 #define OS_SEAL_SHRINK (1u << 1)
 #define OS_SEAL_FUTURE_WRITE (1u << 2)
 #define OS_SEAL_WRITE (1u << 3)
+#define OS_SEAL_SEALS (1u << 4) /* no others can be added */
 /* -STOA_ENOTSUP: this kind of object takes no seals. -STOA_EBUSY: somebody has a writable map. */
 int os_memory_seal(os_handle memory, uint32_t seals);
 

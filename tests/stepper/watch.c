@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hashes of all that outlives a victim. The shared bytes are read through the victim's own descriptors, only where the file has
- * data: reading elsewhere through a map would allocate pages and so change what is watched. The robust list is walked as the
+ * Hashes of all that outlives a victim. The shared bytes are read through maps of what the victim has open, only where the file has
+ * data: reading elsewhere would allocate pages and so change what is watched. The robust list is walked as the
  * kernel walks it at the thread's end, so no knowledge of the library's private memory is needed.
  */
 #include "watch.h"
@@ -11,13 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define MULTIPLIER UINT64_C(0x9e3779b97f4a7c15)
-#define BYTES_MAX (1 << 20)
+#define BYTES_MAX (2 << 20)
 #define ROBUST_MAX 256
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -26,11 +27,20 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ (hash >> 29);
 }
 
+/* Four words at a time, as each waits for the one before it in its own lane only. */
 static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t length)
 {
+	uint64_t lanes[4] = {hash, hash + 1, hash + 2, hash + 3}, words[4], word = 0;
 	const unsigned char *from = bytes;
-	uint64_t word = 0;
 
+	if (length >= 256) {
+		for (; length >= sizeof(words); from += sizeof(words), length -= sizeof(words)) {
+			memcpy(words, from, sizeof(words));
+			for (unsigned i = 0; i < 4; i++)
+				lanes[i] = mix(lanes[i], words[i]);
+		}
+		hash = mix(mix(mix(lanes[0], lanes[1]), lanes[2]), lanes[3]);
+	}
 	for (; length >= 8; from += 8, length -= 8) {
 		memcpy(&word, from, 8);
 		hash = mix(hash, word);
@@ -55,8 +65,11 @@ void watch_begin(struct watch *watch, pid_t pid, const struct step_world *world)
 
 void watch_end(struct watch *watch)
 {
-	for (unsigned i = 0; i < watch->file_count; i++)
+	for (unsigned i = 0; i < watch->file_count; i++) {
+		if (watch->maps[i] != MAP_FAILED)
+			munmap(watch->maps[i], (size_t)watch->lengths[i]);
 		close(watch->files[i]);
+	}
 	watch->file_count = 0;
 }
 
@@ -86,8 +99,12 @@ static void look_at(struct watch *watch, const char *path)
 	    watch->file_count == WATCH_FILES_MAX)
 		return;
 	file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file >= 0)
-		watch->files[watch->file_count++] = file;
+	if (file < 0)
+		return;
+	watch->files[watch->file_count] = file;
+	watch->lengths[watch->file_count] = entry.st_size;
+	watch->maps[watch->file_count++] =
+		entry.st_size ? mmap(NULL, (size_t)entry.st_size, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
 }
 
 void watch_refresh(struct watch *watch)
@@ -108,29 +125,26 @@ void watch_refresh(struct watch *watch)
 	closedir(directory);
 }
 
-static uint64_t mix_file(uint64_t hash, int file)
+static uint64_t mix_file(uint64_t hash, const struct watch *watch, unsigned number)
 {
-	unsigned char bytes[4096];
+	const unsigned char *map = watch->maps[number];
 	off_t at = 0, total = 0;
 
-	for (;;) {
-		off_t from = lseek(file, at, SEEK_DATA);
-		off_t to = from < 0 ? -1 : lseek(file, from, SEEK_HOLE);
+	while (watch->maps[number] != MAP_FAILED) {
+		off_t from = lseek(watch->files[number], at, SEEK_DATA);
+		off_t to = from < 0 ? -1 : lseek(watch->files[number], from, SEEK_HOLE);
 
+		if (to > watch->lengths[number])
+			to = watch->lengths[number];
 		if (to <= from || total > BYTES_MAX)
-			return hash;
-		hash = mix(hash, (uint64_t)from);
-		while (from < to && total <= BYTES_MAX) {
-			ssize_t got = pread(file, bytes, sizeof(bytes), from);
-
-			if (got <= 0)
-				return hash;
-			hash = mix_bytes(hash, bytes, (size_t)got);
-			from += got;
-			total += got;
-		}
+			break;
+		if (to - from > BYTES_MAX)
+			to = from + BYTES_MAX;
+		hash = mix_bytes(mix(hash, (uint64_t)from), map + from, (size_t)(to - from));
+		total += to - from;
 		at = to;
 	}
+	return hash;
 }
 
 uint64_t watch_shared(const struct watch *watch)
@@ -138,7 +152,7 @@ uint64_t watch_shared(const struct watch *watch)
 	uint64_t hash = mix_bytes(1, watch->world->control, STEP_CONTROL_SIZE);
 
 	for (unsigned i = 0; i < watch->file_count; i++)
-		hash = mix_file(hash, watch->files[i]);
+		hash = mix_file(hash, watch, i);
 	return hash;
 }
 

@@ -14,7 +14,9 @@ struct watch {
 	pid_t pid;
 	const struct step_world *world;
 	uint64_t robust_head;
-	int files[WATCH_FILES_MAX]; /* shared memory that the victim has open */
+	int files[WATCH_FILES_MAX];  /* shared memory that the victim has open */
+	void *maps[WATCH_FILES_MAX]; /* of each, or MAP_FAILED */
+	off_t lengths[WATCH_FILES_MAX];
 	unsigned file_count;
 };
 

@@ -25,6 +25,16 @@ uint32_t os_thread_id(void)
 	return (uint32_t)syscall(SYS_gettid); /* cannot fail; not through SYS() */
 }
 
+bool os_thread_runs(uint32_t id)
+{
+	int before = errno;
+	/* Signal 0 only asks, and is refused for want of such a thread alone; not through SYS(). */
+	bool runs = syscall(SYS_tgkill, getpid(), (pid_t)id, 0) == 0;
+
+	errno = before;
+	return runs;
+}
+
 uint32_t os_user_id(void)
 {
 	return (uint32_t)geteuid();

@@ -31,6 +31,17 @@ uint32_t os_thread_id(void)
 	return GetCurrentThreadId() & OS_LIFE_ID;
 }
 
+bool os_thread_runs(uint32_t id)
+{
+	HANDLE thread = OpenThread(THREAD_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, FALSE, id);
+	bool runs = thread && GetProcessIdOfThread(thread) == GetCurrentProcessId() &&
+		    WaitForSingleObject(thread, 0) == WAIT_TIMEOUT;
+
+	if (thread)
+		CloseHandle(thread);
+	return runs;
+}
+
 uint64_t os_process_id(void)
 {
 	return GetCurrentProcessId();

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server, between its files. One thread does everything (server.c); so nothing here is locked.
+ *   server.c   the loop            session.c  clients: greeting, rings, the end       request.c  what is asked for
+ *   object.c   objects             memory.c   arenas, and room under the limit
+ *   waiting.c  who waits for objects and room
+ */
+#ifndef STORE_SERVER_H
+#define STORE_SERVER_H
+
+#include <os/local.h>
+#include <os/os.h>
+#include <store/directory.h>
+#include <store/heap.h>
+#include <store/holder.h>
+#include <store/journal.h>
+#include <store/layout.h>
+#include <store/lease.h>
+#include <store/message.h>
+
+#define SERVER_CLIENTS_DEFAULT 256u
+#define SERVER_CLIENTS_MAX 4095u
+#define SERVER_ARENAS 65535u
+#define SERVER_DRAFTS 1024u
+#define SERVER_LIMIT_MIN (UINT64_C(16) << 20)
+#define SERVER_LIMIT_MAX (UINT64_C(1) << 48)
+#define SERVER_OBJECTS_DEFAULT ((UINT32_C(1) << 20) - 1)
+#define SERVER_BATCH 64u /* requests of one session before the next one's turn */
+
+/* Keys of what is polled. */
+#define SERVER_KEY_LISTENER UINT64_MAX
+#define SERVER_KEY_CALL (UINT64_MAX - 1)
+#define SERVER_KEY_HOLDER (UINT64_MAX - 2)
+#define SERVER_KEY_BELL (UINT64_C(1) << 32) /* with a session's number */
+
+/* Where an object is to lie: an arena has one class. */
+struct server_class {
+	uint32_t kind; /* enum store_kind */
+	uint32_t owner;
+	uint32_t access;
+	uint32_t reader;
+	uint64_t writer; /* key of the session that may write it; 0: the server alone */
+};
+
+struct server_arena {
+	struct server_arena *next; /* of those with a heap */
+	struct server_class class;
+	os_handle memory;
+	unsigned char *address;  /* the server's map of all of it; NULL where it writes nothing */
+	struct store_heap *heap; /* NULL: one object */
+	uint64_t size;
+	uint64_t resident; /* without a heap: bytes committed */
+	bool writable;     /* by all who may have it */
+	uint32_t number;
+	uint32_t objects; /* entries that lie in it */
+};
+
+struct server_waiter {
+	uint64_t serial;
+	uint64_t size; /* of the room that it waits for, if there is no id */
+	struct server_waiter *next;
+	uint32_t session;
+	uint8_t id_length;
+	uint8_t id[STOA_ID_MAX];
+};
+
+struct server_session {
+	uint32_t number;
+	bool greeted;
+	os_handle socket, bell, client_bell;
+	os_handle memory, leases_memory;
+	struct os_peer peer;
+	struct store_session *shared;
+	unsigned char *ring;
+	uint64_t ring_size;
+	uint64_t key; /* another one for each session there ever was */
+	/* The server's own positions; those in shared memory are for the client. */
+	uint64_t head, completed, serial;
+	struct journal_session *record;
+	bool tell; /* it has been told something since its last bell */
+	struct store_leases *leases;
+	uint32_t lines;
+	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
+	uint64_t charged; /* bytes of objects that it has made */
+	uint32_t waits;
+	uint32_t regions; /* that end with it */
+	uint32_t draft_count;
+	uint32_t drafts[SERVER_DRAFTS]; /* entries that it makes */
+};
+
+/* The request that a dead server was doing; its effect may be there. */
+struct server_redo {
+	uint64_t key; /* of its session; 0: none */
+	uint64_t serial;
+	uint64_t entry; /* that it was to change, from `state`; 0: none was noted */
+	uint64_t state;
+	uint32_t made; /* the entry that it has made; 0: none */
+	uint32_t left; /* that it has sealed, and not given its place; 0: none */
+};
+
+/* How much the clients of one user have. */
+struct server_user {
+	uint32_t user;
+	uint32_t unused;
+	uint64_t charged;
+	struct server_user *next;
+};
+
+struct stoa_server {
+	struct stoa_server_options options;
+	char path[OS_PATH_ROOM]; /* options.socket */
+	os_handle poller;
+	os_handle call; /* raised for what other threads want */
+	struct os_listener listener;
+	bool listens;
+	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
+	os_handle spare; /* a descriptor to tell somebody so with */
+	_Atomic uint32_t stopping;
+	struct os_lock lock; /* what follows: connections of this program's own handles */
+	os_handle arriving[8];
+	unsigned arrived;
+
+	struct os_extent directory_extent;
+	uint64_t directory_length;  /* of its map */
+	os_handle directory_reader; /* what clients get of it */
+	struct directory_book book;
+	struct store_header *header; /* the directory's */
+
+	struct server_arena **arenas; /* by number */
+	struct server_arena *shared;  /* those with a heap; the last used first */
+	uint32_t shared_count, arena_count;
+	uint64_t committed; /* bytes, everything included */
+	uint64_t keys;      /* the last session's */
+
+	/* For a successor. */
+	struct journal *journal;
+	os_handle journal_memory;
+	uint64_t journal_length;     /* of its map */
+	struct store_holder *holder; /* NULL: nothing outlives this process */
+	uint64_t next_hold;          /* when to look for another one, if it is lost */
+	bool leaving;                /* what is held stays so when the server is closed */
+	struct server_redo redo;
+	uint32_t lost; /* entries that were damaged */
+
+	struct server_session **sessions; /* by number */
+	uint32_t session_count;
+	struct server_user *users;
+	struct server_waiter *waiters;
+
+	uint64_t *recent; /* a bit for each entry: at the last look it had been used */
+	uint64_t *used;   /* a bit for each entry: a client has used it since the hand came by */
+	uint32_t hand;
+	uint64_t *held;  /* a bit for each entry: it was found in a lease; between two looks none is set */
+	uint32_t *dying; /* entries, to be freed when nobody holds them */
+	uint32_t dying_count, dying_room;
+	uint64_t next_scan; /* of the leases */
+	uint64_t date;      /* when the requests that are being done were looked at */
+	bool room_came;     /* for those who wait for it */
+};
+
+/* More in a count that others read: a locked addition, which nobody else's need asks for, would wait for all stores before it. */
+static inline void server_count(_Atomic uint64_t *count, uint64_t more)
+{
+	store_rlx(count, load_rlx(count) + more);
+}
+
+/* ---- server.c ---- */
+
+/* A client of this program: the server takes the socket over. From any thread. EBUSY: too many at a time. */
+int server_attach(struct stoa_server *server, os_handle socket);
+
+/* ---- adopt.c ---- */
+
+/*
+ * Everything that a dead server left in the server's holder. 0: it is taken over. ADOPT_NOTHING: there is nothing, or what a server that never served
+ * has left. On failure all stays held as it was, for another try.
+ */
+#define ADOPT_NOTHING 1
+int adopt_all(struct stoa_server *server);
+
+/* ---- keeping.c: what outlives the server; without a holder these do nothing ---- */
+
+#define KEEP_DIRECTORY "directory"
+#define KEEP_JOURNAL "journal"
+void keep_name_arena(char name[STORE_HOLDER_NAME], uint32_t arena, uint64_t generation);
+void keep_name_session(char name[STORE_HOLDER_NAME], uint64_t key, unsigned part);
+#define KEEP_PARTS 5u /* of a session: socket, memory, leases, bell, client's bell */
+
+int keep_arena(struct stoa_server *server, const struct server_arena *arena);
+void keep_drop_arena(struct stoa_server *server, uint32_t arena, uint64_t generation);
+int keep_session(struct stoa_server *server, const struct server_session *session);
+void keep_drop_session(struct stoa_server *server, const struct server_session *session);
+/* All there is, into a new holder, as the last one has ended, or there was none. */
+int keep_all(struct stoa_server *server);
+
+/* ---- session.c ---- */
+
+int session_accept(struct stoa_server *server, os_handle socket);
+/* End up to `count` of those who connected and said nothing since, the first ones. Returns how many. */
+unsigned session_drop_silent(struct stoa_server *server, unsigned count);
+/* Let nobody in, and say why; the socket is closed. */
+void session_refuse(os_handle socket, int result);
+/* Something came on its socket: a message, or the end. */
+void session_message(struct stoa_server *server, struct server_session *session);
+void session_end(struct stoa_server *server, struct server_session *session);
+/* Do what it asked for, up to SERVER_BATCH requests. Returns how many. */
+unsigned session_work(struct stoa_server *server, struct server_session *session);
+bool session_has_work(const struct server_session *session);
+/* Take over a session, of whose handles `parts` are; they are closed when it fails. -STOA_EFORMAT: it is not what it says. */
+int session_adopt(struct stoa_server *server, uint32_t number, const os_handle parts[KEEP_PARTS]);
+/* It can be seen after session_tell(), which comes after one or several, and raises the bell if the client sleeps. */
+void session_complete(struct server_session *session, const struct store_completion *completion);
+void session_tell(struct server_session *session);
+
+/* ---- request.c ---- */
+
+/* What a request consists of, copied or checked; `meta` and `data` lie in the client's ring and may change any time. */
+struct server_request {
+	struct store_request head;
+	uint8_t id[STOA_ID_MAX];
+	const unsigned char *meta;
+	const unsigned char *data;
+	uint64_t taken; /* bytes of the ring */
+};
+
+/* Do it, and complete it, or note who waits. */
+void request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+
+/* ---- object.c ---- */
+
+/* All return 0 or a negative error for the client. `ret` gets place and state. */
+int object_put(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+	       struct store_completion *ret);
+int object_create(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		  struct store_completion *ret);
+/* Memory that is no object: made, and made longer. */
+int object_allocate(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		    struct store_completion *ret);
+int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head);
+int object_seal(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+int object_abort(struct stoa_server *server, struct server_session *session, uint32_t entry, uint64_t state);
+int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+
+/* The entry of a SEALED object. -STOA_ENOENT. */
+int object_find(const struct stoa_server *server, const struct server_request *request, uint32_t *ret_entry);
+
+/* May this client read what lies there? */
+bool object_may_read(const struct server_session *session, uint32_t owner, uint32_t access, uint32_t reader);
+
+/* Whatever `session` makes, or the one whose CREATE had `serial`. */
+/* What it has made, and was not to be kept. */
+void object_end_regions(struct stoa_server *server, struct server_session *session);
+void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial);
+
+/* Is a lease of the session on an entry of that generation one that counts? */
+bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t generation);
+
+/* What a session calls itself in entries: another one for each session there was for a long time. */
+uint32_t object_session_tag(const struct server_session *session);
+
+/* Where it is, for who asked. */
+void object_describe(const struct stoa_server *server, uint32_t entry, struct store_completion *ret);
+
+/* An entry that a dead server left. */
+int object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding); /* -STOA_ENOMEM */
+/* All of them have been taken over: finish what it was doing. */
+int object_adopted(struct stoa_server *server);
+
+/* Free those of the dying that nobody holds any more. Returns whether any were. */
+bool object_reap(struct stoa_server *server);
+
+/* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
+int object_end(struct stoa_server *server, uint32_t entry);
+
+/* Is it in a lease now? By the time of the answer it may be otherwise. */
+bool object_is_held(const struct stoa_server *server, uint32_t entry);
+
+/* ---- evict.c ---- */
+
+/* End some objects that nobody has used for long, so that a reap may free them. false: there are none. */
+bool object_evict(struct stoa_server *server);
+void evict_used(struct stoa_server *server, uint32_t entry);
+
+/* ---- memory.c ---- */
+
+int memory_start(struct stoa_server *server);
+/* After a dead server: its directory, which is the server's then also on failure; then all its entries. */
+int memory_adopt(struct stoa_server *server, os_handle directory);
+int memory_adopt_entries(struct stoa_server *server,
+			 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument);
+/* The arena, as a server left it in `memory`, which is the arena's then, or closed. -STOA_EFORMAT: it is not what the directory says. */
+int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory);
+/* All entries have been marked in the arenas' books. */
+int memory_adopted(struct stoa_server *server);
+void memory_end(struct stoa_server *server);
+
+/* `extent` bytes in an arena of that class, committed. ENOMEM: no room, though all was done to make some; ERANGE: there never will be. */
+int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
+		struct server_arena **ret_arena, uint64_t *ret_offset);
+/* The same for `length` bytes, with an arena for `reserve`. */
+int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
+		       struct server_arena **ret_arena);
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length);
+void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t extent);
+
+/* Commit pages of a memory object that the store keeps, under its limit. */
+int memory_commit(struct stoa_server *server, const struct os_extent *extent, uint64_t from, uint64_t to);
+void memory_returned(struct stoa_server *server, uint64_t bytes);
+
+/* Might an object of `size` bytes be taken in? */
+bool memory_may_fit(const struct stoa_server *server, uint64_t size);
+
+/* The session's arenas are nobody's to write any more. */
+void memory_orphan(struct stoa_server *server, const struct server_session *session);
+
+/* Nobody can write its bytes from now on. EBUSY: its maker still has a writable map. */
+int memory_seal(struct stoa_server *server, struct server_arena *arena);
+
+/* A descriptor of the arena for this client. EACCES, ENOENT. */
+int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number,
+		    uint64_t generation, os_handle *ret_memory, bool *ret_writable);
+
+/* ---- waiting.c ---- */
+
+/* 0: there is no need to wait. 1: it will be completed. */
+int waiting_add(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+void waiting_cancel(struct stoa_server *server, struct server_session *session, uint64_t serial);
+void waiting_end(struct stoa_server *server, const struct server_session *session);
+void waiting_sealed(struct stoa_server *server, const uint8_t *id, uint32_t id_length);
+void waiting_room(struct stoa_server *server);
+
+#endif
