@@ -731,7 +731,8 @@ static bool was_left(const struct stoa_server *server, const struct store_entry 
 	const struct server_session *session = maker_of(server, entry);
 	uint64_t state = load_rlx(&entry->state);
 
-	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED || MUTANT(LEFT_DROPPED))
+	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED ||
+	    MUTANT(LEFT_DROPPED))
 		return false;
 	return entry->serial == server->redo.serial ||
 	       (number == server->redo.entry &&

@@ -116,6 +116,7 @@ struct stoa_server {
 	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
 	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
+	_Atomic uint32_t left; /* it is to leave all to a successor */
 	struct os_lock lock; /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
 	unsigned arrived;
