@@ -105,7 +105,8 @@ int bench_pairs(struct bench *bench, int (*subject)(void *context, struct series
 
 static const struct bench_case *const tables[] = {
 	bench_segment_cases, bench_file_cases,   bench_pager_cases, bench_mutex_cases, bench_wait_cases,
-	bench_channel_cases, bench_stream_cases, bench_count_cases, bench_peer_cases,  bench_find_cases,
+	bench_channel_cases, bench_stream_cases, bench_count_cases, bench_peer_cases,  bench_get_cases,
+	bench_put_cases,     bench_held_cases,   bench_find_cases,
 };
 
 /* Case number `at` over all tables, or NULL behind the last. */
@@ -204,7 +205,8 @@ static const char *target_text(const struct bench_case *which, char text[CELL])
 	else if (target->low > 0 && target->high > 0)
 		snprintf(text, CELL, "%.2f..%.2f", target->low, target->high);
 	else if (target->absolute)
-		snprintf(text, CELL, "<= %g %s", target->high, which->unit);
+		snprintf(text, CELL, "%s %g %s",
+			 target->high > 0 ? "<=" : ">=", target->high > 0 ? target->high : target->low, which->unit);
 	else if (target->high > 0)
 		snprintf(text, CELL, "<= %.3g", target->high);
 	else if (target->low > 0)

@@ -83,6 +83,9 @@ extern const struct bench_case bench_channel_cases[];
 extern const struct bench_case bench_count_cases[];
 extern const struct bench_case bench_stream_cases[];
 extern const struct bench_case bench_peer_cases[];
+extern const struct bench_case bench_get_cases[];
+extern const struct bench_case bench_put_cases[];
+extern const struct bench_case bench_held_cases[];
 extern const struct bench_case bench_find_cases[];
 
 #endif

@@ -7,11 +7,9 @@
  */
 #include "channel.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-#define ANSWER_MAX 65536u /* samples of a block */
+#include "helper.h"
 
 enum other { CK, BOOST, ZMQ, NNG, PIPE, STREAM, SEQPACKET };
 
@@ -29,34 +27,6 @@ static const struct {
 	[STREAM] = {"stoa-bench-peer-system", "stream", 10},
 	[SEQPACKET] = {"stoa-bench-peer-system", "seqpacket", 10},
 };
-
-static bool read_all(struct peer *peer, void *bytes, size_t length)
-{
-	size_t got = 0, more = 1;
-
-	for (; more && got < length; got += more)
-		more = peer_read(peer, (char *)bytes + got, length - got);
-	return got == length;
-}
-
-/* Its samples; there may be none, when it says that it is ready. */
-static int answer(struct flow *flow, struct series *samples)
-{
-	char reason[256];
-	uint64_t count;
-	double value;
-
-	if (!read_all(&flow->helper, &count, sizeof(count)))
-		return bench_fail(flow->bench, "the helper is gone");
-	if (count == UINT64_MAX && read_all(&flow->helper, reason, sizeof(reason)))
-		return bench_fail(flow->bench, "%.*s", (int)strnlen(reason, sizeof(reason)), reason);
-	for (uint64_t i = 0; i < count; i++) {
-		if (count > ANSWER_MAX || !read_all(&flow->helper, &value, sizeof(value)) || !(value > 0))
-			return bench_fail(flow->bench, "the helper answered nonsense");
-		series_add(samples, value);
-	}
-	return 0;
-}
 
 static int helper_begin(struct flow *flow)
 {
@@ -83,7 +53,7 @@ static int helper_begin(struct flow *flow)
 	snprintf(room, sizeof(room), "%llu", (unsigned long long)(plan->trip ? 0 : plan->room));
 	snprintf(batch, sizeof(batch), "%u", spins ? TRIP_BATCH : 1);
 	error = peer_start(&flow->helper, path, arguments, PEER_READS | PEER_WRITES);
-	return error ? bench_fail_system(flow->bench, path, error) : answer(flow, NULL);
+	return error ? bench_fail_system(flow->bench, path, error) : helper_answer(flow->bench, &flow->helper, NULL);
 }
 
 static int helper_block(void *context, struct series *samples)
@@ -100,7 +70,7 @@ static int helper_block(void *context, struct series *samples)
 
 	if (!peer_write(&flow->helper, &messages, sizeof(messages)))
 		return bench_fail(flow->bench, "the helper is gone");
-	return answer(flow, samples);
+	return helper_answer(flow->bench, &flow->helper, samples);
 }
 
 static int run_peer(struct bench *bench)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The object store through its public functions, with the server in a thread of the test. */
 #include <harness/test.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <stoa/stoa.h>
-#include <stdio.h>
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -59,11 +59,12 @@ TEST(what_is_put_is_got)
 
 	for (size_t i = 0; i < CC_COUNT(sizes); i++)
 		for (uint32_t kind = STOA_OBJECT_AUTO; kind <= STOA_OBJECT_SEALED; kind++) {
-			void *data = pattern(sizes[i], i);
+			void *data;
 			char id[40];
 
 			if (kind == STOA_OBJECT_COPIED && sizes[i] > 65536)
 				continue;
+			data = pattern(sizes[i], i);
 			snprintf(id, sizeof(id), "object %zu of kind %u", i, kind);
 			put(store, id, data, sizes[i], kind);
 			check_object(store, id, data, sizes[i]);
@@ -250,26 +251,6 @@ TEST(no_room_is_an_error_and_nothing_is_lost)
 	stoa_store_close(store);
 }
 
-struct helper {
-	struct stoa_store *store;
-	struct stoa_object object;
-	_Atomic uint32_t state;
-	int rc;
-};
-
-static void delete_soon(void *argument)
-{
-	struct helper *helper = argument;
-
-	test_nap(50);
-	helper->rc = stoa_store_delete(helper->store, "0", 1);
-}
-
-static void run_thread(void (*body)(void *argument), void *argument)
-{
-	(void)body, (void)argument;
-}
-
 static int count_object(const struct stoa_object_info *info, void *argument)
 {
 	unsigned *count = argument;
@@ -295,7 +276,6 @@ TEST(all_are_listed)
 	CHECK_EQ(stoa_store_list(store, count_object, &count), 0);
 	CHECK_EQ(count, 150);
 	stoa_store_close(store);
-	(void)delete_soon, (void)run_thread;
 }
 
 TEST(many_are_put_in_one_go)
@@ -332,6 +312,102 @@ TEST(a_get_waits_until_its_deadline)
 	put(store, "x", "1", 1, STOA_OBJECT_AUTO);
 	CHECK_RC(stoa_store_get(store, "x", 1, later(30), &object), 0);
 	stoa_object_release(store, &object);
+	stoa_store_close(store);
+}
+
+TEST(an_object_is_followed_while_it_grows)
+{
+	struct stoa_object_options options = {.flags = STOA_OBJECT_FOLLOWED, .meta = "meta", .meta_length = 4};
+	struct stoa_store *store = open_store(), *reader = open_store();
+	struct stoa_object object, early;
+	struct stoa_draft draft;
+
+	CHECK_RC(stoa_store_follow(reader, "log", 3, 0, &object), -STOA_ENOENT);
+	CHECK_RC(stoa_store_follow(reader, "log", 3, later(10), &object), STOA_TIMED_OUT);
+	CHECK_RC(stoa_store_create(store, "log", 3, 100000, &options, &draft), 0);
+	CHECK_RC(stoa_store_create(store, "log", 3, 100000, &options, &draft), -STOA_EEXIST);
+	CHECK_RC(get(reader, "log", &early), -STOA_ENOENT);
+	CHECK_RC(stoa_store_follow(reader, "log", 3, later(10000), &object), 0);
+	CHECK_EQ(object.size, 0);
+	CHECK(object.meta_length == 4 && memcmp(object.meta, "meta", 4) == 0);
+	CHECK_RC(stoa_object_await(reader, &object, later(10)), STOA_TIMED_OUT);
+	for (unsigned length = 1000; length <= 50000; length += 1000) {
+		memset((char *)draft.data + length - 1000, (int)(length / 1000), 1000);
+		CHECK_RC(stoa_draft_advance(store, &draft, length), 0);
+		CHECK_RC(stoa_object_await(reader, &object, 0), 0);
+		CHECK_EQ(object.size, length);
+		CHECK_EQ(((const unsigned char *)object.data)[length - 1], length / 1000);
+	}
+	CHECK_RC(stoa_draft_advance(store, &draft, 100), -STOA_ERANGE);
+	CHECK_RC(stoa_draft_advance(store, &draft, 100001), -STOA_ERANGE);
+	CHECK_RC(stoa_draft_seal(store, &draft, 50000), 0);
+	CHECK_RC(stoa_object_await(reader, &object, 0), STOA_CLOSED);
+	CHECK_EQ(object.size, 50000);
+	stoa_object_release(reader, &object);
+	CHECK_RC(get(reader, "log", &early), 0);
+	CHECK_EQ(early.size, 50000);
+	stoa_object_release(reader, &early);
+	/* Given up: who follows is told, and reads what it holds as long as it does. */
+	CHECK_RC(stoa_store_create(store, "cut", 3, 1000, &options, &draft), 0);
+	memcpy(draft.data, "begin", 5);
+	CHECK_RC(stoa_draft_advance(store, &draft, 5), 0);
+	CHECK_RC(stoa_store_follow(reader, "cut", 3, 0, &object), 0);
+	CHECK_EQ(object.size, 5);
+	stoa_draft_abort(store, &draft);
+	CHECK_RC(stoa_object_await(reader, &object, later(10000)), -STOA_ETRUNCATED);
+	for (unsigned i = 0; i < 100; i++) {
+		CHECK_RC(stoa_store_create(store, "other", 5, 1000, NULL, &draft), 0);
+		memset(draft.data, 0, 1000);
+		stoa_draft_abort(store, &draft);
+	}
+	CHECK(memcmp(object.data, "begin", 5) == 0);
+	stoa_object_release(reader, &object);
+	stoa_store_close(reader);
+	stoa_store_close(store);
+}
+
+/* ---- room ---- */
+
+TEST(holes_between_objects_do_not_count_against_the_limit)
+{
+	/* Of 500 MB: 476 of 1 MB, every second freed, then as many of 2 MB as fit. A quarter of that where it is not a soak. */
+	uint64_t unit = test_rounds(250000, 1000000), limit = 500 * unit, count = 0;
+	struct stoa_store *store;
+	struct stoa_store_stat stat;
+	void *data = pattern(2 * unit, 3);
+	char where[64], id[20];
+	int rc;
+
+	snprintf(where, sizeof(where), "embedded:%llu", (unsigned long long)limit);
+	CHECK_RC(stoa_store_open(where, NULL, &store), 0);
+	CHECK_RC(stoa_store_stat(store, &stat), 0);
+	/* What the store notes about a million objects is much of the smaller limit. */
+	for (unsigned i = 0; i < 476 && stat.committed + 2 * unit < limit; i++, count++) {
+		snprintf(id, sizeof(id), "%u", i);
+		put(store, id, data, unit, STOA_OBJECT_PRIVATE);
+		CHECK_RC(stoa_store_stat(store, &stat), 0);
+	}
+	CHECK_INT(count, >=, 400);
+	for (unsigned i = 0; i < count; i += 2) {
+		snprintf(id, sizeof(id), "%u", i);
+		CHECK_RC(stoa_store_delete(store, id, (uint32_t)strlen(id)), 0);
+	}
+	for (unsigned i = 0;; i++) {
+		snprintf(id, sizeof(id), "two %u", i);
+		rc = stoa_store_put(store, id, (uint32_t)strlen(id), data, 2 * unit, NULL);
+		CHECK_RC(stoa_store_stat(store, &stat), 0);
+		CHECK_INT(stat.committed, <=, limit);
+		if (rc) {
+			CHECK_RC(rc, -STOA_ENOMEM);
+			CHECK_INT(i, >=, count / 4 - 3);
+			break;
+		}
+	}
+	for (unsigned i = 1; i < count; i += 2) {
+		snprintf(id, sizeof(id), "%u", i);
+		check_object(store, id, data, unit);
+	}
+	free(data);
 	stoa_store_close(store);
 }
 

@@ -228,7 +228,8 @@ static void work(void *argument)
 	static unsigned char data[20000];
 
 	for (uint64_t turn = 1; !shared->stop; turn++) {
-		unsigned which = (unsigned)(test_random(&state) % 16), size = (unsigned)(test_random(&state) % sizeof(data));
+		unsigned which = (unsigned)(test_random(&state) % 16),
+			 size = (unsigned)(test_random(&state) % sizeof(data));
 		char id[20];
 		int rc;
 

@@ -206,16 +206,66 @@ TEST(a_put_waits_for_a_death)
 	kit_stop(kit);
 }
 
+/* A place among many of its size is enough: no page has to become free for it. */
+TEST(one_small_object_does_not_empty_a_cache)
+{
+	const struct stoa_server_options options = {.limit = 24 * MIB, .flags = STOA_SERVER_EVICT};
+	struct kit *kit = kit_start(&options);
+	struct stoa_store *store = kit_open(kit);
+	struct stoa_store_stat stat, after;
+	unsigned count = 0;
+	char id[20];
+
+	/* No page becomes free as a whole. */
+	do {
+		const struct stoa_object_options pinned = {.flags = count % 4 ? 0 : STOA_OBJECT_PINNED};
+
+		snprintf(id, sizeof(id), "small %u", count++);
+		CHECK_RC(kit_put(store, id, 1000, count, &pinned), 0);
+		CHECK_RC(stoa_store_stat(store, &stat), 0);
+	} while (!stat.evictions);
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(id, sizeof(id), "more %u", i);
+		CHECK_RC(kit_put(store, id, 1000, i, NULL), 0);
+	}
+	CHECK_RC(stoa_store_stat(store, &after), 0);
+	CHECK_INT(after.evictions - stat.evictions, <=, 500 + 100);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+TEST(what_is_followed_is_not_replaced)
+{
+	const struct stoa_object_options followed = {.flags = STOA_OBJECT_FOLLOWED};
+	struct kit *kit = kit_start(&small);
+	struct stoa_store *store = kit_open(kit), *other = kit_open(kit);
+	struct stoa_draft draft;
+
+	CHECK_RC(stoa_store_create(store, "grows", 5, 1000, &followed, &draft), 0);
+	CHECK_RC(kit_put(other, "grows", 1000, 1, &replacing), -STOA_EEXIST);
+	CHECK_RC(kit_put(store, "grows", 1000000, 1, &replacing), -STOA_EEXIST);
+	CHECK_EQ(kit_drafts(kit), 1);
+	kit_make(draft.data, 1000, "grows", 5, 1);
+	CHECK_RC(stoa_draft_seal(store, &draft, 1000), 0);
+	CHECK_RC(kit_get(other, "grows", 0), 0);
+	stoa_store_close(other);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 TEST(a_quota_does_not_count_what_was_deleted)
 {
 	const struct stoa_server_options options = {.limit = 64 * MIB, .client_limit = 10 * MIB};
 	struct kit *kit = kit_start(&options);
 	struct stoa_store *store = kit_open(kit), *other = kit_open(kit);
+	struct stoa_draft draft;
 
 	for (unsigned i = 0; i < 50; i++) {
 		CHECK_RC(kit_put(store, "mine", 6 * MIB, i, NULL), 0);
 		CHECK_RC(kit_put(store, "more", 6 * MIB, i, NULL), -STOA_ELIMIT);
 		CHECK_RC(kit_delete(store, "mine"), 0);
+		CHECK_RC(stoa_store_create(store, "at once", 7, 6 * MIB, NULL, &draft), 0);
+		stoa_draft_abort(store, &draft);
 	}
 	CHECK_RC(kit_put(other, "theirs", 6 * MIB, 0, NULL), 0);
 	CHECK_RC(kit_put(store, "mine", 6 * MIB, 0, NULL), 0);
@@ -522,6 +572,36 @@ static void *get_the_last(void *argument)
 	return NULL;
 }
 
+static void *get_for_ever(void *argument)
+{
+	struct putter *putter = argument;
+
+	putter->rc = kit_get(putter->store, "to come", UINT64_MAX);
+	pthread_testcancel();
+	return NULL;
+}
+
+TEST(a_thread_is_not_cancelled_in_the_middle)
+{
+	struct kit *kit = kit_start(&small);
+	struct stoa_store *store = kit_open(kit);
+	struct putter putter = {store, 0, 1};
+	pthread_t thread;
+	void *result;
+
+	CHECK_EQ(pthread_create(&thread, NULL, get_for_ever, &putter), 0);
+	test_nap(20);
+	CHECK_EQ(pthread_cancel(thread), 0);
+	test_nap(20);
+	CHECK_RC(kit_put(store, "another", 100, 1, NULL), 0);
+	CHECK_RC(kit_put(store, "to come", 100, 1, NULL), 0);
+	CHECK_EQ(pthread_join(thread, &result), 0);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK_RC(putter.rc, 0);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 /* What waits longest has a place in a ring of 1024. */
 TEST(a_get_that_waits_does_not_stop_what_it_waits_for)
 {
@@ -622,17 +702,24 @@ TEST(who_says_nothing_gives_way)
 	kit_stop(kit);
 }
 
-TEST(without_descriptors_who_asks_is_told)
+static struct kit *start_with_handles(unsigned handles)
 {
 	struct kit *kit = test_shared(sizeof(*kit));
+
+	kit->options = small;
+	kit->handles = handles;
+	snprintf(kit->path, sizeof(kit->path), "%s/store", test_dir());
+	kit_serve(kit);
+	return kit;
+}
+
+TEST(without_descriptors_who_asks_is_told)
+{
+	struct kit *kit = start_with_handles(100);
 	struct stoa_store *stores[60];
 	unsigned count = 0;
 	int rc;
 
-	kit->options = small;
-	kit->handles = 100;
-	snprintf(kit->path, sizeof(kit->path), "%s/store", test_dir());
-	kit_serve(kit);
 	while ((rc = stoa_store_open(kit->path, NULL, &stores[count])) == 0)
 		CHECK_INT(++count, <, 60);
 	CHECK_RC(rc, -STOA_ELIMIT);
@@ -649,5 +736,24 @@ TEST(without_descriptors_who_asks_is_told)
 	CHECK_RC(kit_get(stores[1], "small", 0), 0);
 	while (count)
 		stoa_store_close(stores[--count]);
+	kit_stop(kit);
+}
+
+TEST(who_says_nothing_keeps_no_descriptors_from_others)
+{
+	struct kit *kit = start_with_handles(100);
+	struct stoa_store *store;
+	int silent[200];
+
+	for (unsigned i = 0; i < CC_COUNT(silent); i++) {
+		silent[i] = connect_silently(kit);
+		test_nap(i % 8 == 0);
+	}
+	store = kit_open(kit);
+	CHECK_RC(kit_put(store, "small", 100, 1, NULL), 0);
+	test_await_sleep(kit->server);
+	for (unsigned i = 0; i < CC_COUNT(silent); i++)
+		close(silent[i]);
+	stoa_store_close(store);
 	kit_stop(kit);
 }

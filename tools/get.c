@@ -112,15 +112,15 @@ static int write_object(const struct getting *getting, const struct store_id *id
 
 static int get(struct getting *getting)
 {
+	uint64_t deadline = getting->wait ? stoa_deadline_in(getting->wait) : 0;
 	struct store_id id;
 	int result, status = store_id_parse("get", getting->word, &id);
 
 	if (status == TOOL_GO)
-		status = store_connect("get", getting->where, &getting->store);
+		status = store_connect("get", getting->where, deadline, &getting->store);
 	if (status != TOOL_GO)
 		return status;
-	result = stoa_store_get(getting->store, id.bytes, id.length,
-				getting->wait ? stoa_deadline_in(getting->wait) : 0, &getting->object);
+	result = stoa_store_get(getting->store, id.bytes, id.length, deadline, &getting->object);
 	if (result) {
 		status = store_fail(&id, result);
 	} else {
@@ -137,7 +137,8 @@ int command_get(int argc, char **argv)
 {
 	struct getting getting = {0};
 	const struct option_spec options[] = {
-		{'w', "wait", OPTION_DURATION, &getting.wait, "TIME", "if there is none, wait for it, up to TIME"},
+		{'w', "wait", OPTION_DURATION, &getting.wait, "TIME",
+		 "if there is none, wait for it, and for a server, up to TIME"},
 		{'m', "meta", OPTION_FLAG, &getting.meta, NULL, "its metadata, not its bytes"},
 		{'s', "store", OPTION_TEXT, &getting.where, "PATH", STORE_HELP},
 		{0, "json", OPTION_FLAG, &getting.as_json, NULL,
@@ -231,16 +232,14 @@ int command_wait(int argc, char **argv)
 	};
 	struct stoa_store *store;
 	int operands, status = options_parse(&usage, argc, argv, &operands);
+	uint64_t deadline = timeout == UINT64_MAX ? STOA_FOREVER : timeout ? stoa_deadline_in(timeout) : 0;
 
+	/* For ever is for objects; where nobody serves any, somebody should know. */
 	if (status == TOOL_GO)
-		status = store_connect("wait", where, &store);
+		status = store_connect("wait", where, deadline == STOA_FOREVER ? 0 : deadline, &store);
 	if (status != TOOL_GO)
 		return status;
-	status = wait_each(store, argv + 1, operands,
-			   timeout == UINT64_MAX ? STOA_FOREVER
-			   : timeout             ? stoa_deadline_in(timeout)
-						 : 0,
-			   as_json);
+	status = wait_each(store, argv + 1, operands, deadline, as_json);
 	stoa_store_close(store);
 	return status;
 }

@@ -194,7 +194,6 @@ static int put_collected(struct putting *putting)
 
 	if (status != TOOL_GO)
 		return status;
-	putting->options.deadline = putting->wait ? stoa_deadline_in(putting->wait) : 0;
 	result = stoa_store_put(putting->store, putting->id.bytes, putting->id.length, bytes, size, &putting->options);
 	free(bytes);
 	return result ? put_failed(putting, result) : finish(putting, size);
@@ -216,7 +215,6 @@ static int put_in_place(struct putting *putting)
 	uint64_t size = 0;
 	int result, status;
 
-	putting->options.deadline = putting->wait ? stoa_deadline_in(putting->wait) : 0;
 	result = stoa_store_create(putting->store, putting->id.bytes, putting->id.length, putting->input.size,
 				   &putting->options, &draft);
 	if (result)
@@ -236,7 +234,8 @@ static int put(struct putting *putting)
 
 	if (error)
 		return input_failed(putting, error);
-	status = store_connect("put", putting->where, &putting->store);
+	putting->options.deadline = putting->wait ? stoa_deadline_in(putting->wait) : 0;
+	status = store_connect("put", putting->where, putting->options.deadline, &putting->store);
 	if (status == TOOL_GO) {
 		bool copied = putting->options.kind == STOA_OBJECT_COPIED ||
 			      (putting->options.kind == STOA_OBJECT_AUTO && putting->input.size <= SMALL);

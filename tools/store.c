@@ -3,6 +3,7 @@
 #include "store.h"
 
 #include <string.h>
+#include <time.h>
 
 /* ---- ids ---- */
 
@@ -87,7 +88,19 @@ const char *store_id_text(const void *id, uint32_t length, char buffer[STORE_ID_
 
 /* ---- connecting, errors ---- */
 
-int store_connect(const char *command, const char *where, struct stoa_store **ret_store)
+static int open_until(const char *where, uint64_t deadline, struct stoa_store **ret_store)
+{
+	const struct timespec nap = {.tv_nsec = 10000000};
+	int result = stoa_store_open(where, NULL, ret_store);
+
+	while (result == -STOA_ENOENT && stoa_now() < deadline) {
+		nanosleep(&nap, NULL);
+		result = stoa_store_open(where, NULL, ret_store);
+	}
+	return result;
+}
+
+int store_connect(const char *command, const char *where, uint64_t deadline, struct stoa_store **ret_store)
 {
 	char path[4096];
 	int result;
@@ -102,7 +115,7 @@ int store_connect(const char *command, const char *where, struct stoa_store **re
 	if (strncmp(where, "embedded:", 9) == 0)
 		return tool_misuse(
 			"%s: an embedded store is seen by its own program alone; name the socket of a server", command);
-	result = stoa_store_open(where, NULL, ret_store);
+	result = open_until(where, deadline, ret_store);
 	if (result == -STOA_ENOENT)
 		return tool_fail("%s; 'stoad --socket PATH' starts a server", stoa_error_detail());
 	return result < 0 ? tool_fail_result(NULL, result) : TOOL_GO;

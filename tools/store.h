@@ -24,8 +24,11 @@ int store_id_parse(const char *command, const char *text, struct store_id *ret_i
 #define STORE_ID_TEXT (2 * STOA_ID_MAX + 3)
 const char *store_id_text(const void *id, uint32_t length, char buffer[STORE_ID_TEXT]);
 
-/* `where`: a socket's path; NULL or "": the default. TOOL_GO, or the status after the error has been said. */
-int store_connect(const char *command, const char *where, struct stoa_store **ret_store);
+/*
+ * `where`: a socket's path; NULL or "": the default. Waits for a server until `deadline`; 0: does not. TOOL_GO, or the status after the error has
+ * been said.
+ */
+int store_connect(const char *command, const char *where, uint64_t deadline, struct stoa_store **ret_store);
 
 /* Say what went wrong with an object, with advice where there is some. Returns TOOL_FAILED, or TOOL_MISUSE. */
 int store_fail(const struct store_id *id, int result);

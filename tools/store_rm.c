@@ -26,7 +26,7 @@ static int remove_one(struct stoa_store *store, const char *word, bool force, bo
 int store_rm(const char *where, char **words, int count, bool force, bool as_json)
 {
 	struct stoa_store *store;
-	int worst = TOOL_OK, status = store_connect("rm", where, &store);
+	int worst = TOOL_OK, status = store_connect("rm", where, 0, &store);
 
 	if (status != TOOL_GO)
 		return status;

@@ -25,8 +25,8 @@ extern "C" {
 
 struct stoa_allocation {
 	void *address;
-	uint64_t length;  /* bytes committed when it was opened or grown last; see stoa_manager_length() */
-	uint64_t reserve; /* bytes of addresses; beyond the length a touch faults */
+	uint64_t length;     /* bytes committed when it was opened or grown last; see stoa_manager_length() */
+	uint64_t reserve;    /* bytes of addresses; beyond the length a touch faults */
 	intptr_t descriptor; /* with the same rights, to be passed on; closed by release and free */
 	uint32_t prot;       /* STOA_READ, or STOA_READ | STOA_WRITE */
 	uint32_t id_length;
@@ -35,7 +35,7 @@ struct stoa_allocation {
 };
 
 struct stoa_allocation_options { /* all zero: for processes of this user, which may write it, too; its id is random */
-	const void *id; /* a name */
+	const void *id;          /* a name */
 	uint32_t id_length;
 	uint32_t access; /* STOA_ACCESS_*: who may get it beside its owner */
 	uint32_t reader;

@@ -66,7 +66,7 @@ struct stoa_object {
 	const void *meta;
 	uint32_t meta_length;
 	uint32_t reserved;
-	uint64_t hold[2]; /* the library's */
+	uint64_t hold[4]; /* the library's */
 };
 
 /*
@@ -97,7 +97,8 @@ STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint3
 #define STOA_OBJECT_PINNED (1u << 1)        /* is not evicted */
 #define STOA_OBJECT_SHARED_DELETE (1u << 2) /* who may read it may delete it */
 
-#define STOA_OBJECT_FLAGS (STOA_OBJECT_REPLACE | STOA_OBJECT_PINNED | STOA_OBJECT_SHARED_DELETE)
+#define STOA_OBJECT_FOLLOWED (1u << 3) /* create, PRIVATE, not REPLACE: others may read it while it grows */
+#define STOA_OBJECT_FLAGS (STOA_OBJECT_REPLACE | STOA_OBJECT_PINNED | STOA_OBJECT_SHARED_DELETE | STOA_OBJECT_FOLLOWED)
 
 struct stoa_object_options { /* all zero is the default */
 	uint32_t kind;
@@ -133,7 +134,8 @@ STOA_API int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts
 struct stoa_draft {
 	void *data; /* `room` bytes, to be written; what was there before is unspecified */
 	uint64_t room;
-	uint64_t hold[4]; /* the library's */
+	void *tail; /* this and what follows are the library's */
+	uint64_t hold[4];
 };
 
 /* Room for an object of up to `room` bytes, to be written in place. Errors as put. seal: `size` bytes of it; aborts where it fails with EEXIST. */
@@ -141,6 +143,22 @@ STOA_API int stoa_store_create(struct stoa_store *store, const void *id, uint32_
 			       const struct stoa_object_options *options, struct stoa_draft *ret_draft);
 STOA_API int stoa_draft_seal(struct stoa_store *store, struct stoa_draft *draft, uint64_t size);
 STOA_API void stoa_draft_abort(struct stoa_store *store, struct stoa_draft *draft);
+
+/*
+ * An object that is read while it is made (STOA_OBJECT_FOLLOWED). advance: the first `length` bytes are written and do not change any more; who follows
+ * sees them at once. One system call. ERANGE: beyond the room.
+ *
+ * follow: hold such an object, or one that is sealed already; `size` is what can be read. Waits for one as get does. await: until there is more than
+ * object->size, which it raises: 0; STOA_CLOSED: it is sealed, and object->size is all; ETRUNCATED: its maker has given it up, or died; STOA_TIMED_OUT.
+ */
+STOA_API int stoa_draft_advance(struct stoa_store *store, struct stoa_draft *draft, uint64_t length);
+STOA_API int stoa_store_follow(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t deadline,
+			       struct stoa_object *ret_object);
+STOA_API int stoa_object_await(struct stoa_store *store, struct stoa_object *object, uint64_t deadline);
+
+/* Keep an object from being evicted, or no longer. Who may delete it may do so. ENOENT, EACCES. */
+STOA_API int stoa_store_pin(struct stoa_store *store, const void *id, uint32_t id_length);
+STOA_API int stoa_store_unpin(struct stoa_store *store, const void *id, uint32_t id_length);
 
 /* The id is free at once; the bytes live until all who hold the object have released it. ENOENT, EACCES. */
 STOA_API int stoa_store_delete(struct stoa_store *store, const void *id, uint32_t id_length);
@@ -186,10 +204,12 @@ struct stoa_server_options {   /* all zero is the default */
 	uint32_t clients;      /* at most; 0 is 256 */
 	uint32_t flags;        /* STOA_SERVER_* */
 	uint32_t socket_mode;  /* of the socket; 0 is 0600 */
-	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; then it is the server's */
+	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; the server's once that has started */
 	uint32_t reserved;
 };
-#define STOA_SERVER_HELD (1u << 0)  /* memory outlives the server, in a process of its own, for its successor */
+#define STOA_SERVER_HELD (1u << 0) /* memory outlives the server, in a process of its own, for its successor */
+#define STOA_SERVER_EVICT \
+	(1u << 2) /* a cache: objects that nobody holds make room for new ones, the least recently used first */
 #define STOA_SERVER_ADOPT (1u << 1) /* listen with `descriptor`; `socket` then only says where memory is held */
 STOA_API int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server);
 STOA_API int stoa_server_run(struct stoa_server *server);   /* in the calling thread; 0 after stop */

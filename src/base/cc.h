@@ -15,7 +15,8 @@
 #define CC_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define CC_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define CC_NOINLINE __attribute__((noinline, cold))
-#define CC_APART __attribute__((noinline)) /* often called, yet not to be part of who calls it */
+#define CC_APART __attribute__((noinline))               /* often called, yet not to be part of who calls it */
+#define CC_INLINED inline __attribute__((always_inline)) /* part of who calls it, however long that becomes */
 /* The type of an expression, which is not evaluated. */
 #define CC_TYPEOF(expression) __typeof__(expression)
 /* printf of C99, which stoa also uses where the system's own differs (__USE_MINGW_ANSI_STDIO). */

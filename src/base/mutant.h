@@ -41,6 +41,9 @@ enum mutant {
 	MUTANT_LOG_ENDED_EARLY,     /* recovery ends the log before what it did is durable */
 	MUTANT_INDEX_FIRST,         /* an index names frames that are not durable yet */
 	MUTANT_SPACE_REUSED,        /* the place of an old frame is used again while an index may name it */
+	MUTANT_ENTRY_STATE_FIRST,   /* an entry has its state before it is complete */
+	MUTANT_PLACE_TAKEN_FIRST,   /* a place is taken away from one object of an id before the next one has it */
+	MUTANT_PASSED_BELIEVED,     /* who takes over a directory does not count the passed ids again */
 	MUTANT_LEASE_UNCHECKED,     /* an object is held without a second look at its state */
 	MUTANT_LEASES_UNFENCED,     /* leases are looked at without a barrier after the state was changed */
 	MUTANT_CHANGES_UNNOTED,     /* a server does not note which entry it is about to change */

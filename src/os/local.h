@@ -129,13 +129,20 @@ int os_bell_create(os_handle ret_bells[2]);
 void os_bell_ring(os_handle bell);
 void os_bell_clear(os_handle bell);
 
+/*
+ * Whoever waits in here with something on its stack that others know of must not be ended by the cancellation of its thread: that is held off until
+ * os_cancel_again(), which gets what this returned.
+ */
+int os_cancel_hold(void);
+void os_cancel_again(int before);
+
 /* ---- the machine ---- */
 
 uint64_t os_memory_total(void); /* bytes; 0: not known */
 
 /* The first run of committed pages of a memory object from `from` on. false: there is none. */
 bool os_memory_next(os_handle memory, uint64_t from, uint64_t *ret_begin, uint64_t *ret_end);
-uint64_t os_date(void);         /* nanoseconds since 1970, in steps of a few milliseconds */
+uint64_t os_date(void); /* nanoseconds since 1970, in steps of a few milliseconds */
 
 /* ---- a process of its own ---- */
 

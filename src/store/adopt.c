@@ -20,6 +20,7 @@ struct adoption {
 	struct stoa_server *server;
 	struct found *found; /* sorted by name */
 	uint32_t count, room;
+	int result; /* why not all entries could be taken over: for want of something */
 };
 
 static int collect(const char *name, os_handle memory, void *argument)
@@ -71,21 +72,26 @@ static int take_journal(struct adoption *adoption)
 {
 	struct stoa_server *server = adoption->server;
 	os_handle memory = take(adoption, KEEP_JOURNAL);
+	struct os_memory_info info;
 	uint64_t length;
 	void *address;
 	int rc;
 
 	if (memory == OS_NO_HANDLE)
 		return error_set(-STOA_EFORMAT, "the journal of the last server is not among what was held");
-	length = os_memory_length(memory);
-	rc = length < journal_length(1) ? error_set(-STOA_EFORMAT, "what was held is no journal")
-					: os_map(memory, 0, length, OS_READ | OS_WRITE, &address);
+	rc = os_memory_info(memory, &info);
+	length = rc == 0 ? info.length : 0;
+	if (rc == 0 && length < journal_length(1))
+		rc = error_set(-STOA_EFORMAT, "what was held is no journal");
+	if (rc == 0)
+		rc = os_map(memory, 0, length, OS_READ | OS_WRITE, &address);
 	if (rc < 0) {
 		os_handle_close(memory);
 		return rc;
 	}
 	server->journal_memory = memory;
 	server->journal = address;
+	server->journal_length = length;
 	server->committed += length;
 	rc = journal_check(server->journal, length);
 	if (rc < 0)
@@ -100,47 +106,80 @@ static int take_journal(struct adoption *adoption)
 	return 0;
 }
 
-static void take_session(struct adoption *adoption, uint32_t number)
+/* It is nobody's any more; its client is told by the end of its socket. */
+static void drop_session(struct adoption *adoption, uint64_t key, os_handle parts[KEEP_PARTS])
 {
-	struct journal_session *record = &adoption->server->journal->session[number];
-	os_handle parts[KEEP_PARTS];
-	bool whole = true;
-
-	if (!load_rlx(&record->key))
-		return;
 	for (unsigned i = 0; i < KEEP_PARTS; i++) {
 		char name[STORE_HOLDER_NAME];
 
-		keep_name_session(name, load_rlx(&record->key), i);
+		os_handle_close(parts[i]);
+		keep_name_session(name, key, i);
+		(void)store_holder_drop(adoption->server->holder, name);
+	}
+}
+
+/* One that is not what it says is dropped by itself. */
+static int take_session(struct adoption *adoption, uint32_t number)
+{
+	struct journal_session *record = &adoption->server->journal->session[number];
+	os_handle parts[KEEP_PARTS];
+	uint64_t key = load_rlx(&record->key);
+	bool whole = number < adoption->server->options.clients;
+	int rc = -STOA_EFORMAT;
+
+	if (!key)
+		return 0;
+	for (unsigned i = 0; i < KEEP_PARTS; i++) {
+		char name[STORE_HOLDER_NAME];
+
+		keep_name_session(name, key, i);
 		parts[i] = take(adoption, name);
 		whole = whole && parts[i] != OS_NO_HANDLE;
 	}
-	if (whole && number < adoption->server->options.clients && session_adopt(adoption->server, number, parts) == 0)
-		return;
-	for (unsigned i = 0; !whole && i < KEEP_PARTS; i++)
-		if (parts[i] != OS_NO_HANDLE)
-			os_handle_close(parts[i]);
+	if (whole) {
+		rc = session_adopt(adoption->server, number, parts);
+		for (unsigned i = 0; rc < 0 && i < KEEP_PARTS; i++)
+			parts[i] = OS_NO_HANDLE;
+	}
+	if (rc != -STOA_EFORMAT)
+		return rc;
+	drop_session(adoption, key, parts);
 	store_rlx(&record->key, 0);
+	return 0;
 }
 
 /* ---- arenas and objects ---- */
 
+/* The arena of an entry, if it is there and not yet taken. */
+static int take_arena(struct adoption *adoption, uint32_t arena)
+{
+	struct stoa_server *server = adoption->server;
+	uint64_t generation = load_rlx(&server->book.directory.arenas[arena].generation);
+	char name[STORE_HOLDER_NAME];
+	os_handle memory;
+	int rc;
+
+	keep_name_arena(name, arena, generation);
+	memory = take(adoption, name);
+	rc = memory != OS_NO_HANDLE ? memory_adopt_arena(server, arena, memory) : 0;
+	if (rc != -STOA_EFORMAT)
+		return rc;
+	keep_drop_arena(server, arena, generation);
+	return 0;
+}
+
+/* For want of something nothing more is taken over; what is damaged is dropped. */
 static void take_object(void *argument, uint32_t number, enum directory_finding finding)
 {
 	struct adoption *adoption = argument;
 	struct stoa_server *server = adoption->server;
 	uint32_t arena = server->book.directory.entries[number].arena;
 
-	if (finding != DIRECTORY_LOST && arena && arena <= SERVER_ARENAS && !server->arenas[arena]) {
-		char name[STORE_HOLDER_NAME];
-		os_handle memory;
-
-		keep_name_arena(name, arena, load_rlx(&server->book.directory.arenas[arena].generation));
-		memory = take(adoption, name);
-		if (memory != OS_NO_HANDLE)
-			(void)memory_adopt_arena(server, arena, memory);
-	}
-	object_adopt(server, number, finding);
+	if (adoption->result == 0 && finding != DIRECTORY_LOST && arena && arena <= SERVER_ARENAS &&
+	    !server->arenas[arena])
+		adoption->result = take_arena(adoption, arena);
+	if (adoption->result == 0)
+		adoption->result = object_adopt(server, number, finding);
 }
 
 /* What nothing was found for: arenas that had no objects yet, sessions that were not welcomed. */
@@ -162,7 +201,7 @@ static int adopt(struct adoption *adoption)
 	int rc;
 
 	if (directory == OS_NO_HANDLE)
-		return -STOA_ENOENT;
+		return ADOPT_NOTHING;
 	rc = take_journal(adoption);
 	if (rc < 0) {
 		os_handle_close(directory);
@@ -170,9 +209,11 @@ static int adopt(struct adoption *adoption)
 	}
 	rc = memory_adopt(server, directory);
 	for (uint32_t i = 0; rc == 0 && i < server->journal->sessions; i++)
-		take_session(adoption, i);
+		rc = take_session(adoption, i);
 	if (rc == 0)
 		rc = memory_adopt_entries(server, take_object, adoption);
+	if (rc == 0)
+		rc = adoption->result;
 	if (rc == 0)
 		rc = memory_adopted(server);
 	return rc == 0 ? object_adopted(server) : rc;
@@ -187,8 +228,7 @@ int adopt_all(struct stoa_server *server)
 		qsort(adoption.found, adoption.count, sizeof(*adoption.found), by_name);
 	if (rc == 0)
 		rc = adopt(&adoption);
-	/* Where taking over failed for want of something, what is held stays for another try. */
-	if (rc < 0 && rc != -STOA_ENOENT)
+	if (rc < 0)
 		for (uint32_t i = 0; i < adoption.count; i++)
 			if (adoption.found[i].memory != OS_NO_HANDLE) {
 				os_handle_close(adoption.found[i].memory);

@@ -30,16 +30,23 @@ static uint64_t recheck(uint64_t deadline)
 
 /* ---- being told ---- */
 
+static struct client_slot *serial_slot(struct stoa_store *store, uint64_t serial)
+{
+	return &store->slots[serial % SESSION_COMPLETIONS];
+}
+
 /* Hand out one completion. The lock for asking is held. */
 static void deliver(struct stoa_store *store, const struct store_completion *completion)
 {
-	struct client_slot *slot = &store->slots[completion->serial % SESSION_COMPLETIONS];
+	struct client_slot *slot = serial_slot(store, completion->serial);
 	struct client_call *call = slot->call;
 
 	if (!completion->serial || slot->serial != completion->serial)
 		return; /* damaged, or told twice */
-	slot->serial = 0;
-	slot->call = NULL;
+	/* What waited for a server that died nobody knows of; the server cannot say so without going beyond its room for completions. */
+	if (slot->of && serial_slot(store, slot->of)->serial == slot->of)
+		*serial_slot(store, slot->of) = (struct client_slot){0};
+	*slot = (struct client_slot){0};
 	if (!call)
 		return;
 	call->completion = *completion;
@@ -49,7 +56,7 @@ static void deliver(struct stoa_store *store, const struct store_completion *com
 /* All that are there. Returns how many. */
 static unsigned take(struct stoa_store *store)
 {
-	/* A2: the completions that it counts; pairs with R1 in session_complete() */
+	/* A2: the completions that it counts; pairs with R1 in session.c */
 	uint64_t completed = load_acq(&store->session->completed);
 	unsigned taken = 0;
 
@@ -122,8 +129,9 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	}
 	store_rlx(&store->session->waiting, 1);
 	fence_seq(); /* Q8: the flag, then the look; pairs with Q9 in session_tell() */
-	if (!moved(store, head))
-		(void)os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), recheck(deadline), &ready);
+	/* A ring may have failed for want of memory: it is made up for after a while. */
+	if (!moved(store, head) && os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), recheck(deadline), &ready))
+		client_ring(store);
 	store_rlx(&store->session->waiting, 0);
 	os_bell_clear(store->client_bell);
 	if (!(ready & 2) || moved(store, head))
@@ -222,7 +230,8 @@ static void enqueue(struct stoa_store *store, struct store_request *request, con
 		    struct client_call *call)
 {
 	store->serial = request->serial = free_serial(store);
-	store->slots[request->serial % SESSION_COMPLETIONS] = (struct client_slot){request->serial, call};
+	*serial_slot(store, request->serial) =
+		(struct client_slot){request->serial, call, request->op == STORE_OP_CANCEL ? request->of : 0};
 	if (call) {
 		call->serial = request->serial;
 		store_rlx(&call->done, 0);
@@ -314,7 +323,7 @@ void client_ring(struct stoa_store *store)
 /* Nobody waits for it any more: what it still makes is dropped. false: it has been completed meanwhile. */
 static bool forget(struct stoa_store *store, const struct client_call *call)
 {
-	struct client_slot *slot = &store->slots[call->serial % SESSION_COMPLETIONS];
+	struct client_slot *slot = serial_slot(store, call->serial);
 	bool forgotten;
 
 	os_lock(&store->asking);
@@ -345,17 +354,36 @@ int client_wait(struct stoa_store *store, struct client_call *call, uint64_t ser
 	return call->completion.result;
 }
 
+/* A thread that was cancelled in the middle would leave a call on its stack, and the leader's place taken. */
+static int call_held(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		     struct client_call *call, uint64_t server, uint64_t deadline)
+{
+	int before = os_cancel_hold(), rc = client_ask(store, request, bytes, call, deadline);
+
+	if (rc == 0) {
+		client_ring(store);
+		rc = client_wait(store, call, server, deadline);
+	}
+	os_cancel_again(before);
+	return rc;
+}
+
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline)
 {
 	struct client_call call = {0};
-	int rc = client_ask(store, request, bytes, &call, deadline);
+	int rc = call_held(store, request, bytes, &call, 0, deadline);
 
-	if (rc)
-		return rc;
-	client_ring(store);
-	rc = client_wait(store, &call, 0, deadline);
 	if (rc == 0)
 		*ret_completion = call.completion;
 	return rc;
+}
+
+int client_await(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		 uint64_t deadline)
+{
+	struct client_call call = {0};
+	int rc = call_held(store, request, bytes, &call, load_rlx(&store->directory.header->server), deadline);
+
+	return rc == STOA_EXISTED ? 0 : rc;
 }

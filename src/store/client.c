@@ -218,7 +218,7 @@ static int greet(struct stoa_store *store, uint32_t leases)
 
 	/* Who is refused at once may find the socket closed already; why is in there. */
 	if (rc == 0 || rc == -STOA_ECLOSED)
-		rc = hear(store, &message, passed, PASSED_COUNT, &count, client_patience(0));
+		rc = hear(store, &message, passed, PASSED_COUNT, &count, rc ? 0 : client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
 	if (rc == 0 && message.result < 0)

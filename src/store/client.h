@@ -8,6 +8,7 @@
 
 #include <base/atomic.h>
 #include <os/os.h>
+#include <stoa/store.h>
 #include <store/directory.h>
 #include <store/layout.h>
 #include <store/lease.h>
@@ -22,8 +23,9 @@ struct client_call {
 
 /* Who gets the completion of a serial. */
 struct client_slot {
-	uint64_t serial;           /* 0: the slot is free */
-	struct client_call *call;  /* NULL: nobody */
+	uint64_t serial;          /* 0: the slot is free */
+	struct client_call *call; /* NULL: nobody */
+	uint64_t of;              /* of a CANCEL: the serial that gets none any more when this has been completed */
 };
 
 /* An arena as this process has it. */
@@ -54,7 +56,8 @@ struct stoa_store {
 	struct os_lock asking; /* the rest of this part */
 	uint64_t tail, serial; /* the last serial given */
 	struct client_slot slots[SESSION_COMPLETIONS];
-	struct store_request debts[SESSION_COMPLETIONS]; /* what client_tell() found no room for: a head each, without id */
+	struct store_request
+		debts[SESSION_COMPLETIONS]; /* what client_tell() found no room for: a head each, without id */
 	uint32_t debt_count;
 
 	/* Being told. One thread at a time looks for completions; the others wait for theirs, or for its place. */
@@ -64,8 +67,8 @@ struct stoa_store {
 	_Atomic uint32_t followers; /* who sleep meanwhile */
 	_Atomic uint32_t turn;      /* counts leaders that left */
 
-	struct os_lock mapping; /* arenas, and the socket */
-	struct stoa_store *next;  /* of this process's */
+	struct os_lock mapping;  /* arenas, and the socket */
+	struct stoa_store *next; /* of this process's */
 };
 
 /* -STOA_ECLOSED in a forked child. */
@@ -105,14 +108,27 @@ void client_tell(struct stoa_store *store, const struct store_request *request);
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline);
 
+/* The same with a request that the server completes when it is time: look again then. It may be sooner, as another server knows nothing of it. */
+int client_await(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
+		 uint64_t deadline);
+
 /*
  * The address of an arena, as it is now, mapped if it was not, and its size. One that holds a single object is mapped until it has been released as often.
  * -STOA_EACCES, ENOENT (there is none any more), ECLOSED, ENOMEM, ELIMIT; STOA_TIMED_OUT: no server answers.
  */
-int client_arena(struct stoa_store *store, uint32_t arena, bool one_object, unsigned char **ret_address, uint64_t *ret_size);
+int client_arena(struct stoa_store *store, uint32_t arena, bool one_object, unsigned char **ret_address,
+		 uint64_t *ret_size);
 /* A descriptor of an arena as it is now, for the caller. Errors as client_arena(). */
 int client_fetch(struct stoa_store *store, uint32_t arena, os_handle *ret_memory, bool *ret_writable);
 void client_arena_release(struct stoa_store *store, uint32_t arena);
+
+/* Hold an object that is in one of two states: SEALED, and another one or SEALED, too. As get, without waiting. */
+int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
+		struct stoa_object *ret_object);
+
+/* Go on where that gave `rc`: wait for it until `deadline`. */
+int client_hold_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length, uint64_t deadline,
+		      enum store_state other, struct stoa_object *ret_object);
 
 /* Find what is sealed. -STOA_ENOENT; -STOA_EBUSY: the server died in the middle of a change, and no other comes. */
 int client_find(struct stoa_store *store, const void *id, uint32_t id_length, uint32_t *ret_entry, uint64_t *ret_state);
@@ -122,6 +138,9 @@ int client_ask_for_room(struct stoa_store *store, struct store_request *request,
 			uint64_t deadline, struct store_completion *ret_completion);
 /* Sleep for so many milliseconds, or until the deadline. */
 void client_nap(unsigned milliseconds, uint64_t deadline);
+
+/* The tail of a new draft. */
+void follow_begin(void *tail);
 
 /* Until when to wait for a server, where the caller has no deadline for that. */
 uint64_t client_patience(uint64_t deadline);

@@ -6,7 +6,7 @@
  * takes effect, finding, at its second load of the entry's state; not finding, where it has seen the last bucket that the id could be in to count no passed
  * ids, or, if the id's entry ended or was handed on meanwhile, there. A place that was loaded twice, with the same state of its entry before and
  * after the second load, is what it was all the time: a state never comes back, as FREE and DYING are followed by another generation, which counts
- * 39 bits. Nobody who dies in here leaves anything.
+ * 38 bits. Nobody who dies in here leaves anything.
  */
 #include <store/directory.h>
 
@@ -18,10 +18,10 @@
 static const char layout[] =
 	"little-endian; page 4096; header 192 in page 0: magic8 layout8 buckets4 entries4 names4 arenas4 key16 check8 fences4 zero4, "
 	"asleep4 zero4 server8 reached4x3 zero36, objects8 bytes8 limit8 sessions8 puts8 deletes8 evictions8 refusals8; bucket 64: passed4 zero4 "
-	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation39, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
+	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation38, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
 	"owner4 access4 reader4 flags4 session4 serial8 room8 extent8 made8 check8; name 192; arena 64: generation8 kind4 owner4 access4 reader4 "
 	"session4 zero4 size8 key8 check8 zero8; an area begins with a page; reach 32; hash: multiply and fold 1; leases: reached4 "
-	"zero60, lines of 8 words: entry24 generation39 in_use1; session: tail, head, completed, seen8 waiting4 in lines, completions at 4096: "
+	"zero60, lines of 8 words: entry24 generation38 flip1 in_use1; session: tail, head, completed, seen8 waiting4 in lines, completions at 4096: "
 	"serial8 result4 entry4 state8 arena4 zero4 offset8 size8 zero16, of 1024, ring; request 56: length4 op2 id2 serial8 size8 state8 entry4 flags4 "
 	"meta2 kind1 access1 reader4 of8; tail of an extent 64: length8";
 
@@ -191,10 +191,16 @@ static enum directory_found follow_place(const struct directory *directory, cons
 }
 
 /* All buckets that the id may be in, and all places whose tag is its. */
-static CC_APART enum directory_found search(const struct directory *directory, const struct directory_key *key,
+static CC_APART enum directory_found search(const struct directory *directory, const void *id, uint32_t length,
 					    uint32_t *ret_entry, uint64_t *ret_state)
 {
-	uint32_t at = key_bucket(directory, key->hash);
+	struct directory_key key;
+	uint32_t at;
+
+	if (!length || length > STOA_ID_MAX)
+		return DIRECTORY_ABSENT;
+	directory_key_make(directory, id, length, &key);
+	at = key_bucket(directory, key.hash);
 
 	for (unsigned hop = 0; hop < STORE_REACH; hop++, at = next_bucket(directory, at)) {
 		const struct store_bucket *bucket = &directory->buckets[at];
@@ -204,8 +210,8 @@ static CC_APART enum directory_found search(const struct directory *directory, c
 			uint64_t word = load_acq(&bucket->places[i]);
 			enum directory_found found = DIRECTORY_ABSENT;
 
-			if (!((word ^ key->hash) >> 32))
-				found = follow_place(directory, key, &bucket->places[i], word, ret_entry, ret_state);
+			if (!((word ^ key.hash) >> 32))
+				found = follow_place(directory, &key, &bucket->places[i], word, ret_entry, ret_state);
 			if (found != DIRECTORY_ABSENT)
 				return found;
 		}
@@ -216,57 +222,61 @@ static CC_APART enum directory_found search(const struct directory *directory, c
 	return DIRECTORY_ABSENT;
 }
 
-/*
- * Nearly always an id is in its own bucket, its tag is there once, and nothing changes. Which of the places it is differs
- * from call to call, so no branch depends on that.
- */
+/* The place's word, where its tag is that of the hash; else `otherwise`. */
+static CC_INLINED uint64_t pick(const struct store_bucket *bucket, unsigned place, uint64_t hash, uint64_t otherwise)
+{
+	/* A8: the entry it leads to; pairs with R1 in directory_place() */
+	uint64_t word = load_acq(&bucket->places[place]);
+
+	return (word ^ hash) >> 32 ? otherwise : word;
+}
+
+/* Which of the places it is differs from call to call, so no branch depends on that. */
+static CC_INLINED uint64_t pick_any(const struct store_bucket *bucket, uint64_t hash)
+{
+	_Static_assert(STORE_PLACES == 7, "all of them");
+	uint64_t word = pick(bucket, 0, hash, 0);
+
+	word = pick(bucket, 1, hash, word);
+	word = pick(bucket, 2, hash, word);
+	word = pick(bucket, 3, hash, word);
+	word = pick(bucket, 4, hash, word);
+	word = pick(bucket, 5, hash, word);
+	return pick(bucket, 6, hash, word);
+}
+
+/* Nearly always an id is short and in its own bucket, its tag is there once, and nothing changes. All else is for search(). */
 CC_HOT_CODE enum directory_found directory_find(const struct directory *directory, const void *id, uint32_t length,
 						uint32_t *ret_entry, uint64_t *ret_state)
 {
-	const struct store_bucket *bucket;
 	const struct store_entry *entry;
-	struct directory_key key;
-	uint64_t word, hit = 0, state;
+	uint64_t words[STORE_ID_INLINE / 8], hash, state;
+	uint32_t number;
 
-	if (!length || length > STOA_ID_MAX)
-		return DIRECTORY_ABSENT;
-	directory_key_make(directory, id, length, &key);
-	bucket = &directory->buckets[key_bucket(directory, key.hash)];
-	for (unsigned i = 0; i < STORE_PLACES; i++) {
-		/* A8: the entry it leads to; pairs with R1 in directory_place() */
-		word = load_acq(&bucket->places[i]);
-		hit = (word ^ key.hash) >> 32 ? hit : word;
-	}
-	if (CC_UNLIKELY(!(uint32_t)hit || (uint32_t)hit >= directory->shape.entries))
-		return search(directory, &key, ret_entry, ret_state);
-	entry = &directory->entries[(uint32_t)hit];
+	if (CC_UNLIKELY(length - 1 >= STORE_ID_INLINE))
+		return search(directory, id, length, ret_entry, ret_state);
+	hash = key_short(directory, id, length, words);
+	number = (uint32_t)pick_any(&directory->buckets[key_bucket(directory, hash)], hash);
+	if (CC_UNLIKELY(number - 1 >= directory->shape.entries - 1))
+		return search(directory, id, length, ret_entry, ret_state);
+	entry = &directory->entries[number];
 	/* A9: the id, as it is in this state; pairs with R2 in directory_enter() */
 	state = load_acq(&entry->state);
-	if (CC_UNLIKELY(!state_found(state) || !directory_same_id(directory, entry, &key)))
-		return search(directory, &key, ret_entry, ret_state);
+	if (CC_UNLIKELY(store_state_of(state) != STORE_SEALED || !directory_same_words(entry, words, length)))
+		return search(directory, id, length, ret_entry, ret_state);
 	fence_acq(); /* the id, before the state once more; pairs with that in directory_enter() */
 	if (CC_UNLIKELY(load_rlx(&entry->state) != state))
-		return search(directory, &key, ret_entry, ret_state);
-	*ret_entry = (uint32_t)hit;
+		return search(directory, id, length, ret_entry, ret_state);
+	*ret_entry = number;
 	*ret_state = state;
 	return DIRECTORY_FOUND;
 }
 
 /* ---- what an entry says ---- */
 
-int directory_look(const struct directory *directory, uint32_t entry, struct directory_where *ret_where)
+int directory_damaged(uint32_t entry)
 {
-	const struct store_entry *from = &directory->entries[entry];
-	uint64_t kind = get_word(from, ENTRY_KIND);
-
-	if (CC_UNLIKELY(word_arena(kind) >= directory->shape.arenas || word_meta_length(kind) > STOA_META_MAX))
-		return error_set(-STOA_EFORMAT, "entry %" PRIu32 " of a store's directory is damaged", entry);
-	ret_where->arena = word_arena(kind);
-	ret_where->meta_length = word_meta_length(kind);
-	ret_where->kind = word_kind(kind);
-	ret_where->offset = get_word(from, ENTRY_OFFSET);
-	ret_where->size = get_word(from, ENTRY_SIZE);
-	return 0;
+	return error_set(-STOA_EFORMAT, "entry %" PRIu32 " of a store's directory is damaged", entry);
 }
 
 static void copy_words(void *to, const void *from, unsigned count)
@@ -309,7 +319,7 @@ int directory_read(const struct directory *directory, uint32_t entry, uint64_t s
 	if (load_rlx(&from->state) != state)
 		return DIRECTORY_CHANGED;
 	if (!directory_entry_sound(directory, &object))
-		return error_set(-STOA_EFORMAT, "entry %" PRIu32 " of a store's directory is damaged", entry);
+		return directory_damaged(entry);
 	*ret_object = object;
 	return 0;
 }

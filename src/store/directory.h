@@ -14,6 +14,7 @@
 #ifndef STORE_DIRECTORY_H
 #define STORE_DIRECTORY_H
 
+#include <base/cc.h>
 #include <store/layout.h>
 
 /* ---- its shape ---- */
@@ -73,8 +74,22 @@ struct directory_where {
 	uint64_t size;
 };
 
+int directory_damaged(uint32_t entry); /* -STOA_EFORMAT, with its sentence */
+
 /* Of an entry that cannot change, as a lease holds it. -STOA_EFORMAT. */
-int directory_look(const struct directory *directory, uint32_t entry, struct directory_where *ret_where);
+static inline int directory_look(const struct directory *directory, uint32_t entry, struct directory_where *ret_where)
+{
+	const struct store_entry *from = &directory->entries[entry];
+
+	if (CC_UNLIKELY(from->arena >= directory->shape.arenas || from->meta_length > STOA_META_MAX))
+		return directory_damaged(entry);
+	*ret_where = (struct directory_where){.arena = from->arena,
+					      .meta_length = from->meta_length,
+					      .kind = from->kind,
+					      .offset = from->offset,
+					      .size = load_rlx(&from->size)};
+	return 0;
+}
 
 /* All of an entry, as long as its state word is `state`. */
 struct directory_object {
@@ -143,6 +158,9 @@ struct directory_tally {
 int directory_adopt(void *map, uint64_t length, int (*commit)(void *argument, uint64_t from, uint64_t to),
 		    void *argument, void (*visit)(void *argument, uint32_t entry, enum directory_finding finding),
 		    struct directory_book *ret_book, struct directory_tally *ret_tally);
+
+/* Where the id has its place, or would have, nearly always: so that it can be fetched before it is looked up. */
+const struct store_bucket *directory_home(const struct directory_book *book, const void *id, uint32_t length);
 
 /* The entry of an id, whatever its state, that has the id's place; 0: none. */
 uint32_t directory_lookup(const struct directory_book *book, const void *id, uint32_t length);

@@ -213,6 +213,8 @@ int directory_enter(struct directory_book *book, const void *id, uint32_t length
 	generation += !generation;
 	directory_key_make(&book->directory, id, length, &key);
 	fence_rel(); /* that it is FREE, before what it becomes; pairs with those in follow_place(), directory_read() */
+	if (MUTANT(ENTRY_STATE_FIRST))
+		put_word(&to->state, 0, store_state_word(generation, STORE_WRITING));
 	if (name)
 		write_name(book, name, &key);
 	write_entry(to, fields, &key, name, generation);
@@ -317,7 +319,7 @@ int directory_place(struct directory_book *book, uint32_t entry)
 
 		if (i >= 0) {
 			count_passed(book, home, hop, 1);
-			/* R1: the entry, and that it has passed; pairs with A1 in search(), A8 in directory_find() */
+			/* R1: the entry, and that it has passed; pairs with A1 in search(), A8 in pick() */
 			store_rel(&bucket->places[i], place_word(hash, entry));
 			STORED();
 			bit_set(book->placed, entry);
@@ -355,6 +357,8 @@ void directory_hand_over(struct directory_book *book, uint32_t old, uint32_t ent
 	assert(place && bit_get(book->placed, old) && !bit_get(book->placed, entry));
 	if (!place)
 		return;
+	if (MUTANT(PLACE_TAKEN_FIRST))
+		put_word(place, 0, 0);
 	/* R3: the entry that has it now; pairs with A3 in follow_place(), A4 in follow_place() */
 	store_rel(place, place_word(hash, entry));
 	STORED();
@@ -383,6 +387,14 @@ void directory_remove(struct directory_book *book, uint32_t entry)
 bool directory_has_place(const struct directory_book *book, uint32_t entry)
 {
 	return bit_get(book->placed, entry);
+}
+
+const struct store_bucket *directory_home(const struct directory_book *book, const void *id, uint32_t length)
+{
+	struct directory_key key;
+
+	directory_key_make(&book->directory, id, length, &key);
+	return &book->directory.buckets[key_bucket(&book->directory, key.hash)];
 }
 
 uint32_t directory_lookup(const struct directory_book *book, const void *id, uint32_t length)

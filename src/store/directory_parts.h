@@ -148,7 +148,7 @@ static inline uint64_t id_tiny(const uint8_t *bytes, uint32_t length)
 }
 
 /* Two words of an id of 1 .. 16 bytes, with zeros behind its end. */
-static inline void id_half(const uint8_t *bytes, uint32_t length, uint64_t words[2])
+static CC_INLINED void id_half(const uint8_t *bytes, uint32_t length, uint64_t words[2])
 {
 	words[1] = 0;
 	if (length < 8) {
@@ -172,27 +172,35 @@ static inline uint64_t id_word_at(const uint8_t *bytes, uint32_t length, uint32_
 
 void directory_long_words(const uint64_t key[2], const uint8_t *bytes, uint32_t length, uint64_t words[4]);
 
+/* The words of an id of 1 .. STORE_ID_INLINE bytes; returns its hash. */
+static CC_INLINED uint64_t key_short(const struct directory *directory, const void *id, uint32_t length,
+				     uint64_t words[4])
+{
+	const uint8_t *bytes = id;
+
+	if (CC_LIKELY(length <= 16)) {
+		words[2] = words[3] = 0;
+		id_half(bytes, length, words);
+		return key_both(directory->key, words, length, directory->second);
+	}
+	words[0] = id_word(bytes);
+	words[1] = id_word(bytes + 8);
+	id_half(bytes + 16, length - 16, words + 2);
+	return key_hash(directory->key, words, length);
+}
+
 /* Of 1 .. STOA_ID_MAX bytes. */
 static inline void directory_key_make(const struct directory *directory, const void *id, uint32_t length,
 				      struct directory_key *ret_key)
 {
-	uint64_t *words = ret_key->words;
-
 	ret_key->bytes = id;
 	ret_key->length = length;
-	if (CC_LIKELY(length <= 16)) {
-		words[2] = words[3] = 0;
-		id_half(id, length, words);
-		ret_key->hash = key_both(directory->key, words, length, directory->second);
+	if (CC_LIKELY(length <= STORE_ID_INLINE)) {
+		ret_key->hash = key_short(directory, id, length, ret_key->words);
 		return;
 	}
-	if (CC_LIKELY(length <= STORE_ID_INLINE)) {
-		id_half(id, 16, words);
-		id_half(ret_key->bytes + 16, length - 16, words + 2);
-	} else {
-		directory_long_words(directory->key, id, length, words);
-	}
-	ret_key->hash = key_hash(directory->key, words, length);
+	directory_long_words(directory->key, id, length, ret_key->words);
+	ret_key->hash = key_hash(directory->key, ret_key->words, length);
 }
 
 static inline uint32_t key_bucket(const struct directory *directory, uint64_t hash)
@@ -215,19 +223,17 @@ bool directory_same_name(const struct directory *directory, const struct store_e
 			 const struct directory_key *key);
 
 /* The words in the entry. */
-static inline bool directory_same_words(const struct store_entry *entry, const struct directory_key *key)
+static CC_INLINED bool directory_same_words(const struct store_entry *entry, const uint64_t words[4], uint32_t length)
 {
-	uint64_t other = word_id_length(get_word(entry, ENTRY_KIND)) ^ key->length;
-
-	for (unsigned i = 0; i < CC_COUNT(key->words); i++)
-		other |= get_word(entry, ENTRY_ID + i) ^ key->words[i];
-	return !other;
+	return !((word_id_length(get_word(entry, ENTRY_KIND)) ^ length) | (get_word(entry, ENTRY_ID) ^ words[0]) |
+		 (get_word(entry, ENTRY_ID + 1) ^ words[1]) | (get_word(entry, ENTRY_ID + 2) ^ words[2]) |
+		 (get_word(entry, ENTRY_ID + 3) ^ words[3]));
 }
 
 static inline bool directory_same_id(const struct directory *directory, const struct store_entry *entry,
 				     const struct directory_key *key)
 {
-	return directory_same_words(entry, key) &&
+	return directory_same_words(entry, key->words, key->length) &&
 	       (CC_LIKELY(key->length <= STORE_ID_INLINE) || directory_same_name(directory, entry, key));
 }
 

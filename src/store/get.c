@@ -12,12 +12,14 @@
 
 #define HOLD_OWN (UINT64_C(1) << 63) /* it lies in an arena of its own */
 
-/* Find the entry of a sealed object. 0, -STOA_ENOENT; 1: the server has to finish something first. */
-static int find(const struct stoa_store *store, const void *id, uint32_t id_length, uint32_t *ret_entry,
-		uint64_t *ret_state)
+/* Find the entry of an object that is sealed, or in another state. 0, -STOA_ENOENT; 1: the server has to finish something first. */
+static int find(const struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
+		uint32_t *ret_entry, uint64_t *ret_state)
 {
 	switch (directory_find(&store->directory, id, id_length, ret_entry, ret_state)) {
-	case DIRECTORY_FOUND: return store_state_of(*ret_state) == STORE_SEALED ? 0 : -STOA_ENOENT;
+	case DIRECTORY_FOUND:
+		return store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other ? 0
+													 : -STOA_ENOENT;
 	case DIRECTORY_ABSENT: return -STOA_ENOENT;
 	default: return 1;
 	}
@@ -26,7 +28,7 @@ static int find(const struct stoa_store *store, const void *id, uint32_t id_leng
 /* The object of an entry that is leased. */
 static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *ret)
 {
-	struct directory_where where;
+	struct directory_where where = {0};
 	unsigned char *address;
 	uint64_t size, room;
 	bool own;
@@ -42,7 +44,7 @@ static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *
 		return rc;
 	room = where.meta_length ? store->directory.entries[entry].room : where.size;
 	if (room > STOA_OBJECT_MAX || where.offset > size || where.size > room ||
-	    store_line_up(room) + where.meta_length > size - where.offset) {
+	    store_extent(room, where.meta_length) > size - where.offset) {
 		if (own)
 			client_arena_release(store, where.arena);
 		return error_set(-STOA_EFORMAT, "an object lies outside its arena");
@@ -56,7 +58,8 @@ static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *
 }
 
 /* Hold it, if it is there. 0; -STOA_ENOENT; 1: not sure; STOA_TIMED_OUT: no server to ask where its bytes are. */
-static int hold(struct stoa_store *store, const void *id, uint32_t id_length, struct stoa_object *ret_object)
+int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
+		struct stoa_object *ret_object)
 {
 	struct stoa_object object = {0};
 	uint32_t entry, lease;
@@ -64,7 +67,7 @@ static int hold(struct stoa_store *store, const void *id, uint32_t id_length, st
 	int rc;
 
 	do {
-		rc = find(store, id, id_length, &entry, &state);
+		rc = find(store, id, id_length, other, &entry, &state);
 		if (rc)
 			return rc;
 		rc = lease_take(&store->leases, entry, directory_state(&store->directory, entry), state, &lease);
@@ -77,6 +80,8 @@ static int hold(struct stoa_store *store, const void *id, uint32_t id_length, st
 		return rc;
 	}
 	object.hold[0] = lease;
+	object.hold[2] = entry;
+	object.hold[3] = store_generation_of(state);
 	*ret_object = object;
 	return 0;
 }
@@ -86,15 +91,8 @@ static int wait_sealed(struct stoa_store *store, const void *id, uint32_t id_len
 {
 	struct store_request request = {.op = STORE_OP_WAIT, .id_length = (uint16_t)id_length};
 	struct client_bytes bytes = {.id = id};
-	struct client_call call = {0};
-	uint64_t server = load_rlx(&store->directory.header->server);
-	int rc = client_ask(store, &request, &bytes, &call, deadline);
 
-	if (rc)
-		return rc;
-	client_ring(store);
-	rc = client_wait(store, &call, server, deadline);
-	return rc == STOA_EXISTED ? 0 : rc;
+	return client_await(store, &request, &bytes, deadline);
 }
 
 /* -STOA_EINVAL: not an id. */
@@ -114,8 +112,8 @@ static int wait_unsure(uint64_t deadline)
 	return 0;
 }
 
-CC_NOINLINE static int get_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length,
-				 uint64_t deadline, struct stoa_object *ret_object)
+CC_NOINLINE int client_hold_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length,
+				  uint64_t deadline, enum store_state other, struct stoa_object *ret_object)
 {
 	uint64_t patience = client_patience(deadline);
 
@@ -128,7 +126,7 @@ CC_NOINLINE static int get_later(struct stoa_store *store, int rc, const void *i
 			rc = wait_sealed(store, id, id_length, deadline);
 		if (rc)
 			return rc < 0 ? client_refuse(rc, id, id_length) : rc;
-		rc = hold(store, id, id_length, ret_object);
+		rc = client_hold(store, id, id_length, other, ret_object);
 		if (rc == 0)
 			return 0;
 	}
@@ -141,8 +139,8 @@ int stoa_store_get(struct stoa_store *store, const void *id, uint32_t id_length,
 
 	if (CC_UNLIKELY(!id || !id_length || id_length > STOA_ID_MAX))
 		return check_id(id, id_length);
-	rc = hold(store, id, id_length, ret_object);
-	return CC_LIKELY(rc == 0) ? 0 : get_later(store, rc, id, id_length, deadline, ret_object);
+	rc = client_hold(store, id, id_length, STORE_SEALED, ret_object);
+	return CC_LIKELY(rc == 0) ? 0 : client_hold_later(store, rc, id, id_length, deadline, STORE_SEALED, ret_object);
 }
 
 void stoa_object_release(struct stoa_store *store, struct stoa_object *object)
@@ -160,7 +158,7 @@ int client_find(struct stoa_store *store, const void *id, uint32_t id_length, ui
 	uint64_t patience = client_patience(0);
 	int rc;
 
-	while ((rc = find(store, id, id_length, ret_entry, ret_state)) == 1) {
+	while ((rc = find(store, id, id_length, STORE_SEALED, ret_entry, ret_state)) == 1) {
 		rc = wait_unsure(patience);
 		if (rc)
 			return error_set(-STOA_EBUSY,

@@ -20,6 +20,12 @@ void keep_name_session(char name[STORE_HOLDER_NAME], uint64_t key, unsigned part
 	snprintf(name, STORE_HOLDER_NAME, "s%" PRIu64 ".%u", key, part);
 }
 
+/* Of a holder that is lost the client knows nothing; the server will have another. */
+static int kept(int rc)
+{
+	return rc == -STOA_ECLOSED ? error_set(-STOA_EBUSY, "the store's memory is not held now") : rc;
+}
+
 int keep_arena(struct stoa_server *server, const struct server_arena *arena)
 {
 	char name[STORE_HOLDER_NAME];
@@ -27,7 +33,7 @@ int keep_arena(struct stoa_server *server, const struct server_arena *arena)
 	if (!server->holder)
 		return 0;
 	keep_name_arena(name, arena->number, load_rlx(&server->book.directory.arenas[arena->number].generation));
-	return store_holder_put(server->holder, name, arena->memory);
+	return kept(store_holder_put(server->holder, name, arena->memory));
 }
 
 void keep_drop_arena(struct stoa_server *server, uint32_t arena, uint64_t generation)
@@ -58,7 +64,7 @@ int keep_session(struct stoa_server *server, const struct server_session *sessio
 	if (!server->holder)
 		return 0;
 	session_parts(session, held);
-	return store_holder_put_many(server->holder, held, KEEP_PARTS);
+	return kept(store_holder_put_many(server->holder, held, KEEP_PARTS));
 }
 
 void keep_drop_session(struct stoa_server *server, const struct server_session *session)

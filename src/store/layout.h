@@ -25,7 +25,7 @@
  * looks finds what was there or what is, and never has to wait for who changes it.
  *
  * An *entry* is an object. Its first line is all that a get looks at:
- *   state  {zero : 1 | generation : 39 | zero : 16 | state : 8}: counts up whenever the entry becomes another object
+ *   state  {zero : 2 | generation : 38 | zero : 16 | state : 8}: counts up whenever the entry becomes another object
  *
  *   state      gets                   who dies here leaves
  *   FREE       no                     -
@@ -34,9 +34,9 @@
  *   DYING      no; held ones stay     server: its successor waits for the leases and frees it
  *   SPILLED    no; it is asked for    server: its bytes are in a file
  *
- * A *lease* is a word of the client's: {IN_USE : 1 | generation : 39 | entry : 24}. Who gets an object writes one, then looks at the
+ * A *lease* is a word of the client's: {IN_USE : 1 | FLIP : 1 | generation : 38 | entry : 24}. Who gets an object writes one, then looks at the
  * entry's state again: still the same, and the server cannot have missed the lease, since it first changes the state, then imposes a barrier on
- * all clients, then reads all leases. Release clears IN_USE; what remains tells the server which objects were used lately.
+ * all clients, then reads all leases. Release clears IN_USE; what remains tells the server which objects were used lately, as FLIP is another one at each use of the word.
  *
  *   field             written by                     a crash between two stores leaves
  *   header            server                         counts that are a little off: the next server counts again
@@ -137,7 +137,7 @@ _Static_assert(sizeof(struct store_bucket) == 64, "layout");
 enum store_state { STORE_FREE, STORE_WRITING, STORE_SEALED, STORE_DYING, STORE_SPILLED };
 #define STORE_STATE_BITS 24
 #define STORE_STATE_MASK UINT64_C(0xff)
-#define STORE_GENERATION_MASK ((UINT64_C(1) << 39) - 1)
+#define STORE_GENERATION_MASK ((UINT64_C(1) << 38) - 1)
 
 static inline uint64_t store_state_word(uint64_t generation, enum store_state state)
 {
@@ -245,6 +245,7 @@ _Static_assert(sizeof(struct store_arena) == 64, "layout");
 /* ---- leases ---- */
 
 #define LEASE_IN_USE (UINT64_C(1) << 63)
+#define LEASE_FLIP (UINT64_C(1) << 62)
 #define LEASE_ENTRY_MASK UINT64_C(0xffffff)
 
 static inline uint64_t lease_word(uint32_t entry, uint64_t state)
@@ -334,7 +335,8 @@ struct store_request {
 	uint8_t kind;   /* enum store_kind */
 	uint8_t access; /* enum store_access */
 	uint32_t reader;
-	uint64_t of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write; of a REGION, the reserve */
+	uint64_t
+		of; /* CANCEL: a serial; CREATE: bytes of metadata that its maker will write; of a REGION, the reserve */
 };
 _Static_assert(offsetof(struct store_request, serial) == 8, "layout");
 _Static_assert(offsetof(struct store_request, entry) == 32, "layout");
@@ -346,7 +348,7 @@ _Static_assert(sizeof(struct store_request) == 56, "layout");
 
 enum store_message_kind {
 	STORE_HELLO = 1, /* client: `count` lines of leases are wanted */
-	STORE_WELCOME,   /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
+	STORE_WELCOME, /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
 	STORE_ASK_ARENA, /* client: a descriptor of `arena`, of that generation */
 	STORE_ARENA,     /* server: here it is, `size` bytes; with `count` 1 it can be written */
 };

@@ -48,7 +48,7 @@ static uint32_t free_word(const _Atomic uint64_t *words, uint32_t from)
 	for (uint32_t i = 0; i < LEASES_PER_LINE; i++) {
 		uint32_t at = (from + i) % LEASES_PER_LINE;
 
-		/* A1: who had it is done with the object; pairs with R1 in lease_release() */
+		/* A1: who had it is done with the object; pairs with R1 in lease.h */
 		if (!(load_acq(&words[at]) & LEASE_IN_USE))
 			return at;
 	}
@@ -127,31 +127,8 @@ static CC_NOINLINE int find_line(struct leases *leases, struct lease_line *ret_l
 	return 0;
 }
 
-/* ---- take and release ---- */
-
-/* Write the lease into a free word of this thread's line; and look at the state once more. */
-static inline int hold(const struct leases *leases, struct lease_line *line, uint32_t at, uint64_t lease,
-		       const _Atomic uint64_t *state, uint64_t expected, uint32_t *ret_lease)
-{
-	line->next = (at + 1) % LEASES_PER_LINE;
-	/* R2: who had the word before is done; pairs with A3 in lease_scan() */
-	store_rel(&line->words[at], lease);
-	if (CC_UNLIKELY(load_rlx(leases->fences)))
-		fence_seq(); /* pairs with that in lease_barrier() */
-	else
-		cc_compiler_barrier(); /* the server imposes the rest */
-	/* A2: the object is what it was, and its bytes can be read; pairs with R2 in directory_enter(), R6 in directory_set_state() */
-	if (CC_UNLIKELY(load_acq(state) != expected) && !MUTANT(LEASE_UNCHECKED)) {
-		store_rlx(&line->words[at], 0);
-		return LEASE_CHANGED;
-	}
-	*ret_lease = line->first + at;
-	return 0;
-}
-
-/* With the next word in use, or no line at hand. */
-static CC_APART int take_slowly(struct leases *leases, uint64_t lease, const _Atomic uint64_t *state, uint64_t expected,
-				uint32_t *ret_lease)
+int lease_take_slowly(struct leases *leases, uint64_t lease, const _Atomic uint64_t *state, uint64_t expected,
+		      uint32_t *ret_lease)
 {
 	struct lease_line *line = &lease_lines[leases->slot];
 	uint32_t at = LEASES_PER_LINE;
@@ -168,30 +145,8 @@ static CC_APART int take_slowly(struct leases *leases, uint64_t lease, const _At
 			return rc;
 		at = free_word(line->words, 0); /* there is one: nobody else takes them */
 	}
-	return hold(leases, line, at, lease, state, expected, ret_lease);
-}
-
-CC_HOT_CODE int lease_take(struct leases *leases, uint32_t entry, const _Atomic uint64_t *state, uint64_t expected,
-			   uint32_t *ret_lease)
-{
-	struct lease_line *line = &lease_lines[leases->slot];
-	uint64_t lease = lease_word(entry, expected);
-
-	/* A4: who had the word is done with the object; pairs with R1 in lease_release() */
-	if (CC_UNLIKELY(line->serial != leases->serial || leases->made_in != load_rlx(&os_forks) ||
-			load_acq(&line->words[line->next]) & LEASE_IN_USE))
-		return take_slowly(leases, lease, state, expected, ret_lease);
-	return hold(leases, line, line->next, lease, state, expected, ret_lease);
-}
-
-CC_HOT_CODE void lease_release(struct leases *leases, uint32_t lease)
-{
-	_Atomic uint64_t *word = &leases->shared->words[lease];
-
-	if (CC_UNLIKELY(leases->made_in != load_rlx(&os_forks) || lease / LEASES_PER_LINE >= leases->lines))
-		return;
-	/* R1: the object was read before; pairs with A3 in lease_scan(), A1 in free_word(), A4 in lease_take() */
-	store_rel(word, load_rlx(word) & ~LEASE_IN_USE);
+	lease |= ~load_rlx(&line->words[at]) & LEASE_FLIP;
+	return lease_hold(leases, line, at, lease, state, expected, ret_lease);
 }
 
 /* ---- the server ---- */
@@ -202,7 +157,7 @@ bool lease_barrier(const _Atomic uint32_t *fences)
 		return true;
 	if (!load_rlx(fences))
 		return os_barrier_impose();
-	fence_seq(); /* pairs with that in hold() */
+	fence_seq(); /* pairs with that in lease_hold() */
 	return true;
 }
 
@@ -213,11 +168,28 @@ void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entr
 	uint64_t count = (uint64_t)(reached < lines ? reached : lines) * LEASES_PER_LINE;
 
 	for (uint64_t i = 0; i < count; i++) {
-		/* A3: whoever held it is done; pairs with R1 in lease_release(), R2 in hold() */
+		/* A3: whoever held it is done; pairs with R1 in lease.h, R2 in lease.h */
 		uint64_t word = load_acq(&shared->words[i]);
 		uint32_t entry = (uint32_t)(word & LEASE_ENTRY_MASK);
 
 		if (entry && entry < entries)
 			visit(argument, entry, word >> 24 & STORE_GENERATION_MASK, (word & LEASE_IN_USE) != 0);
+	}
+}
+
+void lease_used(const struct store_leases *shared, uint32_t lines, uint32_t entries, uint64_t *seen,
+		void (*visit)(void *argument, uint32_t entry, uint64_t generation), void *argument)
+{
+	uint32_t reached = load_rlx(&shared->reached);
+	uint64_t count = (uint64_t)(reached < lines ? reached : lines) * LEASES_PER_LINE;
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t word = load_rlx(&shared->words[i]);
+		uint32_t entry = (uint32_t)(word & LEASE_ENTRY_MASK);
+		bool changed = (word & ~LEASE_IN_USE) != seen[i];
+
+		seen[i] = word & ~LEASE_IN_USE;
+		if (entry && entry < entries && (changed || word & LEASE_IN_USE))
+			visit(argument, entry, word >> 24 & STORE_GENERATION_MASK);
 	}
 }

@@ -13,6 +13,7 @@
 #define STORE_LEASE_H
 
 #include <base/cc.h>
+#include <base/mutant.h>
 #include <os/os.h>
 #include <store/layout.h>
 
@@ -54,16 +55,60 @@ static inline uint64_t lease_bytes(uint32_t lines)
 int lease_open(struct store_leases *shared, uint32_t lines, const _Atomic uint32_t *fences, struct leases *ret_leases);
 void lease_close(struct leases *leases);
 
+#define LEASE_CHANGED 1 /* the state is another: look again */
+
+/* Write the lease into a free word of this thread's line; then look at the state once more. */
+static CC_INLINED int lease_hold(const struct leases *leases, struct lease_line *line, uint32_t at, uint64_t lease,
+				 const _Atomic uint64_t *state, uint64_t expected, uint32_t *ret_lease)
+{
+	line->next = (at + 1) % LEASES_PER_LINE;
+	/* R2: who had the word before is done; pairs with A3 in lease_scan() */
+	store_rel(&line->words[at], lease);
+	if (CC_UNLIKELY(load_rlx(leases->fences)))
+		fence_seq(); /* pairs with that in lease_barrier() */
+	else
+		cc_compiler_barrier(); /* the server imposes the rest */
+	/* A2: the object is what it was, and its bytes can be read; pairs with R2 in directory_enter(), R6 in directory_set_state() */
+	if (CC_UNLIKELY(load_acq(state) != expected) && !MUTANT(LEASE_UNCHECKED)) {
+		store_rlx(&line->words[at], 0);
+		return LEASE_CHANGED;
+	}
+	*ret_lease = line->first + at;
+	return 0;
+}
+
+/* With the next word in use, or no line at hand. */
+int lease_take_slowly(struct leases *leases, uint64_t lease, const _Atomic uint64_t *state, uint64_t expected,
+		      uint32_t *ret_lease);
+
 /*
  * Hold `entry`, whose state word `*state` was seen as `expected`: once this has returned 0 the object stays what and where it is.
- * LEASE_CHANGED: the state is another, look again. -STOA_ELIMIT: all are in use. -STOA_ECLOSED: in a forked child.
+ * LEASE_CHANGED. -STOA_ELIMIT: all are in use. -STOA_ECLOSED: in a forked child.
  */
-#define LEASE_CHANGED 1
-int lease_take(struct leases *leases, uint32_t entry, const _Atomic uint64_t *state, uint64_t expected,
-	       uint32_t *ret_lease);
+static CC_INLINED int lease_take(struct leases *leases, uint32_t entry, const _Atomic uint64_t *state,
+				 uint64_t expected, uint32_t *ret_lease)
+{
+	struct lease_line *line = &lease_lines[leases->slot];
+	uint64_t lease = lease_word(entry, expected), before = 0;
 
-/* Of any thread of this process. In a forked child it does nothing. */
-void lease_release(struct leases *leases, uint32_t lease);
+	/* A4: who had the word is done with the object; pairs with R1 in lease_release() */
+	if (CC_UNLIKELY(line->serial != leases->serial || leases->made_in != load_rlx(&os_forks) ||
+			(before = load_acq(&line->words[line->next])) & LEASE_IN_USE))
+		return lease_take_slowly(leases, lease, state, expected, ret_lease);
+	lease |= ~before & LEASE_FLIP; /* another one than at the last use */
+	return lease_hold(leases, line, line->next, lease, state, expected, ret_lease);
+}
+
+/* Of any thread of this process. In a forked child, and of what is no lease, it does nothing. */
+static CC_INLINED void lease_release(struct leases *leases, uint32_t lease)
+{
+	_Atomic uint64_t *word = &leases->shared->words[lease];
+
+	if (CC_UNLIKELY(leases->made_in != load_rlx(&os_forks) || lease / LEASES_PER_LINE >= leases->lines))
+		return;
+	/* R1: the object was read before; pairs with A3 in lease_scan(), A1 in free_word(), A4 in lease_take() */
+	store_rel(word, load_rlx(word) & ~LEASE_IN_USE);
+}
 
 /* ---- the server ---- */
 
@@ -79,5 +124,12 @@ bool lease_barrier(const _Atomic uint32_t *fences);
  */
 void lease_scan(const struct store_leases *shared, uint32_t lines, uint32_t entries,
 		void (*visit)(void *argument, uint32_t entry, uint64_t generation, bool in_use), void *argument);
+
+/*
+ * Tell those that are in use, or were used since the last such look: `seen` has a word for each lease, of zeros at first, and is this function's. It is
+ * a guess about the past, and needs no barrier. Arguments as above.
+ */
+void lease_used(const struct store_leases *shared, uint32_t lines, uint32_t entries, uint64_t *seen,
+		void (*visit)(void *argument, uint32_t entry, uint64_t generation), void *argument);
 
 #endif

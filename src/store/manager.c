@@ -79,6 +79,15 @@ static int check(const struct stoa_store *manager, uint64_t length, uint32_t pro
 	return 0;
 }
 
+/* It was made, and cannot be opened. The caller's sentence stays. */
+static void give_up(struct stoa_store *manager, const struct client_bytes *bytes, uint16_t id_length)
+{
+	struct store_request request = {.op = STORE_OP_DELETE, .id_length = id_length};
+	struct store_completion gone;
+
+	(void)client_call(manager, &request, bytes, &gone, client_patience(0));
+}
+
 int stoa_manager_alloc(struct stoa_store *manager, uint64_t length, uint32_t prot,
 		       const struct stoa_allocation_options *options, struct stoa_allocation *ret_allocation)
 {
@@ -104,12 +113,13 @@ int stoa_manager_alloc(struct stoa_store *manager, uint64_t length, uint32_t pro
 	request.size = pages(length);
 	request.of = pages(options->reserve ? options->reserve : length);
 	rc = client_ask_for_room(manager, &request, &bytes, options->deadline, &made);
-	if (rc == 0)
-		rc = open_region(manager, made.entry, made.state, &allocation);
-	else if (rc < 0)
-		return client_refuse(rc, bytes.id, request.id_length);
 	if (rc)
+		return rc < 0 ? client_refuse(rc, bytes.id, request.id_length) : rc;
+	rc = open_region(manager, made.entry, made.state, &allocation);
+	if (rc) {
+		give_up(manager, &bytes, request.id_length);
 		return rc;
+	}
 	*ret_allocation = allocation;
 	return 0;
 }

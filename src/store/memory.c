@@ -13,7 +13,8 @@
 
 #define ARENA_MIN (UINT64_C(1) << 30)
 #define ARENA_MAX (UINT64_C(1) << 40)
-#define ARENA_LIMITS 4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
+#define ARENA_LIMITS \
+	4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
 #define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
 
@@ -60,24 +61,35 @@ static bool cool(struct stoa_server *server, uint64_t bytes)
 	return false;
 }
 
-static int make_room(struct stoa_server *server, uint64_t bytes)
+/* Of the limit. A successor may have been given less than there is. */
+static uint64_t left(const struct stoa_server *server)
+{
+	return server->committed < server->options.limit ? server->options.limit - server->committed : 0;
+}
+
+/* A step towards room for `bytes`, of which there is less. */
+static int make_some_room(struct stoa_server *server, uint64_t bytes)
 {
 	char texts[2][ERROR_SIZE];
 
 	if (bytes > server->options.limit)
 		return error_set(-STOA_ERANGE, "%s are more than the store's limit of %s", error_size(bytes, texts[0]),
 				 error_size(server->options.limit, texts[1]));
-	while (server->committed + bytes > server->options.limit) {
-		uint64_t missing = server->committed + bytes - server->options.limit;
+	if (cool(server, server->committed + bytes - server->options.limit) || object_reap(server) ||
+	    object_evict(server))
+		return 0;
+	add_rlx(&server->header->refusals, 1);
+	return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left", error_size(bytes, texts[0]),
+			 error_size(left(server), texts[1]));
+}
 
-		if (!cool(server, missing) && !object_reap(server) && !object_evict(server)) {
-			add_rlx(&server->header->refusals, 1);
-			return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left",
-					 error_size(bytes, texts[0]),
-					 error_size(server->options.limit - server->committed, texts[1]));
-		}
-	}
-	return 0;
+static int make_room(struct stoa_server *server, uint64_t bytes)
+{
+	int rc = 0;
+
+	while (rc == 0 && bytes > left(server))
+		rc = make_some_room(server, bytes);
+	return rc;
 }
 
 static void took(struct stoa_server *server, uint64_t bytes)
@@ -100,12 +112,11 @@ int memory_commit(struct stoa_server *server, const struct os_extent *extent, ui
 
 bool memory_may_fit(const struct stoa_server *server, uint64_t size)
 {
-	/* A successor may have been given less than there is. */
-	uint64_t left = server->committed < server->options.limit ? server->options.limit - server->committed : 0;
+	uint64_t there = left(server);
 
 	for (const struct server_arena *arena = server->shared; arena; arena = arena->next)
-		left += store_heap_coolable(arena->heap);
-	return pages(store_extent(size, STOA_META_MAX)) <= left;
+		there += store_heap_coolable(arena->heap);
+	return pages(store_extent(size, STOA_META_MAX)) <= there;
 }
 
 /* ---- arenas ---- */
@@ -191,11 +202,12 @@ static int create_memory(struct stoa_server *server, uint64_t size, os_handle *r
 	int rc;
 
 	do
-		rc = server->arena_count < most ? os_memory_create(size, 0, ret_memory)
-						: error_set(-STOA_ELIMIT,
-							    "the store has %u pieces of memory, and its server may not have more "
-							    "descriptors (ulimit -n)",
-							    server->arena_count);
+		rc = server->arena_count < most
+			     ? os_memory_create(size, 0, ret_memory)
+			     : error_set(-STOA_ELIMIT,
+					 "the store has %u pieces of memory, and its server may not have more "
+					 "descriptors (ulimit -n)",
+					 server->arena_count);
 	while (rc == -STOA_ELIMIT && drop_empty(server));
 	return rc;
 }
@@ -283,7 +295,7 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 		       struct server_arena **ret_arena, uint64_t *ret_offset)
 {
 	struct server_arena *arena = first_of(server, class);
-	uint64_t offset, need = 0;
+	uint64_t offset, need;
 	int rc = 0;
 
 	if (!arena) {
@@ -291,11 +303,9 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 			(void)drop_empty(server);
 		rc = create_arena(server, class, arena_size(server), &arena);
 	}
-	/* Making room may cool the very pages that it would have been in. */
-	while (rc == 0 && store_heap_need(arena->heap, length) > need) {
-		need = store_heap_need(arena->heap, length);
-		rc = make_room(server, need);
-	}
+	/* After each step anew: it may have cooled the very pages that it would have been in, or freed a place that needs none. */
+	while (rc == 0 && (need = store_heap_need(arena->heap, length)) > left(server))
+		rc = make_some_room(server, need);
 	if (rc == 0)
 		rc = store_heap_take(arena->heap, length, &offset);
 	if (rc < 0)
@@ -321,13 +331,14 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 		return rc;
 	extent = extent_of(arena);
 	rc = memory_commit(server, &extent, 0, arena->size);
-	if (rc == 0)
+	if (rc == 0) {
+		arena->resident = arena->size;
 		rc = os_memory_seal(arena->memory, OS_SEAL_GROW);
+	}
 	if (rc < 0) {
 		destroy_arena(server, arena);
 		return rc;
 	}
-	arena->resident = arena->size;
 	*ret_arena = arena;
 	return 0;
 }
@@ -394,12 +405,14 @@ static void punch(void *argument, uint64_t from, uint64_t to)
 	(void)os_discard(argument, from, to);
 }
 
-/* What its maker touched beside its objects: the kernel gave it memory that nobody has counted. */
-static void clean_orphan(struct server_arena *arena)
+/* Give back what is in no page that counts as committed: what its maker touched beside its objects is memory that nobody has counted. */
+static void clean(struct server_arena *arena)
 {
 	struct os_extent extent = extent_of(arena);
 	uint64_t length = os_memory_length(arena->memory);
 
+	if (!arena->heap)
+		return;
 	store_heap_visit_cold(arena->heap, punch, &extent);
 	if (length > arena->size)
 		punch(&extent, arena->size, length);
@@ -417,7 +430,7 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 		if (!arena->objects)
 			destroy_arena(server, arena);
 		else
-			clean_orphan(arena);
+			clean(arena);
 	}
 }
 
@@ -440,8 +453,7 @@ int memory_hand_out(struct stoa_server *server, const struct server_session *ses
 	if (!arena || load_rlx(&server->book.directory.arenas[number].generation) != generation)
 		return -STOA_ENOENT;
 	writable = arena->class.writer && arena->class.writer == session->key;
-	if (!writable &&
-	    !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
+	if (!writable && !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
 		return -STOA_EACCES;
 	writable = writable || arena->writable;
 	*ret_writable = writable;
@@ -507,6 +519,7 @@ static int create_journal(struct stoa_server *server)
 	if (rc < 0)
 		return rc;
 	server->journal = address;
+	server->journal_length = length;
 	extent.address = address;
 	rc = memory_commit(server, &extent, 0, length);
 	if (rc == 0)
@@ -520,7 +533,9 @@ static int make_tables(struct stoa_server *server)
 	server->header = server->book.directory.header;
 	server->arenas = os_allocate((SERVER_ARENAS + 1) * sizeof(struct server_arena *));
 	server->held = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
-	if (!server->arenas || !server->held)
+	server->used = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	server->recent = os_allocate((server->book.directory.shape.entries + 63) / 64 * sizeof(uint64_t));
+	if (!server->arenas || !server->held || !server->used || !server->recent)
 		return -STOA_ENOMEM;
 	store_rlx(&server->header->limit, server->options.limit);
 	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
@@ -546,19 +561,20 @@ int memory_start(struct stoa_server *server)
 
 int memory_adopt(struct stoa_server *server, os_handle memory)
 {
-	uint64_t length = os_memory_length(memory);
+	struct os_memory_info info;
 	void *map;
-	int rc;
+	int rc = os_memory_info(memory, &info);
 
 	server->directory_extent.memory = memory;
-	rc = length >= OS_PAGE && os_memory_seals(memory) & OS_SEAL_SHRINK
-		     ? os_map(memory, 0, length, OS_READ | OS_WRITE, &map)
-		     : error_set(-STOA_EFORMAT, "what was held is no directory of a store");
+	if (rc == 0 && (info.length < OS_PAGE || !(info.seals & OS_SEAL_SHRINK)))
+		rc = error_set(-STOA_EFORMAT, "what was held is no directory of a store");
+	if (rc == 0)
+		rc = os_map(memory, 0, info.length, OS_READ | OS_WRITE, &map);
 	if (rc < 0)
 		return rc;
 	server->directory_extent.address = map;
-	server->directory_length = length;
-	rc = directory_open(map, length, &server->book.directory);
+	server->directory_length = info.length;
+	rc = directory_open(map, info.length, &server->book.directory);
 	if (rc == 0)
 		rc = make_tables(server);
 	if (rc < 0)
@@ -601,16 +617,19 @@ int memory_adopt_entries(struct stoa_server *server,
 	return rc;
 }
 
-struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory)
+int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory)
 {
 	struct server_arena *arena = os_allocate(sizeof(*arena));
 	struct store_arena record;
 	void *address = NULL;
-	int rc = arena ? directory_arena_read(&server->book.directory, number, &record) : -STOA_ENOMEM;
+	struct os_memory_info info;
+	int rc = arena ? os_memory_info(memory, &info) : -STOA_ENOMEM;
 
-	if (rc == 0 && !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+	if (rc == 0)
+		rc = directory_arena_read(&server->book.directory, number, &record);
+	if (rc == DIRECTORY_CHANGED || (rc == 0 && !(info.seals & OS_SEAL_SHRINK)))
 		rc = -STOA_EFORMAT;
-	if (rc == 0 && record.kind == STORE_OWN && os_memory_length(memory) != record.size)
+	if (rc == 0 && record.kind == STORE_OWN && info.length != record.size)
 		rc = -STOA_EFORMAT;
 	if (rc == 0 && record.kind < STORE_OWN)
 		rc = store_heap_create(record.size, &arena->heap);
@@ -621,15 +640,15 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 			store_heap_destroy(arena->heap);
 		os_free(arena);
 		os_handle_close(memory);
-		return NULL;
+		return rc;
 	}
 	arena->class = (struct server_class){record.kind, record.owner, record.access, record.reader, record.key};
-	if (os_memory_seals(memory) & OS_SEAL_WRITE)
+	if (info.seals & OS_SEAL_WRITE)
 		arena->class.writer = 0;
 	arena->memory = memory;
 	arena->address = address;
 	arena->size = record.size;
-	arena->resident = arena->heap ? 0 : os_memory_length(memory);
+	arena->resident = record.kind == STORE_OWN ? record.size : 0; /* of a region its entry says how much */
 	arena->number = number;
 	if (arena->heap) {
 		arena->next = server->shared;
@@ -637,7 +656,18 @@ struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t num
 		server->shared_count++;
 	}
 	server->arena_count++;
-	return server->arenas[number] = arena;
+	server->arenas[number] = arena;
+	return 0;
+}
+
+void memory_adopt_region(struct server_arena *arena, uint64_t length)
+{
+	struct os_extent extent = extent_of(arena);
+	uint64_t end = os_memory_length(arena->memory);
+
+	arena->resident = length;
+	if (end > length)
+		(void)os_discard(&extent, length, pages(end));
 }
 
 /* Say which pages of the arena are committed. */
@@ -646,8 +676,9 @@ static int find_warm(struct server_arena *arena)
 	uint64_t from, to = 0;
 	int rc = 0;
 
-	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to))
-		rc = store_heap_mark_warm(arena->heap, from, to);
+	/* Who can write it can make it longer than it is. */
+	while (rc == 0 && to < arena->size && os_memory_next(arena->memory, to, &from, &to) && from < arena->size)
+		rc = store_heap_mark_warm(arena->heap, from, to < arena->size ? to : arena->size);
 	return rc == 0 ? store_heap_adopted(arena->heap) : rc;
 }
 
@@ -678,6 +709,8 @@ int memory_adopted(struct stoa_server *server)
 		if (rc < 0)
 			return rc;
 		server->committed += arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+		/* What is committed and was never written looks like a hole: let it be one. */
+		clean(arena);
 		if (arena->class.writer && !session_lives(server, arena->class.writer))
 			arena->class.writer = 0;
 	}
@@ -689,7 +722,7 @@ int memory_adopted(struct stoa_server *server)
 void memory_end(struct stoa_server *server)
 {
 	if (server->journal)
-		os_unmap(server->journal, journal_length(server->journal->sessions));
+		os_unmap(server->journal, server->journal_length);
 	if (server->journal_memory != OS_NO_HANDLE)
 		os_handle_close(server->journal_memory);
 	for (uint32_t i = 1; server->arenas && i <= SERVER_ARENAS; i++)
@@ -697,6 +730,8 @@ void memory_end(struct stoa_server *server)
 			destroy_arena(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
+	os_free(server->used);
+	os_free(server->recent);
 	directory_close(&server->book);
 	if (server->directory_extent.address)
 		os_unmap(server->directory_extent.address, server->directory_length);

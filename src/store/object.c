@@ -165,9 +165,20 @@ static void end_object(struct stoa_server *server, uint32_t number)
 	add_rlx(&server->header->objects, UINT64_MAX);
 }
 
+/* Leases are their client's to write. Of what it may not read it holds nothing, so it cannot keep that from being freed. */
+bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t generation)
+{
+	const struct store_entry *entry = entry_of(server, number);
+
+	return generation == store_generation_of(load_rlx(&entry->state)) &&
+	       object_may_read(session, entry->owner, entry->access, entry->reader);
+}
+
 struct look {
 	struct stoa_server *server;
-	uint32_t *found; /* entries whose bit was set */
+	const struct server_session *session; /* whose leases */
+	uint32_t *found;                      /* entries whose bit was set */
 	uint32_t count;
 };
 
@@ -176,8 +187,7 @@ static void note_lease(void *argument, uint32_t number, uint64_t generation, boo
 	struct look *look = argument;
 	uint64_t *word = &look->server->held[number / 64], bit = UINT64_C(1) << number % 64;
 
-	if (!in_use || *word & bit ||
-	    generation != store_generation_of(load_rlx(&entry_of(look->server, number)->state)))
+	if (!in_use || *word & bit || !object_may_hold(look->server, look->session, number, generation))
 		return;
 	*word |= bit;
 	look->found[look->count++] = number;
@@ -209,10 +219,12 @@ bool object_reap(struct stoa_server *server)
 		os_free(look.found);
 		return false;
 	}
-	for (uint32_t i = 0; i < server->session_count; i++)
-		if (server->sessions[i] && server->sessions[i]->leases)
-			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
-				   server->book.entries.reached, note_lease, &look);
+	for (uint32_t i = 0; i < server->session_count; i++) {
+		look.session = server->sessions[i];
+		if (look.session && look.session->leases)
+			lease_scan(look.session->leases, look.session->lines, server->book.entries.reached, note_lease,
+				   &look);
+	}
 	for (uint32_t i = 0; i < before; i++) {
 		uint32_t number = server->dying[i];
 
@@ -231,10 +243,37 @@ bool object_reap(struct stoa_server *server)
 	return kept != before;
 }
 
-bool object_evict(struct stoa_server *server)
+int object_end(struct stoa_server *server, uint32_t number)
 {
-	(void)server;
-	return false;
+	int rc = make_dying_room(server);
+
+	if (rc == 0)
+		end_object(server, number);
+	return rc;
+}
+
+struct search {
+	uint32_t number;
+	uint64_t generation;
+	bool found;
+};
+
+static void compare_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
+{
+	struct search *search = argument;
+
+	search->found = search->found || (in_use && number == search->number && generation == search->generation);
+}
+
+bool object_is_held(const struct stoa_server *server, uint32_t number)
+{
+	struct search search = {number, store_generation_of(load_rlx(&entry_of(server, number)->state)), false};
+
+	for (uint32_t i = 0; i < server->session_count && !search.found; i++)
+		if (server->sessions[i] && server->sessions[i]->leases)
+			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
+				   server->book.directory.shape.entries, compare_lease, &search);
+	return search.found;
 }
 
 /* ---- making ---- */
@@ -258,7 +297,9 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 		*ret_old = 0;
 	if (!*ret_old)
 		return 0;
-	if (!(flags & STOA_OBJECT_REPLACE))
+	/* One that is followed is its maker's as long as it is made. */
+	if (!(flags & STOA_OBJECT_REPLACE) ||
+	    store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
 		return -STOA_EEXIST;
 	if (!may_delete(session, entry_of(server, *ret_old)))
 		return -STOA_EACCES;
@@ -267,15 +308,17 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 
 static struct server_class class_of(const struct server_session *session, const struct store_request *head)
 {
-	return (struct server_class){.kind = head->kind,
-				     .owner = session->peer.user,
-				     .access = head->access,
-				     .reader = head->access == STORE_BY_USER || head->access == STORE_BY_GROUP ? head->reader : 0,
-				     .writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
+	return (struct server_class){
+		.kind = head->kind,
+		.owner = session->peer.user,
+		.access = head->access,
+		.reader = head->access == STORE_BY_USER || head->access == STORE_BY_GROUP ? head->reader : 0,
+		.writer = head->kind == STORE_IMMUTABLE ? 0 : session->key};
 }
 
-static void describe_entry(const struct server_session *session, const struct store_request *head,
-			   const struct server_arena *arena, struct store_entry *fields)
+static void describe_entry(const struct stoa_server *server, const struct server_session *session,
+			   const struct store_request *head, const struct server_arena *arena,
+			   struct store_entry *fields)
 {
 	fields->arena = arena->number;
 	store_rlx(&fields->size, fields->room);
@@ -285,7 +328,7 @@ static void describe_entry(const struct server_session *session, const struct st
 	store_rlx(&fields->flags, head->flags);
 	fields->session = object_session_tag(session);
 	fields->serial = head->serial;
-	fields->made = os_date();
+	fields->made = server->date;
 }
 
 /* Room and an entry for what is asked for, WRITING. */
@@ -313,7 +356,7 @@ static int enter(struct stoa_server *server, struct server_session *session, con
 	if (rc < 0)
 		goto refund;
 	fields.room = head->size;
-	describe_entry(session, head, arena, &fields);
+	describe_entry(server, session, head, arena, &fields);
 	rc = directory_enter(&server->book, request->id, head->id_length, &fields, ret_entry);
 	if (rc == 0)
 		return 0;
@@ -339,6 +382,7 @@ static int publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 	if (old)
 		directory_hand_over(&server->book, old, number);
 	directory_set_flags(&server->book, number, entry_of(server, number)->flags & ~STOA_OBJECT_REPLACE);
+	evict_used(server, number);
 	add_rlx(&server->header->objects, 1);
 	add_rlx(&server->header->puts, 1);
 	if (old)
@@ -376,15 +420,15 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 	       struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
-			  &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags, &old);
 
 	if (rc == 0)
 		rc = enter(server, session, request, &number);
 	if (rc < 0)
 		return rc;
 	/* Room for it may have been made of the one that it replaces. */
-	old = directory_lookup(&server->book, request->id, request->head.id_length);
+	if (old)
+		old = directory_lookup(&server->book, request->id, request->head.id_length);
 	rc = old ? make_dying_room(server) : 0;
 	if (rc == 0) {
 		fill_extent(server, number, request);
@@ -403,8 +447,7 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		  struct store_completion *ret)
 {
 	uint32_t number, old;
-	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags,
-			  &old);
+	int rc = may_make(server, session, request->id, request->head.id_length, 0, request->head.flags, &old);
 
 	if (rc == 0 && session->draft_count == SERVER_DRAFTS)
 		rc = error_set(-STOA_ELIMIT, "a client may make %u objects at a time", SERVER_DRAFTS);
@@ -412,8 +455,18 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		rc = enter(server, session, request, &number);
 	if (rc < 0)
 		return rc;
+	/* So that it is found while it is made. */
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		rc = directory_place(&server->book, number);
+	if (rc < 0) {
+		directory_set_state(&server->book, number, STORE_DYING);
+		free_object(server, number);
+		return rc;
+	}
 	session->drafts[session->draft_count++] = number;
 	object_describe(server, number, ret);
+	if (request->head.flags & STOA_OBJECT_FOLLOWED)
+		waiting_sealed(server, request->id, request->head.id_length);
 	return 0;
 }
 
@@ -441,13 +494,22 @@ static bool is_draft(const struct stoa_server *server, const struct server_sessi
 
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t number, uint64_t state)
 {
+	bool followed;
+
 	if (!is_draft(server, session, number, state))
 		return -STOA_ENOENT;
+	followed = directory_has_place(&server->book, number);
+	if (followed && make_dying_room(server) < 0)
+		return -STOA_ENOMEM;
 	forget_draft(session, number);
 	journal_change(server->journal, number, state);
 	directory_set_state(&server->book, number, STORE_DYING);
-	directory_remove(&server->book, number); /* a server may have died between its place and its seal */
-	free_object(server, number);
+	if (followed) { /* somebody may hold it */
+		directory_remove(&server->book, number);
+		server->dying[server->dying_count++] = number;
+	} else {
+		free_object(server, number);
+	}
 	return 0;
 }
 
@@ -474,7 +536,7 @@ int object_seal(struct stoa_server *server, struct server_session *session, cons
 	}
 	if (rc == 0)
 		forget_draft(session, head->entry);
-	else if (rc != -STOA_EBUSY)
+	else if (rc == -STOA_EEXIST || rc == -STOA_EACCES) /* it never can be; else its maker may try again */
 		(void)object_abort(server, session, head->entry, head->state);
 	return rc;
 }
@@ -503,7 +565,8 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 
 	if (rc < 0)
 		return rc;
-	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX || (head->size | head->of) % OS_PAGE)
+	if (!head->size || head->size > head->of || head->of > STOA_MANAGER_RESERVE_MAX ||
+	    (head->size | head->of) % OS_PAGE)
 		return -STOA_EINVAL;
 	if (head->size > server->options.limit)
 		return -STOA_ERANGE;
@@ -516,7 +579,8 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 	if (rc < 0)
 		goto refund;
 	arena->writable = head->flags & STORE_WRITABLE;
-	describe_entry(session, head, arena, &fields);
+	describe_entry(server, session, head, arena, &fields);
+	store_rlx(&fields.size, head->size); /* what is committed, and charged, from the beginning */
 	rc = directory_enter(&server->book, request->id, head->id_length, &fields, &number);
 	if (rc < 0) {
 		memory_give(server, arena, 0, head->of);
@@ -585,6 +649,22 @@ void object_end_regions(struct stoa_server *server, struct server_session *sessi
 	}
 }
 
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	uint32_t number;
+	int rc = object_find(server, request, &number);
+
+	if (rc == 0 && !may_delete(session, entry_of(server, number)))
+		rc = -STOA_EACCES;
+	if (rc == 0 && request->head.flags & ~STOA_OBJECT_PINNED)
+		rc = -STOA_EINVAL;
+	if (rc == 0)
+		directory_set_flags(&server->book, number,
+				    (load_rlx(&entry_of(server, number)->flags) & ~STOA_OBJECT_PINNED) |
+					    request->head.flags);
+	return rc;
+}
+
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	uint32_t number;
@@ -613,17 +693,18 @@ static void drop_adopted(struct stoa_server *server, uint32_t number)
 }
 
 /* Its extent is marked as its own in the arena's book. */
-static bool mark_adopted(struct stoa_server *server, const struct store_entry *entry)
+static int mark_adopted(struct stoa_server *server, const struct store_entry *entry)
 {
 	struct server_arena *arena = server->arenas[entry->arena];
+	int rc = arena ? 0 : -STOA_EFORMAT;
 
-	if (!arena)
-		return false;
-	if (arena->heap ? store_heap_mark(arena->heap, entry->offset, entry->extent) < 0
-			: arena->objects || entry->extent > arena->size)
-		return false;
-	arena->objects++;
-	return true;
+	if (rc == 0 && arena->heap)
+		rc = store_heap_mark(arena->heap, entry->offset, entry->extent);
+	else if (rc == 0 && (arena->objects || entry->extent > arena->size))
+		rc = -STOA_EFORMAT;
+	if (rc == 0)
+		arena->objects++;
+	return rc;
 }
 
 /* One that is being made: it goes on if its maker lives, and is not the server itself. */
@@ -651,7 +732,8 @@ static bool was_left(const struct stoa_server *server, const struct store_entry 
 	const struct server_session *session = maker_of(server, entry);
 	uint64_t state = load_rlx(&entry->state);
 
-	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED || MUTANT(LEFT_DROPPED))
+	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED ||
+	    MUTANT(LEFT_DROPPED))
 		return false;
 	return entry->serial == server->redo.serial ||
 	       (number == server->redo.entry &&
@@ -671,23 +753,30 @@ static void adopt_region(struct stoa_server *server, const struct store_entry *e
 	if (entry->kind != STORE_REGION)
 		return;
 	server->arenas[entry->arena]->writable = flags & STORE_WRITABLE;
+	memory_adopt_region(server->arenas[entry->arena], load_rlx(&entry->size));
 	if (maker && store_state_of(load_rlx(&entry->state)) == STORE_SEALED && !(flags & STOA_ALLOCATION_KEEP))
 		maker->regions++;
 }
 
-void object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
+int object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
 {
 	const struct store_entry *entry = entry_of(server, number);
 	enum store_state state = store_state_of(load_rlx(&entry->state));
 	struct server_user *account;
 	struct server_session *session;
+	int rc;
 
 	if (finding == DIRECTORY_LOST)
-		return;
+		return 0;
 	account = user_account(server, entry->owner);
-	if (!account || make_dying_room(server) < 0 || state == STORE_SPILLED || !mark_adopted(server, entry)) {
+	if (!account || make_dying_room(server) < 0)
+		return -STOA_ENOMEM;
+	rc = state == STORE_SPILLED ? -STOA_EFORMAT : mark_adopted(server, entry);
+	if (rc == -STOA_ENOMEM)
+		return rc;
+	if (rc < 0) {
 		drop_adopted(server, number);
-		return;
+		return 0;
 	}
 	session = maker_of(server, entry);
 	account->charged += charge_of(entry);
@@ -698,19 +787,21 @@ void object_adopt(struct stoa_server *server, uint32_t number, enum directory_fi
 		finding = DIRECTORY_LEFT;
 	else if (finding == DIRECTORY_LEFT && was_left(server, entry, number)) {
 		server->redo.left = number;
-		return;
+		return 0;
 	}
-	if (finding == DIRECTORY_GOOD && (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
+	if (finding == DIRECTORY_GOOD &&
+	    (state == STORE_SEALED || (state == STORE_WRITING && goes_on(server, entry, number)))) {
 		if (was_being_made(server, entry))
 			server->redo.made = number;
 		if (state == STORE_SEALED)
 			add_rlx(&server->header->objects, 1);
-		return;
+		return 0;
 	}
 	/* Of those that nobody can hold, too, as the arena's book is not complete yet. */
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
+	return 0;
 }
 
 int object_adopted(struct stoa_server *server)

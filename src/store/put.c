@@ -3,6 +3,7 @@
 #include <store/client.h>
 
 #include <base/error.h>
+#include <os/local.h>
 #include <stoa/store.h>
 #include <string.h>
 
@@ -32,6 +33,9 @@ static int check(const struct stoa_store *store, const void *id, uint32_t id_len
 		return error_set(-STOA_EINVAL, "no such flags: 0x%x", options->flags & ~(uint32_t)STOA_OBJECT_FLAGS);
 	if (options->meta_length > STOA_META_MAX || (options->meta_length && !options->meta))
 		return error_set(-STOA_EINVAL, "metadata has at most %u bytes", STOA_META_MAX);
+	if (options->flags & STOA_OBJECT_FOLLOWED &&
+	    (options->flags & STOA_OBJECT_REPLACE || (options->kind && options->kind != STOA_OBJECT_PRIVATE)))
+		return error_set(-STOA_EINVAL, "only private objects that replace nothing can be followed");
 	if (options->kind == STOA_OBJECT_COPIED && size > SESSION_COPY_MAX)
 		return error_set(-STOA_EINVAL, "copied objects have at most 64KiB");
 	return 0;
@@ -63,15 +67,8 @@ static struct store_request request_for(enum store_op op, uint32_t id_length, ui
 static int wait_for_room(struct stoa_store *store, uint64_t size, uint64_t deadline)
 {
 	struct store_request request = {.op = STORE_OP_ROOM, .size = size};
-	struct client_call call = {0};
-	uint64_t server = load_rlx(&store->directory.header->server);
-	int rc = client_ask(store, &request, &(struct client_bytes){0}, &call, deadline);
 
-	if (rc)
-		return rc;
-	client_ring(store);
-	rc = client_wait(store, &call, server, deadline);
-	return rc == STOA_EXISTED ? 0 : rc;
+	return client_await(store, &request, &(struct client_bytes){0}, deadline);
 }
 
 int client_ask_for_room(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
@@ -115,6 +112,9 @@ static int place_draft(struct stoa_store *store, const struct store_completion *
 	draft->hold[DRAFT_STATE] = made->state;
 	draft->hold[DRAFT_ARENA] = made->arena;
 	draft->hold[DRAFT_OWN] = own;
+	draft->tail =
+		address + made->offset + store_extent(draft->room, options->meta_length) - sizeof(struct store_tail);
+	follow_begin(draft->tail);
 	if (options->meta_length)
 		memcpy(address + made->offset + store_line_up(draft->room), options->meta, options->meta_length);
 	return 0;
@@ -239,64 +239,100 @@ int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length,
 
 /* Ask for one of several. Those that are not small, or find no room, go one by one. */
 static int start_put(struct stoa_store *store, const struct stoa_put *put, const struct stoa_object_options *options,
-		     struct client_call *call)
+		     uint64_t patience, struct client_call *call)
 {
 	struct client_bytes bytes = {put->id, options->meta, put->data, put->size};
 	struct store_request request = request_for(STORE_OP_PUT, put->id_length, put->size, STORE_IMMUTABLE, options);
 
 	request.meta_length = (uint16_t)options->meta_length;
-	return client_ask(store, &request, &bytes, call, client_patience(options->deadline));
+	return client_ask(store, &request, &bytes, call, patience);
 }
 
-static int put_some(struct stoa_store *store, struct stoa_put *puts, uint32_t count,
-		    const struct stoa_object_options *options)
+/* Puts under way. The oldest is waited for when there are as many as may be; so the server never runs out of work meanwhile. */
+struct flight {
+	struct stoa_store *store;
+	const struct stoa_object_options *options;
+	uint64_t patience;
+	int first; /* result that is not 0 */
+	struct client_call calls[PUTS_AT_A_TIME];
+	bool asked[PUTS_AT_A_TIME];
+};
+
+static void begin_put(struct flight *flight, struct stoa_put *put, uint32_t place)
 {
-	struct client_call calls[PUTS_AT_A_TIME] = {0};
-	bool asked[PUTS_AT_A_TIME] = {false};
-	int first = 0;
+	struct stoa_store *store = flight->store;
+	const struct stoa_object_options *options = flight->options;
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct stoa_put *put = &puts[i];
-
-		put->result = check(store, put->id, put->id_length, put->size, options);
-		if (put->result < 0)
-			continue;
-		if (kind_of(options, put->size) == STORE_IMMUTABLE) {
-			put->result = start_put(store, put, options, &calls[i]);
-			asked[i] = put->result == 0;
-			if (i % PUTS_PER_RING == PUTS_PER_RING - 1)
-				client_ring(store);
-		} else {
-			put->result = stoa_store_put(store, put->id, put->id_length, put->data, put->size, options);
-		}
+	flight->asked[place] = false;
+	put->result = check(store, put->id, put->id_length, put->size, options);
+	if (put->result < 0)
+		return;
+	if (kind_of(options, put->size) != STORE_IMMUTABLE) {
+		put->result = stoa_store_put(store, put->id, put->id_length, put->data, put->size, options);
+		return;
 	}
-	client_ring(store);
-	for (uint32_t i = 0; i < count; i++) {
-		struct stoa_put *put = &puts[i];
+	put->result = start_put(store, put, options, flight->patience, &flight->calls[place]);
+	flight->asked[place] = put->result == 0;
+}
 
-		if (asked[i])
-			put->result = client_wait(store, &calls[i], 0, client_patience(options->deadline));
-		if (put->result == -STOA_ENOMEM && os_now() < options->deadline)
-			put->result = stoa_store_put(store, put->id, put->id_length, put->data, put->size, options);
-		if (put->result && !first)
-			first = put->result < 0 ? client_refuse(put->result, put->id, put->id_length) : put->result;
-	}
-	return first;
+static void end_put(struct flight *flight, struct stoa_put *put, uint32_t place)
+{
+	uint64_t deadline = flight->options->deadline;
+
+	if (flight->asked[place])
+		put->result = client_wait(flight->store, &flight->calls[place], 0, flight->patience);
+	if (put->result == -STOA_ENOMEM && deadline && os_now() < deadline)
+		put->result =
+			stoa_store_put(flight->store, put->id, put->id_length, put->data, put->size, flight->options);
+	if (put->result && !flight->first)
+		flight->first = put->result < 0 ? client_refuse(put->result, put->id, put->id_length) : put->result;
 }
 
 int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts, uint32_t count,
 			const struct stoa_object_options *options)
 {
-	int first = 0;
+	struct flight flight = {.store = store, .options = options ? options : &no_options};
+	uint32_t ended = 0;
+	int before = os_cancel_hold();
 
-	options = options ? options : &no_options;
-	for (uint32_t done = 0; done < count; done += PUTS_AT_A_TIME) {
-		uint32_t some = count - done < PUTS_AT_A_TIME ? count - done : PUTS_AT_A_TIME;
-		int rc = put_some(store, puts + done, some, options);
-
-		first = first ? first : rc;
+	for (uint32_t i = 0; i < count; i++) {
+		if (i % PUTS_PER_RING == 0)
+			flight.patience = client_patience(flight.options->deadline);
+		for (; i - ended == PUTS_AT_A_TIME; ended++)
+			end_put(&flight, &puts[ended], ended % PUTS_AT_A_TIME);
+		begin_put(&flight, &puts[i], i % PUTS_AT_A_TIME);
+		if (i % PUTS_PER_RING == PUTS_PER_RING - 1)
+			client_ring(store);
 	}
-	return first;
+	client_ring(store);
+	flight.patience = client_patience(flight.options->deadline);
+	for (; ended < count; ended++)
+		end_put(&flight, &puts[ended], ended % PUTS_AT_A_TIME);
+	os_cancel_again(before);
+	return flight.first;
+}
+
+static int mark(struct stoa_store *store, const void *id, uint32_t id_length, uint32_t flags)
+{
+	struct store_request request = {.op = STORE_OP_MARK, .id_length = (uint16_t)id_length, .flags = flags};
+	struct client_bytes bytes = {.id = id};
+	struct store_completion marked;
+	int rc = check(store, id, id_length, 0, &no_options);
+
+	if (rc < 0)
+		return rc;
+	rc = client_call(store, &request, &bytes, &marked, client_patience(0));
+	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+}
+
+int stoa_store_pin(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	return mark(store, id, id_length, STOA_OBJECT_PINNED);
+}
+
+int stoa_store_unpin(struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	return mark(store, id, id_length, 0);
 }
 
 int stoa_store_delete(struct stoa_store *store, const void *id, uint32_t id_length)

@@ -11,6 +11,9 @@ static bool describes_object(const struct store_request *head)
 	bool copied = head->op == STORE_OP_PUT, region = head->kind == STORE_REGION;
 	uint32_t flags = region ? STOA_ALLOCATION_KEEP | STORE_WRITABLE : STOA_OBJECT_FLAGS;
 
+	if (head->flags & STOA_OBJECT_FOLLOWED && (head->kind != STORE_PRIVATE || head->flags & STOA_OBJECT_REPLACE))
+		return false;
+
 	return head->access <= STORE_BY_ALL && !(head->flags & ~flags) &&
 	       (copied ? head->kind == STORE_IMMUTABLE : head->kind >= STORE_PRIVATE && head->kind <= STORE_REGION);
 }
@@ -32,13 +35,12 @@ static int execute(struct stoa_server *server, struct server_session *session, c
 	case STORE_OP_SEAL: return object_seal(server, session, request);
 	case STORE_OP_ABORT: return object_abort(server, session, head->entry, head->state);
 	case STORE_OP_DELETE: return object_delete(server, session, request);
+	case STORE_OP_MARK: return object_mark(server, session, request);
 	case STORE_OP_WAIT:
 	case STORE_OP_ROOM: return waiting_add(server, session, request);
 	case STORE_OP_CANCEL:
 		waiting_cancel(server, session, head->of);
 		object_abort_all(server, session, head->of);
-		/* Of a request that waited for a dead server nobody else knows. Who was told already ignores it. */
-		session_complete(session, &(struct store_completion){.serial = head->of, .result = STOA_TIMED_OUT});
 		return 0;
 	default: return -STOA_EINVAL;
 	}

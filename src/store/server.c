@@ -17,6 +17,8 @@
 #define SCAN_SHARE 10u               /* of the time, at most so much for these looks: 1/10 */
 #define DEAF_FOR UINT64_C(50000000)  /* nanoseconds between looks whether there are descriptors again */
 #define ACCEPTS_AT_A_TIME 16u
+#define HOLD_EVERY UINT64_C(2000000000) /* nanoseconds between tries to have a holder again */
+#define DROPS_AT_A_TIME 16u             /* a client takes more than the one descriptor of who only connects */
 
 /* ---- starting and ending ---- */
 
@@ -48,6 +50,17 @@ static int fill_in(struct stoa_server_options *options)
 		return error_set(-STOA_EINVAL, "%u clients are more than a store can have, %u", o.clients,
 				 SERVER_CLIENTS_MAX);
 	*options = o;
+	return 0;
+}
+
+/* The caller's path is needed later, too: for another holder. */
+static int copy_path(struct stoa_server *server)
+{
+	if (!server->options.socket)
+		return 0;
+	if (snprintf(server->path, sizeof(server->path), "%s", server->options.socket) >= (int)sizeof(server->path))
+		return error_set(-STOA_ENAME, "the socket's path is too long");
+	server->options.socket = server->path;
 	return 0;
 }
 
@@ -101,10 +114,11 @@ static int start_memory(struct stoa_server *server)
 	if (!(server->options.flags & STOA_SERVER_HELD))
 		return memory_start(server);
 	rc = start_holder(server);
-	if (rc < 0)
-		return rc;
-	rc = adopt_all(server);
-	if (rc != -STOA_ENOENT)
+	if (rc == 0)
+		rc = adopt_all(server);
+	/* It stays held for another try. */
+	server->leaving = rc < 0;
+	if (rc != ADOPT_NOTHING)
 		return rc;
 	rc = memory_start(server);
 	return rc == 0 ? keep_all(server) : rc;
@@ -119,10 +133,12 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 		return -STOA_ENOMEM;
 	if (options)
 		server->options = *options;
-	server->call = server->poller = server->spare = server->journal_memory = server->directory_reader = OS_NO_HANDLE;
-	server->directory_extent =
-		(struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
+	server->call = server->poller = server->spare = server->journal_memory = server->directory_reader =
+		OS_NO_HANDLE;
+	server->directory_extent = (struct os_extent){.in_memory = true, .cannot_shrink = true, .memory = OS_NO_HANDLE};
 	rc = fill_in(&server->options);
+	if (rc == 0)
+		rc = copy_path(server);
 	if (rc < 0)
 		goto fail;
 	server->sessions = os_allocate(server->options.clients * sizeof(struct server_session *));
@@ -144,9 +160,22 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 	*ret_server = server;
 	return 0;
 fail:
-	server->leaving = true;
+	if (server->options.flags & STOA_SERVER_ADOPT)
+		server->listens = false; /* the socket stays the caller's */
 	stoa_server_close(server);
 	return rc;
+}
+
+/* One that is lost is looked for, lest it holds everything for ever. */
+static void end_holder(struct stoa_server *server)
+{
+	bool lost = store_holder_end(server->holder) < 0;
+
+	server->holder = NULL;
+	if (lost)
+		(void)start_holder(server);
+	if (server->holder)
+		(void)store_holder_end(server->holder);
 }
 
 void stoa_server_close(struct stoa_server *server)
@@ -164,7 +193,7 @@ void stoa_server_close(struct stoa_server *server)
 	if (server->leaving)
 		store_holder_close(server->holder);
 	else if (server->holder)
-		(void)store_holder_end(server->holder);
+		end_holder(server);
 	if (server->call != OS_NO_HANDLE)
 		os_handle_close(server->call);
 	if (server->spare != OS_NO_HANDLE)
@@ -256,23 +285,37 @@ static void take_connections(struct stoa_server *server)
 			return;
 		if (rc == 0)
 			(void)session_accept(server, socket);
-		else
+		else if (!session_drop_silent(server, DROPS_AT_A_TIME))
 			refuse(server);
 	}
 }
 
-/* The holder has ended: somebody killed it. Where there can be no other, this server's death would be the end of all objects. */
-static void hold_again(struct stoa_server *server)
+static void leave_holder(struct stoa_server *server)
 {
-	os_poller_remove(server->poller, store_holder_handle(server->holder));
+	if (!server->holder)
+		return;
+	if (store_holder_handle(server->holder) != OS_NO_HANDLE)
+		os_poller_remove(server->poller, store_holder_handle(server->holder));
 	store_holder_close(server->holder);
 	server->holder = NULL;
-	(void)start_holder(server);
-	if (server->holder && keep_all(server) < 0) {
-		os_poller_remove(server->poller, store_holder_handle(server->holder));
-		store_holder_close(server->holder);
-		server->holder = NULL;
-	}
+}
+
+/*
+ * The holder has ended, as somebody killed it; or it is lost, as an answer of it was. While there is none, this server's death would be the end of all
+ * objects.
+ */
+static void hold_again(struct stoa_server *server)
+{
+	leave_holder(server);
+	if (start_holder(server) < 0 || keep_all(server) < 0)
+		leave_holder(server);
+	server->next_hold = os_now() + HOLD_EVERY;
+}
+
+static bool wants_holder(const struct stoa_server *server)
+{
+	return server->options.flags & STOA_SERVER_HELD &&
+	       (!server->holder || store_holder_handle(server->holder) == OS_NO_HANDLE);
 }
 
 static void handle(struct stoa_server *server, const struct os_poller_event *event)
@@ -299,7 +342,9 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 	if (event->key & SERVER_KEY_BELL)
 		os_bell_clear(session->bell);
 	else
-		session_message(server, session); /* its end comes as one; of an earlier session of that number there is nothing */
+		session_message(
+			server,
+			session); /* its end comes as one; of an earlier session of that number there is nothing */
 }
 
 /* Look at sockets and bells, waiting until the deadline. */
@@ -339,6 +384,8 @@ static uint64_t wake_up(const struct stoa_server *server)
 
 	if (server->deaf && os_now() + DEAF_FOR < at)
 		at = os_now() + DEAF_FOR;
+	if (wants_holder(server) && server->next_hold < at)
+		at = server->next_hold;
 	return at;
 }
 
@@ -376,6 +423,8 @@ static void tend(struct stoa_server *server)
 		server->room_came = false;
 		waiting_room(server);
 	}
+	if (wants_holder(server) && os_now() >= server->next_hold)
+		hold_again(server);
 }
 
 /* What the last server was doing when it died comes before all else. */

@@ -80,6 +80,7 @@ struct server_session {
 	bool tell; /* it has been told something since its last bell */
 	struct store_leases *leases;
 	uint32_t lines;
+	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
 	uint32_t waits;
 	uint32_t regions; /* that end with it */
@@ -107,6 +108,7 @@ struct server_user {
 
 struct stoa_server {
 	struct stoa_server_options options;
+	char path[OS_PATH_ROOM]; /* options.socket */
 	os_handle poller;
 	os_handle call; /* raised for what other threads want */
 	struct os_listener listener;
@@ -114,7 +116,7 @@ struct stoa_server {
 	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
 	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
-	struct os_lock lock;  /* what follows: connections of this program's own handles */
+	struct os_lock lock; /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
 	unsigned arrived;
 
@@ -127,26 +129,32 @@ struct stoa_server {
 	struct server_arena **arenas; /* by number */
 	struct server_arena *shared;  /* those with a heap; the last used first */
 	uint32_t shared_count, arena_count;
-	uint64_t committed;           /* bytes, everything included */
-	uint64_t keys;                /* the last session's */
+	uint64_t committed; /* bytes, everything included */
+	uint64_t keys;      /* the last session's */
 
 	/* For a successor. */
 	struct journal *journal;
 	os_handle journal_memory;
+	uint64_t journal_length;     /* of its map */
 	struct store_holder *holder; /* NULL: nothing outlives this process */
+	uint64_t next_hold;          /* when to look for another one, if it is lost */
 	bool leaving;                /* what is held stays so when the server is closed */
 	struct server_redo redo;
-	uint32_t lost;               /* entries that were damaged */
+	uint32_t lost; /* entries that were damaged */
 
 	struct server_session **sessions; /* by number */
 	uint32_t session_count;
 	struct server_user *users;
 	struct server_waiter *waiters;
 
-	uint64_t *held;     /* a bit for each entry: it was found in a lease; between two looks none is set */
+	uint64_t *recent; /* a bit for each entry: at the last look it had been used */
+	uint64_t *used;   /* a bit for each entry: a client has used it since the hand came by */
+	uint32_t hand;
+	uint64_t *held;  /* a bit for each entry: it was found in a lease; between two looks none is set */
 	uint32_t *dying; /* entries, to be freed when nobody holds them */
 	uint32_t dying_count, dying_room;
 	uint64_t next_scan; /* of the leases */
+	uint64_t date;      /* when the requests that are being done were looked at */
 	bool room_came;     /* for those who wait for it */
 };
 
@@ -157,7 +165,11 @@ int server_attach(struct stoa_server *server, os_handle socket);
 
 /* ---- adopt.c ---- */
 
-/* Everything that a dead server left in the server's holder. 0: it is taken over; STOA_EXISTED is not used; -STOA_ENOENT: there is nothing. */
+/*
+ * Everything that a dead server left in the server's holder. 0: it is taken over. ADOPT_NOTHING: there is nothing, or what a server that never served
+ * has left. On failure all stays held as it was, for another try.
+ */
+#define ADOPT_NOTHING 1
 int adopt_all(struct stoa_server *server);
 
 /* ---- keeping.c: what outlives the server; without a holder these do nothing ---- */
@@ -178,6 +190,8 @@ int keep_all(struct stoa_server *server);
 /* ---- session.c ---- */
 
 int session_accept(struct stoa_server *server, os_handle socket);
+/* End up to `count` of those who connected and said nothing since, the first ones. Returns how many. */
+unsigned session_drop_silent(struct stoa_server *server, unsigned count);
 /* Let nobody in, and say why; the socket is closed. */
 void session_refuse(os_handle socket, int result);
 /* Something came on its socket: a message, or the end. */
@@ -186,10 +200,10 @@ void session_end(struct stoa_server *server, struct server_session *session);
 /* Do what it asked for, up to SERVER_BATCH requests. Returns how many. */
 unsigned session_work(struct stoa_server *server, struct server_session *session);
 bool session_has_work(const struct server_session *session);
-/* Take over a session, of whose handles `parts` are; they are closed when it fails. */
+/* Take over a session, of whose handles `parts` are; they are closed when it fails. -STOA_EFORMAT: it is not what it says. */
 int session_adopt(struct stoa_server *server, uint32_t number, const os_handle parts[KEEP_PARTS]);
+/* It can be seen after session_tell(), which comes after one or several, and raises the bell if the client sleeps. */
 void session_complete(struct server_session *session, const struct store_completion *completion);
-/* Raise its bell, if it sleeps and was told something. */
 void session_tell(struct server_session *session);
 
 /* ---- request.c ---- */
@@ -200,6 +214,7 @@ struct server_request {
 	uint8_t id[STOA_ID_MAX];
 	const unsigned char *meta;
 	const unsigned char *data;
+	uint64_t taken; /* bytes of the ring */
 };
 
 /* Do it, and complete it, or note who waits. */
@@ -217,6 +232,7 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 		    struct store_completion *ret);
 int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head);
 int object_seal(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t entry, uint64_t state);
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 
@@ -231,6 +247,10 @@ bool object_may_read(const struct server_session *session, uint32_t owner, uint3
 void object_end_regions(struct stoa_server *server, struct server_session *session);
 void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial);
 
+/* Is a lease of the session on an entry of that generation one that counts? */
+bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t generation);
+
 /* What a session calls itself in entries: another one for each session there was for a long time. */
 uint32_t object_session_tag(const struct server_session *session);
 
@@ -238,15 +258,24 @@ uint32_t object_session_tag(const struct server_session *session);
 void object_describe(const struct stoa_server *server, uint32_t entry, struct store_completion *ret);
 
 /* An entry that a dead server left. */
-void object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding);
+int object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding); /* -STOA_ENOMEM */
 /* All of them have been taken over: finish what it was doing. */
 int object_adopted(struct stoa_server *server);
 
 /* Free those of the dying that nobody holds any more. Returns whether any were. */
 bool object_reap(struct stoa_server *server);
 
+/* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
+int object_end(struct stoa_server *server, uint32_t entry);
+
+/* Is it in a lease now? By the time of the answer it may be otherwise. */
+bool object_is_held(const struct stoa_server *server, uint32_t entry);
+
+/* ---- evict.c ---- */
+
 /* End some objects that nobody has used for long, so that a reap may free them. false: there are none. */
 bool object_evict(struct stoa_server *server);
+void evict_used(struct stoa_server *server, uint32_t entry);
 
 /* ---- memory.c ---- */
 
@@ -255,8 +284,10 @@ int memory_start(struct stoa_server *server);
 int memory_adopt(struct stoa_server *server, os_handle directory);
 int memory_adopt_entries(struct stoa_server *server,
 			 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument);
-/* The arena, as a server left it in `memory`, which is the arena's then. NULL: it is not what the directory says. */
-struct server_arena *memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory);
+/* The arena, as a server left it in `memory`, which is the arena's then, or closed. -STOA_EFORMAT: it is not what the directory says. */
+int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory);
+/* Of a region so much is committed; what there is behind it a server was about to give when it died. */
+void memory_adopt_region(struct server_arena *arena, uint64_t length);
 /* All entries have been marked in the arenas' books. */
 int memory_adopted(struct stoa_server *server);
 void memory_end(struct stoa_server *server);
@@ -284,8 +315,8 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 int memory_seal(struct stoa_server *server, struct server_arena *arena);
 
 /* A descriptor of the arena for this client. EACCES, ENOENT. */
-int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number, uint64_t generation,
-		    os_handle *ret_memory, bool *ret_writable);
+int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number,
+		    uint64_t generation, os_handle *ret_memory, bool *ret_writable);
 
 /* ---- waiting.c ---- */
 

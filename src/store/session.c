@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LEASE_LINES_MAX 8192u
+#define READ_AHEAD 16u /* requests; the client takes their completions while the next ones are done */
 
 /* ---- greeting ---- */
 
@@ -28,26 +29,54 @@ static struct server_session *silent_one(const struct stoa_server *server)
 	return found;
 }
 
-/* Where all are taken, who has not greeted gives way to the next. */
-static unsigned free_number(struct stoa_server *server)
+unsigned session_drop_silent(struct stoa_server *server, unsigned count)
 {
 	struct server_session *silent;
+	unsigned dropped = 0;
+
+	while (dropped < count && (silent = silent_one(server)) != NULL) {
+		session_end(server, silent);
+		dropped++;
+	}
+	return dropped;
+}
+
+static unsigned first_free(const struct stoa_server *server)
+{
 	unsigned number = 0;
 
 	while (number < server->options.clients && server->sessions[number])
 		number++;
-	if (number < server->options.clients || !(silent = silent_one(server)))
-		return number;
-	number = silent->number;
-	session_end(server, silent);
+	return number;
+}
+
+/* Where all are taken, who has not greeted gives way to the next. */
+static unsigned free_number(struct stoa_server *server)
+{
+	unsigned number = first_free(server);
+
+	if (number == server->options.clients && session_drop_silent(server, 1))
+		number = first_free(server);
 	return number;
 }
 
 static int say(const struct server_session *session, struct store_message *message, const os_handle *passed,
-		  unsigned count)
+	       unsigned count)
 {
 	store_message_mark(message);
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
+}
+
+/* With descriptors. Where they cannot be sent the client is told why instead, by message->result. */
+static int say_with(const struct server_session *session, struct store_message *message, const os_handle *passed,
+		    unsigned count)
+{
+	int rc = say(session, message, passed, count);
+
+	if (rc != -STOA_ELIMIT && rc != -STOA_ENOMEM)
+		return rc;
+	message->result = rc;
+	return say(session, message, NULL, 0) < 0 ? -STOA_ECLOSED : rc;
 }
 
 void session_refuse(os_handle socket, int result)
@@ -97,7 +126,7 @@ int session_accept(struct stoa_server *server, os_handle socket)
 	return 0;
 fail:
 	os_free(session);
-	os_handle_close(socket);
+	session_refuse(socket, rc);
 	return rc;
 }
 
@@ -116,10 +145,14 @@ static int make_memory(struct stoa_server *server, uint64_t length, uint32_t acc
 		goto fail;
 	extent.address = address;
 	rc = memory_commit(server, &extent, 0, length);
-	if (rc == 0)
-		rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
 	if (rc < 0)
 		goto fail;
+	/* Its client can write it, and might seal it against a successor's writing. */
+	rc = os_memory_seal(extent.memory, OS_SEAL_GROW | OS_SEAL_SEALS);
+	if (rc < 0) {
+		memory_returned(server, length);
+		goto fail;
+	}
 	*ret_memory = extent.memory;
 	*ret_address = address;
 	return 0;
@@ -213,7 +246,7 @@ static int say_welcome(struct stoa_server *server, const struct server_session *
 						[PASSED_LEASES] = session->leases_memory,
 						[PASSED_BELL] = bell,
 						[PASSED_CLIENT_BELL] = client_bell};
-	int rc = say(session, &message, passed, PASSED_COUNT);
+	int rc = say_with(session, &message, passed, PASSED_COUNT);
 
 	/* Who dies before this leaves a client that may have heard nothing: it is told again, and ignores what it knows. */
 	if (rc == 0)
@@ -257,14 +290,10 @@ static int hand_out(struct stoa_server *server, struct server_session *session, 
 		return say(session, &message, NULL, 0);
 	message.size = server->arenas[asked->arena]->size;
 	message.count = writable;
-	rc = say(session, &message, &memory, 1);
+	rc = say_with(session, &message, &memory, 1);
 	os_handle_close(memory);
-	if (rc == -STOA_ELIMIT) { /* other clients leave theirs lying: that is no fault of this one's */
-		message = (struct store_message){
-			.kind = STORE_ARENA, .arena = asked->arena, .generation = asked->generation, .result = rc};
-		rc = say(session, &message, NULL, 0);
-	}
-	return rc;
+	/* Other clients leave theirs lying, or the system is full: that is no fault of this one's. */
+	return rc == message.result ? 0 : rc;
 }
 
 void session_message(struct stoa_server *server, struct server_session *session)
@@ -274,7 +303,7 @@ void session_message(struct stoa_server *server, struct server_session *session)
 	unsigned passed;
 	int rc = os_local_receive(session->socket, &message, sizeof(message), &length, NULL, 0, &passed);
 
-	if (rc == -STOA_EBUSY)
+	if (rc == -STOA_EBUSY || rc == -STOA_ENOMEM) /* it stays there until there is memory for it */
 		return;
 	if (rc == 0 && (length != sizeof(message) || !store_message_is_marked(&message)))
 		rc = -STOA_EFORMAT;
@@ -299,10 +328,10 @@ static void close_handle(struct stoa_server *server, os_handle handle, bool poll
 
 static void drop_memory(struct stoa_server *server, os_handle memory, void *address, uint64_t length)
 {
+	os_handle_close(memory);
 	if (!address)
 		return;
 	os_unmap(address, length);
-	os_handle_close(memory);
 	memory_returned(server, length);
 }
 
@@ -325,6 +354,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 	close_handle(server, session->client_bell, false);
 	drop_memory(server, session->memory, session->shared, session_length(session));
 	drop_memory(server, session->leases_memory, session->leases, leases_length(session));
+	os_free(session->seen);
 	os_free(session);
 }
 
@@ -357,63 +387,54 @@ static bool parts_fit(const struct store_request *head)
 	return head->length == before;
 }
 
-/*
- * Copy and check the request at the session's head, of which `there` bytes are said to be there. Returns the bytes it takes in the ring; 0:
- * it is none.
- */
-static uint64_t read_request(const struct server_session *session, uint64_t there, struct server_request *ret)
+/* How far requests have been read, ahead of what has been done. */
+struct reader {
+	uint64_t head, serial;
+	uint64_t there; /* bytes of requests from `head` on, as the client says */
+};
+
+/* Copy and check the next request, and go on behind it. false: it is none. */
+static bool read_request(const struct server_session *session, struct reader *reader, struct server_request *ret)
 {
-	uint64_t at = session->head % session->ring_size, to_end = session->ring_size - at, taken;
+	uint64_t at = reader->head % session->ring_size, to_end = session->ring_size - at;
 	struct store_request *head = &ret->head;
 
 	memcpy(head, session->ring + at, sizeof(*head));
-	taken = store_line_up(head->length);
-	if (head->op == STORE_OP_SKIP)
-		return head->length == to_end && to_end <= there ? to_end : 0;
-	if (head->length < sizeof(*head) || head->length > STORE_REQUEST_MAX || taken > there || taken > to_end)
-		return 0;
-	if (!parts_fit(head) || head->serial <= session->serial)
-		return 0;
-	ret->meta = session->ring + at + sizeof(*head) + head->id_length;
-	ret->data = ret->meta + head->meta_length;
-	memcpy(ret->id, session->ring + at + sizeof(*head), head->id_length);
-	return taken;
+	ret->taken = store_line_up(head->length);
+	if (head->op == STORE_OP_SKIP) {
+		if (head->length != to_end || to_end > reader->there)
+			return false;
+	} else {
+		if (head->length < sizeof(*head) || head->length > STORE_REQUEST_MAX || ret->taken > reader->there ||
+		    ret->taken > to_end || !parts_fit(head) || head->serial <= reader->serial)
+			return false;
+		ret->meta = session->ring + at + sizeof(*head) + head->id_length;
+		ret->data = ret->meta + head->meta_length;
+		memcpy(ret->id, session->ring + at + sizeof(*head), head->id_length);
+		reader->serial = head->serial;
+	}
+	reader->head += ret->taken;
+	reader->there -= ret->taken;
+	return true;
 }
 
-unsigned session_work(struct stoa_server *server, struct server_session *session)
+/* Read some, and have what they will look at come from memory meanwhile. */
+static unsigned read_ahead(const struct stoa_server *server, const struct server_session *session,
+			   struct reader *reader, struct server_request requests[READ_AHEAD])
 {
-	/* A4: the records before it; pairs with R3 in call.c */
-	uint64_t tail = load_acq(&session->shared->tail), there = tail - session->head;
-	struct server_request request;
-	unsigned done = 0;
+	const struct store_bucket *homes[READ_AHEAD];
+	unsigned count = 0, known = 0;
 
-	if (there > session->ring_size || there % STORE_LINE) {
-		session_end(server, session);
-		return 1;
-	}
-	for (; there && done < SERVER_BATCH; done++) {
-		uint64_t taken = read_request(session, there, &request);
+	while (count < READ_AHEAD && reader->there && read_request(session, reader, &requests[count])) {
+		const struct server_request *request = &requests[count++];
 
-		if (!taken) {
-			session_end(server, session);
-			return done + 1;
-		}
-		if (request.head.op != STORE_OP_SKIP) {
-			session->serial = request.head.serial;
-			if (MUTANT(DONE_BEFORE_TOLD))
-				journal_done(session->record, session->serial, session->head + taken);
-			request_execute(server, session, &request);
-		}
-		session->head += taken;
-		there -= taken;
-		journal_done(session->record, session->serial, session->head);
+		if (request->head.op != STORE_OP_SKIP && request->head.id_length)
+			homes[known++] = directory_home(&server->book, request->id, request->head.id_length);
 	}
-	if (done) {
-		store_rel(&session->shared->head, session->head); /* R2: their bytes are used; pairs with A3 in call.c */
-		session->tell = true;
-	}
-	session_tell(session);
-	return done;
+	/* One after the other, so that the processor looks for all the pages at the same time. */
+	while (known)
+		cc_prefetch_write(homes[--known]);
+	return count;
 }
 
 void session_complete(struct server_session *session, const struct store_completion *completion)
@@ -421,10 +442,15 @@ void session_complete(struct server_session *session, const struct store_complet
 	session->shared->completions[session->completed % SESSION_COMPLETIONS] = *completion;
 	session->completed++;
 	cc_compiler_barrier();
-	/* First for a successor, which never tells less than the client has seen. */
+	/* For a successor, which so never tells less than the client has seen. */
 	store_rlx(&session->record->completed, session->completed);
-	store_rel(&session->shared->completed, session->completed); /* R1: publishes it; pairs with A2 in call.c */
 	session->tell = true;
+}
+
+/* Several at a time: the client looks at the count all the while, and each change of it takes the line from there and back. */
+static void publish(struct server_session *session)
+{
+	store_rel(&session->shared->completed, session->completed); /* R1: all so far; pairs with A2 in call.c */
 }
 
 void session_tell(struct server_session *session)
@@ -432,9 +458,50 @@ void session_tell(struct server_session *session)
 	if (!session->tell)
 		return;
 	session->tell = false;
+	publish(session);
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
 		os_bell_ring(session->client_bell);
+}
+
+static void do_request(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	if (request->head.op != STORE_OP_SKIP) {
+		session->serial = request->head.serial;
+		if (MUTANT(DONE_BEFORE_TOLD))
+			journal_done(session->record, session->serial, session->head + request->taken);
+		request_execute(server, session, request);
+	}
+	session->head += request->taken;
+	journal_done(session->record, session->serial, session->head);
+}
+
+unsigned session_work(struct stoa_server *server, struct server_session *session)
+{
+	/* A4: the records before it; pairs with R3 in call.c */
+	uint64_t tail = load_acq(&session->shared->tail);
+	struct reader reader = {session->head, session->serial, tail - session->head};
+	struct server_request requests[READ_AHEAD];
+	unsigned done = 0, count = 1;
+
+	if (reader.there > session->ring_size || reader.there % STORE_LINE)
+		count = 0;
+	server->date = os_date();
+	while (count && session->head != tail && done < SERVER_BATCH) {
+		count = read_ahead(server, session, &reader, requests);
+		for (unsigned i = 0; i < count; i++)
+			do_request(server, session, &requests[i]);
+		done += count;
+		publish(session);
+	}
+	if (!count) {
+		session_end(server, session);
+		return done + 1;
+	}
+	store_rel(&session->shared->head, session->head); /* R2: their bytes are used; pairs with A3 in call.c */
+	session->tell = true;
+	session_tell(session);
+	return done;
 }
 
 /* ---- after a dead server ---- */
@@ -442,9 +509,12 @@ void session_tell(struct server_session *session)
 /* Map memory that a dead server left, if it is exactly as long as it must be. */
 static int map_adopted(struct stoa_server *server, os_handle memory, uint64_t length, void **ret_address)
 {
-	int rc;
+	struct os_memory_info info;
+	int rc = os_memory_info(memory, &info);
 
-	if (os_memory_length(memory) != length || !(os_memory_seals(memory) & OS_SEAL_SHRINK))
+	if (rc < 0)
+		return rc;
+	if (info.length != length || !(info.seals & OS_SEAL_SHRINK))
 		return error_set(-STOA_EFORMAT, "a session's memory is not as long as it was");
 	rc = os_map(memory, 0, length, OS_READ | OS_WRITE, ret_address);
 	if (rc == 0)
@@ -455,16 +525,14 @@ static int map_adopted(struct stoa_server *server, os_handle memory, uint64_t le
 /* Killed between noting that a request was done and moving on: it is still at the head. */
 static void pass_done(struct server_session *session)
 {
-	uint64_t there = load_rlx(&session->shared->tail) - session->head, taken;
+	struct reader reader = {session->head, session->serial - 1, load_rlx(&session->shared->tail) - session->head};
 	struct server_request request;
 
-	if (!there || there > session->ring_size || there % STORE_LINE || !session->serial)
+	if (!reader.there || reader.there > session->ring_size || reader.there % STORE_LINE || !session->serial)
 		return;
-	session->serial--;
-	taken = read_request(session, there, &request);
-	session->serial++;
-	if (taken && request.head.op != STORE_OP_SKIP && request.head.serial == session->serial)
-		session->head += taken;
+	if (read_request(session, &reader, &request) && request.head.op != STORE_OP_SKIP &&
+	    request.head.serial == session->serial)
+		session->head = reader.head;
 }
 
 static int map_session_memory(struct stoa_server *server, struct server_session *session)
@@ -508,7 +576,8 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 					   .lines = record->lines};
 	enlist(server, session);
 	rc = os_local_peer(session->socket, &session->peer);
-	if (rc == 0 && (session->ring_size != SESSION_RING_DEFAULT || !session->lines || session->lines > LEASE_LINES_MAX))
+	if (rc == 0 &&
+	    (session->ring_size != SESSION_RING_DEFAULT || !session->lines || session->lines > LEASE_LINES_MAX))
 		rc = error_set(-STOA_EFORMAT, "a session's record is damaged");
 	if (rc == 0)
 		rc = map_session_memory(server, session);
@@ -518,6 +587,7 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 		rc = os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | number);
 	if (rc < 0) {
 		session->greeted = false; /* it is not counted yet */
+		server->leaving = rc != -STOA_EFORMAT;
 		session_end(server, session);
 		return rc;
 	}

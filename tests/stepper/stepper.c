@@ -105,19 +105,24 @@ struct scene {
 	const struct step_operation *operation;
 	struct exchange *exchange;
 	struct trace trace;
+	uint64_t patience; /* until then, once unblock() has been called often enough */
 };
 
 static bool wake_victim(void *argument)
 {
 	struct scene *scene = argument;
 
-	if (!scene->operation->unblock || scene->world.unblocks > UNBLOCKS_MAX) {
-		step_bad(&scene->world, "the victim sleeps and nothing will wake it");
-		return false;
+	if (scene->operation->unblock && scene->world.unblocks <= UNBLOCKS_MAX) {
+		scene->world.unblocks++;
+		scene->operation->unblock(&scene->world);
+		scene->patience = step_now() + scene->world.limit;
+		return true;
 	}
-	scene->world.unblocks++;
-	scene->operation->unblock(&scene->world);
-	return true;
+	/* Who wakes it may be another one that was woken, and has to wait for a processor. */
+	if (step_now() < scene->patience)
+		return true;
+	step_bad(&scene->world, "the victim sleeps and nothing will wake it");
+	return false;
 }
 
 static void be_victim(struct scene *scene)

@@ -50,7 +50,8 @@ struct step_operation {
 	int (*setup)(struct step_world *world);       /* in the world's process, before the victim is forked */
 	void (*prepare)(struct step_world *world);    /* in the victim, unwatched */
 	void (*operate)(struct step_world *world);    /* in the victim: what is proved */
-	void (*unblock)(struct step_world *world);    /* in the world's process: the victim sleeps; may be NULL */
+	void (*unblock)(
+		struct step_world *world); /* in the world's process: the victim sleeps, still or again; may be NULL */
 	int (*meet)(
 		struct step_world *world); /* there, while the victim stands at its last point; may be NULL; -1: bad */
 	int (*settle)(struct step_world *world); /* there, after the death; may be NULL; -1: bad */

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* A server's books beside what is there: each object's bytes counted where it lies, for who made it and for whose it is; each page once. */
-#include <store/kit.h>
 #include <store/books.h>
+#include <store/kit.h>
 
-#include <store/server.h>
 #include <stdlib.h>
+#include <store/server.h>
 
 struct sums {
 	uint64_t sealed, writing, dying;
-	uint64_t *used;          /* of each arena: bytes of extents */
-	uint32_t *objects;       /* of each arena */
-	uint64_t *sessions;      /* charged */
+	uint64_t *used;     /* of each arena: bytes of extents */
+	uint32_t *objects;  /* of each arena */
+	uint64_t *sessions; /* charged */
 	uint64_t committed;
 };
+
+/* Memory that may grow is charged as it is. */
+static uint64_t charge_of(const struct store_entry *entry)
+{
+	return entry->kind == STORE_REGION ? load_rlx(&entry->size) : entry->extent;
+}
 
 static void add_object(const struct stoa_server *server, struct sums *sums, uint32_t number)
 {
@@ -26,12 +32,13 @@ static void add_object(const struct stoa_server *server, struct sums *sums, uint
 	sums->sealed += state == STORE_SEALED;
 	sums->writing += state == STORE_WRITING;
 	sums->dying += state == STORE_DYING;
-	CHECK_EQ(directory_has_place(&server->book, number), state == STORE_SEALED);
+	CHECK_EQ(directory_has_place(&server->book, number),
+		 state == STORE_SEALED || (state == STORE_WRITING && entry->flags & STOA_OBJECT_FOLLOWED));
 	sums->used[entry->arena] += entry->extent;
 	sums->objects[entry->arena]++;
 	if (maker < server->options.clients && server->sessions[maker] &&
 	    object_session_tag(server->sessions[maker]) == entry->session)
-		sums->sessions[maker] += entry->extent;
+		sums->sessions[maker] += charge_of(entry);
 }
 
 static void check_arena(const struct stoa_server *server, struct sums *sums, uint32_t number)
@@ -47,7 +54,8 @@ static void check_arena(const struct stoa_server *server, struct sums *sums, uin
 	CHECK_RC(os_memory_info(arena->memory, &info), 0);
 	if (!arena->heap) {
 		CHECK_EQ(arena->objects, 1);
-		CHECK_EQ(info.resident, arena->resident);
+		if (arena->class.kind == STORE_OWN)
+			CHECK_EQ(info.resident, arena->resident);
 		sums->committed += arena->resident;
 		return;
 	}
@@ -84,7 +92,7 @@ static void check_charges(const struct stoa_server *server)
 			const struct store_entry *entry = &server->book.directory.entries[i];
 
 			if (store_state_of(load_rlx(&entry->state)) != STORE_FREE && entry->owner == user->user)
-				charged += entry->extent;
+				charged += charge_of(entry);
 		}
 		CHECK_EQ(user->charged, charged);
 	}
@@ -108,8 +116,11 @@ void kit_check_books(struct stoa_server *server)
 	struct sums sums = {.used = calloc(SERVER_ARENAS + 1, sizeof(uint64_t)),
 			    .objects = calloc(SERVER_ARENAS + 1, sizeof(uint32_t)),
 			    .sessions = calloc(SERVER_CLIENTS_MAX, sizeof(uint64_t))};
+	struct os_memory_info info;
 	uint64_t drafts = 0;
 
+	CHECK_RC(os_memory_info(server->directory_extent.memory, &info), 0);
+	CHECK_EQ(info.resident, server->book.committed);
 	CHECK(sums.used && sums.objects && sums.sessions);
 	CHECK_RC(directory_valid(server->directory_extent.address, server->book.directory.length), 0);
 	for (uint32_t i = 1; i < server->book.entries.reached; i++)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The kit's roles, and objects that can be told whole. */
 #include <store/books.h>
 #include <store/kit.h>
 

@@ -45,6 +45,26 @@ _stoa_names()
 	done
 }
 
+# Ids of the objects in the store that the command line names, or in the default one.
+_stoa_objects()
+{
+	local line lines i id where=--store
+
+	for ((i = 2; i < ${#words[@]} - 1; i++)); do
+		case ${words[i]} in
+		--store=*) where=${words[i]} ;;
+		--store | -s) [[ ${words[1]} == @(put|get|wait) ]] && where=--store=${words[i + 1]} ;;
+		esac
+	done
+	mapfile -t lines < <(stoa ls "$where" --json 2>/dev/null)
+	for line in "${lines[@]}"; do
+		# What JSON escapes in an id that is shown are double quotes and backslashes.
+		[[ $line =~ ^\{\"id\":\"(([^\"\\]|\\.)+)\", ]] || continue
+		id=${BASH_REMATCH[1]//\\\"/\"}
+		candidates+=("${id//\\\\/\\}")
+	done
+}
+
 _stoa_commands()
 {
 	mapfile -t -O ${#candidates[@]} candidates < <(stoa --help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')
@@ -64,18 +84,40 @@ _stoa_values()
 	--huge) candidates=(auto never require) ;;
 	--type) candidates=(f d l p s b c) ;;
 	--directory) compopt -o dirnames 2>/dev/null ;;
+	--store) # of ls, stat and rm only behind '='
+		[[ $1 == @(put|get|wait) || $current == --store=* ]] || return 1
+		compopt -o default 2>/dev/null
+		return 0
+		;;
+	--kind) candidates=(auto copied private sealed) ;;
+	--access) mapfile -t candidates < <(printf '%s\n' owner all && compgen -u -P user: && compgen -g -P group:) ;;
 	*) _stoa_options "$1" '[A-Z]' | grep -qxF -e "$2" ;;
 	esac
 }
 
 _stoa_operands()
 {
-	local word global=''
+	local word global='' store='' i before=0
 
 	for word in "${words[@]}"; do
 		[[ $word == --global || $word == -g ]] && global=yes
+		[[ $word == --store || $word == --store=* || $word == -s ]] && store=yes
+	done
+	for ((i = 2; i < ${#words[@]} - 1; i++)); do
+		case ${words[1]}${words[i]} in
+		*--store | *-s | *--wait | *-w | put--kind | put-k | put--access | put-a | put--meta | put-m) ((i++)) ;;
+		put-* | get-*) ;;
+		*) ((before++)) ;;
+		esac
 	done
 	case ${words[1]} in
+	ls) return ;;
+	stat | rm) [[ -n $store ]] && _stoa_objects && return ;;&
+	wait) _stoa_objects ;;
+	put | get)
+		((before == 0)) && _stoa_objects
+		compopt -o default 2>/dev/null # files, where no id begins so
+		;;
 	stat | map | check | rm | commit | send | recv | tap | top | pages) _stoa_names "$global" ;;
 	find) compopt -o dirnames 2>/dev/null ;;
 	pipe) compopt -o default 2>/dev/null ;; # the words of commands
@@ -116,6 +158,9 @@ _stoa()
 	((last > 0)) && before=${words[last - 1]}
 	[[ $before == -t && ${words[1]} == find ]] && before=--type
 	[[ $before == -s && ${words[1]} == top ]] && before=--sort
+	[[ $before == -s && ${words[1]} == @(put|get|wait) ]] && before=--store
+	[[ $before == -k && ${words[1]} == put ]] && before=--kind
+	[[ $before == -a && ${words[1]} == put ]] && before=--access
 	if ((last == 1)); then
 		_stoa_commands
 		candidates+=(--help --version)

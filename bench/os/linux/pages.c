@@ -323,3 +323,19 @@ void rival_twin_end(struct rival_twin *twin)
 	waitpid((pid_t)twin->process, NULL, 0);
 	close((int)twin->socket);
 }
+
+void rival_twin_outlast(int socket)
+{
+	char byte;
+
+	prctl(PR_SET_PDEATHSIG, 0);
+	while (read(socket, &byte, sizeof(byte)) < 0 && errno == EINTR)
+		continue;
+}
+
+void rival_twin_leave(struct rival_twin *twin)
+{
+	close((int)twin->socket);
+	while (waitpid((pid_t)twin->process, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}

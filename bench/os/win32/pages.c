@@ -83,3 +83,13 @@ void rival_twin_end(struct rival_twin *twin)
 {
 	(void)twin;
 }
+
+void rival_twin_outlast(int socket)
+{
+	(void)socket;
+}
+
+void rival_twin_leave(struct rival_twin *twin)
+{
+	(void)twin;
+}

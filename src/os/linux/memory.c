@@ -121,11 +121,8 @@ static const struct {
 	uint32_t seal;
 	int linux_seal;
 } seal_table[] = {
-	{OS_SEAL_GROW, F_SEAL_GROW},
-	{OS_SEAL_SHRINK, F_SEAL_SHRINK},
-	{OS_SEAL_FUTURE_WRITE, F_SEAL_FUTURE_WRITE},
-	{OS_SEAL_WRITE, F_SEAL_WRITE},
-	{OS_SEAL_SEALS, F_SEAL_SEAL},
+	{OS_SEAL_GROW, F_SEAL_GROW},   {OS_SEAL_SHRINK, F_SEAL_SHRINK}, {OS_SEAL_FUTURE_WRITE, F_SEAL_FUTURE_WRITE},
+	{OS_SEAL_WRITE, F_SEAL_WRITE}, {OS_SEAL_SEALS, F_SEAL_SEAL},
 };
 
 /* Files of a disk know no seals; those of tmpfs are sealed against them. */

@@ -9,6 +9,7 @@
 #include <base/error.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -253,6 +254,19 @@ int os_wait_readable(const os_handle *handles, unsigned count, uint64_t deadline
 	}
 	*ret_ready = ready;
 	return 0;
+}
+
+int os_cancel_hold(void)
+{
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	return before;
+}
+
+void os_cancel_again(int before)
+{
+	pthread_setcancelstate(before, NULL);
 }
 
 /* ---- bells ---- */

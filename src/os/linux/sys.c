@@ -25,6 +25,7 @@ static _Atomic uint64_t fault_nth;
 static _Atomic int fault_error;
 static _Atomic(const char *) fault_call;
 static _Atomic int64_t fault_allocations;
+static _Atomic uint32_t fault_thread;
 
 void os_fault_arm(uint64_t nth, int error)
 {
@@ -33,6 +34,11 @@ void os_fault_arm(uint64_t nth, int error)
 	store_rlx(&fault_error, error);
 	store_rlx(&fault_call, NULL);
 	store_rlx(&fault_nth, nth);
+}
+
+void os_fault_count(uint32_t thread)
+{
+	store_rlx(&fault_thread, thread);
 }
 
 uint64_t os_fault_calls(void)
@@ -58,7 +64,10 @@ static void count_allocation(int64_t change)
 int os_fault_here(const char *call)
 {
 	uint64_t nth = load_rlx(&fault_nth);
+	uint32_t thread = load_rlx(&fault_thread);
 
+	if (thread && thread != os_thread_id())
+		return 0;
 	if (add_rlx(&fault_calls, 1) + 1 != nth)
 		return 0;
 	store_rlx(&fault_call, call);

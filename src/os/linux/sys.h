@@ -15,10 +15,11 @@
 
 /* Count calls from now on and let the `nth` (from 1; 0 is none) fail with `error`, without being made. */
 void os_fault_arm(uint64_t nth, int error);
-uint64_t os_fault_calls(void);       /* made since then */
-const char *os_fault_hit(void);      /* the call that failed, or NULL */
-int os_fault_here(const char *call); /* for SYS(): count; non-zero, with errno set, to fail */
-int64_t os_fault_allocations(void);  /* os_allocate() less os_free(), from the start */
+void os_fault_count(uint32_t thread); /* only the calls of this thread count from now on; 0: of all */
+uint64_t os_fault_calls(void);        /* made since then */
+const char *os_fault_hit(void);       /* the call that failed, or NULL */
+int os_fault_here(const char *call);  /* for SYS(): count; non-zero, with errno set, to fail */
+int64_t os_fault_allocations(void);   /* os_allocate() less os_free(), from the start */
 
 #define SYS(call, ...) (os_fault_here(#call) ? (CC_TYPEOF(call(__VA_ARGS__))) - 1 : call(__VA_ARGS__))
 #define SYS_POINTER(call, ...) (os_fault_here(#call) ? NULL : call(__VA_ARGS__)) /* for calls that fail with NULL */
