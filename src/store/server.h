@@ -117,7 +117,7 @@ struct stoa_server {
 	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
 	_Atomic uint32_t left; /* it is to leave all to a successor */
-	struct os_lock lock; /* what follows: connections of this program's own handles */
+	struct os_lock lock;   /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
 	unsigned arrived;
 

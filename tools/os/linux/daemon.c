@@ -50,7 +50,8 @@ void daemon_on_end(void (*stop)(void *argument), void *argument)
 	for (size_t i = 0; i < ENDS; i++) {
 		struct sigaction old;
 
-		if (ends[i] == SIGTERM || ends[i] == SIGUSR1 || (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN))
+		if (ends[i] == SIGTERM || ends[i] == SIGUSR1 ||
+		    (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN))
 			sigaction(ends[i], &action, NULL);
 	}
 	signal(SIGPIPE, SIG_IGN);
