@@ -52,7 +52,7 @@ static void deliver(struct stoa_store *store, const struct store_completion *com
 /* All that are there. Returns how many. */
 static unsigned take(struct stoa_store *store)
 {
-	/* A2: the completions that it counts; pairs with R1 in session_complete() */
+	/* A2: the completions that it counts; pairs with R1 in publish() */
 	uint64_t completed = load_acq(&store->session->completed);
 	unsigned taken = 0;
 

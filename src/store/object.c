@@ -177,7 +177,7 @@ bool object_may_hold(const struct stoa_server *server, const struct server_sessi
 struct look {
 	struct stoa_server *server;
 	const struct server_session *session; /* whose leases */
-	uint32_t *found; /* entries whose bit was set */
+	uint32_t *found;                      /* entries whose bit was set */
 	uint32_t count;
 };
 
@@ -297,7 +297,8 @@ static int may_make(struct stoa_server *server, const struct server_session *ses
 	if (!*ret_old)
 		return 0;
 	/* One that is followed is its maker's as long as it is made. */
-	if (!(flags & STOA_OBJECT_REPLACE) || store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
+	if (!(flags & STOA_OBJECT_REPLACE) ||
+	    store_state_of(load_rlx(&entry_of(server, *ret_old)->state)) != STORE_SEALED)
 		return -STOA_EEXIST;
 	if (!may_delete(session, entry_of(server, *ret_old)))
 		return -STOA_EACCES;
@@ -315,7 +316,8 @@ static struct server_class class_of(const struct server_session *session, const 
 }
 
 static void describe_entry(const struct stoa_server *server, const struct server_session *session,
-			   const struct store_request *head, const struct server_arena *arena, struct store_entry *fields)
+			   const struct store_request *head, const struct server_arena *arena,
+			   struct store_entry *fields)
 {
 	fields->arena = arena->number;
 	store_rlx(&fields->size, fields->room);

@@ -282,8 +282,8 @@ static void end_put(struct flight *flight, struct stoa_put *put, uint32_t place)
 	if (flight->asked[place])
 		put->result = client_wait(flight->store, &flight->calls[place], 0, flight->patience);
 	if (put->result == -STOA_ENOMEM && deadline && os_now() < deadline)
-		put->result = stoa_store_put(flight->store, put->id, put->id_length, put->data, put->size,
-					     flight->options);
+		put->result =
+			stoa_store_put(flight->store, put->id, put->id_length, put->data, put->size, flight->options);
 	if (put->result && !flight->first)
 		flight->first = put->result < 0 ? client_refuse(put->result, put->id, put->id_length) : put->result;
 }
