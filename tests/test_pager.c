@@ -121,6 +121,10 @@ TEST_THREADS(threads_that_touch_one_page_have_it_filled_once, 20)
 		CHECK_EQ(pthread_join(threads[i], NULL), 0);
 	CHECK_EQ(load_rlx(&region.store->fills), 64);
 	CHECK_INT(load_rlx(&region.pager->seat->counters[PAGER_WAITS]), >, 0);
+	CHECK_EQ(load_rlx(&region.pager->seat->counters[PAGER_MISSES]), 64);
+	/* Who waited found it filled: each touch is one or the other. */
+	CHECK_EQ(load_rlx(&region.pager->seat->counters[PAGER_HITS]),
+		 load_rlx(&region.pager->seat->counters[PAGER_FAULTS]) - 64);
 	end_region(&region);
 }
 

@@ -538,7 +538,9 @@ static void client_that_is_told_of(void *argument)
 
 	(void)argument;
 	CHECK_EQ(*word_of(client, 0), expected(0));
-	while (stat.members = 0, stoa_pager_stat(client, &stat) == 0 && stat.member[1].faults == 0)
+	CHECK_EQ(*word_of(client, 1), expected(1));
+	CHECK_EQ(*word_of(client, 2), expected(2));
+	while (stat.members = 0, stoa_pager_stat(client, &stat) == 0 && stat.member[1].faults < 3)
 		test_nap(1); /* the thread that serves counts after it has woken who touched */
 	CHECK_EQ(stat.way, STOA_PAGER_SERVED);
 	CHECK_EQ(stat.members, 2);
@@ -546,8 +548,10 @@ static void client_that_is_told_of(void *argument)
 	CHECK_EQ(stat.member[1].flags & (STOA_MEMBER_SERVES | STOA_MEMBER_CLIENT), STOA_MEMBER_CLIENT);
 	CHECK_EQ(!(stat.member[1].flags & STOA_MEMBER_CALLS), !os_trap_serves_calls(client->trap));
 	CHECK_EQ(stat.member[1].process, (uint64_t)getpid());
-	CHECK_EQ(stat.member[1].faults, 1);
-	CHECK_EQ(stat.member[0].fills, 1); /* by who serves */
+	CHECK_EQ(stat.member[1].faults, 3);
+	CHECK_EQ(stat.member[0].fills, 3); /* by who serves */
+	CHECK_EQ(stat.misses, 3);
+	CHECK_EQ(stat.hits, 2); /* it had touched two of them itself, so they had only to be shown */
 	CHECK_RC(stoa_pager_close(client), 0);
 }
 
@@ -556,6 +560,8 @@ TEST(statistics_tell_who_serves_whom)
 	set_up();
 	begin(store_backing(store), &served);
 	pager_pass(board->sockets, pager);
+	CHECK_EQ(*word_of(pager, 1), expected(1));
+	CHECK_EQ(*word_of(pager, 2), expected(2));
 	CHECK_EQ(test_join(test_role(client_that_is_told_of, NULL)), 0);
 	end_all();
 }

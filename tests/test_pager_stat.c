@@ -158,6 +158,8 @@ TEST(blocks_and_faults_are_counted)
 	CHECK_EQ(stat.faults, 14); /* 10 reads, 3 writes to what was there, 1 to what was not; the pin is none */
 	CHECK_EQ(sum_of(stat.latency, STOA_PAGER_LATENCIES), 14);
 	CHECK_EQ(stat.member[0].faults, 14);
+	CHECK_EQ(stat.hits, 4); /* the 3 writes, and one of the pin's blocks */
+	CHECK_EQ(stat.misses, 12);
 	CHECK_EQ(stat.member[0].fills, 12);
 	CHECK_RC(stoa_pager_unpin(pager, 0, 2 * PAGE), 0);
 	CHECK_RC(stoa_pager_flush(pager, 0, BLOCKS * PAGE, 0), 0);
@@ -167,6 +169,26 @@ TEST(blocks_and_faults_are_counted)
 	CHECK_EQ(stat.pinned, 0);
 	CHECK_EQ(stat.writes, 4);
 	CHECK_EQ(stat.write_calls, 4);
+	CHECK_EQ(stat.hits, 4);
+	close_all(pager, backing);
+}
+
+TEST(what_was_read_ahead_is_no_miss)
+{
+	const struct stoa_pager_options options = {.budget = 64 * PAGE};
+	struct stoa_backing *backing;
+	struct stoa_pager *pager = make_named(store_make(BLOCKS * PAGE), &options, &backing);
+	struct stoa_pager_stat stat;
+
+	for (unsigned i = 0; i < 32; i++)
+		look_at(pager, i);
+	stat = stat_of(pager);
+	CHECK_INT(stat.faults, <, 32);
+	CHECK_EQ(stat.misses, stat.faults);
+	CHECK_EQ(stat.hits, 0); /* what was there before it was touched was seen by nobody, */
+	CHECK_RC(stoa_pager_get(pager, 0, 32 * PAGE, STOA_READ), 0);
+	CHECK_EQ(stat_of(pager).hits, 32); /* unless it is asked for */
+	CHECK_EQ(stat_of(pager).misses, stat.misses);
 	close_all(pager, backing);
 }
 
@@ -213,11 +235,13 @@ TEST(why_a_block_is_poisoned)
 	CHECK_EQ(stat_of(pager).poisoned, 1);
 	CHECK_EQ(stat_of(pager).errors, 1);
 	CHECK_EQ(stat_of(pager).resident, 0);
+	CHECK_EQ(stat_of(pager).hits + stat_of(pager).misses, 0); /* it was refused */
 	store_rlx(&store->fail_fill, 0);
 	CHECK_RC(stoa_pager_get(pager, 3 * PAGE, 1, STOA_READ), 0);
 	CHECK_RC(stoa_pager_error(pager, 3 * PAGE, &error), 0);
 	CHECK_EQ(error, 0);
 	CHECK_EQ(stat_of(pager).poisoned, 0);
+	CHECK_EQ(stat_of(pager).misses, 1);
 	CHECK_RC(stoa_pager_error(pager, BLOCKS * PAGE, &error), -STOA_ERANGE);
 	CHECK_RC(stoa_pager_error(pager, 0, NULL), -STOA_EINVAL);
 	CHECK_RC(stoa_pager_error(NULL, 0, &error), -STOA_EINVAL);
@@ -235,6 +259,8 @@ static void join_and_die(void *argument)
 	(void)argument;
 	*byte(pager, 9) = 9;
 	CHECK_RC(stoa_pager_pin(pager, 9 * PAGE, PAGE, STOA_READ), 0);
+	for (unsigned i = 0; i < 5; i++)
+		*byte(pager, i) = 1; /* what the first has filled */
 	store_rlx(joined, 1);
 	for (;;)
 		pause();
@@ -256,14 +282,18 @@ TEST(members_alive_and_dead)
 		SKIP("no userfaultfd here");
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets), 0);
 	pager_pass(sockets, pager);
+	for (unsigned i = 0; i < 5; i++)
+		look_at(pager, i);
 	role = test_role(join_and_die, NULL);
 	test_await(joined, 1);
 	stat = stat_of(pager);
+	CHECK_EQ(stat.hits, 6); /* the writes, and the pin of what it had filled itself */
+	CHECK_EQ(stat.misses, 6);
 	CHECK_EQ(stat.members, 2);
 	CHECK_EQ(stat.members_alive, 2);
 	CHECK_EQ(stat.member[1].process, (uint64_t)role);
 	CHECK_EQ(stat.member[1].fills, 1);
-	CHECK_EQ(stat.member[0].fills, 0);
+	CHECK_EQ(stat.member[0].fills, 5);
 	CHECK_EQ(stat.pinned, 1);
 	test_kill(role);
 	stat = stat_of(pager);
@@ -271,7 +301,8 @@ TEST(members_alive_and_dead)
 	CHECK_EQ(stat.members_alive, 1);
 	CHECK_EQ(stat.member[1].state, STOA_END_DEAD);
 	CHECK_EQ(stat.pinned, 0);
-	CHECK_EQ(stat.dirty, 1);
+	CHECK_EQ(stat.dirty, 6);
+	CHECK_EQ(stat.hits, 6); /* the dead's counts stay */
 	close(sockets[0]);
 	close(sockets[1]);
 	close_all(pager, backing);

@@ -351,6 +351,63 @@ TEST(sleeping_victim_is_woken)
 	CHECK(report.outcomes[0] > 0 && report.outcomes[1] > 0);
 }
 
+/* By another, who is slow to come to it. */
+static void wake_late(struct step_world *world)
+{
+	_Atomic uint32_t *asked = world->hidden;
+
+	while (!atomic_load(asked))
+		usleep(200);
+	usleep(100000);
+	unblock(world);
+}
+
+static int late_setup(struct step_world *world)
+{
+	return step_helper(world, wake_late);
+}
+
+static void ask_to_be_woken(struct step_world *world)
+{
+	atomic_store((_Atomic uint32_t *)world->hidden, 1);
+}
+
+TEST(a_victim_that_is_woken_late_is_waited_for)
+{
+	static const struct step_operation operation = {.name = "sleep long",
+							.outcome_names = {"not yet", "published"},
+							.setup = late_setup,
+							.operate = sleep_then_publish,
+							.unblock = ask_to_be_woken,
+							.verify = publish_verify,
+							.unordered = true};
+	struct step_settings few = settings;
+	struct step_report report;
+
+	few.every_below = 0;
+	report = prove(&operation, &few);
+	CHECK(report.outcomes[0] > 0 && report.outcomes[1] > 0);
+}
+
+static void do_nothing(struct step_world *world)
+{
+	(void)world;
+}
+
+TEST_MUST_FAIL(sleeper_that_nobody_wakes_is_found, "the victim sleeps and nothing will wake it")
+{
+	static const struct step_operation operation = {.name = "sleep in vain",
+							.outcome_names = {"not yet", "published"},
+							.setup = no_setup,
+							.operate = sleep_then_publish,
+							.unblock = do_nothing,
+							.verify = publish_verify};
+	struct step_settings soon = settings;
+
+	soon.limit = 100000000;
+	prove(&operation, &soon);
+}
+
 TEST_MUST_FAIL(sleeper_for_ever_is_found, "the victim sleeps and nothing will wake it")
 {
 	static const struct step_operation operation = {.name = "sleep for ever",

@@ -424,6 +424,11 @@ static void overreach(void *argument)
 
 	(void)become_another();
 	CHECK_RC(raw_open(kit, 0, &raw), 0);
+	for (unsigned i = PASSED_SESSION; i <= PASSED_LEASES; i++) {
+		CHECK_EQ(fcntl((int)raw.passed[i], F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+		CHECK_EQ(ftruncate((int)raw.passed[i], 0), -1);
+		CHECK_EQ(ftruncate((int)raw.passed[i], 1 << 30), -1);
+	}
 	CHECK_RC(raw_call(&raw, create, "extra", NULL, 0, &made), 0);
 	CHECK_RC(raw_arena(&raw, made.arena, &memory), 0);
 	CHECK_SYS(fallocate((int)memory, 0, 0, 20 << 20));

@@ -199,3 +199,56 @@ TEST_TIMEOUT(servers_are_killed_at_any_time, 240)
 	while (waitpid(-1, NULL, 0) > 0)
 		;
 }
+
+static void map_anew(void *argument)
+{
+	struct kit *kit = argument;
+
+	while (!load_rlx(&kit->words[0])) {
+		struct stoa_store *store;
+
+		if (stoa_store_open(kit->path, NULL, &store))
+			continue;
+		for (unsigned i = 0; i < 8; i++) {
+			char id[20];
+
+			snprintf(id, sizeof(id), "object %u", i);
+			CHECK_RC(kit_get(store, id, 0), 0);
+		}
+		stoa_store_close(store);
+		add_rlx(&kit->words[1], 1);
+	}
+}
+
+/* Where an object lies is asked over the socket: a server that dies with the question in hand must not be waited for. */
+TEST_TIMEOUT(no_question_dies_with_its_server, 120)
+{
+	const struct stoa_server_options options = {.limit = 64 * MIB, .flags = STOA_SERVER_HELD};
+	struct stoa_object_options kind = {.kind = STOA_OBJECT_SEALED};
+	struct kit *kit = kit_start(&options);
+	struct stoa_store *store = kit_open(kit);
+	uint64_t random = test_seed();
+	pid_t roles[3];
+	char id[20];
+
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(id, sizeof(id), "object %u", i);
+		CHECK_RC(kit_put(store, id, 5000, i, &kind), 0);
+	}
+	for (unsigned i = 0; i < CC_COUNT(roles); i++)
+		roles[i] = test_role(map_anew, kit);
+	for (unsigned round = 0; round < test_rounds(40, 2000); round++) {
+		test_nap((unsigned)(test_random(&random) % 20));
+		test_kill(kit->server);
+		kit_serve(kit);
+	}
+	store_rlx(&kit->words[0], 1);
+	for (unsigned i = 0; i < CC_COUNT(roles); i++)
+		CHECK_EQ(test_join(roles[i]), 0);
+	CHECK_INT(load_rlx(&kit->words[1]), >, 0);
+	stoa_store_close(store);
+	kit_stop(kit);
+	/* The holder is nobody's child, so it becomes the harness's. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}

@@ -22,6 +22,8 @@
 uint64_t mutants_chosen;
 #endif
 
+#define ROUNDS_MIN 100u
+
 /* ---- one object that ends, again and again, just as somebody takes it ---- */
 
 struct duel {
@@ -82,13 +84,16 @@ static void end_again(struct duel *duel, uint64_t generation)
 static void fight(uint64_t rounds, bool fences)
 {
 	struct duel *duel = test_shared(sizeof(*duel));
-	uint64_t random = test_seed();
+	uint64_t random = test_seed(), until = os_now() + test_rounds(20, 100) * UINT64_C(1000000000), generation;
 	pid_t role;
 
 	store_rlx(&duel->fences, fences || !os_barrier_can_impose());
 	role = test_role(take_again, duel);
 	test_await(&duel->ready, 1);
-	for (uint64_t generation = 1; generation <= rounds; generation++) {
+	/* Fewer on a machine so busy that each turn of this process is long in coming. */
+	for (generation = 1;
+	     generation <= rounds && (generation <= ROUNDS_MIN || rounds == UINT64_MAX || os_now() < until);
+	     generation++) {
 		store_rel(&duel->state, store_state_word(generation, STORE_SEALED));
 		for (uint64_t i = test_random(&random) % 32; i > 0; i--)
 			cc_pause();
@@ -97,7 +102,7 @@ static void fight(uint64_t rounds, bool fences)
 	atomic_store(&duel->over, 1);
 	CHECK_EQ(test_join(role), 0);
 	test_figure("%llu takes in %llu rounds", (unsigned long long)load_rlx(&duel->takes),
-		    (unsigned long long)rounds);
+		    (unsigned long long)generation - 1);
 }
 
 #ifdef STOA_MUTANTS
@@ -106,7 +111,7 @@ static void fight(uint64_t rounds, bool fences)
 	TEST_DEFINE(name, 120, false, "an object that is held has gone") \
 	{                                                                \
 		mutants_chosen = MUTANT_BIT(MUTANT_##mutant);            \
-		fight(UINT64_MAX - 1, false);                            \
+		fight(UINT64_MAX, false);                                \
 	}
 
 MUST_BE_MISSED(without_a_second_look, LEASE_UNCHECKED)
@@ -281,8 +286,6 @@ static void serve_once(struct server *server)
 		end_entry(server, old);
 	}
 }
-
-#define ROUNDS_MIN 100u
 
 static void delete_beside_gets(unsigned rounds, bool fences)
 {

@@ -2,6 +2,7 @@
 /* What the tool says of pagers: pages, where there is no screen; ls, stat and check. */
 #include <harness/test.h>
 
+#include "tool/job.h"
 #include "tool/run.h"
 
 #include <pager/pager.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <stoa/stoa.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -61,12 +63,12 @@ TEST(a_table)
 	run = run_stoa("pages", "--interval", "1ms", "--count", "2", NULL);
 	CHECK_EQ(run->status, 0);
 	CHECK_STR(run->err, "");
-	CHECK_EQ(count_of(run->out, "REFAULT"), 2);
+	CHECK_EQ(count_of(run->out, "  HIT  REFAULT  "), 2);
 	CHECK_LACKS(run->out, "\033");
 	CHECK_LACKS(run->out, test_name("s"));
 	line = line_with(run->out, test_name("p"));
 	CHECK(line != NULL);
-	CHECK_HAS(line, "    40KiB   16%  12KiB         0        0        -    -    -      1");
+	CHECK_HAS(line, "    40KiB   16%  12KiB         0        0  23%        -    -    -      1"); /* 3 of 13 */
 	run = run_stoa("pages", "-n", "1", "-i", "1ms", "no-such-name", NULL);
 	CHECK_EQ(run->status, 0);
 	CHECK_LACKS(run->out, test_name("p"));
@@ -98,9 +100,107 @@ TEST(lines_for_programs)
 	CHECK_EQ(count_of(run->out, test_name("p")), 2);
 	CHECK_HAS(run->out, "\"block\":4096,\"budget\":64,");
 	CHECK_HAS(run->out, "\"resident_blocks\":10,\"clean\":7,\"dirty\":3,\"busy\":0,\"poisoned\":0,\"pinned\":0,");
+	CHECK_EQ(count_of(run->out, "\"hit_ratio\":0.230769231,"), 2);
+	CHECK_EQ(count_of(run->out, "\"hits\":3,\"misses\":10,"), 2);
 	CHECK_HAS(run->out, "\"faults\":13,\"waits\":0,\"fills\":10,\"fill_calls\":10,\"refaults\":0,\"opens\":3,");
 	snprintf(member, sizeof(member), "\"members\":[{\"process\":%d,\"alive\":true,\"place\":0,", (int)getpid());
 	CHECK_HAS(run->out, member);
+	drop(pager);
+}
+
+/* Each line, until one has the part: none of those before has anything but what was `before`. */
+static void await_line(struct job *job, const char *before, const char *part)
+{
+	char line[8192];
+	size_t used;
+
+	do {
+		for (used = 0; used == 0 || line[used - 1] != '\n'; used++) {
+			CHECK(used < sizeof(line) - 1);
+			CHECK_EQ(read_job(job, line + used, 1), 1);
+		}
+		line[used] = 0;
+		if (!strstr(line, part))
+			CHECK_HAS(line, before);
+	} while (!strstr(line, part));
+}
+
+/* What was seen since the look before, and else all. */
+TEST(hits_of_now)
+{
+	struct stoa_pager *pager = make();
+	volatile unsigned char *bytes = stoa_pager_address(pager);
+	struct job *job =
+		start_stoa(JOB_NOTHING, JOB_PIPE, "pages", "--json", "--interval", "100ms", test_name("p"), NULL);
+
+	await_line(job, "\"hit_ratio\":0.230769231,", "\"hit_ratio\":0.230769231,");
+	for (unsigned i = 3; i < 10; i++)
+		bytes[i * PAGE] = 1;
+	await_line(job, "\"hit_ratio\":0.230769231,", "\"hit_ratio\":1,");
+	await_line(job, "\"hit_ratio\":1,", "\"hit_ratio\":0.5,"); /* 10 of 20 */
+	kill_stoa(job);
+	drop(pager);
+}
+
+TEST(hits_of_nothing)
+{
+	const struct stoa_pager_options options = {.budget = 64 * PAGE, .flags = STOA_PAGER_NO_BACKGROUND};
+	struct stoa_pager *pager;
+	const struct run *run;
+
+	CHECK_RC(stoa_pager_install_handlers(), 0);
+	CHECK_RC(stoa_backing_memory(BLOCKS * PAGE, &backing), 0);
+	CHECK_RC(stoa_pager_create(test_name("p"), backing, &options, &pager), 0);
+	run = run_stoa("pages", "--json", "-n", "1", "-i", "1ms", NULL);
+	check_json_in_python(run->out);
+	CHECK_HAS(run->out, "\"hit_ratio\":null,");
+	run = run_stoa("pages", "-n", "1", "-i", "1ms", NULL);
+	CHECK_HAS(line_with(run->out, test_name("p")),
+		  "         0    0%      0         0        0    -        -    -    -      1");
+	drop(pager);
+}
+
+/* In another process, which has no backing: what the first filled has only to be shown there. */
+static int sockets[2];
+
+static void touch_what_is_there(void *argument)
+{
+	struct stoa_pager *pager;
+	volatile unsigned char *bytes;
+
+	(void)argument;
+	CHECK_RC(stoa_pager_receive_with_socket(sockets[1], NULL, &pager), 0);
+	bytes = stoa_pager_address(pager);
+	for (unsigned i = 0; i < 6; i++)
+		(void)bytes[i * PAGE];
+	CHECK_RC(stoa_pager_close(pager), 0);
+}
+
+TEST(hits_of_another_process)
+{
+	const struct stoa_pager_options options = {
+		.way = STOA_PAGER_SERVED, .budget = 64 * PAGE, .read_ahead = 1, .flags = STOA_PAGER_NO_BACKGROUND};
+	struct stoa_pager_stat stat;
+	struct stoa_pager *pager;
+	const struct run *run;
+
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets));
+	CHECK_RC(stoa_backing_memory(BLOCKS * PAGE, &backing), 0);
+	if (stoa_pager_create(test_name("p"), backing, &options, &pager) == -STOA_ENOTSUP)
+		SKIP("no userfaultfd here");
+	for (unsigned i = 0; i < 4; i++)
+		(void)((volatile unsigned char *)stoa_pager_address(pager))[i * PAGE];
+	CHECK_RC(stoa_pager_send_with_socket(pager, sockets[0]), 0);
+	CHECK_EQ(test_join(test_role(touch_what_is_there, NULL)), 0);
+	while (stoa_pager_stat(pager, &stat) == 0 && stat.faults < 10)
+		test_nap(1); /* the thread that serves counts after it has woken who touched */
+	run = run_stoa("pages", "--json", "-n", "1", "-i", "1ms", NULL);
+	CHECK_HAS(run->out, "\"hit_ratio\":0.4,");
+	CHECK_HAS(run->out, "\"hits\":4,\"misses\":6,");
+	run = run_stoa("pages", "-n", "1", "-i", "1ms", NULL);
+	CHECK_HAS(line_with(run->out, test_name("p")), "  40%  ");
+	close(sockets[0]);
+	close(sockets[1]);
 	drop(pager);
 }
 
@@ -122,6 +222,7 @@ TEST(ls_and_stat)
 	CHECK_HAS(run->out, "pager       1MiB in blocks of 4KiB, budget 256KiB, ");
 	CHECK_HAS(run->out, "blocks      10 of 64 there: 7 clean, 3 dirty, 0 busy; 0 pinned, 0 poisoned\n");
 	CHECK_HAS(run->out, "faults      13, of which 0 waited for others\n");
+	CHECK_HAS(run->out, "hits        3 of 13 touches that were seen found their block there: 23%\n");
 	CHECK_HAS(run->out, "filled      10 blocks with 10 calls; 0 had been evicted shortly before; 0 failed\n");
 	CHECK_HAS(run->out, "members     1 of 1 alive\n");
 	snprintf(member, sizeof(member), "process %d: 13 faults, 10 blocks filled, 0 pinned\n", (int)getpid());
@@ -170,6 +271,7 @@ TEST(what_is_asked_wrongly)
 	run = run_stoa("pages", "--help", NULL);
 	CHECK_EQ(run->status, 0);
 	CHECK_HAS(run->out, "REFAULT is the share");
+	CHECK_HAS(run->out, "HIT is the share");
 	run = run_stoa("page", NULL);
 	CHECK_EQ(run->status, 2);
 	CHECK_HAS(run->err, "did you mean 'pages'?");

@@ -258,7 +258,7 @@ TEST(ls_and_stat_tell_all_about_objects)
 	CHECK_EQ(run_stoa("put", "b", job_path("in"), "--access=user:12345", "--meta", "hello", NULL)->status, 0);
 	CHECK_EQ(run_stoa("put", "a", job_path("in"), "--access", "group:root", "--shared-delete", NULL)->status, 0);
 	run = run_stoa("ls", "--store", NULL);
-	CHECK_HAS(line_with(run->out, "\nz " + 1), "sealed");
+	CHECK_HAS(line_with(run->out, "z  "), "sealed");
 	CHECK_HAS(line_with(run->out, "sealed"), "  all  ");
 	CHECK_HAS(line_with(run->out, "sealed"), "pinned");
 	CHECK_HAS(line_with(run->out, "user:12345"), "  5B  ");
@@ -279,6 +279,25 @@ TEST(ls_and_stat_tell_all_about_objects)
 	CHECK_HAS(run->out, "4B (4 bytes)");
 	CHECK_HAS(run->out, "group:root");
 	CHECK_HAS(run->err, "stoa: object 'nothing': ");
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+}
+
+TEST(memory_that_a_server_handed_out_is_listed)
+{
+	struct stoa_allocation_options options = {.id = "ours", .id_length = 4, .flags = STOA_ALLOCATION_KEEP};
+	struct stoa_allocation allocation;
+	struct stoa_store *store;
+	struct daemon daemon;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	CHECK_RC(stoa_store_open(NULL, NULL, &store), 0);
+	CHECK_RC(stoa_manager_alloc(store, MIB, STOA_READ, &options, &allocation), 0);
+	CHECK_HAS(line_with(run_stoa("ls", "--store", NULL)->out, "ours"), "1MiB  memory");
+	CHECK_HAS(line_with(run_stoa("ls", "--store", NULL)->out, "ours"), "kept");
+	CHECK_HAS(run_stoa("stat", "--store", "ours", NULL)->out, "memory");
+	CHECK_EQ(run_stoa("get", "ours", NULL)->status, 1);
+	stoa_manager_release(store, &allocation);
+	stoa_store_close(store);
 	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
 }
 
@@ -489,6 +508,29 @@ TEST(a_put_that_finds_no_room)
 	CHECK_EQ(end_stoa(job), 0);
 	CHECK_STR(job_errors(job), "");
 	CHECK_HAS(run_stoa("ls", "--store", "--json", NULL)->out, "\"size\":16777216");
+	free(bytes);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+}
+
+TEST(a_cache_makes_room)
+{
+	struct daemon daemon;
+	void *bytes = pattern(16 * MIB, 1);
+	char file[300], id[16];
+	const struct run *run;
+
+	snprintf(file, sizeof(file), "%s", make_input("in", bytes, 16 * MIB));
+	start_daemon(&daemon, "s", "--limit=62MiB", "--objects=1000", "--evict", "-q", NULL);
+	CHECK_EQ(run_stoa("put", "pinned", file, "--pinned", NULL)->status, 0);
+	for (int i = 0; i < 6; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		run = run_stoa("put", id, file, NULL);
+		CHECK_STR(run->err, "");
+		CHECK_EQ(run->status, 0);
+	}
+	CHECK_EQ(run_stoa("wait", "pinned", "5", "-t", "0", NULL)->status, 0);
+	CHECK_EQ(run_stoa("get", "0", NULL)->status, 1);
+	CHECK_LACKS(run_stoa("stat", "--store", NULL)->out, " 0 evicted");
 	free(bytes);
 	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
 }

@@ -69,6 +69,14 @@ const char *pager_shape(const struct stoa_pager_stat *stat, char buffer[PAGER_SH
 	return buffer;
 }
 
+const char *pager_percent(uint64_t part, uint64_t all, char buffer[PAGER_PERCENT])
+{
+	if (!all)
+		return strcpy(buffer, "-");
+	snprintf(buffer, PAGER_PERCENT, "%.0f%%", 100.0 * (double)part / (double)all);
+	return buffer;
+}
+
 /* ---- how long faults took ---- */
 
 unsigned pager_latency(const uint64_t latency[STOA_PAGER_LATENCIES], double part)
@@ -142,7 +150,7 @@ static void print_member(const struct stoa_pager_member_stat *member)
 
 void pager_print(const struct stoa_pager_stat *stat)
 {
-	char shape[PAGER_SHAPE], blank[] = "";
+	char shape[PAGER_SHAPE], percent[PAGER_PERCENT], blank[] = "";
 
 	printf("%-11s %s\n", "pager", pager_shape(stat, shape));
 	printf("%-11s on errors %s, rank %" PRIu32 ", dirty for at most %" PRIu32 " ms or %" PRIu32 "%%\n", "",
@@ -152,6 +160,8 @@ void pager_print(const struct stoa_pager_stat *stat)
 	       "blocks", stat->resident, stat->budget, stat->clean, stat->dirty, stat->busy, stat->pinned,
 	       stat->poisoned);
 	printf("%-11s %" PRIu64 ", of which %" PRIu64 " waited for others\n", "faults", stat->faults, stat->waits);
+	printf("%-11s %" PRIu64 " of %" PRIu64 " touches that were seen found their block there: %s\n", "hits",
+	       stat->hits, stat->hits + stat->misses, pager_percent(stat->hits, stat->hits + stat->misses, percent));
 	printf("%-11s %" PRIu64 " blocks with %" PRIu64 " calls; %" PRIu64 " had been evicted shortly before; %" PRIu64
 	       " failed\n",
 	       "filled", stat->fills, stat->fill_calls, stat->refaults, stat->errors);
@@ -184,6 +194,8 @@ static void json_counts(struct json *json, const struct stoa_pager_stat *stat)
 	json_number(json, "dropped", stat->dropped);
 	json_number(json, "errors", stat->errors);
 	json_number(json, "repairs", stat->repairs);
+	json_number(json, "hits", stat->hits);
+	json_number(json, "misses", stat->misses);
 }
 
 static void json_members(struct json *json, const struct stoa_pager_stat *stat)

@@ -24,6 +24,10 @@ const char *pager_members(const struct stoa_pager_stat *stat, char *buffer, size
 #define PAGER_SHAPE 160
 const char *pager_shape(const struct stoa_pager_stat *stat, char buffer[PAGER_SHAPE]);
 
+/* "50%"; "-" of nothing. */
+#define PAGER_PERCENT 32
+const char *pager_percent(uint64_t part, uint64_t all, char buffer[PAGER_PERCENT]);
+
 void pager_print(const struct stoa_pager_stat *stat);
 /* The member "pager": an object; null for none. With histogram and members if `all`. */
 void pager_json(struct json *json, const struct stoa_pager_stat *stat, bool all);

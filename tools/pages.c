@@ -7,6 +7,7 @@
 #include "pager.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,7 +23,7 @@ struct page_row {
 	struct stoa_pager_stat stat;
 	bool compared; /* it was there before, and these are since then: */
 	double seconds;
-	uint64_t faults, fills, fill_calls, refaults, writes, evictions;
+	uint64_t faults, fills, fill_calls, refaults, writes, evictions, hits, misses;
 	uint64_t latency[STOA_PAGER_LATENCIES];
 };
 
@@ -104,6 +105,8 @@ static void compare(struct page_row *row, const struct page_row *old, double sec
 	row->refaults = more(row->stat.refaults, old->stat.refaults);
 	row->writes = more(row->stat.writes, old->stat.writes);
 	row->evictions = more(row->stat.evictions, old->stat.evictions);
+	row->hits = more(row->stat.hits, old->stat.hits);
+	row->misses = more(row->stat.misses, old->stat.misses);
 	for (unsigned i = 0; i < STOA_PAGER_LATENCIES; i++)
 		row->latency[i] = more(row->stat.latency[i], old->stat.latency[i]);
 }
@@ -144,7 +147,8 @@ static int look(void *context)
 
 /* ---- cells ---- */
 
-#define COLUMNS 10
+#define COLUMNS 11
+#define P50 8
 
 static const struct table_column columns[COLUMNS] = {
 	{"NAME", 0},
@@ -153,8 +157,9 @@ static const struct table_column columns[COLUMNS] = {
 	{"DIRTY", TABLE_RIGHT},
 	{"FAULTS/S", TABLE_RIGHT},
 	{"FILLS/S", TABLE_RIGHT},
+	{"HIT", TABLE_RIGHT},
 	{"REFAULT", TABLE_RIGHT},
-	{"P50", TABLE_RIGHT},
+	[P50] = {"P50", TABLE_RIGHT},
 	{"P99", TABLE_RIGHT},
 	{"PROCS", TABLE_RIGHT},
 };
@@ -164,18 +169,29 @@ static double per_second(const struct page_row *row, uint64_t count)
 	return row->seconds > 0 ? (double)count / row->seconds : 0;
 }
 
-/* "50%"; "-" of nothing. */
+/* In the time that was looked at; if nothing was seen in it, since it was made. */
+struct hits {
+	uint64_t hits, all;
+};
+
+static struct hits hits_shown(const struct page_row *row)
+{
+	struct hits now = {row->hits, row->hits + row->misses};
+
+	return now.all ? now : (struct hits){row->stat.hits, row->stat.hits + row->stat.misses};
+}
+
 static void percent_cell(char cell[LIVE_CELL], uint64_t part, uint64_t all)
 {
-	if (all)
-		snprintf(cell, LIVE_CELL, "%.0f%%", 100.0 * (double)part / (double)all);
-	else
-		snprintf(cell, LIVE_CELL, "-");
+	char percent[PAGER_PERCENT];
+
+	snprintf(cell, LIVE_CELL, "%s", pager_percent(part, all, percent));
 }
 
 static void fill_cells(const struct page_row *row, char cells[COLUMNS][LIVE_CELL])
 {
 	const struct stoa_pager_stat *stat = &row->stat;
+	struct hits hits = hits_shown(row);
 	char bucket[PAGER_BUCKET];
 
 	live_size(cells[1], (double)stat->resident * stat->block);
@@ -183,16 +199,18 @@ static void fill_cells(const struct page_row *row, char cells[COLUMNS][LIVE_CELL
 	live_size(cells[3], (double)stat->dirty * stat->block);
 	live_count(cells[4], per_second(row, row->faults));
 	live_count(cells[5], per_second(row, row->fills));
-	percent_cell(cells[6], row->refaults, row->fills);
-	snprintf(cells[7], LIVE_CELL, "%s", pager_bucket(pager_latency(row->latency, 0.5), bucket));
-	snprintf(cells[8], LIVE_CELL, "%s", pager_bucket(pager_latency(row->latency, 0.99), bucket));
-	snprintf(cells[9], LIVE_CELL, "%" PRIu32, stat->members_alive);
+	percent_cell(cells[6], hits.hits, hits.all);
+	percent_cell(cells[7], row->refaults, row->fills);
+	snprintf(cells[8], LIVE_CELL, "%s", pager_bucket(pager_latency(row->latency, 0.5), bucket));
+	snprintf(cells[9], LIVE_CELL, "%s", pager_bucket(pager_latency(row->latency, 0.99), bucket));
+	snprintf(cells[10], LIVE_CELL, "%" PRIu32, stat->members_alive);
 }
 
 /* ---- below each other ---- */
 
 static void print_json(const struct page_row *row)
 {
+	struct hits hits = hits_shown(row);
 	struct json json;
 
 	json_begin(&json, stdout);
@@ -204,6 +222,7 @@ static void print_json(const struct page_row *row)
 	json_real(&json, "refaults_per_second", per_second(row, row->refaults));
 	json_real(&json, "writes_per_second", per_second(row, row->writes));
 	json_real(&json, "evictions_per_second", per_second(row, row->evictions));
+	json_real(&json, "hit_ratio", hits.all ? (double)hits.hits / (double)hits.all : NAN);
 	pager_json_fields(&json, &row->stat, true);
 	json_end(&json);
 }
@@ -275,7 +294,24 @@ static int print(void *context, bool first)
 
 /* ---- on a screen ---- */
 
-static const unsigned widths[COLUMNS] = {0, 8, 4, 7, 8, 7, 7, 7, 7, 5};
+#define WIDE 90 /* columns from which on P50 is shown, too */
+
+static const unsigned widths[COLUMNS] = {0, 8, 4, 7, 8, 7, 4, 7, 7, 7, 5};
+
+static bool is_shown(unsigned column)
+{
+	return column != P50 || screen_columns() >= WIDE;
+}
+
+static unsigned name_width(void)
+{
+	unsigned shown[COLUMNS], count = 0;
+
+	for (unsigned i = 0; i < COLUMNS; i++)
+		if (is_shown(i))
+			shown[count++] = widths[i];
+	return live_name_width(shown, count);
+}
 
 static void show_head(const struct pages *pages)
 {
@@ -287,21 +323,23 @@ static void show_head(const struct pages *pages)
 		 pages->live.paused ? "  PAUSED" : "", now);
 	live_line(0, line, SCREEN_BOLD);
 	line[0] = 0;
-	live_cell(line, "NAME", live_name_width(widths, COLUMNS), false);
+	live_cell(line, "NAME", name_width(), false);
 	for (unsigned i = 1; i < COLUMNS; i++)
-		live_cell(line, columns[i].title, widths[i], columns[i].flags & TABLE_RIGHT);
+		if (is_shown(i))
+			live_cell(line, columns[i].title, widths[i], columns[i].flags & TABLE_RIGHT);
 	live_line(1, line, SCREEN_REVERSE);
 }
 
 static void show_row(unsigned at, const struct page_row *row, bool chosen)
 {
-	unsigned width = live_name_width(widths, COLUMNS);
+	unsigned width = name_width();
 	char line[LIVE_LINE] = "", cells[COLUMNS][LIVE_CELL], name[LIVE_LINE];
 
 	fill_cells(row, cells);
 	live_cell(line, live_name(row->name, width, name), width, false);
 	for (unsigned i = 1; i < COLUMNS; i++)
-		live_cell(line, cells[i], widths[i], columns[i].flags & TABLE_RIGHT);
+		if (is_shown(i))
+			live_cell(line, cells[i], widths[i], columns[i].flags & TABLE_RIGHT);
 	live_line(at, line, chosen ? SCREEN_BOLD : 0);
 }
 
@@ -322,7 +360,7 @@ static void put(void *argument, const char *text)
 
 static void show_blocks(struct place *place, const struct stoa_pager_stat *stat)
 {
-	char text[LIVE_LINE], members[400];
+	char text[LIVE_LINE], percent[PAGER_PERCENT], members[400];
 
 	snprintf(text, sizeof(text),
 		 "%" PRIu64 " of %" PRIu32 " blocks: %" PRIu64 " clean, %" PRIu64 " dirty, %" PRIu64 " busy; %" PRIu64
@@ -330,9 +368,10 @@ static void show_blocks(struct place *place, const struct stoa_pager_stat *stat)
 		 stat->resident, stat->budget, stat->clean, stat->dirty, stat->busy, stat->pinned, stat->poisoned);
 	put(place, text);
 	snprintf(text, sizeof(text),
-		 "%" PRIu64 " faults, %" PRIu64 " fills, %" PRIu64 " refaults, %" PRIu64 " written, %" PRIu64
-		 " evicted, %" PRIu64 " errors",
-		 stat->faults, stat->fills, stat->refaults, stat->writes, stat->evictions, stat->errors);
+		 "%" PRIu64 " faults, %" PRIu64 " hits (%s), %" PRIu64 " fills, %" PRIu64 " refaults, %" PRIu64
+		 " written, %" PRIu64 " evicted, %" PRIu64 " errors",
+		 stat->faults, stat->hits, pager_percent(stat->hits, stat->hits + stat->misses, percent), stat->fills,
+		 stat->refaults, stat->writes, stat->evictions, stat->errors);
 	put(place, text);
 	snprintf(text, sizeof(text), "processes: %s", pager_members(stat, members, sizeof(members)));
 	put(place, text);
@@ -404,11 +443,12 @@ int command_pages(int argc, char **argv)
 		"pages",
 		"[NAME...]",
 		"Show this user's pagers that have a name, live: memory in use and how much of the budget that is, what is\n"
-		"dirty, touches that faulted and blocks filled a second, living processes. REFAULT is the share of the fills\n"
-		"that brought back what had been evicted within the last round of the clock's hand: a somewhat larger budget\n"
-		"would have kept it. (A touch of what is there is seen by nobody, so there is no hit ratio.) P50 and P99: half,\n"
-		"and all but a hundredth, of the faults took less. On a terminal a screen, with the chosen one in detail:\n"
-		"q quits, up and down choose, + and - change the interval, space pauses. Elsewhere tables.\n"
+		"dirty, touches that faulted and blocks filled a second, living processes. HIT is the share of the touches seen\n"
+		"that found their block there; of all it is the least, as uses of what is open already are seen by nobody.\n"
+		"REFAULT is the share of the fills that brought back what had been evicted within the last round of the clock's\n"
+		"hand: a somewhat larger budget would have kept it. P50 and P99: half, and all but a hundredth, of the faults\n"
+		"took less. On a terminal a screen, with the chosen one in detail: q quits, up and down choose, + and - change\n"
+		"the interval, space pauses. Elsewhere tables.\n"
 		"With names, which may be patterns ('index-*'), only those. Looking joins nothing and changes nothing.",
 		options,
 		sizeof(options) / sizeof(options[0]),

@@ -23,7 +23,7 @@ struct daemon {
 	const char *socket, *mode_text;
 	const char *limit_text, *client_limit_text, *user_limit_text;
 	uint64_t objects, clients;
-	bool held, quiet, verbose, version;
+	bool held, evict, quiet, verbose, version;
 	char path[PATH_ROOM];
 	char place[PATH_ROOM + 32]; /* where it listens, in words */
 	uint64_t descriptors;
@@ -103,7 +103,7 @@ static int parse(struct daemon *daemon)
 		status = parse_count("--clients", daemon->clients, &options->clients);
 	if (status == TOOL_GO && daemon->quiet && daemon->verbose)
 		status = tool_misuse("--quiet and --verbose exclude each other");
-	options->flags = daemon->held ? STOA_SERVER_HELD : 0;
+	options->flags = (daemon->held ? STOA_SERVER_HELD : 0) | (daemon->evict ? STOA_SERVER_EVICT : 0);
 	return status;
 }
 
@@ -120,7 +120,8 @@ static int find_place(struct daemon *daemon)
 		options->flags |= STOA_SERVER_ADOPT;
 		options->descriptor = descriptor;
 		snprintf(daemon->place, sizeof(daemon->place), "the service manager's socket");
-		return TOOL_GO;
+		if (!daemon->held)
+			return TOOL_GO;
 	}
 	if (!daemon->socket) {
 		if (stoa_store_path(daemon->path, sizeof(daemon->path)) < 0)
@@ -172,6 +173,8 @@ static void tell_start(const struct daemon *daemon, const struct stoa_server *se
 		  size_text(options->client_limit ? options->client_limit : stat.limit, of_client),
 		  size_text(options->user_limit ? options->user_limit : stat.limit, of_user),
 		  options->clients ? options->clients : CLIENTS, options->objects ? options->objects : OBJECTS);
+	if (daemon->evict)
+		tool_note("objects that nobody holds make room for new ones");
 	if (daemon->held)
 		tool_note("objects outlive this process if it is killed, for the next server at the same path");
 }
@@ -195,7 +198,10 @@ static void tell_end(const struct daemon *daemon, const struct stoa_server *serv
 
 static void stop(void *argument)
 {
-	stoa_server_stop(argument);
+	if (daemon_leaves())
+		stoa_server_leave(argument);
+	else
+		stoa_server_stop(argument);
 }
 
 static int serve(struct daemon *daemon)
@@ -237,8 +243,10 @@ static int run(int argc, char **argv)
 		 "of it for the objects of one user (all)"},
 		{0, "objects", OPTION_NUMBER, &daemon.objects, "N", "objects at a time, at most (1048575)"},
 		{0, "clients", OPTION_NUMBER, &daemon.clients, "N", "clients at a time, at most (256)"},
+		{'e', "evict", OPTION_FLAG, &daemon.evict, NULL,
+		 "a cache: when it is full, objects that nobody holds make room\nfor new ones, the least recently used first"},
 		{0, "held", OPTION_FLAG, &daemon.held, NULL,
-		 "objects outlive this process if it is killed, for the next\nserver at the same path; SIGTERM ends them"},
+		 "objects outlive this process if it is killed, or sent\nSIGUSR1, for the next server at the same path; SIGTERM ends them"},
 		{'q', "quiet", OPTION_FLAG, &daemon.quiet, NULL, "say nothing but errors"},
 		{'v', "verbose", OPTION_FLAG, &daemon.verbose, NULL, "say more at the start and the end"},
 		{'V', "version", OPTION_FLAG, &daemon.version, NULL, "tell the version, and end"},

@@ -73,11 +73,12 @@ static int collect_all(struct stoa_store *store, struct founds *founds)
 
 /* ---- in words ---- */
 
+/* The last is an allocation of a manager (stoa/manager.h), which the store holds, too. */
 static const char *kind_name(uint32_t kind)
 {
-	static const char *const names[] = {"?", "copied", "private", "sealed"};
+	static const char *const names[] = {"?", "copied", "private", "sealed", "memory"};
 
-	return names[kind <= STOA_OBJECT_SEALED ? kind : 0];
+	return names[kind < sizeof(names) / sizeof(names[0]) ? kind : 0];
 }
 
 static const char *access_name(uint32_t access)
@@ -115,10 +116,11 @@ static const char *access_text(const struct stoa_object_info *info, char buffer[
 static const struct {
 	uint32_t flag;
 	const char *name;
-} flag_names[] = {{STOA_OBJECT_PINNED, "pinned"}, {STOA_OBJECT_SHARED_DELETE, "shared-delete"}};
+} flag_names[] = {
+	{STOA_OBJECT_PINNED, "pinned"}, {STOA_OBJECT_SHARED_DELETE, "shared-delete"}, {STOA_ALLOCATION_KEEP, "kept"}};
 #define FLAG_COUNT (sizeof(flag_names) / sizeof(flag_names[0]))
 
-#define FLAGS_TEXT 40
+#define FLAGS_TEXT 48
 static const char *flags_text(uint32_t flags, char buffer[FLAGS_TEXT])
 {
 	size_t used = 0;

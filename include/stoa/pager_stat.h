@@ -33,9 +33,9 @@ struct stoa_pager_member_stat {
 
 /*
  * Read from the words that members keep for each other, without taking part. Each number is one of its moment. Counts are of all members
- * together, from the beginning on. Reads of what is there are seen by nobody, and so not counted: how often a touch found its block
- * there cannot be told, only how many did not. Whoever has the pager can make the counts say anything; but no more blocks are
- * there than the budget has.
+ * together, from the beginning on. Uses of what is open to a process already cost nothing and are seen by nobody: of what was seen,
+ * hits / (hits + misses) found its block there, and of all uses at least as many. Whoever has the pager can make the counts say anything;
+ * but no more blocks are there than the budget has.
  */
 struct stoa_pager_stat {
 	uint64_t size;   /* bytes of the region, in whole blocks */
@@ -69,6 +69,9 @@ struct stoa_pager_stat {
 	uint64_t waits;     /* touches that waited for somebody else's fill, write-back or eviction */
 	uint64_t errors;    /* calls of the backing that failed */
 	uint64_t repairs;   /* blocks that somebody had died over */
+	/* Of touches, and of the blocks that were asked for to be there; those that were refused are in neither. */
+	uint64_t hits;   /* those that found it there, or waited for another's fill: they needed none of their own */
+	uint64_t misses; /* those that filled it */
 	/* Faults that took less than 2^(i + 8) ns and not less than half of that; in the last, all that took longer. */
 	uint64_t latency[STOA_PAGER_LATENCIES];
 	uint32_t members; /* entries below */

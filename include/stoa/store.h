@@ -19,6 +19,9 @@
  *
  * Death: what a client held comes back; what it had not sealed is gone; what it had sealed stays. When a server dies, gets go on; other
  * calls wait for its successor until their deadline.
+ *
+ * Errors: beside those named, whatever asks the server may give ECLOSED (it has ended and closed the connection: open another), EBUSY (it does not
+ * answer, or cannot do that now) and EFORMAT (it does not say what it must). A handle goes on after all but ECLOSED.
  */
 #ifndef STOA_STORE_H
 #define STOA_STORE_H
@@ -138,7 +141,7 @@ struct stoa_draft {
 	uint64_t hold[4];
 };
 
-/* Room for an object of up to `room` bytes, to be written in place. Errors as put. seal: `size` bytes of it; aborts where it fails with EEXIST. */
+/* Room for an object of up to `room` bytes, to be written in place. Errors as put. seal: `size` bytes of it; aborts where it fails with EEXIST or EACCES; after other errors it can be tried again. */
 STOA_API int stoa_store_create(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t room,
 			       const struct stoa_object_options *options, struct stoa_draft *ret_draft);
 STOA_API int stoa_draft_seal(struct stoa_store *store, struct stoa_draft *draft, uint64_t size);
@@ -214,6 +217,7 @@ struct stoa_server_options {   /* all zero is the default */
 STOA_API int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server);
 STOA_API int stoa_server_run(struct stoa_server *server);   /* in the calling thread; 0 after stop */
 STOA_API void stoa_server_stop(struct stoa_server *server); /* from any thread, or a signal handler */
+STOA_API void stoa_server_leave(struct stoa_server *server); /* the same; but what is held stays, with all clients, for the next server */
 STOA_API int stoa_server_stat(const struct stoa_server *server, struct stoa_store_stat *ret_stat); /* from any thread */
 STOA_API void stoa_server_close(struct stoa_server *server);
 

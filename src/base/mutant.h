@@ -46,6 +46,13 @@ enum mutant {
 	MUTANT_PASSED_BELIEVED,     /* who takes over a directory does not count the passed ids again */
 	MUTANT_LEASE_UNCHECKED,     /* an object is held without a second look at its state */
 	MUTANT_LEASES_UNFENCED,     /* leases are looked at without a barrier after the state was changed */
+	MUTANT_CHANGES_UNNOTED,     /* a server does not note which entry it is about to change */
+	MUTANT_DONE_AGAIN,          /* a successor does what was asked for, whether it has been done or not */
+	MUTANT_DONE_OVERWRITTEN,    /* it notes that it begins, before it has looked whether that was done */
+	MUTANT_DONE_BEFORE_TOLD,    /* a request counts as done before its client can know */
+	MUTANT_LEFT_DROPPED,        /* what was sealed, and has not the place that it is to have, is dropped */
+	MUTANT_WELCOME_ONCE,        /* a successor does not welcome who may not have heard it */
+	MUTANT_DRAFTS_STAY,         /* what a client that has gone was making stays */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */

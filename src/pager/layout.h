@@ -140,6 +140,8 @@ enum pager_counter {
 	PAGER_REPAIRS,  /* of what the dead left */
 	PAGER_FAULTS,   /* touches that came to the handler */
 	PAGER_DROPPED,  /* dirty blocks that were discarded */
+	PAGER_HITS,     /* touches, and blocks asked for, that needed no fill of their own */
+	PAGER_MISSES,   /* those that filled what they touched */
 	PAGER_COUNTERS = 32,
 };
 #define PAGER_HISTOGRAM 32 /* of faults: [i] took less than 2^(i + 8) ns */

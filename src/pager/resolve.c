@@ -533,8 +533,10 @@ static int fill(struct stoa_pager *pager, const struct pager_target *to, uint64_
 		} else {
 			rc = open_filled(pager, &filling);
 			let_go_filled(pager, &filling, written);
-			if (!rc)
+			if (!rc) {
+				pager_count(pager, PAGER_MISSES, 1);
 				read_ahead(pager, &filling, way, buffer);
+			}
 		}
 		*ret_done = !rc;
 	}
@@ -619,6 +621,23 @@ static int poisoned(uint64_t block, uint64_t seen)
 	return error_set(-error, "block %" PRIu64 " could not be filled: %s", block, stoa_error_text(-error));
 }
 
+/* The block was seen there, so the touch needs no fill, whoever made one while it waited. 0: look again, if it is not done. */
+static int use_block(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, uint64_t seen, bool write,
+		     uint64_t self, bool *ret_done)
+{
+	int rc = 0;
+
+	if (write)
+		rc = open_block(pager, to, block, seen, self, ret_done);
+	else if (pager->served)
+		rc = show_block(pager, to, block, seen, self, ret_done);
+	else
+		*ret_done = true;
+	if (*ret_done)
+		pager_count(pager, PAGER_HITS, 1);
+	return rc;
+}
+
 /* One step; *ret_done: it is as wanted. */
 static int step(struct stoa_pager *pager, const struct pager_target *to, uint64_t block, bool write, bool again,
 		uint64_t self, bool *ret_done)
@@ -637,13 +656,7 @@ static int step(struct stoa_pager *pager, const struct pager_target *to, uint64_
 		return fill(pager, to, block, seen, write, self, ret_done);
 	case BLOCK_EMPTY: return fill(pager, to, block, seen, write, self, ret_done);
 	case BLOCK_CLEAN:
-	case BLOCK_DIRTY:
-		if (write)
-			return open_block(pager, to, block, seen, self, ret_done);
-		if (pager->served)
-			return show_block(pager, to, block, seen, self, ret_done);
-		*ret_done = true;
-		return 0;
+	case BLOCK_DIRTY: return use_block(pager, to, block, seen, write, self, ret_done);
 	default: return pager_repair(pager, block, seen, self); /* what could not be taken away */
 	}
 }

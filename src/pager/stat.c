@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pager in numbers. All follows from words that members keep for each other: nothing is counted for this alone. What is there is found by way
+ * A pager in numbers. All follows from words that members keep in its memory. What is there is found by way
  * of the frames, which are few, and not by all words; two frames that name one block, as a death may leave them, count once. Uses look.
  */
 #include <pager/look.h>
@@ -107,6 +107,8 @@ static void add_counts(const struct counts *counts, struct stoa_pager_stat *stat
 	stat->waits += from[PAGER_WAITS];
 	stat->errors += from[PAGER_ERRORS];
 	stat->repairs += from[PAGER_REPAIRS];
+	stat->hits += from[PAGER_HITS];
+	stat->misses += from[PAGER_MISSES];
 	for (unsigned i = 0; i < PAGER_HISTOGRAM; i++)
 		stat->latency[i] += counts->histogram[i];
 }

@@ -12,6 +12,7 @@
 #include <store/client.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <os/local.h>
 #include <stoa/sync.h>
 #include <string.h>
@@ -19,9 +20,12 @@
 #define LOOKS 2000u                 /* before the leader sleeps */
 #define RECHECK UINT64_C(250000000) /* nanoseconds: who sleeps looks whether the server is another */
 
-static uint64_t sooner(uint64_t a, uint64_t b)
+/* When to look again, at the latest. */
+static uint64_t recheck(uint64_t deadline)
 {
-	return a < b ? a : b;
+	uint64_t soon = os_now() + RECHECK;
+
+	return deadline < soon || MUTANT(NO_RECHECK) ? deadline : soon;
 }
 
 /* ---- being told ---- */
@@ -52,7 +56,7 @@ static void deliver(struct stoa_store *store, const struct store_completion *com
 /* All that are there. Returns how many. */
 static unsigned take(struct stoa_store *store)
 {
-	/* A2: the completions that it counts; pairs with R1 in publish() */
+	/* A2: the completions that it counts; pairs with R1 in session.c */
 	uint64_t completed = load_acq(&store->session->completed);
 	unsigned taken = 0;
 
@@ -126,8 +130,7 @@ static int look(struct stoa_store *store, uint64_t deadline)
 	store_rlx(&store->session->waiting, 1);
 	fence_seq(); /* Q8: the flag, then the look; pairs with Q9 in session_tell() */
 	/* A ring may have failed for want of memory: it is made up for after a while. */
-	if (!moved(store, head) &&
-	    os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), sooner(deadline, os_now() + RECHECK), &ready))
+	if (!moved(store, head) && os_wait_readable(sleeps_on, CC_COUNT(sleeps_on), recheck(deadline), &ready))
 		client_ring(store);
 	store_rlx(&store->session->waiting, 0);
 	os_bell_clear(store->client_bell);
@@ -145,7 +148,7 @@ static int progress(struct stoa_store *store, const struct client_call *call, ui
 	int rc = 0;
 
 	if (!lead(store)) {
-		follow(store, call, sooner(deadline, os_now() + RECHECK));
+		follow(store, call, recheck(deadline));
 		return 0;
 	}
 	if (!take(store) && !load_rlx(&call->done))

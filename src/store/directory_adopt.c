@@ -13,8 +13,9 @@
 #include <inttypes.h>
 #include <store/directory_parts.h>
 
-/* finding + 1; 0: FREE */
+/* finding + 1; 0: FREE. One more for what is good, and DYING. */
 #define IS(finding) ((uint8_t)((finding) + 1))
+#define IS_DYING ((uint8_t)(IS(DIRECTORY_LOST) + 1))
 
 struct adoption {
 	struct directory_book *book;
@@ -83,11 +84,13 @@ static void adopt_entry(struct adoption *adoption, uint32_t number, struct direc
 		adoption->found[number] = store_state_of(state) == STORE_FREE ? 0 : IS(DIRECTORY_LOST);
 		return;
 	}
-	if (store_state_of(state) == STORE_WRITING && load_rlx(&entry->size) != entry->room)
+	/* It was about to be sealed. Of memory the size is what is committed, sealed or not. */
+	if (store_state_of(state) == STORE_WRITING && entry->kind != STORE_REGION &&
+	    load_rlx(&entry->size) != entry->room)
 		put_word(&entry->size, 0, entry->room);
 	memcpy(words, entry->id, sizeof(words));
 	adoption->hashes[number] = key_hash(directory->key, words, entry->id_length);
-	adoption->found[number] = IS(DIRECTORY_GOOD);
+	adoption->found[number] = store_state_of(state) == STORE_DYING ? IS_DYING : IS(DIRECTORY_GOOD);
 }
 
 static void adopt_entries(struct adoption *adoption)
@@ -120,7 +123,6 @@ static bool belongs(const struct adoption *adoption, uint32_t bucket, uint64_t w
 
 	return entry && entry < book->entries.reached && adoption->found[entry] == IS(DIRECTORY_GOOD) &&
 	       word == place_word(adoption->hashes[entry], entry) && !bit_get(book->placed, entry) &&
-	       state_found(load_rlx(&book->directory.entries[entry].state)) &&
 	       hops(adoption, key_bucket(&book->directory, adoption->hashes[entry]), bucket) < STORE_REACH;
 }
 
@@ -216,10 +218,8 @@ static void place_rest(struct adoption *adoption)
 	struct directory_book *book = adoption->book;
 
 	for (uint32_t i = 1; i < book->entries.reached; i++) {
-		uint64_t state = load_rlx(&book->directory.entries[i].state);
-
-		if (adoption->found[i] != IS(DIRECTORY_GOOD) || bit_get(book->placed, i) || !state_found(state) ||
-		    store_state_of(state) == STORE_WRITING)
+		if (adoption->found[i] != IS(DIRECTORY_GOOD) || bit_get(book->placed, i) ||
+		    store_state_of(load_rlx(&book->directory.entries[i].state)) == STORE_WRITING)
 			continue;
 		if (first_of(adoption, i) || directory_place(book, i) < 0)
 			adoption->found[i] = IS(DIRECTORY_LEFT);
@@ -231,11 +231,14 @@ static void place_rest(struct adoption *adoption)
 static void tell(struct adoption *adoption,
 		 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument)
 {
-	uint32_t counts[] = {0, 0, 0, 0};
+	uint32_t counts[IS(DIRECTORY_LOST) + 1] = {0};
 	uint32_t reached = adoption->book->entries.reached;
 
-	for (uint32_t i = 1; i < reached; i++)
+	for (uint32_t i = 1; i < reached; i++) {
+		if (adoption->found[i] == IS_DYING)
+			adoption->found[i] = IS(DIRECTORY_GOOD);
 		counts[adoption->found[i]]++;
+	}
 	adoption->tally.good = counts[IS(DIRECTORY_GOOD)];
 	adoption->tally.left = counts[IS(DIRECTORY_LEFT)];
 	adoption->tally.lost = counts[IS(DIRECTORY_LOST)];

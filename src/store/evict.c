@@ -46,7 +46,8 @@ static bool note_uses(struct stoa_server *server)
 			session->seen = os_allocate((size_t)session->lines * LEASES_PER_LINE * sizeof(*session->seen));
 		if (!session->seen)
 			return false;
-		lease_used(session->leases, session->lines, server->book.entries.reached, session->seen, note_use, &uses);
+		lease_used(session->leases, session->lines, server->book.entries.reached, session->seen, note_use,
+			   &uses);
 	}
 	return true;
 }

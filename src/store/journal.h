@@ -26,6 +26,7 @@
 
 #include <base/atomic.h>
 #include <base/cc.h>
+#include <base/mutant.h>
 #include <os/os.h>
 
 #include <stddef.h>
@@ -88,6 +89,8 @@ static inline void journal_request(struct journal *journal, uint64_t key, uint64
 
 static inline void journal_change(struct journal *journal, uint32_t entry, uint64_t state)
 {
+	if (MUTANT(CHANGES_UNNOTED))
+		return;
 	store_rlx(&journal->state, state);
 	cc_compiler_barrier();
 	store_rlx(&journal->entry, entry);

@@ -75,7 +75,8 @@ static int make_some_room(struct stoa_server *server, uint64_t bytes)
 	if (bytes > server->options.limit)
 		return error_set(-STOA_ERANGE, "%s are more than the store's limit of %s", error_size(bytes, texts[0]),
 				 error_size(server->options.limit, texts[1]));
-	if (cool(server, server->committed + bytes - server->options.limit) || object_reap(server) || object_evict(server))
+	if (cool(server, server->committed + bytes - server->options.limit) || object_reap(server) ||
+	    object_evict(server))
 		return 0;
 	add_rlx(&server->header->refusals, 1);
 	return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left", error_size(bytes, texts[0]),
@@ -657,6 +658,16 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 	server->arena_count++;
 	server->arenas[number] = arena;
 	return 0;
+}
+
+void memory_adopt_region(struct server_arena *arena, uint64_t length)
+{
+	struct os_extent extent = extent_of(arena);
+	uint64_t end = os_memory_length(arena->memory);
+
+	arena->resident = length;
+	if (end > length)
+		(void)os_discard(&extent, length, pages(end));
 }
 
 /* Say which pages of the arena are committed. */

@@ -2,6 +2,7 @@
 /* What clients ask for: which function does it, and what they are told. */
 #include <store/server.h>
 
+#include <base/mutant.h>
 #include <string.h>
 
 /* PUT and CREATE: are kind and access what they may be? */
@@ -56,7 +57,7 @@ static bool was_done(struct stoa_server *server, const struct server_session *se
 	const struct store_entry *entry;
 
 	server->redo.key = 0;
-	if (redo.key != session->key || redo.serial != request->head.serial)
+	if (redo.key != session->key || redo.serial != request->head.serial || MUTANT(DONE_AGAIN))
 		return false;
 	if (redo.made) {
 		object_describe(server, redo.made, ret);
@@ -72,6 +73,8 @@ void request_execute(struct stoa_server *server, struct server_session *session,
 {
 	struct store_completion completion = {.serial = request->head.serial};
 
+	if (MUTANT(DONE_OVERWRITTEN))
+		journal_request(server->journal, session->key, request->head.serial);
 	/* What the journal says of a request that was done must stay, should this server die before it has moved on. */
 	if (!server->redo.key || !was_done(server, session, request, &completion)) {
 		journal_request(server->journal, session->key, request->head.serial);

@@ -17,8 +17,8 @@
 #define SCAN_SHARE 10u               /* of the time, at most so much for these looks: 1/10 */
 #define DEAF_FOR UINT64_C(50000000)  /* nanoseconds between looks whether there are descriptors again */
 #define ACCEPTS_AT_A_TIME 16u
-#define DROPS_AT_A_TIME 16u /* a client takes more than the one descriptor of who only connects */
 #define HOLD_EVERY UINT64_C(2000000000) /* nanoseconds between tries to have a holder again */
+#define DROPS_AT_A_TIME 16u             /* a client takes more than the one descriptor of who only connects */
 
 /* ---- starting and ending ---- */
 
@@ -209,6 +209,12 @@ void stoa_server_close(struct stoa_server *server)
 	os_free(server->dying);
 	os_free(server->sessions);
 	os_free(server);
+}
+
+void stoa_server_leave(struct stoa_server *server)
+{
+	store_rlx(&server->left, 1);
+	stoa_server_stop(server);
 }
 
 void stoa_server_stop(struct stoa_server *server)
@@ -455,5 +461,7 @@ int stoa_server_run(struct stoa_server *server)
 		else
 			sleep_until_asked(server);
 	}
+	/* Between two requests, as if it had been killed there. */
+	server->leaving = server->holder && load_rlx(&server->left);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <store/server.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <string.h>
 
 #define LEASE_LINES_MAX 8192u
@@ -147,7 +148,8 @@ static int make_memory(struct stoa_server *server, uint64_t length, uint32_t acc
 	rc = memory_commit(server, &extent, 0, length);
 	if (rc < 0)
 		goto fail;
-	rc = os_memory_seal(extent.memory, OS_SEAL_GROW);
+	/* Its client can write it, and might seal it against a successor's writing. */
+	rc = os_memory_seal(extent.memory, OS_SEAL_GROW | OS_SEAL_SEALS);
 	if (rc < 0) {
 		memory_returned(server, length);
 		goto fail;
@@ -341,7 +343,8 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		store_rlx(&session->record->key, 0);
 		keep_drop_session(server, session);
 		waiting_end(server, session);
-		object_abort_all(server, session, 0);
+		if (!MUTANT(DRAFTS_STAY))
+			object_abort_all(server, session, 0);
 		object_end_regions(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
@@ -449,7 +452,7 @@ void session_complete(struct server_session *session, const struct store_complet
 }
 
 /* Several at a time: the client looks at the count all the while, and each change of it takes the line from there and back. */
-static void publish(struct server_session *session)
+static void session_publish(struct server_session *session)
 {
 	store_rel(&session->shared->completed, session->completed); /* R1: all so far; pairs with A2 in call.c */
 }
@@ -459,7 +462,7 @@ void session_tell(struct server_session *session)
 	if (!session->tell)
 		return;
 	session->tell = false;
-	publish(session);
+	session_publish(session);
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
 		os_bell_ring(session->client_bell);
@@ -476,6 +479,8 @@ static void do_request(struct stoa_server *server, struct server_session *sessio
 {
 	if (request->head.op != STORE_OP_SKIP) {
 		session->serial = request->head.serial;
+		if (MUTANT(DONE_BEFORE_TOLD))
+			journal_done(session->record, session->serial, session->head + request->taken);
 		request_execute(server, session, request);
 	}
 	session->head += request->taken;
@@ -501,7 +506,7 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 			do_request(server, session, &requests[i]);
 		}
 		done += count;
-		publish(session);
+		session_publish(session);
 	}
 	if (!count) {
 		session_end(server, session);
@@ -606,7 +611,7 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 	store_rlx(&session->shared->head, session->head);
 	os_bell_ring(session->client_bell);
 	/* Either end of a bell does for both. A client that has gone meanwhile is found out by the poller. */
-	if (!load_rlx(&record->welcomed))
+	if (!load_rlx(&record->welcomed) && !MUTANT(WELCOME_ONCE))
 		(void)say_welcome(server, session, session->bell, session->client_bell);
 	return 0;
 }

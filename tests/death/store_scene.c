@@ -59,20 +59,43 @@ void scene_leave(struct step_world *world)
 	scene->server = NULL;
 }
 
-void scene_round(struct stoa_server *server)
+static bool has_message(const struct server_session *session)
+{
+	uint32_t ready;
+
+	return os_wait_readable(&session->socket, 1, 0, &ready) == 0;
+}
+
+bool scene_round(struct stoa_server *server)
 {
 	os_handle socket;
 
-	while (os_local_accept(&server->listener, &socket) == 0)
+	if (os_local_accept(&server->listener, &socket) == 0) {
 		(void)session_accept(server, socket);
-	for (unsigned i = 0; i < server->session_count; i++) {
-		if (server->sessions[i])
-			session_message(server, server->sessions[i]);
-		if (!server->sessions[i] || !server->sessions[i]->greeted)
-			continue;
-		os_bell_clear(server->sessions[i]->bell);
-		(void)session_work(server, server->sessions[i]);
+		return true;
 	}
+	for (unsigned i = 0; i < server->session_count; i++) {
+		struct server_session *session = server->sessions[i];
+
+		if (!session)
+			continue;
+		if (has_message(session)) {
+			session_message(server, session);
+			return true;
+		}
+		if (!session_has_work(session))
+			continue;
+		os_bell_clear(session->bell);
+		(void)session_work(server, session);
+		return true;
+	}
+	return false;
+}
+
+void scene_rounds(struct stoa_server *server)
+{
+	while (scene_round(server))
+		;
 }
 
 /* ---- the world ---- */
@@ -221,7 +244,7 @@ int scene_end(struct step_world *world)
 	stoa_store_close(scene->reads);
 	if (scene->socket != OS_NO_HANDLE)
 		os_handle_close(scene->socket);
-	scene_round(scene->server);
+	scene_rounds(scene->server);
 	(void)object_reap(scene->server);
 	for (uint32_t i = 0; i < scene->server->session_count; i++)
 		sessions += scene->server->sessions[i] != NULL;

@@ -11,8 +11,8 @@
 #include <store/client.h>
 #include <store/server.h>
 
-#define SCENE_SIZE 300u /* of objects that are copied */
-#define SCENE_LARGE 5000u
+#define SCENE_SIZE 300u   /* of objects that are copied */
+#define SCENE_LARGE 1500u /* that are made in place */
 
 /* Bytes of objects: all the same. */
 enum { SCENE_ABSENT, SCENE_OLD = 0x11, SCENE_NEW = 0x22, SCENE_KEEP = 0x33 };
@@ -41,6 +41,7 @@ static inline struct store_scene *store_scene(const struct step_world *world)
 	return world->local;
 }
 
+extern const struct step_operation store_client_operations[];
 extern const struct step_operation store_server_operations[];
 extern const struct step_operation store_adoption_operations[];
 
@@ -55,8 +56,12 @@ void scene_leave(struct step_world *world);
 /* A world with a server, at rest, two clients, and the objects "old" and "keep". */
 int scene_setup(struct step_world *world, bool held);
 
-/* All that a server would do now, once. */
-void scene_round(struct stoa_server *server);
+/*
+ * One thing that a server would do now; false: there is none. No more than one, as whoever waited for it goes on at once, and may then be faster than
+ * this process, or not. And all there is.
+ */
+bool scene_round(struct stoa_server *server);
+void scene_rounds(struct stoa_server *server);
 
 /* Put, with what came of it checked. */
 int scene_put(struct step_world *world, struct stoa_store *store, const char *id, int byte, uint32_t size,

@@ -113,6 +113,20 @@ static int meet(struct step_world *world)
 	return look(world) < 0 ? -1 : 0;
 }
 
+/* The successor comes to it by itself. */
+static int await(struct step_world *world, int outcome)
+{
+	const uint64_t deadline = death_deadline(world);
+	int found;
+
+	while ((found = look(world)) != outcome) {
+		if (found < 0 || stoa_now() > deadline)
+			return step_bad(world, "the successor did not do it");
+		sched_yield();
+	}
+	return 0;
+}
+
 /* What was asked for, and what strangers do. */
 static int go_on(struct step_world *world)
 {
@@ -127,9 +141,7 @@ static int go_on(struct step_world *world)
 	}
 	if (plan->after && plan->after(world) < 0)
 		return -1;
-	if (look(world) != !plan->same)
-		return step_bad(world, "the successor did not do it");
-	return scene_work(world);
+	return await(world, !plan->same) < 0 ? -1 : scene_work(world);
 }
 
 static int settle(struct step_world *world)
@@ -392,7 +404,8 @@ static int look_grown(struct step_world *world)
 
 	if (*(const unsigned char *)scene->region.address != SCENE_NEW)
 		return step_bad(world, "the memory's bytes are others");
-	return size == OS_PAGE || size == 3 * OS_PAGE ? size > OS_PAGE : step_bad(world, "a size that nobody asked for");
+	return size == OS_PAGE || size == 3 * OS_PAGE ? size > OS_PAGE
+						      : step_bad(world, "a size that nobody asked for");
 }
 
 static int use_grown(struct step_world *world)
@@ -467,7 +480,7 @@ static int be_let_in(struct step_world *world)
 
 static void let_in(struct step_world *world)
 {
-	scene_round(store_scene(world)->server);
+	scene_rounds(store_scene(world)->server);
 }
 
 static int look_let_in(struct step_world *world)
@@ -477,8 +490,7 @@ static int look_let_in(struct step_world *world)
 	return sessions == 2 || sessions == 3 ? (int)sessions - 2 : step_bad(world, "%d sessions", (int)sessions);
 }
 
-static const struct server_plan begin_plan = {
-	.ask = greet, .operate = let_in, .look = look_let_in, .after = be_let_in};
+static const struct server_plan begin_plan = {.ask = greet, .operate = let_in, .look = look_let_in, .after = be_let_in};
 
 /* It has all that a client can have: a draft, memory, an object that was deleted, and something asked for. */
 static int have_all(struct step_world *world)
@@ -506,8 +518,7 @@ static void end_first(struct step_world *world)
 	session_message(store_scene(world)->server, first_session(world));
 }
 
-static const struct server_plan end_plan = {
-	.ready = have_all, .ask = go, .operate = end_first, .look = look_aborted};
+static const struct server_plan end_plan = {.ready = have_all, .ask = go, .operate = end_first, .look = look_aborted};
 
 /* ---- an arena's descriptor ---- */
 
@@ -517,8 +528,12 @@ static void get_new(struct step_world *world)
 	struct server_report *report = report_of(world);
 	struct stoa_object object;
 	struct stoa_store *store;
-	int rc = stoa_store_open(store_scene(world)->path, NULL, &store);
+	int rc;
 
+	/* What is the server's, among it its connection with the holder, goes with the server. */
+	for (int i = 3; i < 200; i++)
+		close(i);
+	rc = stoa_store_open(store_scene(world)->path, NULL, &store);
 	report->waits = 1;
 	while (rc == 0 && !report->go)
 		sched_yield();
@@ -594,19 +609,8 @@ static int look_reaped(struct step_world *world)
 	return !scene_count(world, STORE_DYING);
 }
 
-/* When the successor comes to it. */
-static int await_reaped(struct step_world *world)
-{
-	const uint64_t deadline = death_deadline(world);
-
-	while (!look_reaped(world))
-		if (stoa_now() > deadline)
-			return step_bad(world, "what nobody holds is not freed");
-	return 0;
-}
-
 static const struct server_plan reap_plan = {
-	.ready = delete_held, .ask = release, .operate = reap, .look = look_reaped, .after = await_reaped};
+	.ready = delete_held, .ask = release, .operate = reap, .look = look_reaped};
 
 /* ---- taking over ---- */
 

@@ -379,7 +379,111 @@ static int abort_it(struct run *run)
 	return 0;
 }
 
-static int delete (struct run *run)
+/* ---- read while it is made, by ours, of the other client's ---- */
+
+static void make_growing(struct run *run)
+{
+	const struct stoa_object_options options = {.flags = STOA_OBJECT_FOLLOWED};
+
+	make(run);
+	CHECK_RC(stoa_store_create(run->other, "growing", 7, STORE_PRIVATE_SIZE, &options, &run->draft), 0);
+	memcpy(run->draft.data, "what is put", 12);
+	CHECK_RC(stoa_draft_advance(run->other, &run->draft, 12), 0);
+	sleep_serving(run);
+}
+
+static void make_growing_for_server(struct run *run)
+{
+	make_growing(run);
+	count_server(run);
+}
+
+static int follow(struct run *run)
+{
+	int rc = stoa_store_follow(run->store, "growing", 7, 0, &run->big.object);
+
+	CHECK_INT(rc, <=, 0);
+	return rc;
+}
+
+static void end_growing(struct run *run, int result)
+{
+	(void)result;
+	CHECK_RC(stoa_draft_seal(run->other, &run->draft, 1000), 0);
+	CHECK_RC(store_check(run->store, "growing", 1000), 0);
+	end_store(run);
+}
+
+static void end_followed(struct run *run, int result)
+{
+	again(run, result, follow);
+	CHECK_EQ(run->big.object.size, 12);
+	CHECK_STR(run->big.object.data, "what is put");
+	stoa_object_release(run->store, &run->big.object);
+	end_growing(run, 0);
+}
+
+static int advance(struct run *run)
+{
+	return stoa_draft_advance(run->other, &run->draft, 500);
+}
+
+static void make_followed(struct run *run)
+{
+	make_growing(run);
+	CHECK_RC(stoa_store_follow(run->store, "growing", 7, 0, &run->object), 0);
+	sleep_serving(run);
+}
+
+/* Nothing more comes. */
+static int await(struct run *run)
+{
+	int rc = stoa_object_await(run->store, &run->object, stoa_deadline_in(2000000));
+
+	return rc == STOA_TIMED_OUT ? 0 : rc;
+}
+
+static void end_awaited(struct run *run, int result)
+{
+	CHECK_EQ(run->object.size, 12);
+	CHECK_RC(advance(run), 0);
+	CHECK_RC(stoa_object_await(run->store, &run->object, stoa_deadline_in(2000000)), 0);
+	CHECK_EQ(run->object.size, 500);
+	stoa_object_release(run->store, &run->object);
+	end_growing(run, result);
+}
+
+static int pin(struct run *run)
+{
+	int rc = stoa_store_pin(run->store, "copied", 6);
+
+	CHECK_INT(rc, <=, 0);
+	return rc;
+}
+
+static void end_pinned(struct run *run, int result)
+{
+	again(run, result, pin);
+	end_store(run);
+}
+
+static int unpin(struct run *run)
+{
+	int rc = stoa_store_unpin(run->store, "copied", 6);
+
+	CHECK_INT(rc, <=, 0);
+	return rc;
+}
+
+static void end_unpinned(struct run *run, int result)
+{
+	again(run, result, unpin);
+	end_store(run);
+}
+
+/* ---- deleting ---- */
+
+static int delete_it(struct run *run)
 {
 	int rc = stoa_store_delete(run->store, "deleted", 7);
 
@@ -402,7 +506,7 @@ static void make_deleted_for_server(struct run *run)
 
 static void end_deleted(struct run *run, int result)
 {
-	again(run, result, delete);
+	again(run, result, delete_it);
 	CHECK_RC(store_check(run->other, "deleted", STORE_PRIVATE_SIZE), -STOA_ENOENT);
 	end_store(run);
 }
@@ -449,7 +553,12 @@ const struct fault_case store_cases[] = {
 	{"stoa_store_create", MAKE_ERRORS, make, create_sealed, end_sealed_draft},
 	{"stoa_draft_seal", MAKE_ERRORS, make_draft, seal, end_sealing},
 	{"stoa_draft_abort", "", make_draft, abort_it, end_plain},
-	{"stoa_store_delete", FIND_ERRORS, make_deleted, delete, end_deleted},
+	{"stoa_store_follow", FIND_ERRORS, make_growing, follow, end_followed},
+	{"stoa_draft_advance", CLIENT_ERRORS " ERANGE", make_growing, advance, end_growing},
+	{"stoa_object_await", CLIENT_ERRORS " ETRUNCATED", make_followed, await, end_awaited},
+	{"stoa_store_pin", FIND_ERRORS, make, pin, end_pinned},
+	{"stoa_store_unpin", FIND_ERRORS, make, unpin, end_unpinned},
+	{"stoa_store_delete", FIND_ERRORS, make_deleted, delete_it, end_deleted},
 	{"stoa_store_list", CLIENT_ERRORS, make, list, end_plain},
 	{"stoa_store_stat", "", make, look, end_plain},
 	{"in the server: stoa_store_open", CONNECT_ERRORS, make_unopened_for_server, open_it, close_opened},
@@ -465,6 +574,8 @@ const struct fault_case store_cases[] = {
 	{"in the server: stoa_store_create", MAKE_ERRORS, make_for_server, create_private, end_private_draft},
 	{"in the server: stoa_store_create", MAKE_ERRORS, make_for_server, create_sealed, end_sealed_draft},
 	{"in the server: stoa_draft_seal", MAKE_ERRORS, make_draft_for_server, seal, end_sealing},
-	{"in the server: stoa_store_delete", FIND_ERRORS, make_deleted_for_server, delete, end_deleted},
+	{"in the server: stoa_store_follow", FIND_ERRORS, make_growing_for_server, follow, end_followed},
+	{"in the server: stoa_store_pin", FIND_ERRORS, make_for_server, pin, end_pinned},
+	{"in the server: stoa_store_delete", FIND_ERRORS, make_deleted_for_server, delete_it, end_deleted},
 	{0},
 };

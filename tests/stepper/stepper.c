@@ -27,7 +27,7 @@
 #define VISITS_SIZE (1u << 16)
 #define STEP_AGAIN_MAX 60000 /* instructions in single steps take long */
 #define TRIES_MAX 12         /* to come to a point that others' speed decides about */
-#define UNBLOCKS_MAX 200     /* in a world; one that sleeps more often sleeps for ever */
+#define UNBLOCKS_MAX 5000    /* in a world; one that sleeps more often sleeps for ever */
 #define WORLD_LIMIT_FACTOR 4 /* a whole world may take this many times the limit of one check */
 
 #define CHANGED_SHARED 1u
@@ -67,6 +67,7 @@ struct prover {
 	struct step_report *report;
 	struct exchange *exchange;
 	uint64_t random;
+	uint32_t met; /* interesting points so far */
 };
 
 struct visits {
@@ -104,19 +105,24 @@ struct scene {
 	const struct step_operation *operation;
 	struct exchange *exchange;
 	struct trace trace;
+	uint64_t patience; /* until then, once unblock() has been called often enough */
 };
 
 static bool wake_victim(void *argument)
 {
 	struct scene *scene = argument;
 
-	if (!scene->operation->unblock || scene->world.unblocks > UNBLOCKS_MAX) {
-		step_bad(&scene->world, "the victim sleeps and nothing will wake it");
-		return false;
+	if (scene->operation->unblock && scene->world.unblocks <= UNBLOCKS_MAX) {
+		scene->world.unblocks++;
+		scene->operation->unblock(&scene->world);
+		scene->patience = step_now() + scene->world.limit;
+		return true;
 	}
-	scene->world.unblocks++;
-	scene->operation->unblock(&scene->world);
-	return true;
+	/* Who wakes it may be another one that was woken, and has to wait for a processor. */
+	if (step_now() < scene->patience)
+		return true;
+	step_bad(&scene->world, "the victim sleeps and nothing will wake it");
+	return false;
 }
 
 static void be_victim(struct scene *scene)
@@ -472,6 +478,17 @@ static bool wanted(const struct prover *prover, uint32_t index)
 	return prover->report->every || is_interesting(prover, index) || (stride && index % stride == 0);
 }
 
+/* Of many interesting points some, other ones with each seed; always the first and the last one. */
+static bool chosen(struct prover *prover, uint32_t index)
+{
+	uint32_t most = prover->settings->interesting_max;
+	uint32_t stride = most ? prover->report->interesting * 2 / most + 1 : 1;
+
+	if (index == 0 || index >= prover->exchange->count || !is_interesting(prover, index))
+		return true;
+	return (prover->met++ + prover->settings->seed) % stride == 0;
+}
+
 static int outcome_count(const struct step_operation *operation)
 {
 	int count = 0;
@@ -551,8 +568,9 @@ static void prove(struct prover *prover)
 	for (uint32_t i = 0; i <= prover->exchange->count; i++) {
 		if (prover->report->failures >= prover->settings->failures_max)
 			return;
-		if (wanted(prover, i))
-			kill_before(prover, i, &lowest);
+		if (!wanted(prover, i) || !chosen(prover, i))
+			continue;
+		kill_before(prover, i, &lowest);
 		if (i < prover->exchange->count && prover->exchange->steps[i].changed & SYSTEM_CALL)
 			kill_inside(prover, i);
 	}
@@ -576,7 +594,7 @@ static void remove_names(const char *path)
 bool step_prove(const struct step_operation *operation, const struct step_settings *settings,
 		struct step_report *report)
 {
-	struct prover prover = {operation, settings, report, NULL, settings->seed | 1};
+	struct prover prover = {operation, settings, report, NULL, settings->seed | 1, 0};
 	uint64_t start = step_now();
 
 	*report = (struct step_report){0};

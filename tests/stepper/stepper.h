@@ -50,7 +50,8 @@ struct step_operation {
 	int (*setup)(struct step_world *world);       /* in the world's process, before the victim is forked */
 	void (*prepare)(struct step_world *world);    /* in the victim, unwatched */
 	void (*operate)(struct step_world *world);    /* in the victim: what is proved */
-	void (*unblock)(struct step_world *world);    /* in the world's process: the victim sleeps; may be NULL */
+	void (*unblock)(
+		struct step_world *world); /* in the world's process: the victim sleeps, still or again; may be NULL */
 	int (*meet)(
 		struct step_world *world); /* there, while the victim stands at its last point; may be NULL; -1: bad */
 	int (*settle)(struct step_world *world); /* there, after the death; may be NULL; -1: bad */
@@ -59,12 +60,13 @@ struct step_operation {
 };
 
 struct step_settings {
-	const char *names;     /* directory whose entries are watched; may be NULL */
-	uint64_t limit;        /* nanoseconds for a check; passing it is a failure */
-	uint32_t every_below;  /* shorter operations are killed before every instruction */
-	uint32_t samples;      /* longer ones also before so many uninteresting ones, evenly spread */
-	uint32_t inside;       /* kills inside each system call */
-	uint32_t failures_max; /* stop after so many */
+	const char *names;        /* directory whose entries are watched; may be NULL */
+	uint64_t limit;           /* nanoseconds for a check; passing it is a failure */
+	uint32_t every_below;     /* shorter operations are killed before every instruction */
+	uint32_t samples;         /* longer ones also before so many uninteresting ones, evenly spread */
+	uint32_t interesting_max; /* kill before so many interesting ones, about, and not before all of them; 0: all */
+	uint32_t inside;          /* kills inside each system call */
+	uint32_t failures_max;    /* stop after so many */
 	uint64_t seed;
 };
 

@@ -18,7 +18,6 @@
 
 #define CREDIT_SHARE 16
 #define CREDIT_MAX (INT64_C(64) << 20)
-#define CREDIT_TIME UINT64_C(100000000) /* ns */
 #define SLACK (UINT64_C(256) << 10)
 #define NO_LIMIT (UINT64_C(1) << 60) /* version 1 writes a huge number, version 2 the word max */
 
@@ -180,6 +179,8 @@ static void look(struct limits_room *ret_room)
 		*ret_room = group;
 }
 
+uint64_t limits_credit_time = UINT64_C(100000000);
+
 static _Atomic int64_t credit;
 static _Atomic uint64_t credit_until;
 
@@ -214,6 +215,6 @@ int limits_memory(uint64_t bytes)
 				 error_size(room.bytes, texts[1]));
 	share = (room.bytes - bytes) / CREDIT_SHARE;
 	store_rlx(&credit, share < (uint64_t)CREDIT_MAX ? (int64_t)share : CREDIT_MAX);
-	store_rlx(&credit_until, coarse_now() + CREDIT_TIME);
+	store_rlx(&credit_until, coarse_now() + limits_credit_time);
 	return 0;
 }

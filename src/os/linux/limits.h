@@ -27,6 +27,12 @@ void limits_host_room(const char *path, struct limits_room *ret_room, uint64_t *
 /* Does the credit of the last look cover `bytes`? It is used up by that. No system call. */
 bool limits_credit(uint64_t bytes);
 
+/*
+ * Nanoseconds that a credit lasts: a tenth of a second. More in tests that go through a commit instruction by instruction: whether it looks must not
+ * depend on how fast they are.
+ */
+extern uint64_t limits_credit_time;
+
 /* May `bytes` more of memory be taken? Looks, and grants a credit for what follows. 0 or -STOA_ENOMEM. */
 int limits_memory(uint64_t bytes);
 

@@ -238,9 +238,9 @@ void os_notifier_raise(os_handle notifier)
 	ssize_t written;
 
 	do
-		written = write((int)notifier, &one, sizeof(one));
+		written = write((int)notifier, &one, sizeof(one)); /* not through SYS(): */
 	while (written < 0 && errno == EINTR);
-	/* EAGAIN: it is raised to the brim already. Nothing else can be, as it is our descriptor; so not through SYS(). */
+	/* EAGAIN: it is raised to the brim already. Nothing else can be, as it is our descriptor. */
 }
 
 void os_notifier_clear(os_handle notifier)
