@@ -221,6 +221,7 @@ struct server_request {
 	uint8_t id[STOA_ID_MAX];
 	const unsigned char *meta;
 	const unsigned char *data;
+	const unsigned char *record;
 	uint64_t taken; /* bytes of the ring */
 };
 
