@@ -39,7 +39,7 @@ static void take_part(void *context, unsigned number)
 		(void)stoa_server_run(serving->server);
 		return;
 	}
-	rival_twin_outlast(serving->socket);
+	rival_twin_wait(serving->socket);
 	stoa_server_stop(serving->server);
 }
 
@@ -50,6 +50,7 @@ static void serve(void *context, int socket)
 	struct serving serving = {.socket = socket};
 	uint64_t time;
 
+	rival_twin_outlast();
 	host_pin(1);
 	shared->result = stoa_server_start(&depot->options, &serving.server);
 	if (shared->result)

@@ -66,6 +66,12 @@ static void prove_all(const struct step_operation *operations)
 
 	if (step_unavailable())
 		SKIP("%s", step_unavailable());
+	/*
+	 * Recorded one by one, instructions take long, so who is recorded would look at the memory that is left before each of its commits; a victim
+	 * that runs to its point would not, and never come to those.
+	 */
+	limits_credit_time = UINT64_C(86400000000000);
+	CHECK_RC(limits_memory(4096), 0);
 	for (const struct step_operation *operation = operations; operation->name; operation++) {
 		bool proved = step_prove(operation, &settings, &report) && is_complete(operation, &report);
 
@@ -122,14 +128,9 @@ TEST_TIMEOUT(pagers_served, 600)
 	prove_all(pager_served_operations);
 }
 
-/*
- * Tens of thousands of instructions, for the members that each looks at. Recorded one by one they take seconds, so whoever joins would look at the memory
- * that is left before each of its commits; a victim that runs to its point would not, and never come to those.
- */
+/* Tens of thousands of instructions, for the members that each looks at. */
 TEST_TIMEOUT(pager_members, 600)
 {
-	limits_credit_time = UINT64_C(86400000000000);
-	CHECK_RC(limits_memory(4096), 0);
 	prove_all(pager_member_operations);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A store that outlives its server: kill -9 at any moment, and a successor goes on with all that was sealed, and with the same clients. */
 #include <harness/test.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <stoa/stoa.h>
@@ -24,6 +25,14 @@ struct shared {
 };
 static struct shared *shared;
 
+static struct stoa_server *leaver;
+
+static void leave(int number)
+{
+	(void)number;
+	stoa_server_leave(leaver);
+}
+
 static void serve(void *argument)
 {
 	struct stoa_server_options options = {.socket = path(), .limit = 256 * MIB, .flags = STOA_SERVER_HELD};
@@ -32,7 +41,10 @@ static void serve(void *argument)
 	(void)argument;
 	CHECK_RC(stoa_server_start(&options, &server), 0);
 	shared->running++;
+	leaver = server;
+	signal(SIGUSR1, leave);
 	CHECK_RC(stoa_server_run(server), 0);
+	stoa_server_close(server);
 }
 
 static pid_t start_server(void)
@@ -166,6 +178,37 @@ TEST(drafts_go_on_with_the_successor)
 	stoa_store_close(store);
 	test_kill(server);
 	end_store();
+}
+
+TEST(a_server_makes_way_for_the_next)
+{
+	struct stoa_draft draft;
+	struct stoa_store *store;
+	struct stoa_store_stat stat;
+	pid_t server;
+	void *data = bytes(5, MIB);
+
+	begin();
+	server = start_server();
+	CHECK_RC(stoa_store_open(path(), NULL, &store), 0);
+	put(store, "there", data, MIB, STOA_OBJECT_PRIVATE);
+	put(store, "small", data, 100, STOA_OBJECT_COPIED);
+	CHECK_RC(stoa_store_create(store, "draft", 5, 100000, NULL, &draft), 0);
+	memset(draft.data, 5, 100000);
+	CHECK_SYS(kill(server, SIGUSR1));
+	CHECK_EQ(test_join(server), 0);
+	check_object(store, "there", 5, MIB);
+	server = start_server();
+	CHECK_RC(stoa_draft_seal(store, &draft, 100000), 0);
+	check_object(store, "draft", 5, 100000);
+	check_object(store, "small", 5, 100);
+	CHECK_RC(stoa_store_stat(store, &stat), 0);
+	CHECK_EQ(stat.objects, 3);
+	CHECK_EQ(stat.clients, 1);
+	stoa_store_close(store);
+	test_kill(server);
+	end_store();
+	free(data);
 }
 
 static void get_late(void *argument)

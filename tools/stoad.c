@@ -198,7 +198,10 @@ static void tell_end(const struct daemon *daemon, const struct stoa_server *serv
 
 static void stop(void *argument)
 {
-	stoa_server_stop(argument);
+	if (daemon_leaves())
+		stoa_server_leave(argument);
+	else
+		stoa_server_stop(argument);
 }
 
 static int serve(struct daemon *daemon)
@@ -243,7 +246,7 @@ static int run(int argc, char **argv)
 		{'e', "evict", OPTION_FLAG, &daemon.evict, NULL,
 		 "a cache: when it is full, objects that nobody holds make room\nfor new ones, the least recently used first"},
 		{0, "held", OPTION_FLAG, &daemon.held, NULL,
-		 "objects outlive this process if it is killed, for the next\nserver at the same path; SIGTERM ends them"},
+		 "objects outlive this process if it is killed, or sent\nSIGUSR1, for the next server at the same path; SIGTERM ends them"},
 		{'q', "quiet", OPTION_FLAG, &daemon.quiet, NULL, "say nothing but errors"},
 		{'v', "verbose", OPTION_FLAG, &daemon.verbose, NULL, "say more at the start and the end"},
 		{'V', "version", OPTION_FLAG, &daemon.version, NULL, "tell the version, and end"},

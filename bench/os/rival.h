@@ -103,10 +103,11 @@ struct rival_twin {
 int rival_twin_start(struct rival_twin *twin, void (*work)(void *context, int socket), void *context);
 void rival_twin_end(struct rival_twin *twin);
 /*
- * In a twin that has something to put in order at its end: it does not die with us any more, and this returns when we have died, or let go of it. Let go,
- * and wait for its end.
+ * In a twin that has something to put in order at its end: it does not die with us any more, by its first thread; then any may wait until we have died, or
+ * let go of it. Let go, and wait for its end.
  */
-void rival_twin_outlast(int socket);
+void rival_twin_outlast(void);
+void rival_twin_wait(int socket);
 void rival_twin_leave(struct rival_twin *twin);
 
 /* ---- locks ---- */

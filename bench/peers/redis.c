@@ -215,7 +215,8 @@ int main(int argc, char **argv)
 	uint32_t times;
 	int rc;
 
-	host_cpus(); /* before anything is pinned */
+	prctl(PR_SET_PDEATHSIG, 0); /* it sees by its input that the bench is gone, and takes its files away */
+	host_cpus();                /* before anything is pinned */
 	host_pin(0);
 	rc = prepare(argc, argv);
 	for (bool asked = answer(rc, &none);

@@ -217,6 +217,8 @@ struct stoa_server_options {   /* all zero is the default */
 STOA_API int stoa_server_start(const struct stoa_server_options *options, struct stoa_server **ret_server);
 STOA_API int stoa_server_run(struct stoa_server *server);   /* in the calling thread; 0 after stop */
 STOA_API void stoa_server_stop(struct stoa_server *server); /* from any thread, or a signal handler */
+STOA_API void stoa_server_leave(
+	struct stoa_server *server); /* the same; but what is held stays, with all clients, for the next server */
 STOA_API int stoa_server_stat(const struct stoa_server *server, struct stoa_store_stat *ret_stat); /* from any thread */
 STOA_API void stoa_server_close(struct stoa_server *server);
 

@@ -66,6 +66,12 @@ static inline void cc_pause(void)
 #endif
 }
 
+/* Have the line come, to be read soon. */
+static inline void cc_prefetch(const void *place)
+{
+	__builtin_prefetch(place);
+}
+
 /* Take the line from others, to be written soon. GCC knows the instruction only of newer processors; older ones ignore it. */
 static inline void cc_prefetch_write(const void *place)
 {

@@ -84,7 +84,9 @@ static void adopt_entry(struct adoption *adoption, uint32_t number, struct direc
 		adoption->found[number] = store_state_of(state) == STORE_FREE ? 0 : IS(DIRECTORY_LOST);
 		return;
 	}
-	if (store_state_of(state) == STORE_WRITING && load_rlx(&entry->size) != entry->room)
+	/* It was about to be sealed. Of memory the size is what is committed, sealed or not. */
+	if (store_state_of(state) == STORE_WRITING && entry->kind != STORE_REGION &&
+	    load_rlx(&entry->size) != entry->room)
 		put_word(&entry->size, 0, entry->room);
 	memcpy(words, entry->id, sizeof(words));
 	adoption->hashes[number] = key_hash(directory->key, words, entry->id_length);

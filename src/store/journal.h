@@ -17,6 +17,7 @@
  *   after it, before `serial`       finds that the entry's state is no longer `state`, or an entry that this very request made; completes it
  *                                   (and first gives what was sealed the place of what it replaces, if that was not done)
  *   after `serial`, before `head`   finds a serial that is done, and goes on behind it
+ * The client is shown completions after that, several at a time; what it had not been shown it is by the successor, which goes by the journal's count.
  * So each request is done once. A completion may be told twice, which the client ignores. Requests that wait are asked again by the client,
  * when it sees another server in the directory's header.
  */

@@ -660,6 +660,16 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 	return 0;
 }
 
+void memory_adopt_region(struct server_arena *arena, uint64_t length)
+{
+	struct os_extent extent = extent_of(arena);
+	uint64_t end = os_memory_length(arena->memory);
+
+	arena->resident = length;
+	if (end > length)
+		(void)os_discard(&extent, length, pages(end));
+}
+
 /* Say which pages of the arena are committed. */
 static int find_warm(struct server_arena *arena)
 {

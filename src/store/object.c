@@ -580,6 +580,7 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 		goto refund;
 	arena->writable = head->flags & STORE_WRITABLE;
 	describe_entry(server, session, head, arena, &fields);
+	store_rlx(&fields.size, head->size); /* what is committed, and charged, from the beginning */
 	rc = directory_enter(&server->book, request->id, head->id_length, &fields, &number);
 	if (rc < 0) {
 		memory_give(server, arena, 0, head->of);
@@ -731,7 +732,8 @@ static bool was_left(const struct stoa_server *server, const struct store_entry 
 	const struct server_session *session = maker_of(server, entry);
 	uint64_t state = load_rlx(&entry->state);
 
-	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED || MUTANT(LEFT_DROPPED))
+	if (!session || session->key != server->redo.key || store_state_of(state) != STORE_SEALED ||
+	    MUTANT(LEFT_DROPPED))
 		return false;
 	return entry->serial == server->redo.serial ||
 	       (number == server->redo.entry &&
@@ -751,7 +753,7 @@ static void adopt_region(struct stoa_server *server, const struct store_entry *e
 	if (entry->kind != STORE_REGION)
 		return;
 	server->arenas[entry->arena]->writable = flags & STORE_WRITABLE;
-	server->arenas[entry->arena]->resident = load_rlx(&entry->size);
+	memory_adopt_region(server->arenas[entry->arena], load_rlx(&entry->size));
 	if (maker && store_state_of(load_rlx(&entry->state)) == STORE_SEALED && !(flags & STOA_ALLOCATION_KEEP))
 		maker->regions++;
 }

@@ -211,6 +211,12 @@ void stoa_server_close(struct stoa_server *server)
 	os_free(server);
 }
 
+void stoa_server_leave(struct stoa_server *server)
+{
+	store_rlx(&server->left, 1);
+	stoa_server_stop(server);
+}
+
 void stoa_server_stop(struct stoa_server *server)
 {
 	store_rlx(&server->stopping, 1);
@@ -455,5 +461,7 @@ int stoa_server_run(struct stoa_server *server)
 		else
 			sleep_until_asked(server);
 	}
+	/* Between two requests, as if it had been killed there. */
+	server->leaving = server->holder && load_rlx(&server->left);
 	return 0;
 }

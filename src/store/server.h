@@ -116,7 +116,8 @@ struct stoa_server {
 	bool deaf;       /* nobody is let in for want of descriptors: not polled meanwhile */
 	os_handle spare; /* a descriptor to tell somebody so with */
 	_Atomic uint32_t stopping;
-	struct os_lock lock; /* what follows: connections of this program's own handles */
+	_Atomic uint32_t left; /* it is to leave all to a successor */
+	struct os_lock lock;   /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
 	unsigned arrived;
 
@@ -220,6 +221,7 @@ struct server_request {
 	uint8_t id[STOA_ID_MAX];
 	const unsigned char *meta;
 	const unsigned char *data;
+	const unsigned char *record;
 	uint64_t taken; /* bytes of the ring */
 };
 
@@ -292,6 +294,8 @@ int memory_adopt_entries(struct stoa_server *server,
 			 void (*visit)(void *argument, uint32_t entry, enum directory_finding finding), void *argument);
 /* The arena, as a server left it in `memory`, which is the arena's then, or closed. -STOA_EFORMAT: it is not what the directory says. */
 int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory);
+/* Of a region so much is committed; what there is behind it a server was about to give when it died. */
+void memory_adopt_region(struct server_arena *arena, uint64_t length);
 /* All entries have been marked in the arenas' books. */
 int memory_adopted(struct stoa_server *server);
 void memory_end(struct stoa_server *server);

@@ -217,6 +217,12 @@ static int stop_it(struct run *run)
 	return 0;
 }
 
+static int leave_it(struct run *run)
+{
+	stoa_server_leave(run->server);
+	return 0;
+}
+
 /* A server that sleeps is told once more. */
 static void end_told(struct run *run, int result)
 {
@@ -269,6 +275,7 @@ const struct fault_case server_cases[] = {
 	{"stoa_server_run", "", make_stopped, run_it, end_stopped},
 	{"stoa_server_run, held", "", make_stopped_held, run_it, end_stopped_held},
 	{"stoa_server_stop", "", make_served, stop_it, end_told},
+	{"stoa_server_leave", "", make_served, leave_it, end_told},
 	{"stoa_server_stat", "", make_served, look, end_served},
 	{"stoa_server_close", "", make_stopped, close_it, end_closed},
 	{"stoa_server_close, held", "", make_stopped_held, close_it, end_closed_held},

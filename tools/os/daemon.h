@@ -7,10 +7,11 @@
 #include <stdint.h>
 
 /*
- * From now on the first request to end (SIGTERM; SIGINT and SIGHUP unless they were ignored) calls stop(argument), in a signal handler; a second one ends
+ * From now on the first request to end (SIGTERM, SIGUSR1; SIGINT and SIGHUP unless they were ignored) calls stop(argument), in a signal handler; a second one ends
  * the process. What writes to a pipe that nobody reads gets an error.
  */
 void daemon_on_end(void (*stop)(void *argument), void *argument);
+bool daemon_leaves(void);          /* it was SIGUSR1, by which a daemon makes way for the next one */
 const char *daemon_ended_by(void); /* "SIGTERM"; NULL: by none so far */
 
 /*

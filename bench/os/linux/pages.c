@@ -324,11 +324,15 @@ void rival_twin_end(struct rival_twin *twin)
 	close((int)twin->socket);
 }
 
-void rival_twin_outlast(int socket)
+void rival_twin_outlast(void)
+{
+	prctl(PR_SET_PDEATHSIG, 0); /* of this thread alone */
+}
+
+void rival_twin_wait(int socket)
 {
 	char byte;
 
-	prctl(PR_SET_PDEATHSIG, 0);
 	while (read(socket, &byte, sizeof(byte)) < 0 && errno == EINTR)
 		continue;
 }

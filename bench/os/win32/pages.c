@@ -84,7 +84,11 @@ void rival_twin_end(struct rival_twin *twin)
 	(void)twin;
 }
 
-void rival_twin_outlast(int socket)
+void rival_twin_outlast(void)
+{
+}
+
+void rival_twin_wait(int socket)
 {
 	(void)socket;
 }

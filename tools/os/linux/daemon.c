@@ -18,7 +18,7 @@
 
 #define FIRST_LISTENING 3
 
-static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
+static const int ends[] = {SIGTERM, SIGUSR1, SIGINT, SIGHUP};
 #define ENDS (sizeof(ends) / sizeof(ends[0]))
 
 static void (*stopping)(void *argument);
@@ -50,16 +50,23 @@ void daemon_on_end(void (*stop)(void *argument), void *argument)
 	for (size_t i = 0; i < ENDS; i++) {
 		struct sigaction old;
 
-		if (ends[i] == SIGTERM || (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN))
+		if (ends[i] == SIGTERM || ends[i] == SIGUSR1 ||
+		    (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN))
 			sigaction(ends[i], &action, NULL);
 	}
 	signal(SIGPIPE, SIG_IGN);
+}
+
+bool daemon_leaves(void)
+{
+	return ended_by == SIGUSR1;
 }
 
 const char *daemon_ended_by(void)
 {
 	switch (ended_by) {
 	case SIGTERM: return "SIGTERM";
+	case SIGUSR1: return "SIGUSR1";
 	case SIGINT: return "SIGINT";
 	case SIGHUP: return "SIGHUP";
 	default: return NULL;
