@@ -554,6 +554,13 @@ static void prepare_client(struct step_world *world)
 	death_must(world, stoa_pager_get(scene->pager, 7 * PAGE, 1, STOA_READ));
 }
 
+/* Whoever serves wakes it with the answer, as soon as a processor is free for that. */
+static void let_serve(struct step_world *world)
+{
+	(void)world;
+	os_yield();
+}
+
 /* What is there was shown in all maps that had it poisoned: the world's touch is no signal. Else getting it does that. */
 static int settle_refused(struct step_world *world)
 {
@@ -622,6 +629,7 @@ const struct step_operation pager_served_operations[] = {
 	 .setup = set_up_served_used,
 	 .prepare = prepare_client,
 	 .operate = operate_flush,
+	 .unblock = let_serve,
 	 .settle = settle_flush,
 	 .verify = verify,
 	 .unordered = true},
