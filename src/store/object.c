@@ -331,6 +331,18 @@ static void describe_entry(const struct stoa_server *server, const struct server
 	fields->made = server->date;
 }
 
+/* An entry of the directory. What was deleted has its entries until it is freed; so that is done before anybody is refused. */
+static int enter_directory(struct stoa_server *server, const struct server_request *request,
+			   const struct store_entry *fields, uint32_t *ret_entry)
+{
+	int rc;
+
+	do
+		rc = directory_enter(&server->book, request->id, request->head.id_length, fields, ret_entry);
+	while ((rc == -STOA_ENOMEM || rc == -STOA_ELIMIT) && (object_reap(server) || object_evict(server)));
+	return rc;
+}
+
 /* Room and an entry for what is asked for, WRITING. */
 static int enter(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		 uint32_t *ret_entry)
@@ -357,7 +369,7 @@ static int enter(struct stoa_server *server, struct server_session *session, con
 		goto refund;
 	fields.room = head->size;
 	describe_entry(server, session, head, arena, &fields);
-	rc = directory_enter(&server->book, request->id, head->id_length, &fields, ret_entry);
+	rc = enter_directory(server, request, &fields, ret_entry);
 	if (rc == 0)
 		return 0;
 	memory_give(server, arena, fields.offset, fields.extent);
@@ -581,7 +593,7 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 	arena->writable = head->flags & STORE_WRITABLE;
 	describe_entry(server, session, head, arena, &fields);
 	store_rlx(&fields.size, head->size); /* what is committed, and charged, from the beginning */
-	rc = directory_enter(&server->book, request->id, head->id_length, &fields, &number);
+	rc = enter_directory(server, request, &fields, &number);
 	if (rc < 0) {
 		memory_give(server, arena, 0, head->of);
 		goto refund;
