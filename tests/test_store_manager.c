@@ -122,6 +122,24 @@ TEST(growth_is_seen_by_all_at_once)
 	stoa_store_close(manager);
 }
 
+TEST(who_frees_what_is_gone_does_not_free_its_successor)
+{
+	struct stoa_allocation_options options = {.id = "again", .id_length = 5};
+	struct stoa_store *manager = open_manager(), *other = open_manager();
+	struct stoa_allocation first, same, second;
+
+	CHECK_RC(stoa_manager_alloc(manager, 1, STOA_READ, &options, &first), 0);
+	CHECK_RC(stoa_manager_get(other, "again", 5, &same), 0);
+	CHECK_RC(stoa_manager_free(manager, &first), 0);
+	CHECK_RC(stoa_manager_alloc(manager, 1, STOA_READ, &options, &second), 0);
+	CHECK_RC(stoa_manager_free(other, &same), -STOA_ENOENT);
+	CHECK_EQ(stoa_store_contains(manager, "again", 5), 1);
+	CHECK_RC(stoa_manager_free(manager, &second), 0);
+	CHECK_EQ(stoa_store_contains(manager, "again", 5), 0);
+	stoa_store_close(other);
+	stoa_store_close(manager);
+}
+
 TEST(objects_and_memory_are_told_apart)
 {
 	struct stoa_allocation_options options = {.id = "memory", .id_length = 6};

@@ -328,7 +328,7 @@ struct store_request {
 	uint16_t id_length;
 	uint64_t serial; /* counts the session's requests; some may be left out */
 	uint64_t size;   /* PUT, CREATE: bytes of data; SEAL: of data in the end; ROOM */
-	uint64_t state;  /* SEAL, ABORT: of the entry */
+	uint64_t state;  /* SEAL, ABORT, GROW: of the entry; DELETE: if `entry` is not 0, only that one */
 	uint32_t entry;
 	uint32_t flags; /* STOA_OBJECT_* */
 	uint16_t meta_length;

@@ -79,13 +79,14 @@ static int check(const struct stoa_store *manager, uint64_t length, uint32_t pro
 	return 0;
 }
 
-/* It was made, and cannot be opened. The caller's sentence stays. */
-static void give_up(struct stoa_store *manager, const struct client_bytes *bytes, uint16_t id_length)
+/* Free this one, and no other that has its id since. Writes no sentence. */
+static int end_region(struct stoa_store *manager, const void *id, uint32_t id_length, uint32_t entry, uint64_t state)
 {
-	struct store_request request = {.op = STORE_OP_DELETE, .id_length = id_length};
+	struct store_request request = {
+		.op = STORE_OP_DELETE, .id_length = (uint16_t)id_length, .entry = entry, .state = state};
 	struct store_completion gone;
 
-	(void)client_call(manager, &request, bytes, &gone, client_patience(0));
+	return client_call(manager, &request, &(struct client_bytes){.id = id}, &gone, client_patience(0));
 }
 
 int stoa_manager_alloc(struct stoa_store *manager, uint64_t length, uint32_t prot,
@@ -117,7 +118,7 @@ int stoa_manager_alloc(struct stoa_store *manager, uint64_t length, uint32_t pro
 		return rc < 0 ? client_refuse(rc, bytes.id, request.id_length) : rc;
 	rc = open_region(manager, made.entry, made.state, &allocation);
 	if (rc) {
-		give_up(manager, &bytes, request.id_length);
+		(void)end_region(manager, bytes.id, request.id_length, made.entry, made.state);
 		return rc;
 	}
 	*ret_allocation = allocation;
@@ -214,8 +215,15 @@ void stoa_manager_release(struct stoa_store *manager, struct stoa_allocation *al
 
 int stoa_manager_free(struct stoa_store *manager, struct stoa_allocation *allocation)
 {
-	int rc = stoa_store_delete(manager, allocation->id, allocation->id_length);
+	int rc = client_usable(manager);
 
+	if (rc == 0 && !allocation->hold[HOLD_MANAGED])
+		rc = error_set(-STOA_EINVAL, "memory that was mapped by its descriptor is only released");
+	else if (rc == 0)
+		rc = end_region(manager, allocation->id, allocation->id_length, (uint32_t)allocation->hold[HOLD_ENTRY],
+				allocation->hold[HOLD_STATE]);
+	if (rc < 0 && allocation->hold[HOLD_MANAGED] && client_usable(manager) == 0)
+		(void)client_refuse(rc, allocation->id, allocation->id_length);
 	if (rc != -STOA_EACCES)
 		stoa_manager_release(manager, allocation);
 	return rc;

@@ -682,6 +682,10 @@ int object_delete(struct stoa_server *server, struct server_session *session, co
 	uint32_t number;
 	int rc = object_find(server, request, &number);
 
+	/* Who names an entry means that one, not what has its id since. */
+	if (rc == 0 && request->head.entry &&
+	    (request->head.entry != number || request->head.state != load_rlx(&entry_of(server, number)->state)))
+		rc = -STOA_ENOENT;
 	if (rc == 0 && !may_delete(session, entry_of(server, number)))
 		rc = -STOA_EACCES;
 	if (rc == 0)
