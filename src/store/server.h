@@ -3,6 +3,7 @@
  * The server, between its files. One thread does everything (server.c); so nothing here is locked.
  *   server.c   the loop            session.c  clients: greeting, rings, the end       request.c  what is asked for
  *   object.c   objects             memory.c   arenas, and room under the limit
+ *   region.c   memory handed out   account.c  who may what, and who pays              reap.c     freeing
  *   waiting.c  who waits for objects and room
  */
 #ifndef STORE_SERVER_H
@@ -228,56 +229,57 @@ struct server_request {
 /* Do it, and complete it, or note who waits. */
 void request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 
-/* ---- object.c ---- */
+/* ---- object.c, region.c, account.c, reap.c, object_adopt.c; object_parts.h has what is between them ---- */
 
 /* All return 0 or a negative error for the client. `ret` gets place and state. */
 int object_put(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 	       struct store_completion *ret);
 int object_create(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		  struct store_completion *ret);
-/* Memory that is no object: made, and made longer. */
-int object_allocate(struct stoa_server *server, struct server_session *session, const struct server_request *request,
-		    struct store_completion *ret);
-int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head);
 int object_seal(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 int object_mark(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t entry, uint64_t state);
 int object_delete(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 
+/* Whatever `session` makes, or the one whose CREATE had `serial`. */
+void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial);
+
 /* The entry of a SEALED object. -STOA_ENOENT. */
 int object_find(const struct stoa_server *server, const struct server_request *request, uint32_t *ret_entry);
+
+/* Where it is, for who asked. */
+void object_describe(const struct stoa_server *server, uint32_t entry, struct store_completion *ret);
+
+/* Memory that is no object: made, and made longer. */
+int object_allocate(struct stoa_server *server, struct server_session *session, const struct server_request *request,
+		    struct store_completion *ret);
+int object_grow(struct stoa_server *server, struct server_session *session, const struct store_request *head);
+/* What a session has made, and was not to be kept. */
+void object_end_regions(struct stoa_server *server, struct server_session *session);
 
 /* May this client read what lies there? */
 bool object_may_read(const struct server_session *session, uint32_t owner, uint32_t access, uint32_t reader);
 
-/* Whatever `session` makes, or the one whose CREATE had `serial`. */
-/* What it has made, and was not to be kept. */
-void object_end_regions(struct stoa_server *server, struct server_session *session);
-void object_abort_all(struct stoa_server *server, struct server_session *session, uint64_t serial);
+/* What a session calls itself in entries: another one for each session there was for a long time. */
+uint32_t object_session_tag(const struct server_session *session);
 
 /* Is a lease of the session on an entry of that generation one that counts? */
 bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
 		     uint64_t generation);
 
-/* What a session calls itself in entries: another one for each session there was for a long time. */
-uint32_t object_session_tag(const struct server_session *session);
+/* Is it in a lease now? By the time of the answer it may be otherwise. */
+bool object_is_held(const struct stoa_server *server, uint32_t entry);
 
-/* Where it is, for who asked. */
-void object_describe(const struct stoa_server *server, uint32_t entry, struct store_completion *ret);
+/* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
+int object_end(struct stoa_server *server, uint32_t entry);
+
+/* Free those of the dying that nobody holds any more. Returns whether any were. */
+bool object_reap(struct stoa_server *server);
 
 /* An entry that a dead server left. */
 int object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding); /* -STOA_ENOMEM */
 /* All of them have been taken over: finish what it was doing. */
 int object_adopted(struct stoa_server *server);
-
-/* Free those of the dying that nobody holds any more. Returns whether any were. */
-bool object_reap(struct stoa_server *server);
-
-/* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
-int object_end(struct stoa_server *server, uint32_t entry);
-
-/* Is it in a lease now? By the time of the answer it may be otherwise. */
-bool object_is_held(const struct stoa_server *server, uint32_t entry);
 
 /* ---- evict.c ---- */
 

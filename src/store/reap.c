@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Freeing. What is DYING has no place any more; it is freed when a look at all leases, after a barrier on all clients, finds it in none
+ * (object_reap()).
+ */
+#include <store/object_parts.h>
+
+#include <string.h>
+
+int object_dying_room(struct stoa_server *server)
+{
+	uint32_t room = server->dying_room ? server->dying_room * 2 : 1024, *more;
+
+	if (server->dying_count < server->dying_room)
+		return 0;
+	more = os_allocate(room * sizeof(*more));
+	if (!more)
+		return -STOA_ENOMEM;
+	if (server->dying_count)
+		memcpy(more, server->dying, server->dying_count * sizeof(*more));
+	os_free(server->dying);
+	server->dying = more;
+	server->dying_room = room;
+	return 0;
+}
+
+/* Its entry and bytes come back: nobody has or gets it. */
+static void free_object(struct stoa_server *server, uint32_t number)
+{
+	struct store_entry *entry = object_entry(server, number);
+	struct server_arena *arena = server->arenas[entry->arena];
+	uint64_t offset = entry->offset, extent = entry->extent;
+
+	account_refund(server, object_maker(server, entry), entry->owner, account_size_of(entry));
+	directory_free(&server->book, number);
+	memory_give(server, arena, offset, extent);
+}
+
+void object_hide(struct stoa_server *server, uint32_t number)
+{
+	directory_set_state(&server->book, number, STORE_DYING);
+	directory_remove(&server->book, number);
+	server->dying[server->dying_count++] = number;
+}
+
+void object_undo(struct stoa_server *server, uint32_t number)
+{
+	directory_set_state(&server->book, number, STORE_DYING);
+	free_object(server, number);
+}
+
+void object_end_with_room(struct stoa_server *server, uint32_t number)
+{
+	const struct store_entry *entry = object_entry(server, number);
+	struct server_session *maker = object_maker(server, entry);
+
+	if (maker && entry->kind == STORE_REGION && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP))
+		maker->regions--;
+	object_hide(server, number);
+	server_count(&server->header->objects, UINT64_MAX);
+}
+
+/* Leases are their client's to write. Of what it may not read it holds nothing, so it cannot keep that from being freed. */
+bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
+		     uint64_t generation)
+{
+	const struct store_entry *entry = object_entry(server, number);
+
+	return generation == store_generation_of(load_rlx(&entry->state)) &&
+	       object_may_read(session, entry->owner, entry->access, entry->reader);
+}
+
+struct look {
+	struct stoa_server *server;
+	const struct server_session *session; /* whose leases */
+	uint32_t *found;                      /* entries whose bit was set */
+	uint32_t count;
+};
+
+static void note_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
+{
+	struct look *look = argument;
+	uint64_t *word = &look->server->held[number / 64], bit = UINT64_C(1) << number % 64;
+
+	if (!in_use || *word & bit || !object_may_hold(look->server, look->session, number, generation))
+		return;
+	*word |= bit;
+	look->found[look->count++] = number;
+}
+
+/* All leases there can be. */
+static uint64_t lease_count(const struct stoa_server *server)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < server->session_count; i++)
+		if (server->sessions[i])
+			count += (uint64_t)server->sessions[i]->lines * LEASES_PER_LINE;
+	return count;
+}
+
+bool object_reap(struct stoa_server *server)
+{
+	struct look look = {.server = server};
+	uint32_t kept = 0, before = server->dying_count;
+
+	if (!before)
+		return false;
+	look.found = os_allocate((size_t)(lease_count(server) + 1) * sizeof(*look.found));
+	if (!look.found)
+		return false;
+	/* They are DYING, then the leases; pairs with order() in lease_take() */
+	if (!lease_barrier(&server->header->fences)) {
+		os_free(look.found);
+		return false;
+	}
+	for (uint32_t i = 0; i < server->session_count; i++) {
+		look.session = server->sessions[i];
+		if (look.session && look.session->leases)
+			lease_scan(look.session->leases, look.session->lines, server->book.entries.reached, note_lease,
+				   &look);
+	}
+	for (uint32_t i = 0; i < before; i++) {
+		uint32_t number = server->dying[i];
+
+		if (server->held[number / 64] >> number % 64 & 1)
+			server->dying[kept++] = number;
+		else
+			free_object(server, number);
+	}
+	server->dying_count = kept;
+	while (look.count) {
+		uint32_t number = look.found[--look.count];
+
+		server->held[number / 64] &= ~(UINT64_C(1) << number % 64);
+	}
+	os_free(look.found);
+	return kept != before;
+}
+
+int object_end(struct stoa_server *server, uint32_t number)
+{
+	int rc = object_dying_room(server);
+
+	if (rc == 0)
+		object_end_with_room(server, number);
+	return rc;
+}
+
+struct search {
+	uint32_t number;
+	uint64_t generation;
+	bool found;
+};
+
+static void compare_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
+{
+	struct search *search = argument;
+
+	search->found = search->found || (in_use && number == search->number && generation == search->generation);
+}
+
+bool object_is_held(const struct stoa_server *server, uint32_t number)
+{
+	struct search search = {number, store_generation_of(load_rlx(&object_entry(server, number)->state)), false};
+
+	for (uint32_t i = 0; i < server->session_count && !search.found; i++)
+		if (server->sessions[i] && server->sessions[i]->leases)
+			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
+				   server->book.directory.shape.entries, compare_lease, &search);
+	return search.found;
+}
