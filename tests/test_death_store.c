@@ -98,6 +98,11 @@ TEST_TIMEOUT(adoption, 600)
 	prove_all(store_adoption_operations);
 }
 
+TEST_TIMEOUT(holders, 600)
+{
+	prove_all(store_holder_operations);
+}
+
 TEST_TIMEOUT(clients, 600)
 {
 	prove_all(store_client_operations);
@@ -108,7 +113,7 @@ TEST_TIMEOUT(clients, 600)
 static const struct step_operation *find(const char *name)
 {
 	const struct step_operation *const tables[] = {store_client_operations, store_server_operations,
-						       store_adoption_operations};
+						       store_adoption_operations, store_holder_operations};
 
 	for (size_t i = 0; i < CC_COUNT(tables); i++)
 		for (const struct step_operation *operation = tables[i]; operation->name; operation++)
@@ -148,6 +153,7 @@ static void prove_without(enum mutant mutant, const char *name)
 MUST_FIND(changes_unnoted, CHANGES_UNNOTED, "server: delete", "the client was told STOA_ENOENT")
 MUST_FIND(puts_done_again, DONE_AGAIN, "server: put", "the client was told STOA_EEXIST")
 MUST_FIND(aborts_done_again, DONE_AGAIN, "server: abort", "the client was told STOA_ENOENT")
+MUST_FIND(batches_done_again, DONE_AGAIN, "server: put, delete", "the client was told STOA_EEXIST")
 MUST_FIND(done_overwritten, DONE_OVERWRITTEN, "server: delete, done by another", "the client was told STOA_ENOENT")
 MUST_FIND(done_before_told, DONE_BEFORE_TOLD, "server: delete", "the client was told STOA_TIMED_OUT")
 MUST_FIND(left_dropped, LEFT_DROPPED, "server: seal, replace", "the successor did not do it")

@@ -22,6 +22,8 @@ struct client_plan {
 	bool comes;                                /* the victim is a client only by what it does */
 };
 
+static const char *const many_ids[] = {"new", "newer", "newest"};
+
 static const struct client_plan *plan_of(const struct step_world *world)
 {
 	return store_scene(world)->plan;
@@ -115,38 +117,18 @@ static int verify(struct step_world *world)
 
 /* ---- what the other client finds ---- */
 
-static int is_new(struct step_world *world, const char *id, int before)
+/* The server works when the victim sleeps, so it was asked for all of them, or for none. */
+static int look_many(struct step_world *world)
 {
-	int found = scene_read(world, id);
+	int first = scene_is_new(world, many_ids[0], SCENE_ABSENT);
 
-	if (found == before || found == SCENE_NEW)
-		return found == SCENE_NEW;
-	return found < 0 ? -1 : step_bad(world, "'%s' is full of %#x", id, (unsigned)found);
-}
+	for (unsigned i = 1; first >= 0 && i < CC_COUNT(many_ids); i++) {
+		int found = scene_is_new(world, many_ids[i], SCENE_ABSENT);
 
-static int look_new(struct step_world *world)
-{
-	return is_new(world, "new", SCENE_ABSENT);
-}
-
-static int look_old(struct step_world *world)
-{
-	return is_new(world, "old", SCENE_OLD);
-}
-
-/* It lies in memory of its own, which the reader has to ask for. */
-static int look_sealed(struct step_world *world)
-{
-	uint32_t sealed = scene_count(world, STORE_SEALED);
-
-	return sealed == 2 || sealed == 3 ? (int)sealed - 2 : step_bad(world, "%u objects", sealed);
-}
-
-static int look_deleted(struct step_world *world)
-{
-	int found = scene_read(world, "old");
-
-	return found == SCENE_OLD || found == SCENE_ABSENT ? found == SCENE_ABSENT : -1;
+		if (found != first)
+			return found < 0 ? -1 : step_bad(world, "'%s' is there, or not, unlike the first", many_ids[i]);
+	}
+	return first;
 }
 
 static int look_same(struct step_world *world)
@@ -193,6 +175,20 @@ static void put_new(struct step_world *world)
 static void put_old(struct step_world *world)
 {
 	put(world, "old", SCENE_SIZE, STOA_OBJECT_COPIED, STOA_OBJECT_REPLACE);
+}
+
+static void put_many(struct step_world *world)
+{
+	unsigned char bytes[SCENE_SIZE];
+	struct stoa_put puts[CC_COUNT(many_ids)];
+
+	memset(bytes, SCENE_NEW, sizeof(bytes));
+	for (unsigned i = 0; i < CC_COUNT(puts); i++)
+		puts[i] = (struct stoa_put){.id = many_ids[i],
+					    .id_length = (uint32_t)strlen(many_ids[i]),
+					    .data = bytes,
+					    .size = sizeof(bytes)};
+	death_must(world, stoa_store_put_many(store_scene(world)->asks, puts, CC_COUNT(puts), NULL));
 }
 
 /* Create, write, seal, in an arena that it has had before. */
@@ -313,41 +309,43 @@ static void free_region(struct step_world *world)
 
 CLIENT_OPERATION(open, .ready = without_first, .operate = open_store, .look = look_same, .comes = true)
 CLIENT_OPERATION(close, .operate = close_store, .look = look_same)
-CLIENT_OPERATION(put, .operate = put_new, .look = look_new)
-CLIENT_OPERATION(replace, .operate = put_old, .look = look_old)
-CLIENT_OPERATION(private, .ready = have_private, .operate = put_private, .look = look_new)
-CLIENT_OPERATION(own, .operate = put_own, .look = look_sealed, .after = look_new)
+CLIENT_OPERATION(put, .operate = put_new, .look = scene_look_new)
+CLIENT_OPERATION(replace, .operate = put_old, .look = scene_look_old)
+CLIENT_OPERATION(many, .operate = put_many, .look = look_many)
+CLIENT_OPERATION(private, .ready = have_private, .operate = put_private, .look = scene_look_new)
+CLIENT_OPERATION(own, .operate = put_own, .look = scene_look_sealed, .after = scene_look_new)
 CLIENT_OPERATION(abort, .operate = abort_draft, .look = look_same)
 CLIENT_OPERATION(get, .operate = get_and_release, .look = look_same)
 CLIENT_OPERATION(foreign, .ready = have_foreign, .operate = get_foreign, .look = look_foreign)
 CLIENT_OPERATION(late, .operate = get_late, .look = look_same)
-CLIENT_OPERATION(delete, .operate = delete_old, .look = look_deleted)
-CLIENT_OPERATION(held, .operate = delete_held, .look = look_deleted)
+CLIENT_OPERATION(delete, .operate = delete_old, .look = scene_look_deleted)
+CLIENT_OPERATION(held, .operate = delete_held, .look = scene_look_deleted)
 CLIENT_OPERATION(alloc, .operate = allocate, .look = look_same)
 CLIENT_OPERATION(grow, .ready = have_region, .operate = grow, .look = look_same)
 CLIENT_OPERATION(free, .ready = have_region, .operate = free_region, .look = look_same)
 
-#define CLIENT_DIES(name_, plan, first, second)                                                              \
-	{                                                                                                    \
-		.name = name_, .outcome_names = {first, second}, .setup = set_up_##plan, .prepare = prepare, \
-		.operate = operate, .unblock = unblock, .settle = settle, .verify = verify                   \
+#define CLIENT_DIES(name_, plan, ...)                                                                      \
+	{                                                                                                  \
+		.name = name_, .outcome_names = {__VA_ARGS__}, .setup = set_up_##plan, .prepare = prepare, \
+		.operate = operate, .unblock = unblock, .settle = settle, .verify = verify                 \
 	}
 
 const struct step_operation store_client_operations[] = {
-	CLIENT_DIES("client: open", open, "as before", NULL),
-	CLIENT_DIES("client: close", close, "as before", NULL),
+	CLIENT_DIES("client: open", open, "as before"),
+	CLIENT_DIES("client: close", close, "as before"),
 	CLIENT_DIES("client: put", put, "absent", "there"),
 	CLIENT_DIES("client: put, replace", replace, "old", "new"),
+	CLIENT_DIES("client: put many", many, "none", "all"),
 	CLIENT_DIES("client: put in place", private, "absent", "there"),
 	CLIENT_DIES("client: put, its own", own, "absent", "there"),
-	CLIENT_DIES("client: create, abort", abort, "as before", NULL),
-	CLIENT_DIES("client: get, release", get, "as before", NULL),
-	CLIENT_DIES("client: get, first of an arena", foreign, "as before", NULL),
-	CLIENT_DIES("client: get, with a deadline", late, "as before", NULL),
+	CLIENT_DIES("client: create, abort", abort, "as before"),
+	CLIENT_DIES("client: get, release", get, "as before"),
+	CLIENT_DIES("client: get, first of an arena", foreign, "as before"),
+	CLIENT_DIES("client: get, with a deadline", late, "as before"),
 	CLIENT_DIES("client: delete", delete, "there", "gone"),
 	CLIENT_DIES("client: delete what it holds", held, "there", "gone"),
-	CLIENT_DIES("client: alloc", alloc, "as before", NULL),
-	CLIENT_DIES("client: grow", grow, "as before", NULL),
-	CLIENT_DIES("client: free", free, "as before", NULL),
+	CLIENT_DIES("client: alloc", alloc, "as before"),
+	CLIENT_DIES("client: grow", grow, "as before"),
+	CLIENT_DIES("client: free", free, "as before"),
 	{.name = NULL},
 };

@@ -13,7 +13,7 @@
 
 /* ---- the server ---- */
 
-int scene_serve(struct step_world *world, bool held)
+int scene_try_serve(struct step_world *world, bool held)
 {
 	struct store_scene *scene = store_scene(world);
 	struct stoa_server_options options = {.socket = scene->path,
@@ -21,10 +21,15 @@ int scene_serve(struct step_world *world, bool held)
 					      .objects = 50,
 					      .clients = 5,
 					      .flags = STOA_SERVER_ADOPT | (held ? STOA_SERVER_HELD : 0)};
-	int rc;
 
 	options.descriptor = fcntl((int)scene->listener, F_DUPFD_CLOEXEC, 0);
-	rc = stoa_server_start(&options, &scene->server);
+	return stoa_server_start(&options, &scene->server);
+}
+
+int scene_serve(struct step_world *world, bool held)
+{
+	int rc = scene_try_serve(world, held);
+
 	return rc < 0 ? step_bad(world, "no server: %s: %s", stoa_error_name(rc), stoa_error_detail()) : 0;
 }
 
@@ -132,10 +137,9 @@ int scene_put(struct step_world *world, struct stoa_store *store, const char *id
 	return rc ? step_bad(world, "put '%s': %s: %s", id, stoa_error_name(rc), stoa_error_detail()) : 0;
 }
 
-int scene_setup(struct step_world *world, bool held)
+int scene_begin(struct step_world *world)
 {
 	struct store_scene *scene = calloc(1, sizeof(*scene));
-	int rc;
 
 	if (!scene)
 		return step_bad(world, "out of memory");
@@ -143,9 +147,18 @@ int scene_setup(struct step_world *world, bool held)
 	scene->socket = scene->listener = OS_NO_HANDLE;
 	os_capabilities();
 	snprintf(scene->path, sizeof(scene->path), "%s/%s", world->names, world->token);
-	rc = listen_there(world);
-	if (rc == 0)
-		rc = scene_serve(world, held);
+	return listen_there(world);
+}
+
+int scene_setup(struct step_world *world, bool held)
+{
+	struct store_scene *scene;
+	int rc = scene_begin(world);
+
+	if (rc)
+		return rc;
+	scene = store_scene(world);
+	rc = scene_serve(world, held);
 	if (rc == 0)
 		rc = scene_run(world);
 	if (rc == 0)
@@ -193,6 +206,39 @@ uint32_t scene_count(const struct step_world *world, enum store_state state)
 	return count;
 }
 
+int scene_is_new(struct step_world *world, const char *id, int before)
+{
+	int found = scene_read(world, id);
+
+	if (found == before || found == SCENE_NEW)
+		return found == SCENE_NEW;
+	return found < 0 ? -1 : step_bad(world, "'%s' is full of %#x", id, (unsigned)found);
+}
+
+int scene_look_new(struct step_world *world)
+{
+	return scene_is_new(world, "new", SCENE_ABSENT);
+}
+
+int scene_look_old(struct step_world *world)
+{
+	return scene_is_new(world, "old", SCENE_OLD);
+}
+
+int scene_look_deleted(struct step_world *world)
+{
+	int found = scene_read(world, "old");
+
+	return found == SCENE_OLD || found == SCENE_ABSENT ? found == SCENE_ABSENT : -1;
+}
+
+int scene_look_sealed(struct step_world *world)
+{
+	uint32_t sealed = scene_count(world, STORE_SEALED);
+
+	return sealed == 2 || sealed == 3 ? (int)sealed - 2 : step_bad(world, "%u objects", sealed);
+}
+
 /* ---- afterwards ---- */
 
 int scene_work(struct step_world *world)
@@ -218,7 +264,7 @@ int scene_work(struct step_world *world)
 }
 
 /* Names of the scene's, but the socket and its lock, which are the service manager's. */
-static int check_names(struct step_world *world)
+int scene_check_names(struct step_world *world)
 {
 	DIR *directory = opendir(world->names);
 	size_t length = strlen(world->token);
@@ -252,5 +298,5 @@ int scene_end(struct step_world *world)
 		return step_bad(world, "%u sessions of clients that have gone", sessions);
 	rc = scene_check_books(world);
 	stoa_server_close(scene->server);
-	return rc == 0 ? check_names(world) : rc;
+	return rc == 0 ? scene_check_names(world) : rc;
 }

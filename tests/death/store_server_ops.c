@@ -21,7 +21,7 @@ struct server_plan {
 	void (*operate)(struct step_world *world); /* NULL: what the first client has asked for */
 	int (*look)(struct step_world *world);     /* the outcome: 0, 1; -1 */
 	int (*after)(struct step_world *world);    /* a successor runs, and has done what was asked for; may be NULL */
-	int result;                                /* of what was asked for */
+	int last;                                  /* the outcome when all is done; 0: 1 */
 	bool takes_over;                           /* that is what the victim is to do */
 	bool same;                                 /* as seen by readers, before and after */
 };
@@ -127,21 +127,27 @@ static int await(struct step_world *world, int outcome)
 	return 0;
 }
 
+static int be_told(struct step_world *world, struct scene_call *asked)
+{
+	int rc = client_wait(asked->store, &asked->call, asked->server, death_deadline(world));
+
+	if (rc && !(asked->server && rc == STOA_EXISTED)) /* it is to look again */
+		return step_bad(world, "the client was told %s", stoa_error_name(rc));
+	return 0;
+}
+
 /* What was asked for, and what strangers do. */
 static int go_on(struct step_world *world)
 {
 	struct store_scene *scene = store_scene(world);
 	const struct server_plan *plan = plan_of(world);
 
-	if (scene->asked) {
-		int rc = client_wait(scene->asks, &scene->call, 0, death_deadline(world));
-
-		if (rc != plan->result)
-			return step_bad(world, "the client was told %s", rc ? stoa_error_name(rc) : "that all is well");
-	}
+	for (unsigned i = 0; i < scene->called; i++)
+		if (be_told(world, &scene->calls[i]) < 0)
+			return -1;
 	if (plan->after && plan->after(world) < 0)
 		return -1;
-	return await(world, !plan->same) < 0 ? -1 : scene_work(world);
+	return await(world, plan->same ? 0 : plan->last ? plan->last : 1) < 0 ? -1 : scene_work(world);
 }
 
 static int settle(struct step_world *world)
@@ -168,17 +174,23 @@ static int verify(struct step_world *world)
 
 /* ---- asking, without a server ---- */
 
-static int ask(struct step_world *world, struct store_request request, const char *id, const void *data,
-	       uint64_t length)
+static int ask_by(struct step_world *world, struct stoa_store *store, struct store_request request, const char *id,
+		  const void *data, uint64_t length)
 {
-	struct store_scene *scene = store_scene(world);
+	struct scene_call *asked = &store_scene(world)->calls[store_scene(world)->called++];
 	struct client_bytes bytes = {.id = id, .data = data, .data_length = length};
 
 	request.id_length = (uint16_t)(id ? strlen(id) : 0);
-	scene->asked = true;
-	return client_ask(scene->asks, &request, &bytes, &scene->call, death_deadline(world))
+	asked->store = store;
+	return client_ask(store, &request, &bytes, &asked->call, death_deadline(world))
 		       ? step_bad(world, "ask: %s", stoa_error_detail())
 		       : 0;
+}
+
+static int ask(struct step_world *world, struct store_request request, const char *id, const void *data,
+	       uint64_t length)
+{
+	return ask_by(world, store_scene(world)->asks, request, id, data, length);
 }
 
 static int ask_put(struct step_world *world, const char *id, uint32_t flags, uint8_t access)
@@ -195,26 +207,7 @@ static int ask_put(struct step_world *world, const char *id, uint32_t flags, uin
 		   id, bytes, sizeof(bytes));
 }
 
-static int is_new(struct step_world *world, const char *id, int before)
-{
-	int found = scene_read(world, id);
-
-	if (found == before || found == SCENE_NEW)
-		return found == SCENE_NEW;
-	return found < 0 ? -1 : step_bad(world, "'%s' is full of %#x", id, (unsigned)found);
-}
-
 /* ---- put ---- */
-
-static int look_new(struct step_world *world)
-{
-	return is_new(world, "new", SCENE_ABSENT);
-}
-
-static int look_old(struct step_world *world)
-{
-	return is_new(world, "old", SCENE_OLD);
-}
 
 static int ask_new(struct step_world *world)
 {
@@ -232,17 +225,9 @@ static int ask_for_all(struct step_world *world)
 	return ask_put(world, "new", 0, STORE_BY_ALL);
 }
 
-/* It lies in memory that was made for it, which the reader cannot have: so entries tell. */
-static int look_sealed(struct step_world *world)
-{
-	uint32_t sealed = scene_count(world, STORE_SEALED);
-
-	return sealed == 2 || sealed == 3 ? (int)sealed - 2 : step_bad(world, "%u objects", sealed);
-}
-
-static const struct server_plan put_plan = {.ask = ask_new, .look = look_new};
-static const struct server_plan replace_plan = {.ask = ask_old, .look = look_old};
-static const struct server_plan arena_plan = {.ask = ask_for_all, .look = look_sealed, .after = look_new};
+static const struct server_plan put_plan = {.ask = ask_new, .look = scene_look_new};
+static const struct server_plan replace_plan = {.ask = ask_old, .look = scene_look_old};
+static const struct server_plan arena_plan = {.ask = ask_for_all, .look = scene_look_sealed, .after = scene_look_new};
 
 /* ---- made in place ---- */
 
@@ -262,7 +247,7 @@ static int look_made(struct step_world *world)
 /* What the completion says can be used. */
 static int seal_made(struct step_world *world)
 {
-	const struct store_completion *made = &store_scene(world)->call.completion;
+	const struct store_completion *made = &store_scene(world)->calls[0].call.completion;
 	const struct store_entry *entry = &store_scene(world)->reads->directory.entries[made->entry];
 
 	if (load_rlx(&entry->state) != made->state || entry->arena != made->arena || entry->offset != made->offset)
@@ -339,10 +324,10 @@ static int look_aborted(struct step_world *world)
 	return made < 0 ? -1 : !made;
 }
 
-static const struct server_plan seal_plan = {.ready = draft_new, .ask = ask_seal, .look = look_new};
-static const struct server_plan seal_replace_plan = {.ready = draft_old, .ask = ask_seal, .look = look_old};
+static const struct server_plan seal_plan = {.ready = draft_new, .ask = ask_seal, .look = scene_look_new};
+static const struct server_plan seal_replace_plan = {.ready = draft_old, .ask = ask_seal, .look = scene_look_old};
 static const struct server_plan seal_own_plan = {
-	.ready = draft_own, .ask = ask_seal, .look = look_sealed, .after = look_new};
+	.ready = draft_own, .ask = ask_seal, .look = scene_look_sealed, .after = scene_look_new};
 static const struct server_plan abort_plan = {.ready = draft_new, .ask = ask_abort, .look = look_aborted};
 
 /* ---- delete ---- */
@@ -352,14 +337,60 @@ static int ask_delete(struct step_world *world)
 	return ask(world, (struct store_request){.op = STORE_OP_DELETE}, "old", NULL, 0);
 }
 
-static int look_deleted(struct step_world *world)
-{
-	int found = scene_read(world, "old");
+static const struct server_plan delete_plan = {.ask = ask_delete, .look = scene_look_deleted};
 
-	return found == SCENE_OLD || found == SCENE_ABSENT ? found == SCENE_ABSENT : -1;
+/* ---- several at once ---- */
+
+static int ask_two(struct step_world *world)
+{
+	return ask_new(world) < 0 ? -1 : ask_delete(world);
 }
 
-static const struct server_plan delete_plan = {.ask = ask_delete, .look = look_deleted};
+static int look_two(struct step_world *world)
+{
+	int made = scene_look_new(world), deleted = scene_look_deleted(world);
+
+	if (made < 0 || deleted < 0)
+		return -1;
+	return deleted > made ? step_bad(world, "the second was done before the first") : made + deleted;
+}
+
+static const struct server_plan batch_plan = {.ask = ask_two, .look = look_two, .last = 2};
+
+/* ---- who waits ---- */
+
+/* The reader waits for what the other client is about to put. */
+static int ask_and_await(struct step_world *world)
+{
+	struct store_scene *scene = store_scene(world);
+	int rc = ask_new(world);
+
+	if (rc == 0)
+		rc = ask_by(world, scene->reads, (struct store_request){.op = STORE_OP_WAIT}, "new", NULL, 0);
+	scene->calls[1].server = load_rlx(&scene->reads->directory.header->server) + 1;
+	return rc;
+}
+
+/* The victim knows of it. */
+static int take_wait(struct step_world *world)
+{
+	struct stoa_server *server = store_scene(world)->server;
+
+	return session_work(server, server->sessions[1]) && server->waiters ? 0 : step_bad(world, "nobody waits");
+}
+
+/* Its completions go on where they were, whether it has been told or not. */
+static int ask_as_reader(struct step_world *world)
+{
+	struct stoa_store *reads = store_scene(world)->reads;
+
+	if (scene_put(world, reads, "reader's", SCENE_KEEP, SCENE_SIZE, STOA_OBJECT_COPIED, 0) < 0)
+		return -1;
+	return stoa_store_delete(reads, "reader's", 8) ? step_bad(world, "delete: %s", stoa_error_detail()) : 0;
+}
+
+static const struct server_plan wake_plan = {
+	.ask = ask_and_await, .before = take_wait, .look = scene_look_new, .after = ask_as_reader};
 
 /* ---- memory that is no object ---- */
 
@@ -421,12 +452,12 @@ static int ask_free(struct step_world *world)
 
 static int look_freed(struct step_world *world)
 {
-	int sealed = look_sealed(world);
+	int sealed = scene_look_sealed(world);
 
 	return sealed < 0 ? -1 : !sealed;
 }
 
-static const struct server_plan alloc_plan = {.ask = ask_region, .look = look_sealed};
+static const struct server_plan alloc_plan = {.ask = ask_region, .look = scene_look_sealed};
 static const struct server_plan grow_plan = {
 	.ready = allocate, .ask = ask_grow, .look = look_grown, .after = use_grown};
 static const struct server_plan free_plan = {.ready = allocate, .ask = ask_free, .look = look_freed};
@@ -628,7 +659,7 @@ static int half_deleted(struct step_world *world)
 
 	if (ask_delete(world) < 0 || !entry)
 		return -1;
-	journal_request(server->journal, session->key, store_scene(world)->call.serial);
+	journal_request(server->journal, session->key, store_scene(world)->calls[0].call.serial);
 	journal_change(server->journal, entry, load_rlx(&server->book.directory.entries[entry].state));
 	directory_set_state(&server->book, entry, STORE_DYING);
 	return 0;
@@ -647,19 +678,19 @@ static int half_sealed(struct step_world *world)
 
 	if (ask_seal(world) < 0)
 		return -1;
-	journal_request(scene->server->journal, session->key, scene->call.serial);
+	journal_request(scene->server->journal, session->key, scene->calls[0].call.serial);
 	journal_change(scene->server->journal, scene->entry, scene->state);
 	directory_seal(&scene->server->book, scene->entry, SCENE_LARGE);
 	return 0;
 }
 
 static const struct server_plan adopt_plan = {
-	.ready = have_all, .ask = have_all_and_ask, .look = look_new, .takes_over = true};
+	.ready = have_all, .ask = have_all_and_ask, .look = scene_look_new, .takes_over = true};
 static const struct server_plan adopt_deleted_plan = {
 	.half = half_deleted, .look = look_half_deleted, .takes_over = true, .same = true};
 static const struct server_plan twice_deleted_plan = {.half = half_deleted, .look = look_half_deleted, .same = true};
 static const struct server_plan adopt_sealed_plan = {
-	.ready = draft_old, .half = half_sealed, .look = look_old, .takes_over = true};
+	.ready = draft_old, .half = half_sealed, .look = scene_look_old, .takes_over = true};
 
 #define SERVER_OPERATION(plan)                             \
 	static int set_up_##plan(struct step_world *world) \
@@ -676,6 +707,8 @@ SERVER_OPERATION(seal_replace_plan)
 SERVER_OPERATION(seal_own_plan)
 SERVER_OPERATION(abort_plan)
 SERVER_OPERATION(delete_plan)
+SERVER_OPERATION(batch_plan)
+SERVER_OPERATION(wake_plan)
 SERVER_OPERATION(hand_out_plan)
 SERVER_OPERATION(adopt_sealed_plan)
 SERVER_OPERATION(twice_deleted_plan)
@@ -688,10 +721,10 @@ SERVER_OPERATION(free_plan)
 SERVER_OPERATION(grow_plan)
 SERVER_OPERATION(alloc_plan)
 
-#define SERVER_DIES(name_, plan, first, second)                                                              \
-	{                                                                                                    \
-		.name = name_, .outcome_names = {first, second}, .setup = set_up_##plan, .prepare = prepare, \
-		.operate = operate, .unblock = unblock, .meet = meet, .settle = settle, .verify = verify     \
+#define SERVER_DIES(name_, plan, ...)                                                                      \
+	{                                                                                                  \
+		.name = name_, .outcome_names = {__VA_ARGS__}, .setup = set_up_##plan, .prepare = prepare, \
+		.operate = operate, .unblock = unblock, .meet = meet, .settle = settle, .verify = verify   \
 	}
 
 const struct step_operation store_server_operations[] = {
@@ -704,6 +737,8 @@ const struct step_operation store_server_operations[] = {
 	SERVER_DIES("server: seal its own", seal_own_plan, "absent", "there"),
 	SERVER_DIES("server: abort", abort_plan, "made", "gone"),
 	SERVER_DIES("server: delete", delete_plan, "there", "gone"),
+	SERVER_DIES("server: put, delete", batch_plan, "neither", "put", "both"),
+	SERVER_DIES("server: put what is waited for", wake_plan, "absent", "there"),
 	SERVER_DIES("server: alloc", alloc_plan, "absent", "there"),
 	SERVER_DIES("server: grow", grow_plan, "short", "long"),
 	SERVER_DIES("server: free", free_plan, "there", "gone"),
@@ -719,13 +754,13 @@ const struct step_operation store_server_operations[] = {
 	 .verify = verify,
 	 .unordered = true},
 	SERVER_DIES("server: reap", reap_plan, "dying", "gone"),
-	SERVER_DIES("server: delete, done by another", twice_deleted_plan, "gone", NULL),
+	SERVER_DIES("server: delete, done by another", twice_deleted_plan, "gone"),
 	{.name = NULL},
 };
 
 const struct step_operation store_adoption_operations[] = {
-	SERVER_DIES("server: take over", adopt_plan, "absent", NULL),
-	SERVER_DIES("server: take over, half deleted", adopt_deleted_plan, "gone", NULL),
+	SERVER_DIES("server: take over", adopt_plan, "absent"),
+	SERVER_DIES("server: take over, half deleted", adopt_deleted_plan, "gone"),
 	SERVER_DIES("server: take over, half sealed", adopt_sealed_plan, "old", "new"),
 	{.name = NULL},
 };
