@@ -159,3 +159,7 @@ MUST_FIND(done_before_told, DONE_BEFORE_TOLD, "server: delete", "the client was 
 MUST_FIND(left_dropped, LEFT_DROPPED, "server: seal, replace", "the successor did not do it")
 MUST_FIND(welcome_once, WELCOME_ONCE, "server: session begins", "who came when the server died")
 MUST_FIND(drafts_stay, DRAFTS_STAY, "client: create, abort", "objects that nobody makes")
+MUST_FIND(regions_stay, REGIONS_STAY, "client: alloc", "the objects are others")
+MUST_FIND(arenas_unkept, ARENAS_UNKEPT, "server: put, new arena", "1 objects")
+MUST_FIND(sessions_unkept, SESSIONS_UNKEPT, "server: session begins", "1 sessions")
+MUST_FIND(holder_blank, HOLDER_BLANK, "holder: dies", "'new' is lost")

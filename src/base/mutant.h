@@ -53,6 +53,10 @@ enum mutant {
 	MUTANT_LEFT_DROPPED,        /* what was sealed, and has not the place that it is to have, is dropped */
 	MUTANT_WELCOME_ONCE,        /* a successor does not welcome who may not have heard it */
 	MUTANT_DRAFTS_STAY,         /* what a client that has gone was making stays */
+	MUTANT_REGIONS_STAY,        /* memory that a client had goes on without it */
+	MUTANT_ARENAS_UNKEPT,       /* objects lie in memory that nobody keeps for a successor */
+	MUTANT_SESSIONS_UNKEPT,     /* clients are welcomed that a successor does not know of */
+	MUTANT_HOLDER_BLANK,        /* a new holder gets nothing of what the dead one had */
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */

@@ -6,6 +6,7 @@
 #include <store/server.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,7 @@ int keep_arena(struct stoa_server *server, const struct server_arena *arena)
 {
 	char name[STORE_HOLDER_NAME];
 
-	if (!server->holder)
+	if (!server->holder || MUTANT(ARENAS_UNKEPT))
 		return 0;
 	keep_name_arena(name, arena->number, load_rlx(&server->book.directory.arenas[arena->number].generation));
 	return kept(store_holder_put(server->holder, name, arena->memory));
@@ -61,7 +62,7 @@ int keep_session(struct stoa_server *server, const struct server_session *sessio
 {
 	struct store_held held[KEEP_PARTS];
 
-	if (!server->holder)
+	if (!server->holder || MUTANT(SESSIONS_UNKEPT))
 		return 0;
 	session_parts(session, held);
 	return kept(store_holder_put_many(server->holder, held, KEEP_PARTS));

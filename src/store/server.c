@@ -7,6 +7,7 @@
 #include <store/server.h>
 
 #include <base/error.h>
+#include <base/mutant.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -313,7 +314,7 @@ static void leave_holder(struct stoa_server *server)
 static void hold_again(struct stoa_server *server)
 {
 	leave_holder(server);
-	if (start_holder(server) < 0 || keep_all(server) < 0)
+	if (start_holder(server) < 0 || (!MUTANT(HOLDER_BLANK) && keep_all(server) < 0))
 		leave_holder(server);
 	server->next_hold = os_now() + HOLD_EVERY;
 }

@@ -345,7 +345,8 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		waiting_end(server, session);
 		if (!MUTANT(DRAFTS_STAY))
 			object_abort_all(server, session, 0);
-		object_end_regions(server, session);
+		if (!MUTANT(REGIONS_STAY))
+			object_end_regions(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
 			add_rlx(&server->header->sessions, UINT64_MAX);
