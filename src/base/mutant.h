@@ -60,6 +60,7 @@ enum mutant {
 	/* Lacking, not wrong: */
 	MUTANT_NO_RELAY,    /* the system is not known to pass on the wake-ups of the dying */
 	MUTANT_WAIT_ON_ONE, /* threads can sleep on one word only */
+	MUTANT_NO_LOOKS,    /* who waits for a store's server sleeps at once */
 	MUTANT_NO_LIMITS,   /* limits of memory are not looked at: when they are depends on the time */
 };
 

@@ -59,7 +59,8 @@ static void prepare(struct step_world *world)
 	struct store_scene *scene = store_scene(world);
 	struct stoa_store *store = scene->asks;
 
-	mutants_chosen |= MUTANT_BIT(MUTANT_NO_RECHECK); /* when it looks again would be another time each time */
+	/* When it looks again would be another time each time; and thousands of looks in vain would be stepped through. */
+	mutants_chosen |= MUTANT_BIT(MUTANT_NO_RECHECK) | MUTANT_BIT(MUTANT_NO_LOOKS);
 	if (plan_of(world)->comes)
 		return;
 	store->socket = scene->spare[0];
