@@ -58,6 +58,9 @@ int os_ring_go(struct os_ring *ring);
 /* One that is done; NULL: none. */
 struct os_job *os_ring_take(struct os_ring *ring);
 
+/* The same, waiting for it; NULL: none is under way. */
+struct os_job *os_ring_wait(struct os_ring *ring);
+
 /* For tests: this process is to do without the kernel's rings, as if the system had none for it. */
 extern _Atomic uint32_t os_ring_without;
 

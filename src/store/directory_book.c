@@ -28,7 +28,7 @@
 
 static int pool_back(struct directory_book *book, struct directory_pool *pool, uint32_t reached)
 {
-	uint64_t to = pool->begin + ((uint64_t)reached * pool->size + STEP - 1) / STEP * STEP;
+	uint64_t to = pool->begin + ((uint64_t)(reached + book->ahead) * pool->size + STEP - 1) / STEP * STEP;
 	int rc;
 
 	if (to > pool->end)
@@ -109,7 +109,8 @@ int directory_book_open(const struct directory *directory, int (*commit)(void *a
 {
 	const struct store_shape *shape = &directory->shape;
 	struct store_header *header = directory->header;
-	struct directory_book book = {.directory = *directory, .commit = commit, .argument = argument};
+	struct directory_book book = {
+		.directory = *directory, .ahead = DIRECTORY_AHEAD, .commit = commit, .argument = argument};
 	const struct directory_plan *plan = &book.plan;
 	int rc = directory_plan(shape, &book.plan);
 
@@ -223,6 +224,22 @@ int directory_enter(struct directory_book *book, const void *id, uint32_t length
 	STORED();
 	*ret_entry = entry;
 	return 0;
+}
+
+int directory_enter_ahead(struct directory_book *book, const void *id, uint32_t length,
+			  const struct store_entry *fields, uint32_t *ret_entry)
+{
+	int rc;
+
+	book->ahead = 0;
+	rc = directory_enter(book, id, length, fields, ret_entry);
+	book->ahead = DIRECTORY_AHEAD;
+	return rc;
+}
+
+uint32_t directory_left(const struct directory_book *book)
+{
+	return book->entries.limit - book->entries.reached + book->entries.count;
 }
 
 void directory_free(struct directory_book *book, uint32_t entry)

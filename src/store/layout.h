@@ -32,7 +32,10 @@
  *   WRITING    only who follows it    server: it is continued; client: it is dropped, unless it may come back (session's grace)
  *   SEALED     yes                    -
  *   DYING      no; held ones stay     server: its successor waits for the leases and frees it
- *   SPILLED    no; it is asked for    server: its bytes are in a file
+ *   SPILLED    no; it is asked for    server: its bytes are in a file, which its successor has, too
+ *
+ * An object in a file has the kind FILE and no arena: WRITING while its file is written, then SPILLED, when it takes the place of the one in memory,
+ * and in the end DYING, until its file is removed. Back in memory it is a new entry, WRITING while its bytes are read, which takes the place of that one.
  *
  * A *lease* is a word of the client's: {IN_USE : 1 | FLIP : 1 | generation : 38 | entry : 24}. Who gets an object writes one, then looks at the
  * entry's state again: still the same, and the server cannot have missed the lease, since it first changes the state, then imposes a barrier on
@@ -110,6 +113,15 @@ struct store_header {
 	_Atomic uint64_t deletes;
 	_Atomic uint64_t evictions;
 	_Atomic uint64_t refusals; /* for want of room */
+	/* Another: of what is in files. */
+	_Atomic uint64_t spilled;       /* objects */
+	_Atomic uint64_t spilled_bytes; /* of files, also of those being written and removed */
+	_Atomic uint64_t spill_limit;   /* of them; 0: nothing is spilled */
+	_Atomic uint64_t spills;
+	_Atomic uint64_t restores;
+	_Atomic uint64_t spill_failures; /* spills and restores that failed; the objects stay where they are */
+	_Atomic uint64_t spill_losses;   /* objects whose files were gone or damaged */
+	uint64_t unused_248;
 };
 _Static_assert(offsetof(struct store_header, shape) == 16, "layout");
 _Static_assert(offsetof(struct store_header, key) == 32, "layout");
@@ -120,7 +132,9 @@ _Static_assert(offsetof(struct store_header, server) == 72, "layout");
 _Static_assert(offsetof(struct store_header, reached_entries) == 80, "layout");
 _Static_assert(offsetof(struct store_header, reached_arenas) == 88, "layout");
 _Static_assert(offsetof(struct store_header, objects) == 128, "layout");
-_Static_assert(sizeof(struct store_header) == 192, "layout");
+_Static_assert(offsetof(struct store_header, spilled) == 192, "layout");
+_Static_assert(offsetof(struct store_header, spill_losses) == 240, "layout");
+_Static_assert(sizeof(struct store_header) == 256, "layout");
 
 #define STORE_PLACES 7u
 struct store_bucket {
@@ -156,8 +170,11 @@ static inline uint64_t store_generation_of(uint64_t word)
 
 #define STORE_ID_INLINE 32u
 
-/* REGION: memory that was handed out, and is no object: `size` is committed, and more may be, up to `room`. It has no tail. */
-enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN, STORE_REGION };
+/*
+ * REGION: memory that was handed out, and is no object: `size` is committed, and more may be, up to `room`. It has no tail.
+ * FILE: an object whose bytes are in a file; `offset` is the kind that it had in memory. No arena has this kind.
+ */
+enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN, STORE_REGION, STORE_FILE };
 
 /* Flags of an entry, beside STOA_OBJECT_* and STOA_ALLOCATION_*. */
 #define STORE_WRITABLE (UINT32_C(1) << 16) /* REGION: who may have it may write it */
@@ -178,11 +195,11 @@ struct store_entry {
 	uint32_t reader;        /* user or group, where `access` names one */
 	_Atomic uint32_t flags; /* STOA_OBJECT_* */
 	uint32_t session;       /* of who makes it, while WRITING */
-	uint64_t serial;        /* of the request that made it, in that session */
-	uint64_t room;          /* bytes that its extent has for data, from `offset` on */
-	uint64_t extent;        /* bytes of its extent, all in all */
-	uint64_t made;          /* nanoseconds since 1970 */
-	uint64_t check;         /* hash of id ... made, with the generation; not of size and flags, which change */
+	uint64_t serial; /* of the request that made it, in that session; 0: the server made it of one that was there */
+	uint64_t room;   /* bytes that its extent has for data, from `offset` on */
+	uint64_t extent; /* bytes of its extent, all in all */
+	uint64_t made;   /* nanoseconds since 1970 */
+	uint64_t check;  /* hash of id ... made, with the generation; not of size and flags, which change */
 };
 _Static_assert(offsetof(struct store_entry, id) == 8, "layout");
 _Static_assert(offsetof(struct store_entry, arena) == 40, "layout");
@@ -319,6 +336,7 @@ enum store_op {
 	STORE_OP_CANCEL, /* complete the request `of` now, if it waits */
 	STORE_OP_MARK,   /* change an object's flags */
 	STORE_OP_GROW,   /* commit at least `size` bytes of a REGION */
+	STORE_OP_FETCH,  /* completes when a SPILLED object is SEALED, or gone */
 };
 
 /* A request in the ring, at a multiple of 64; id, then metadata, then data follow at once. */

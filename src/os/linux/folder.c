@@ -61,7 +61,7 @@ int os_folder_visit(os_handle folder, int (*visit)(const char *name, void *argum
 	}
 	while (rc == 0) {
 		errno = 0;
-		entry = readdir(list);
+		entry = SYS_POINTER(readdir, list);
 		if (!entry)
 			break;
 		rc = visit(entry->d_name, argument);

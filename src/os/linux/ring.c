@@ -49,12 +49,8 @@ void os_ring_close(struct os_ring *ring)
 {
 	if (!ring)
 		return;
-	while (ring->busy) {
-		if (os_ring_take(ring))
-			continue;
-		(void)os_ring_go(ring);
-		ring->way->await(ring->state);
-	}
+	while (os_ring_wait(ring))
+		;
 	ring->way->close(ring->state);
 	os_handle_close(ring->event);
 	os_free(ring);
@@ -106,5 +102,16 @@ struct os_job *os_ring_take(struct os_ring *ring)
 		job = ring->way->take(ring->state);
 	if (job)
 		ring->busy--;
+	return job;
+}
+
+struct os_job *os_ring_wait(struct os_ring *ring)
+{
+	struct os_job *job = NULL;
+
+	while (ring->busy && (job = os_ring_take(ring)) == NULL) {
+		(void)os_ring_go(ring);
+		ring->way->await(ring->state);
+	}
 	return job;
 }

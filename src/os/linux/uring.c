@@ -134,19 +134,23 @@ int uring_create(unsigned depth, os_handle event, void **ret_state)
 	return 0;
 }
 
+/* What an operation does not use must be zero. */
 static void describe(const struct os_job *job, struct io_uring_sqe *ask)
 {
+	uint64_t name = (uint64_t)(uintptr_t)job->name;
+
 	memset(ask, 0, sizeof(*ask));
 	ask->fd = sys_fd(job->file);
 	ask->user_data = (uint64_t)(uintptr_t)job;
-	ask->addr = (uint64_t)(uintptr_t)job->name;
 	switch (job->kind) {
 	case OS_JOB_MAKE:
+		ask->addr = name;
 		ask->opcode = IORING_OP_OPENAT;
 		ask->open_flags = RING_MAKE_FLAGS;
 		ask->len = RING_MODE;
 		break;
 	case OS_JOB_OPEN:
+		ask->addr = name;
 		ask->opcode = IORING_OP_OPENAT;
 		ask->open_flags = RING_OPEN_FLAGS;
 		break;
@@ -158,11 +162,15 @@ static void describe(const struct os_job *job, struct io_uring_sqe *ask)
 		ask->off = job->offset;
 		break;
 	case OS_JOB_RENAME:
+		ask->addr = name;
 		ask->opcode = IORING_OP_RENAMEAT;
 		ask->addr2 = (uint64_t)(uintptr_t)job->to;
 		ask->len = (uint32_t)sys_fd(job->file);
 		break;
-	case OS_JOB_REMOVE: ask->opcode = IORING_OP_UNLINKAT; break;
+	case OS_JOB_REMOVE:
+		ask->opcode = IORING_OP_UNLINKAT;
+		ask->addr = name;
+		break;
 	case OS_JOB_CLOSE: ask->opcode = IORING_OP_CLOSE; break;
 	}
 }
