@@ -17,7 +17,7 @@
 /* All that two programs must agree on to share a store. Whoever changes one of these things changes this string. */
 static const char layout[] =
 	"little-endian; page 4096; header 256 in page 0: magic8 layout8 buckets4 entries4 names4 arenas4 key16 check8 fences4 zero4, "
-	"asleep4 zero4 server8 reached4x3 zero36, objects8 bytes8 limit8 sessions8 puts8 deletes8 evictions8 refusals8, spilled8 spilled_bytes8 spill_limit8 spills8 restores8 spill_failures8 spill_losses8 zero8; kinds 5; operations 12; bucket 64: passed4 zero4 "
+	"asleep4 zero4 server8 reached4x3 backed4x3 zero24, objects8 bytes8 limit8 sessions8 puts8 deletes8 evictions8 refusals8, spilled8 spilled_bytes8 spill_limit8 spills8 restores8 spill_failures8 spill_losses8 zero8; kinds 5; operations 12; bucket 64: passed4 zero4 "
 	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation38, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
 	"owner4 access4 reader4 flags4 session4 serial8 room8 extent8 made8 check8; name 192; arena 64: generation8 kind4 owner4 access4 reader4 "
 	"session4 zero4 size8 key8 check8 zero8; an area begins with a page; reach 32; hash: multiply and fold 1; leases: reached4 "

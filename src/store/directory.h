@@ -119,6 +119,7 @@ struct directory_pool {
 	uint32_t size;               /* bytes that a number has in the directory, */
 	uint64_t begin, backed, end; /* from here; up to there they are backed; the next part */
 	_Atomic uint32_t *told;      /* `reached` in the header */
+	_Atomic uint32_t *told_backed;
 };
 
 struct directory_book {

@@ -18,7 +18,8 @@
  *   | header   | buckets        | entries         | long names      | arenas             | pad    |
  *   +----------+----------------+-----------------+-----------------+--------------------+--------+
  *   It is made as long as it may become. Header and buckets are committed at once, as they are read everywhere; of the rest, pages
- *   are committed before they are first used, in steps, from the lowest number up: the header's reached_* tell how far that is.
+ *   are committed before they are first used, in steps, from the lowest number up: the header's reached_* tell how far that is, and its backed_*
+ *   how far there are pages.
  *
  * A *bucket* is a line of seven places {tag : 32 | entry : 32}, and counts those that had to go on to the next one, which are few: there are at
  * least three places for two entries. An id's place is never moved, and given, handed on and taken away with one store: whoever
@@ -103,7 +104,11 @@ struct store_header {
 	_Atomic uint32_t reached_entries;
 	_Atomic uint32_t reached_names;
 	_Atomic uint32_t reached_arenas;
-	uint8_t pad_92[36];
+	/* Up to here there are pages for them. */
+	_Atomic uint32_t backed_entries;
+	_Atomic uint32_t backed_names;
+	_Atomic uint32_t backed_arenas;
+	uint8_t pad_104[24];
 	/* Another: for people. */
 	_Atomic uint64_t objects;  /* SEALED or SPILLED */
 	_Atomic uint64_t bytes;    /* of memory that are committed, everything included */
@@ -131,6 +136,7 @@ _Static_assert(offsetof(struct store_header, fences) == 56, "layout");
 _Static_assert(offsetof(struct store_header, server) == 72, "layout");
 _Static_assert(offsetof(struct store_header, reached_entries) == 80, "layout");
 _Static_assert(offsetof(struct store_header, reached_arenas) == 88, "layout");
+_Static_assert(offsetof(struct store_header, backed_arenas) == 100, "layout");
 _Static_assert(offsetof(struct store_header, objects) == 128, "layout");
 _Static_assert(offsetof(struct store_header, spilled) == 192, "layout");
 _Static_assert(offsetof(struct store_header, spill_losses) == 240, "layout");
