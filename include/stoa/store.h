@@ -101,6 +101,7 @@ STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint3
 #define STOA_OBJECT_SHARED_DELETE (1u << 2) /* who may read it may delete it */
 
 #define STOA_OBJECT_FOLLOWED (1u << 3) /* create, PRIVATE, not REPLACE: others may read it while it grows */
+#define STOA_OBJECT_SPILLED (1u << 12) /* only in stoa_object_info: it is in a file, and a get has it brought back */
 #define STOA_OBJECT_FLAGS (STOA_OBJECT_REPLACE | STOA_OBJECT_PINNED | STOA_OBJECT_SHARED_DELETE | STOA_OBJECT_FOLLOWED)
 
 struct stoa_object_options { /* all zero is the default */
@@ -191,22 +192,31 @@ struct stoa_store_stat {
 	uint64_t puts;
 	uint64_t deletes;
 	uint64_t evictions;
-	uint64_t refusals; /* for want of room */
-	uint64_t servers;  /* so far */
+	uint64_t refusals;       /* for want of room */
+	uint64_t servers;        /* so far */
+	uint64_t spilled;        /* of the objects: in files */
+	uint64_t spilled_bytes;  /* of files */
+	uint64_t spill_limit;    /* of them; 0: nothing is spilled */
+	uint64_t spills;         /* so far */
+	uint64_t restores;       /* so far */
+	uint64_t spill_failures; /* of both, so far; such an object stays where it is */
+	uint64_t spill_losses;   /* objects that are gone, as their files were gone or damaged */
 };
 STOA_API int stoa_store_stat(struct stoa_store *store, struct stoa_store_stat *ret_stat);
 
 /* Run a server in this process until stoa_server_stop(), or for ever: what stoad does. */
 struct stoa_server;
-struct stoa_server_options {   /* all zero is the default */
-	const char *socket;    /* path; NULL: none, only for this program's own handles */
-	uint64_t limit;        /* bytes of memory, everything included; 0: half of the machine's */
-	uint64_t client_limit; /* of one client; 0: the limit */
-	uint64_t user_limit;   /* of all clients of one user; 0: the limit */
-	uint32_t objects;      /* at most; 0 is 1048575 */
-	uint32_t clients;      /* at most; 0 is 256 */
-	uint32_t flags;        /* STOA_SERVER_* */
-	uint32_t socket_mode;  /* of the socket; 0 is 0600 */
+struct stoa_server_options {      /* all zero is the default */
+	const char *socket;       /* path; NULL: none, only for this program's own handles */
+	uint64_t limit;           /* bytes of memory, everything included; 0: half of the machine's */
+	uint64_t client_limit;    /* of one client; 0: the limit */
+	uint64_t user_limit;      /* of all clients of one user; 0: the limit */
+	uint32_t objects;         /* at most; 0 is 1048575 */
+	uint32_t clients;         /* at most; 0 is 256 */
+	uint32_t flags;           /* STOA_SERVER_* */
+	uint32_t socket_mode;     /* of the socket; 0 is 0600 */
+	const char *spill_folder; /* where objects go that memory has no room for; NULL: nowhere */
+	uint64_t spill_limit;     /* bytes of files there; 0: ten times `limit` */
 	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; the server's once that has started */
 	uint32_t reserved;
 };

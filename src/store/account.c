@@ -40,12 +40,18 @@ struct server_user *account_of_user(struct stoa_server *server, uint32_t user)
 	return server->users = account;
 }
 
+/* What the server moves it charges for both places for a while, whatever the limit says. */
+static bool fits(uint64_t limit, uint64_t charged, uint64_t bytes)
+{
+	return charged <= limit && bytes <= limit - charged;
+}
+
 /* May that be charged? Of the session there is no more question when it has ended. */
 static bool may_have(const struct stoa_server *server, const struct server_session *session,
 		     const struct server_user *account, uint64_t bytes)
 {
-	return (!session || bytes <= server->options.client_limit - session->charged) &&
-	       bytes <= server->options.user_limit - account->charged;
+	return (!session || fits(server->options.client_limit, session->charged, bytes)) &&
+	       fits(server->options.user_limit, account->charged, bytes);
 }
 
 int account_charge_for(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
@@ -57,15 +63,22 @@ int account_charge_for(struct stoa_server *server, struct server_session *sessio
 		return -STOA_ENOMEM;
 	if (!may_have(server, session, account, bytes))
 		(void)object_reap(server);
-	if (session && bytes > server->options.client_limit - session->charged)
+	if (session && !fits(server->options.client_limit, session->charged, bytes))
 		return error_set(-STOA_ELIMIT, "a client may have %s", error_size(server->options.client_limit, text));
-	if (bytes > server->options.user_limit - account->charged)
+	if (!fits(server->options.user_limit, account->charged, bytes))
 		return error_set(-STOA_ELIMIT, "a user's clients may have %s",
 				 error_size(server->options.user_limit, text));
 	if (session)
 		session->charged += bytes;
 	account->charged += bytes;
 	return 0;
+}
+
+void account_move(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes)
+{
+	if (session)
+		session->charged += bytes;
+	account_of_user(server, user)->charged += bytes;
 }
 
 int account_charge(struct stoa_server *server, struct server_session *session, uint64_t bytes)

@@ -379,6 +379,20 @@ int client_call(struct stoa_store *store, struct store_request *request, const s
 	return rc;
 }
 
+void client_begin(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes)
+{
+	int before = os_cancel_hold();
+
+	/* The answers to those before may be all that there is no room for. */
+	if (lead(store)) {
+		(void)take(store);
+		resign(store);
+	}
+	if (client_ask(store, request, bytes, NULL, 0) == 0)
+		client_ring(store);
+	os_cancel_again(before);
+}
+
 int client_await(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		 uint64_t deadline)
 {

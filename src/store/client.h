@@ -104,6 +104,9 @@ int client_wait(struct stoa_store *store, struct client_call *call, uint64_t ser
  */
 void client_tell(struct stoa_store *store, const struct store_request *request);
 
+/* Ask, if that can be done now, and do not wait for an answer. */
+void client_begin(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes);
+
 /* Ask and wait. */
 int client_call(struct stoa_store *store, struct store_request *request, const struct client_bytes *bytes,
 		struct store_completion *ret_completion, uint64_t deadline);

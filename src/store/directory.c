@@ -16,8 +16,8 @@
 
 /* All that two programs must agree on to share a store. Whoever changes one of these things changes this string. */
 static const char layout[] =
-	"little-endian; page 4096; header 192 in page 0: magic8 layout8 buckets4 entries4 names4 arenas4 key16 check8 fences4 zero4, "
-	"asleep4 zero4 server8 reached4x3 zero36, objects8 bytes8 limit8 sessions8 puts8 deletes8 evictions8 refusals8; bucket 64: passed4 zero4 "
+	"little-endian; page 4096; header 256 in page 0: magic8 layout8 buckets4 entries4 names4 arenas4 key16 check8 fences4 zero4, "
+	"asleep4 zero4 server8 reached4x3 backed4x3 zero24, objects8 bytes8 limit8 sessions8 puts8 deletes8 evictions8 refusals8, spilled8 spilled_bytes8 spill_limit8 spills8 restores8 spill_failures8 spill_losses8 zero8; kinds 5; operations 12; bucket 64: passed4 zero4 "
 	"places8x7: entry32 tag32; entry 128: state8: state8 zero16 generation38, id32 arena4 id_length1 kind1 meta_length2 offset8 size8, name4 "
 	"owner4 access4 reader4 flags4 session4 serial8 room8 extent8 made8 check8; name 192; arena 64: generation8 kind4 owner4 access4 reader4 "
 	"session4 zero4 size8 key8 check8 zero8; an area begins with a page; reach 32; hash: multiply and fold 1; leases: reached4 "
@@ -403,6 +403,16 @@ static bool id_sound(const struct directory *directory, const struct directory_o
 	return memcmp(object->entry.id, key.words, sizeof(key.words)) == 0;
 }
 
+/* Its kind, and the arena that goes with it. */
+static bool place_sound(const struct directory *directory, const struct store_entry *entry)
+{
+	if (entry->kind == STORE_FILE)
+		return !entry->arena && entry->offset >= STORE_IMMUTABLE && entry->offset < STORE_REGION &&
+		       store_state_of(load_rlx(&entry->state)) != STORE_SEALED;
+	return entry->kind >= STORE_IMMUTABLE && entry->kind <= STORE_REGION && entry->arena &&
+	       entry->arena < directory->shape.arenas;
+}
+
 bool directory_entry_sound(const struct directory *directory, const struct directory_object *object)
 {
 	const struct store_entry *entry = &object->entry;
@@ -410,14 +420,14 @@ bool directory_entry_sound(const struct directory *directory, const struct direc
 	uint64_t state = load_rlx(&entry->state);
 
 	if (!entry->id_length || entry->id_length > STOA_ID_MAX || is_long != !!entry->name ||
-	    entry->name >= directory->shape.names || entry->kind < STORE_IMMUTABLE || entry->kind > STORE_REGION ||
-	    entry->access > STORE_BY_ALL || entry->meta_length > STOA_META_MAX || !entry->arena ||
-	    entry->arena >= directory->shape.arenas)
+	    entry->name >= directory->shape.names || entry->access > STORE_BY_ALL ||
+	    entry->meta_length > STOA_META_MAX || !place_sound(directory, entry))
 		return false;
 	if (entry->check != directory_check(entry, store_generation_of(state)) || entry->room > ARENA_SIZE_MAX ||
 	    load_rlx(&entry->size) > entry->room || entry->extent < extent_of(entry))
 		return false;
 	if (!id_sound(directory, object))
 		return false;
-	return store_state_of(state) == STORE_SPILLED || extent_sound(entry, object->arena_size);
+	return store_state_of(state) == STORE_SPILLED || entry->kind == STORE_FILE ||
+	       extent_sound(entry, object->arena_size);
 }

@@ -119,6 +119,7 @@ struct directory_pool {
 	uint32_t size;               /* bytes that a number has in the directory, */
 	uint64_t begin, backed, end; /* from here; up to there they are backed; the next part */
 	_Atomic uint32_t *told;      /* `reached` in the header */
+	_Atomic uint32_t *told_backed;
 };
 
 struct directory_book {
@@ -127,6 +128,7 @@ struct directory_book {
 	struct directory_pool entries, names, arenas;
 	uint64_t *placed;   /* a bit for each entry: it has a place */
 	uint64_t committed; /* bytes */
+	uint32_t ahead;     /* so many numbers more than were used are backed */
 	int (*commit)(void *argument, uint64_t from,
 		      uint64_t to); /* back these bytes of the directory, whole pages; 0 or an error */
 	void *argument;
@@ -171,6 +173,15 @@ uint32_t directory_lookup(const struct directory_book *book, const void *id, uin
  */
 int directory_enter(struct directory_book *book, const void *id, uint32_t length, const struct store_entry *fields,
 		    uint32_t *ret_entry);
+
+/*
+ * The server's own: pages for so many entries more were got beforehand, so that these can be made when there is no memory left.
+ * How many entries there may still be.
+ */
+#define DIRECTORY_AHEAD 64u
+int directory_enter_ahead(struct directory_book *book, const void *id, uint32_t length,
+			  const struct store_entry *fields, uint32_t *ret_entry);
+uint32_t directory_left(const struct directory_book *book);
 
 /* Give it the place of its id, which nothing has. -STOA_ELIMIT: there is none within reach. */
 int directory_place(struct directory_book *book, uint32_t entry);

@@ -259,8 +259,10 @@ static int reach_all(struct directory_book *book)
 	struct directory_pool *pools[] = {&book->entries, &book->names, &book->arenas};
 	int rc = 0;
 
-	for (unsigned i = 0; i < CC_COUNT(pools) && rc == 0; i++)
-		rc = directory_pool_reach(book, pools[i], reached_before(pools[i]->told, pools[i]->limit));
+	for (unsigned i = 0; i < CC_COUNT(pools) && rc == 0; i++) {
+		pools[i]->reached = reached_before(pools[i]->told, pools[i]->limit);
+		rc = directory_pool_back(book, pools[i]);
+	}
 	return rc;
 }
 

@@ -28,7 +28,8 @@
 
 static int pool_back(struct directory_book *book, struct directory_pool *pool, uint32_t reached)
 {
-	uint64_t to = pool->begin + ((uint64_t)reached * pool->size + STEP - 1) / STEP * STEP;
+	uint32_t numbers = reached + book->ahead < pool->limit ? reached + book->ahead : pool->limit;
+	uint64_t to = pool->begin + ((uint64_t)numbers * pool->size + STEP - 1) / STEP * STEP;
 	int rc;
 
 	if (to > pool->end)
@@ -40,7 +41,24 @@ static int pool_back(struct directory_book *book, struct directory_pool *pool, u
 		return rc;
 	book->committed += to - pool->backed;
 	pool->backed = to;
+	put_count(pool->told_backed, numbers);
 	return 0;
+}
+
+int directory_pool_back(struct directory_book *book, struct directory_pool *pool)
+{
+	uint32_t backed = load_rlx(pool->told_backed), numbers = backed < pool->limit ? backed : pool->limit;
+	int rc;
+
+	/* Of what was never used there is no page, not even for number 0, which is not used. */
+	if (numbers < pool->reached && pool->reached > 1)
+		numbers = pool->reached;
+	book->ahead = 0;
+	rc = numbers ? pool_back(book, pool, numbers) : 0;
+	if (rc == 0)
+		put_count(pool->told, pool->reached);
+	book->ahead = DIRECTORY_AHEAD;
+	return rc;
 }
 
 int directory_pool_reach(struct directory_book *book, struct directory_pool *pool, uint32_t reached)
@@ -78,11 +96,11 @@ static void pool_give(struct directory_pool *pool, uint32_t number)
 }
 
 static int pool_open(struct directory_pool *pool, uint32_t limit, uint32_t size, uint64_t begin, uint64_t end,
-		     _Atomic uint32_t *told)
+		     _Atomic uint32_t *told, _Atomic uint32_t *told_backed)
 {
 	uint32_t *room = os_pages_allocate((uint64_t)limit * sizeof(*room));
 
-	*pool = (struct directory_pool){room, 0, 1, limit, size, begin, begin, end, told};
+	*pool = (struct directory_pool){room, 0, 1, limit, size, begin, begin, end, told, told_backed};
 	return room ? 0 : error_set(-STOA_ENOMEM, "no memory for the numbers of a store's directory");
 }
 
@@ -109,19 +127,20 @@ int directory_book_open(const struct directory *directory, int (*commit)(void *a
 {
 	const struct store_shape *shape = &directory->shape;
 	struct store_header *header = directory->header;
-	struct directory_book book = {.directory = *directory, .commit = commit, .argument = argument};
+	struct directory_book book = {
+		.directory = *directory, .ahead = DIRECTORY_AHEAD, .commit = commit, .argument = argument};
 	const struct directory_plan *plan = &book.plan;
 	int rc = directory_plan(shape, &book.plan);
 
 	if (rc == 0)
 		rc = pool_open(&book.entries, shape->entries, sizeof(struct store_entry), plan->entries, plan->names,
-			       &header->reached_entries);
+			       &header->reached_entries, &header->backed_entries);
 	if (rc == 0)
 		rc = pool_open(&book.names, shape->names, sizeof(struct store_name), plan->names, plan->arenas,
-			       &header->reached_names);
+			       &header->reached_names, &header->backed_names);
 	if (rc == 0)
 		rc = pool_open(&book.arenas, shape->arenas, sizeof(struct store_arena), plan->arenas, plan->length,
-			       &header->reached_arenas);
+			       &header->reached_arenas, &header->backed_arenas);
 	if (rc == 0) {
 		book.placed = os_allocate(bit_bytes(shape->entries));
 		rc = book.placed ? commit(argument, 0, plan->entries) : -STOA_ENOMEM;
@@ -223,6 +242,22 @@ int directory_enter(struct directory_book *book, const void *id, uint32_t length
 	STORED();
 	*ret_entry = entry;
 	return 0;
+}
+
+int directory_enter_ahead(struct directory_book *book, const void *id, uint32_t length,
+			  const struct store_entry *fields, uint32_t *ret_entry)
+{
+	int rc;
+
+	book->ahead = 0;
+	rc = directory_enter(book, id, length, fields, ret_entry);
+	book->ahead = DIRECTORY_AHEAD;
+	return rc;
+}
+
+uint32_t directory_left(const struct directory_book *book)
+{
+	return book->entries.limit - book->entries.reached + book->entries.count;
 }
 
 void directory_free(struct directory_book *book, uint32_t entry)

@@ -35,6 +35,8 @@ int directory_book_open(const struct directory *directory, int (*commit)(void *a
 
 /* Numbers below `reached` have been used, so they must be backed. */
 int directory_pool_reach(struct directory_book *book, struct directory_pool *pool, uint32_t reached);
+/* The pages that a dead server had got for numbers up to pool->reached, and ahead of that. */
+int directory_pool_back(struct directory_book *book, struct directory_pool *pool);
 
 /* ---- words ---- */
 

@@ -3,8 +3,8 @@
  * Eviction: where a store may (STOA_SERVER_EVICT), objects make room for new ones, those first that were not used for longest. The server is
  * not told of gets; but each lease, released or not, still names the object it was of, and shows whether it was used again; so the last few gets
  * of each thread since the last look can be seen. They set a bit for each object; a hand goes round over the entries (the clock of
- * F. Corbató, 1968), takes the bit away where it is set, and ends the object where it is not. What has just been seen, is held, pinned, or
- * being made is passed by; so is memory that was handed out.
+ * F. Corbató, 1968), takes the bit away where it is set, and ends the object where it is not, or has it spilled (spill.c), where there are files
+ * for that. What has just been seen, is held, pinned, or being made is passed by; so is memory that was handed out.
  */
 #include <store/server.h>
 
@@ -66,26 +66,56 @@ void evict_used(struct stoa_server *server, uint32_t number)
 	server->used[number / 64] |= UINT64_C(1) << number % 64;
 }
 
+unsigned evict_visit(struct stoa_server *server, bool even_recent,
+		     enum evict_answer (*visit)(struct stoa_server *server, uint32_t number, void *argument),
+		     void *argument)
+{
+	uint32_t reached = server->book.entries.reached;
+	enum evict_answer answer = EVICT_PASSED;
+	unsigned taken = 0;
+
+	memset(server->recent, 0, (reached + 63) / 64 * sizeof(*server->recent));
+	if (!note_uses(server))
+		return 0;
+	if (server->spill)
+		spill_used(server, server->recent);
+	/* Once round to take bits away, and once more. */
+	for (uint64_t steps = 0; steps < 2 * (uint64_t)reached && answer != EVICT_ENOUGH; steps++) {
+		uint32_t number = server->hand = server->hand + 1 < reached ? server->hand + 1 : 1;
+
+		if (number >= reached || !may_end(server, number) || (test_bit(server->recent, number) && !even_recent))
+			continue;
+		if (test_bit(server->used, number)) {
+			server->used[number / 64] &= ~(UINT64_C(1) << number % 64);
+			continue;
+		}
+		if (object_is_held(server, number))
+			continue;
+		answer = visit(server, number, argument);
+		taken += answer == EVICT_TAKEN;
+	}
+	return taken;
+}
+
+static enum evict_answer end_one(struct stoa_server *server, uint32_t number, void *argument)
+{
+	unsigned *ended = argument;
+
+	if (*ended == ENDED_AT_A_TIME)
+		return EVICT_ENOUGH;
+	if (object_end(server, number) < 0)
+		return EVICT_PASSED;
+	++*ended;
+	return EVICT_TAKEN;
+}
+
 bool object_evict(struct stoa_server *server)
 {
-	uint32_t ended = 0, reached = server->book.entries.reached;
+	unsigned ended = 0;
 
 	if (!(server->options.flags & STOA_SERVER_EVICT))
 		return false;
-	memset(server->recent, 0, (reached + 63) / 64 * sizeof(*server->recent));
-	if (!note_uses(server))
-		return false;
-	/* Once round to take bits away, and once more. */
-	for (uint64_t steps = 0; steps < 2 * (uint64_t)reached && ended < ENDED_AT_A_TIME; steps++) {
-		uint32_t number = server->hand = server->hand + 1 < reached ? server->hand + 1 : 1;
-
-		if (number >= reached || !may_end(server, number) || test_bit(server->recent, number))
-			continue;
-		if (test_bit(server->used, number))
-			server->used[number / 64] &= ~(UINT64_C(1) << number % 64);
-		else if (!object_is_held(server, number) && object_end(server, number) == 0)
-			ended++;
-	}
+	evict_visit(server, false, end_one, &ended);
 	server_count(&server->header->evictions, ended);
 	return ended != 0;
 }

@@ -10,16 +10,22 @@
 #include <stoa/sync.h>
 #include <string.h>
 
+#define NAPS_MAX 50u
 #define HOLD_OWN (UINT64_C(1) << 63) /* it lies in an arena of its own */
 
-/* Find the entry of an object that is sealed, or in another state. 0, -STOA_ENOENT; 1: the server has to finish something first. */
+#define SPILLED 2 /* find(): it is there, in a file */
+
+/*
+ * Find the entry of an object that is sealed, or in another state. 0, -STOA_ENOENT; 1: the server has to finish something first; SPILLED.
+ */
 static int find(const struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
 		uint32_t *ret_entry, uint64_t *ret_state)
 {
 	switch (directory_find(&store->directory, id, id_length, ret_entry, ret_state)) {
 	case DIRECTORY_FOUND:
-		return store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other ? 0
-													 : -STOA_ENOENT;
+		if (store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other)
+			return 0;
+		return store_state_of(*ret_state) == STORE_SPILLED ? SPILLED : -STOA_ENOENT;
 	case DIRECTORY_ABSENT: return -STOA_ENOENT;
 	default: return 1;
 	}
@@ -57,7 +63,7 @@ static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *
 	return 0;
 }
 
-/* Hold it, if it is there. 0; -STOA_ENOENT; 1: not sure; STOA_TIMED_OUT: no server to ask where its bytes are. */
+/* Hold it, if it is there. 0; -STOA_ENOENT; 1: not sure; SPILLED; STOA_TIMED_OUT: no server to ask where its bytes are. */
 int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
 		struct stoa_object *ret_object)
 {
@@ -112,6 +118,28 @@ static int wait_unsure(uint64_t deadline)
 	return 0;
 }
 
+/*
+ * Have it brought back. 0: look again; -STOA_ENOENT: there is none any more. Without a deadline it is begun, and not waited for. There may be no room
+ * for it now, which is waited for, too.
+ */
+static int fetch(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t deadline)
+{
+	struct store_request request = {.op = STORE_OP_FETCH, .id_length = (uint16_t)id_length};
+	struct client_bytes bytes = {.id = id};
+	int rc;
+
+	if (!deadline) {
+		client_begin(store, &request, &bytes);
+		return STOA_TIMED_OUT;
+	}
+	for (unsigned tries = 1;; tries++) {
+		rc = client_await(store, &request, &bytes, deadline);
+		if (rc != -STOA_ENOMEM || os_now() >= deadline)
+			return rc == 0 && os_now() >= deadline ? STOA_TIMED_OUT : rc;
+		client_nap(tries < NAPS_MAX ? tries : NAPS_MAX, deadline);
+	}
+}
+
 CC_NOINLINE int client_hold_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length,
 				  uint64_t deadline, enum store_state other, struct stoa_object *ret_object)
 {
@@ -124,6 +152,10 @@ CC_NOINLINE int client_hold_later(struct stoa_store *store, int rc, const void *
 			rc = wait_unsure(patience);
 		else if (rc == -STOA_ENOENT && deadline)
 			rc = wait_sealed(store, id, id_length, deadline);
+		else if (rc == SPILLED)
+			rc = fetch(store, id, id_length, deadline);
+		if (rc == -STOA_ENOENT && deadline)
+			continue;
 		if (rc)
 			return rc < 0 ? client_refuse(rc, id, id_length) : rc;
 		rc = client_hold(store, id, id_length, other, ret_object);
@@ -164,7 +196,7 @@ int client_find(struct stoa_store *store, const void *id, uint32_t id_length, ui
 			return error_set(-STOA_EBUSY,
 					 "the store's server died while it changed something near the object");
 	}
-	return rc;
+	return rc == SPILLED ? 0 : rc;
 }
 
 int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_length)
@@ -182,17 +214,19 @@ int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_le
 
 static void describe(const struct directory_object *object, struct stoa_object_info *ret)
 {
+	bool file = object->entry.kind == STORE_FILE;
+
 	*ret = (struct stoa_object_info){
 		.id = object->id,
 		.size = load_rlx(&object->entry.size),
 		.made = object->entry.made,
 		.id_length = object->entry.id_length,
 		.meta_length = object->entry.meta_length,
-		.kind = object->entry.kind,
+		.kind = file ? (uint32_t)object->entry.offset : object->entry.kind,
 		.owner = object->entry.owner,
 		.access = object->entry.access,
 		.reader = object->entry.reader,
-		.flags = object->entry.flags,
+		.flags = object->entry.flags | (file ? STOA_OBJECT_SPILLED : 0),
 	};
 }
 
@@ -207,7 +241,8 @@ int stoa_store_list(struct stoa_store *store, int (*visit)(const struct stoa_obj
 	for (uint32_t entry = 1; rc == 0 && entry < limit; entry++) {
 		uint64_t state = load_rlx(directory_state(&store->directory, entry));
 
-		if (store_state_of(state) != STORE_SEALED || directory_read(&store->directory, entry, state, &object))
+		if ((store_state_of(state) != STORE_SEALED && store_state_of(state) != STORE_SPILLED) ||
+		    directory_read(&store->directory, entry, state, &object))
 			continue;
 		describe(&object, &info);
 		rc = visit(&info, argument);

@@ -18,7 +18,8 @@
  *   | header   | buckets        | entries         | long names      | arenas             | pad    |
  *   +----------+----------------+-----------------+-----------------+--------------------+--------+
  *   It is made as long as it may become. Header and buckets are committed at once, as they are read everywhere; of the rest, pages
- *   are committed before they are first used, in steps, from the lowest number up: the header's reached_* tell how far that is.
+ *   are committed before they are first used, in steps, from the lowest number up: the header's reached_* tell how far that is, and its backed_*
+ *   how far there are pages.
  *
  * A *bucket* is a line of seven places {tag : 32 | entry : 32}, and counts those that had to go on to the next one, which are few: there are at
  * least three places for two entries. An id's place is never moved, and given, handed on and taken away with one store: whoever
@@ -32,7 +33,10 @@
  *   WRITING    only who follows it    server: it is continued; client: it is dropped, unless it may come back (session's grace)
  *   SEALED     yes                    -
  *   DYING      no; held ones stay     server: its successor waits for the leases and frees it
- *   SPILLED    no; it is asked for    server: its bytes are in a file
+ *   SPILLED    no; it is asked for    server: its bytes are in a file, which its successor has, too
+ *
+ * An object in a file has the kind FILE and no arena: WRITING while its file is written, then SPILLED, when it takes the place of the one in memory,
+ * and in the end DYING, until its file is removed. Back in memory it is a new entry, WRITING while its bytes are read, which takes the place of that one.
  *
  * A *lease* is a word of the client's: {IN_USE : 1 | FLIP : 1 | generation : 38 | entry : 24}. Who gets an object writes one, then looks at the
  * entry's state again: still the same, and the server cannot have missed the lease, since it first changes the state, then imposes a barrier on
@@ -100,7 +104,11 @@ struct store_header {
 	_Atomic uint32_t reached_entries;
 	_Atomic uint32_t reached_names;
 	_Atomic uint32_t reached_arenas;
-	uint8_t pad_92[36];
+	/* Up to here there are pages for them. */
+	_Atomic uint32_t backed_entries;
+	_Atomic uint32_t backed_names;
+	_Atomic uint32_t backed_arenas;
+	uint8_t pad_104[24];
 	/* Another: for people. */
 	_Atomic uint64_t objects;  /* SEALED or SPILLED */
 	_Atomic uint64_t bytes;    /* of memory that are committed, everything included */
@@ -110,6 +118,15 @@ struct store_header {
 	_Atomic uint64_t deletes;
 	_Atomic uint64_t evictions;
 	_Atomic uint64_t refusals; /* for want of room */
+	/* Another: of what is in files. */
+	_Atomic uint64_t spilled;       /* objects */
+	_Atomic uint64_t spilled_bytes; /* of files, also of those being written and removed */
+	_Atomic uint64_t spill_limit;   /* of them; 0: nothing is spilled */
+	_Atomic uint64_t spills;
+	_Atomic uint64_t restores;
+	_Atomic uint64_t spill_failures; /* spills and restores that failed; the objects stay where they are */
+	_Atomic uint64_t spill_losses;   /* objects whose files were gone or damaged */
+	uint64_t unused_248;
 };
 _Static_assert(offsetof(struct store_header, shape) == 16, "layout");
 _Static_assert(offsetof(struct store_header, key) == 32, "layout");
@@ -119,8 +136,11 @@ _Static_assert(offsetof(struct store_header, fences) == 56, "layout");
 _Static_assert(offsetof(struct store_header, server) == 72, "layout");
 _Static_assert(offsetof(struct store_header, reached_entries) == 80, "layout");
 _Static_assert(offsetof(struct store_header, reached_arenas) == 88, "layout");
+_Static_assert(offsetof(struct store_header, backed_arenas) == 100, "layout");
 _Static_assert(offsetof(struct store_header, objects) == 128, "layout");
-_Static_assert(sizeof(struct store_header) == 192, "layout");
+_Static_assert(offsetof(struct store_header, spilled) == 192, "layout");
+_Static_assert(offsetof(struct store_header, spill_losses) == 240, "layout");
+_Static_assert(sizeof(struct store_header) == 256, "layout");
 
 #define STORE_PLACES 7u
 struct store_bucket {
@@ -156,8 +176,11 @@ static inline uint64_t store_generation_of(uint64_t word)
 
 #define STORE_ID_INLINE 32u
 
-/* REGION: memory that was handed out, and is no object: `size` is committed, and more may be, up to `room`. It has no tail. */
-enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN, STORE_REGION };
+/*
+ * REGION: memory that was handed out, and is no object: `size` is committed, and more may be, up to `room`. It has no tail.
+ * FILE: an object whose bytes are in a file; `offset` is the kind that it had in memory. No arena has this kind.
+ */
+enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN, STORE_REGION, STORE_FILE };
 
 /* Flags of an entry, beside STOA_OBJECT_* and STOA_ALLOCATION_*. */
 #define STORE_WRITABLE (UINT32_C(1) << 16) /* REGION: who may have it may write it */
@@ -178,11 +201,11 @@ struct store_entry {
 	uint32_t reader;        /* user or group, where `access` names one */
 	_Atomic uint32_t flags; /* STOA_OBJECT_* */
 	uint32_t session;       /* of who makes it, while WRITING */
-	uint64_t serial;        /* of the request that made it, in that session */
-	uint64_t room;          /* bytes that its extent has for data, from `offset` on */
-	uint64_t extent;        /* bytes of its extent, all in all */
-	uint64_t made;          /* nanoseconds since 1970 */
-	uint64_t check;         /* hash of id ... made, with the generation; not of size and flags, which change */
+	uint64_t serial; /* of the request that made it, in that session; 0: the server made it of one that was there */
+	uint64_t room;   /* bytes that its extent has for data, from `offset` on */
+	uint64_t extent; /* bytes of its extent, all in all */
+	uint64_t made;   /* nanoseconds since 1970 */
+	uint64_t check;  /* hash of id ... made, with the generation; not of size and flags, which change */
 };
 _Static_assert(offsetof(struct store_entry, id) == 8, "layout");
 _Static_assert(offsetof(struct store_entry, arena) == 40, "layout");
@@ -319,6 +342,7 @@ enum store_op {
 	STORE_OP_CANCEL, /* complete the request `of` now, if it waits */
 	STORE_OP_MARK,   /* change an object's flags */
 	STORE_OP_GROW,   /* commit at least `size` bytes of a REGION */
+	STORE_OP_FETCH,  /* completes when a SPILLED object is SEALED, or gone */
 };
 
 /* A request in the ring, at a multiple of 64; id, then metadata, then data follow at once. */

@@ -4,7 +4,7 @@
  * it; so a full machine is an error of the request, and never a signal in a client.
  *
  * Room is made in this order: warm pages that hold nothing go back to the system; what was deleted, and nobody holds any more, is freed;
- * objects are evicted.
+ * objects are spilled to files, if there is a place for them, and whoever needs the room waits (SERVER_LATER); objects are evicted.
  */
 #include <store/server.h>
 
@@ -16,6 +16,7 @@
 #define ARENA_LIMITS \
 	4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
+#define DIRECTORY_STEP (UINT64_C(64) << 10) /* in which the directory grows */
 #define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
 
 static uint64_t pages(uint64_t bytes)
@@ -37,6 +38,7 @@ void memory_returned(struct stoa_server *server, uint64_t bytes)
 	server->committed -= bytes;
 	store_rlx(&server->header->bytes, server->committed);
 	server->room_came = true;
+	server->rooms++;
 }
 
 /* ---- room ---- */
@@ -75,8 +77,11 @@ static int make_some_room(struct stoa_server *server, uint64_t bytes)
 	if (bytes > server->options.limit)
 		return error_set(-STOA_ERANGE, "%s are more than the store's limit of %s", error_size(bytes, texts[0]),
 				 error_size(server->options.limit, texts[1]));
-	if (cool(server, server->committed + bytes - server->options.limit) || object_reap(server) ||
-	    object_evict(server))
+	if (cool(server, server->committed + bytes - server->options.limit) || object_reap(server))
+		return 0;
+	if (spill_some(server, bytes - left(server)))
+		return SERVER_LATER;
+	if (object_evict(server))
 		return 0;
 	add_rlx(&server->header->refusals, 1);
 	return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left", error_size(bytes, texts[0]),
@@ -170,8 +175,13 @@ static int enter_arena(struct stoa_server *server, struct server_arena *arena)
 				     .reader = arena->class.reader,
 				     .size = arena->size,
 				     .key = arena->class.writer};
-	int rc = directory_arena_add(&server->book, &fields, &arena->number);
+	int rc;
 
+	/* It may need pages of the directory, for which the directory itself makes no room. */
+	do
+		rc = directory_arena_add(&server->book, &fields, &arena->number);
+	while (rc == -STOA_ENOMEM && left(server) < DIRECTORY_STEP &&
+	       (rc = make_some_room(server, DIRECTORY_STEP)) == 0);
 	if (rc < 0)
 		return rc;
 	server->arenas[arena->number] = arena;
@@ -398,6 +408,7 @@ void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_
 		destroy_arena(server, arena);
 	else
 		server->room_came = true;
+	server->rooms++;
 }
 
 static void punch(void *argument, uint64_t from, uint64_t to)
@@ -538,13 +549,15 @@ static int make_tables(struct stoa_server *server)
 	if (!server->arenas || !server->held || !server->used || !server->recent)
 		return -STOA_ENOMEM;
 	store_rlx(&server->header->limit, server->options.limit);
+	store_rlx(&server->header->spill_limit, server->spill ? server->options.spill_limit : 0);
 	return os_memory_duplicate(server->directory_extent.memory, OS_READ, &server->directory_reader);
 }
 
 int memory_start(struct stoa_server *server)
 {
 	struct store_shape shape;
-	int rc = directory_shape(server->options.objects, SERVER_ARENAS, &shape);
+	uint32_t own = server->spill ? SPILL_ENTRIES : 0;
+	int rc = directory_shape(server->options.objects + own, SERVER_ARENAS, &shape);
 
 	if (rc == 0)
 		rc = create_directory(server, &shape);
@@ -581,6 +594,8 @@ int memory_adopt(struct stoa_server *server, os_handle memory)
 		return rc;
 	store_rlx(&server->header->objects, 0);
 	store_rlx(&server->header->sessions, 0);
+	store_rlx(&server->header->spilled, 0);
+	store_rlx(&server->header->spilled_bytes, 0);
 	return 0;
 }
 

@@ -37,5 +37,12 @@ void store_header_stat(const struct store_header *header, struct stoa_store_stat
 		.evictions = load_rlx(&header->evictions),
 		.refusals = load_rlx(&header->refusals),
 		.servers = load_rlx(&header->server),
+		.spilled = load_rlx(&header->spilled),
+		.spilled_bytes = load_rlx(&header->spilled_bytes),
+		.spill_limit = load_rlx(&header->spill_limit),
+		.spills = load_rlx(&header->spills),
+		.restores = load_rlx(&header->restores),
+		.spill_failures = load_rlx(&header->spill_failures),
+		.spill_losses = load_rlx(&header->spill_losses),
 	};
 }

@@ -9,11 +9,21 @@
 #include <base/error.h>
 #include <string.h>
 
+#define DIRECTORY_ROOM (UINT64_C(64) << 10) /* what an entry may need */
+
+/* SEALED, or SPILLED: to its clients the same. */
+static bool object_is_whole(const struct stoa_server *server, uint32_t entry)
+{
+	enum store_state state = store_state_of(load_rlx(&object_entry(server, entry)->state));
+
+	return state == STORE_SEALED || state == STORE_SPILLED;
+}
+
 int object_find(const struct stoa_server *server, const struct server_request *request, uint32_t *ret_entry)
 {
 	uint32_t entry = directory_lookup(&server->book, request->id, request->head.id_length);
 
-	if (!entry || store_state_of(load_rlx(&object_entry(server, entry)->state)) != STORE_SEALED)
+	if (!entry || !object_is_whole(server, entry))
 		return -STOA_ENOENT;
 	*ret_entry = entry;
 	return 0;
@@ -28,8 +38,7 @@ int object_may_make(struct stoa_server *server, const struct server_session *ses
 	if (!*ret_old)
 		return 0;
 	/* One that is followed is its maker's as long as it is made. */
-	if (!(flags & STOA_OBJECT_REPLACE) ||
-	    store_state_of(load_rlx(&object_entry(server, *ret_old)->state)) != STORE_SEALED)
+	if (!(flags & STOA_OBJECT_REPLACE) || !object_is_whole(server, *ret_old))
 		return -STOA_EEXIST;
 	if (!object_may_delete(session, object_entry(server, *ret_old)))
 		return -STOA_EACCES;
@@ -60,16 +69,35 @@ void object_fill_entry(const struct stoa_server *server, const struct server_ses
 	fields->made = server->date;
 }
 
+/* Without entries of its own the server could move nothing any more. */
+static int enter_one(struct stoa_server *server, const struct server_request *request, const struct store_entry *fields,
+		     uint32_t *ret_entry)
+{
+	if (server->spill && directory_left(&server->book) <= SPILL_ENTRIES)
+		return error_set(-STOA_ELIMIT, "the store has no room for more objects: there are %u",
+				 server->options.objects);
+	return directory_enter(&server->book, request->id, request->head.id_length, fields, ret_entry);
+}
+
 int object_enter(struct stoa_server *server, const struct server_request *request, const struct store_entry *fields,
 		 uint32_t *ret_entry)
 {
 	int rc;
 
-	do
-		rc = directory_enter(&server->book, request->id, request->head.id_length, fields, ret_entry);
-	while ((rc == -STOA_ENOMEM || rc == -STOA_ELIMIT) && (object_reap(server) || object_evict(server)));
-	return rc;
+	do {
+		rc = enter_one(server, request, fields, ret_entry);
+		if (rc != -STOA_ENOMEM && rc != -STOA_ELIMIT)
+			return rc;
+		if (object_reap(server))
+			continue;
+		if (rc == -STOA_ENOMEM && spill_some(server, DIRECTORY_ROOM))
+			return SERVER_LATER;
+		if (!object_evict(server))
+			return rc;
+	} while (true);
 }
+
+/* ---- making ---- */
 
 /* Room and an entry for what is asked for, WRITING. */
 static int enter(struct stoa_server *server, struct server_session *session, const struct server_request *request,
@@ -226,7 +254,7 @@ static bool is_draft(const struct stoa_server *server, const struct server_sessi
 	if (!number || number >= server->book.entries.reached || store_state_of(state) != STORE_WRITING)
 		return false;
 	entry = object_entry(server, number);
-	return load_rlx(&entry->state) == state && entry->session == object_session_tag(session);
+	return load_rlx(&entry->state) == state && entry->session == object_session_tag(session) && entry->serial;
 }
 
 int object_abort(struct stoa_server *server, struct server_session *session, uint32_t number, uint64_t state)
@@ -319,5 +347,6 @@ int object_delete(struct stoa_server *server, struct server_session *session, co
 	journal_change(server->journal, number, load_rlx(&object_entry(server, number)->state));
 	object_end_with_room(server, number);
 	server_count(&server->header->deletes, 1);
+	waiting_fetched(server, request->id, request->head.id_length, -STOA_ENOENT);
 	return 0;
 }

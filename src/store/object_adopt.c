@@ -34,7 +34,7 @@ static bool goes_on(struct stoa_server *server, const struct store_entry *entry,
 {
 	struct server_session *session = object_maker(server, entry);
 
-	if (!session || (entry->kind != STORE_PRIVATE && entry->kind != STORE_OWN) ||
+	if (!session || !entry->serial || (entry->kind != STORE_PRIVATE && entry->kind != STORE_OWN) ||
 	    session->draft_count == SERVER_DRAFTS)
 		return false;
 	session->drafts[session->draft_count++] = number;
@@ -80,6 +80,27 @@ static void adopt_region(struct stoa_server *server, const struct store_entry *e
 		maker->regions++;
 }
 
+/* One whose bytes are in a file, or were to be. */
+static int adopt_file(struct stoa_server *server, uint32_t number, enum directory_finding finding)
+{
+	const struct store_entry *entry = object_entry(server, number);
+	bool spilled = store_state_of(load_rlx(&entry->state)) == STORE_SPILLED;
+	int rc = spilled ? spill_knows(server) : 0;
+
+	if (rc < 0)
+		return rc;
+	account_move(server, object_maker(server, entry), entry->owner, account_size_of(entry));
+	spill_adopt(server, number);
+	if (spilled && finding == DIRECTORY_GOOD && spill_has_file(server, number)) {
+		server_count(&server->header->objects, 1);
+		return 0;
+	}
+	if (spilled && finding == DIRECTORY_GOOD)
+		server_count(&server->header->spill_losses, 1);
+	object_hide(server, number);
+	return 0;
+}
+
 int object_adopt(struct stoa_server *server, uint32_t number, enum directory_finding finding)
 {
 	const struct store_entry *entry = object_entry(server, number);
@@ -93,6 +114,8 @@ int object_adopt(struct stoa_server *server, uint32_t number, enum directory_fin
 	account = account_of_user(server, entry->owner);
 	if (!account || object_dying_room(server) < 0)
 		return -STOA_ENOMEM;
+	if (entry->kind == STORE_FILE)
+		return adopt_file(server, number, finding);
 	rc = state == STORE_SPILLED ? -STOA_EFORMAT : mark_adopted(server, entry);
 	if (rc == -STOA_ENOMEM)
 		return rc;

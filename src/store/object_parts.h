@@ -30,7 +30,10 @@ int account_charge_for(struct stoa_server *server, struct server_session *sessio
 int account_charge(struct stoa_server *server, struct server_session *session, uint64_t bytes);
 void account_refund(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes);
 
-/* What an entry is charged for. */
+/* The server has moved it, and frees the one that it was: charged for without asking, to who was charged before. */
+void account_move(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes);
+
+/* What an entry is charged for; while the server makes it of one that was there, nothing. */
 uint64_t account_size_of(const struct store_entry *entry);
 
 /* ---- reap.c ---- */
@@ -43,6 +46,9 @@ void object_hide(struct stoa_server *server, uint32_t number);
 
 /* An object that clients have seen is none any more. There is room among the dying. */
 void object_end_with_room(struct stoa_server *server, uint32_t number);
+
+/* Its entry and bytes come back: nobody has or gets it. */
+void object_free(struct stoa_server *server, uint32_t number);
 
 /* Nobody ever saw it: its entry and bytes come back at once. */
 void object_undo(struct stoa_server *server, uint32_t number);

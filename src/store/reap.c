@@ -24,20 +24,25 @@ int object_dying_room(struct stoa_server *server)
 	return 0;
 }
 
-/* Its entry and bytes come back: nobody has or gets it. */
-static void free_object(struct stoa_server *server, uint32_t number)
+void object_free(struct stoa_server *server, uint32_t number)
 {
 	struct store_entry *entry = object_entry(server, number);
 	struct server_arena *arena = server->arenas[entry->arena];
 	uint64_t offset = entry->offset, extent = entry->extent;
+	bool file = entry->kind == STORE_FILE;
 
+	if (file)
+		spill_forget(server, number);
 	account_refund(server, object_maker(server, entry), entry->owner, account_size_of(entry));
 	directory_free(&server->book, number);
-	memory_give(server, arena, offset, extent);
+	if (!file)
+		memory_give(server, arena, offset, extent);
 }
 
 void object_hide(struct stoa_server *server, uint32_t number)
 {
+	if (store_state_of(load_rlx(&object_entry(server, number)->state)) == STORE_SPILLED)
+		server_count(&server->header->spilled, UINT64_MAX);
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;
@@ -46,7 +51,7 @@ void object_hide(struct stoa_server *server, uint32_t number)
 void object_undo(struct stoa_server *server, uint32_t number)
 {
 	directory_set_state(&server->book, number, STORE_DYING);
-	free_object(server, number);
+	object_free(server, number);
 }
 
 void object_end_with_room(struct stoa_server *server, uint32_t number)
@@ -126,7 +131,7 @@ bool object_reap(struct stoa_server *server)
 		if (server->held[number / 64] >> number % 64 & 1)
 			server->dying[kept++] = number;
 		else
-			free_object(server, number);
+			object_free(server, number);
 	}
 	server->dying_count = kept;
 	while (look.count) {

@@ -38,6 +38,7 @@ static int execute(struct stoa_server *server, struct server_session *session, c
 	case STORE_OP_MARK: return object_mark(server, session, request);
 	case STORE_OP_WAIT:
 	case STORE_OP_ROOM: return waiting_add(server, session, request);
+	case STORE_OP_FETCH: return spill_fetch(server, session, request);
 	case STORE_OP_CANCEL:
 		waiting_cancel(server, session, head->of);
 		object_abort_all(server, session, head->of);
@@ -69,7 +70,13 @@ static bool was_done(struct stoa_server *server, const struct server_session *se
 	return load_rlx(&entry->state) != redo.state;
 }
 
-void request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+/* Does it take room, for which others may be waiting already? */
+static bool takes_room(const struct store_request *head)
+{
+	return head->op == STORE_OP_PUT || head->op == STORE_OP_CREATE || head->op == STORE_OP_GROW;
+}
+
+bool request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	struct store_completion completion = {.serial = request->head.serial};
 
@@ -78,8 +85,15 @@ void request_execute(struct stoa_server *server, struct server_session *session,
 	/* What the journal says of a request that was done must stay, should this server die before it has moved on. */
 	if (!server->redo.key || !was_done(server, session, request, &completion)) {
 		journal_request(server->journal, session->key, request->head.serial);
-		completion.result = execute(server, session, request, &completion);
+		completion.result = takes_room(&request->head) && !spill_is_turn(server, &session->turn)
+					    ? SERVER_LATER
+					    : execute(server, session, request, &completion);
 	}
+	if (completion.result == SERVER_LATER) {
+		spill_wait_turn(server, &session->turn);
+		return false;
+	}
+	spill_end_turn(server, &session->turn);
 	if (completion.result <= 0)
 		session_complete(session, &completion);
 	/* Whoever waits for room may have it now; not in the middle of what made it. */
@@ -87,4 +101,5 @@ void request_execute(struct stoa_server *server, struct server_session *session,
 		server->room_came = false;
 		waiting_room(server);
 	}
+	return true;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SPILL_TIMES 10u     /* the limit: what is spilled at most, if nothing else is said */
 #define IDLE_LOOKS 2000u    /* before it sleeps */
 #define ROUNDS_PER_POLL 64u /* busy rounds before it looks at the sockets */
 #define EVENTS 64u
@@ -26,13 +27,19 @@
 static int fill_in(struct stoa_server_options *options)
 {
 	struct stoa_server_options o = *options;
+	uint64_t all;
 
 	if (!o.limit)
 		o.limit = os_memory_total() / 2;
 	/* Who may have all there is runs out of room, which others' objects may make, and not of a quota. */
-	if (!o.client_limit || o.client_limit >= o.limit)
+	if (!o.spill_folder)
+		o.spill_limit = 0;
+	else if (!o.spill_limit)
+		o.spill_limit = o.limit > SERVER_LIMIT_MAX / SPILL_TIMES ? SERVER_LIMIT_MAX : o.limit * SPILL_TIMES;
+	all = o.spill_limit < SERVER_LIMIT_MAX ? o.limit + o.spill_limit : UINT64_MAX;
+	if (!o.client_limit || o.client_limit >= all)
 		o.client_limit = UINT64_MAX;
-	if (!o.user_limit || o.user_limit >= o.limit)
+	if (!o.user_limit || o.user_limit >= all)
 		o.user_limit = UINT64_MAX;
 	if (!o.objects)
 		o.objects = SERVER_OBJECTS_DEFAULT;
@@ -112,16 +119,22 @@ static int start_memory(struct stoa_server *server)
 {
 	int rc;
 
-	if (!(server->options.flags & STOA_SERVER_HELD))
-		return memory_start(server);
+	if (!(server->options.flags & STOA_SERVER_HELD)) {
+		rc = memory_start(server);
+		return rc == 0 ? spill_started(server) : rc;
+	}
 	rc = start_holder(server);
 	if (rc == 0)
 		rc = adopt_all(server);
+	if (rc == 0)
+		rc = spill_started(server);
 	/* It stays held for another try. */
 	server->leaving = rc < 0;
 	if (rc != ADOPT_NOTHING)
 		return rc;
 	rc = memory_start(server);
+	if (rc == 0)
+		rc = spill_started(server);
 	return rc == 0 ? keep_all(server) : rc;
 }
 
@@ -152,6 +165,8 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 	/* First of all, so that no two servers take over the same memory. */
 	if (rc == 0)
 		rc = start_listening(server);
+	if (rc == 0)
+		rc = spill_start(server);
 	if (rc == 0)
 		rc = start_memory(server);
 	if (rc < 0)
@@ -190,6 +205,7 @@ void stoa_server_close(struct stoa_server *server)
 		os_handle_close(server->arriving[--server->arrived]);
 	if (server->listens)
 		os_local_unlisten(&server->listener);
+	spill_end(server);
 	memory_end(server);
 	if (server->leaving)
 		store_holder_close(server->holder);
@@ -335,6 +351,11 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 		take_arrivals(server);
 		return;
 	}
+	if (event->key == SERVER_KEY_FILES) {
+		if (server->spill)
+			os_notifier_clear(spill_event(server));
+		return;
+	}
 	if (event->key == SERVER_KEY_HOLDER) {
 		hold_again(server);
 		return;
@@ -369,7 +390,7 @@ static void poll_events(struct stoa_server *server, uint64_t deadline)
 static bool anything_asked(const struct stoa_server *server)
 {
 	for (unsigned i = 0; i < server->session_count; i++)
-		if (server->sessions[i] && session_has_work(server->sessions[i]))
+		if (server->sessions[i] && session_has_work(server, server->sessions[i]))
 			return true;
 	return false;
 }
@@ -379,7 +400,7 @@ static unsigned work(struct stoa_server *server)
 	unsigned done = 0;
 
 	for (unsigned i = 0; i < server->session_count; i++)
-		if (server->sessions[i] && session_has_work(server->sessions[i]))
+		if (server->sessions[i] && session_has_work(server, server->sessions[i]))
 			done += session_work(server, server->sessions[i]);
 	return done;
 }
@@ -393,7 +414,7 @@ static uint64_t wake_up(const struct stoa_server *server)
 		at = os_now() + DEAF_FOR;
 	if (wants_holder(server) && server->next_hold < at)
 		at = server->next_hold;
-	return at;
+	return spill_wake_up(server) < at ? spill_wake_up(server) : at;
 }
 
 static void sleep_until_asked(struct stoa_server *server)
@@ -450,6 +471,7 @@ int stoa_server_run(struct stoa_server *server)
 	store_rlx(&server->header->asleep, 0);
 	finish_last(server);
 	while (!load_rlx(&server->stopping)) {
+		spill_work(server);
 		if (work(server)) {
 			idle = 0;
 			if (++rounds % ROUNDS_PER_POLL == 0)

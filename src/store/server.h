@@ -5,6 +5,7 @@
  *   object.c   objects             memory.c   arenas, and room under the limit
  *   region.c   memory handed out   account.c  who may what, and who pays              reap.c     freeing
  *   waiting.c  who waits for objects and room
+ *   evict.c    what has to go          spill.c    what goes to files, and comes back (spill_move.c, spill_file.c)
  */
 #ifndef STORE_SERVER_H
 #define STORE_SERVER_H
@@ -32,7 +33,14 @@
 #define SERVER_KEY_LISTENER UINT64_MAX
 #define SERVER_KEY_CALL (UINT64_MAX - 1)
 #define SERVER_KEY_HOLDER (UINT64_MAX - 2)
+#define SERVER_KEY_FILES (UINT64_MAX - 3)
 #define SERVER_KEY_BELL (UINT64_C(1) << 32) /* with a session's number */
+
+/*
+ * Not an error of the client's: there may be room when objects that are on their way to files have got there. The request stays the next of its
+ * session, as if it had not been looked at, and is done again then. Nobody else is told of it.
+ */
+#define SERVER_LATER (-1000)
 
 /* Where an object is to lie: an arena has one class. */
 struct server_class {
@@ -61,8 +69,15 @@ struct server_waiter {
 	uint64_t size; /* of the room that it waits for, if there is no id */
 	struct server_waiter *next;
 	uint32_t session;
+	bool fetches; /* it waits until it is no longer spilled, and not for what may come */
 	uint8_t id_length;
 	uint8_t id[STOA_ID_MAX];
+};
+
+/* Who needs room and cannot have it yet, in the order of coming. */
+struct server_turn {
+	uint64_t number; /* 0: it does not wait */
+	uint64_t rooms;  /* stoa_server.rooms when it was last tried */
 };
 
 struct server_session {
@@ -84,6 +99,8 @@ struct server_session {
 	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
 	uint32_t waits;
+	struct server_turn turn; /* of its next request, or of its greeting */
+	struct store_message hello;
 	uint32_t regions; /* that end with it */
 	uint32_t draft_count;
 	uint32_t drafts[SERVER_DRAFTS]; /* entries that it makes */
@@ -155,9 +172,13 @@ struct stoa_server {
 	uint64_t *held;  /* a bit for each entry: it was found in a lease; between two looks none is set */
 	uint32_t *dying; /* entries, to be freed when nobody holds them */
 	uint32_t dying_count, dying_room;
-	uint64_t next_scan; /* of the leases */
-	uint64_t date;      /* when the requests that are being done were looked at */
-	bool room_came;     /* for those who wait for it */
+	uint64_t next_scan;         /* of the leases */
+	uint64_t date;              /* when the requests that are being done were looked at */
+	bool room_came;             /* for those who wait for it */
+	uint64_t rooms;             /* counts changes after which there may be room where there was none */
+	uint64_t turns;             /* counts those who have waited for it */
+	uint32_t turn_count;        /* of sessions */
+	struct server_spill *spill; /* NULL: nothing goes to files */
 };
 
 /* More in a count that others read: a locked addition, which nobody else's need asks for, would wait for all stores before it. */
@@ -205,9 +226,11 @@ void session_refuse(os_handle socket, int result);
 /* Something came on its socket: a message, or the end. */
 void session_message(struct stoa_server *server, struct server_session *session);
 void session_end(struct stoa_server *server, struct server_session *session);
+/* There may be the room that its welcome needs. */
+void session_greet_again(struct stoa_server *server, struct server_session *session);
 /* Do what it asked for, up to SERVER_BATCH requests. Returns how many. */
 unsigned session_work(struct stoa_server *server, struct server_session *session);
-bool session_has_work(const struct server_session *session);
+bool session_has_work(const struct stoa_server *server, const struct server_session *session);
 /* Take over a session, of whose handles `parts` are; they are closed when it fails. -STOA_EFORMAT: it is not what it says. */
 int session_adopt(struct stoa_server *server, uint32_t number, const os_handle parts[KEEP_PARTS]);
 /* It can be seen after session_tell(), which comes after one or several, and raises the bell if the client sleeps. */
@@ -226,8 +249,8 @@ struct server_request {
 	uint64_t taken; /* bytes of the ring */
 };
 
-/* Do it, and complete it, or note who waits. */
-void request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+/* Do it, and complete it, or note who waits. false: SERVER_LATER. */
+bool request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 
 /* ---- object.c, region.c, account.c, reap.c, object_adopt.c; object_parts.h has what is between them ---- */
 
@@ -283,6 +306,15 @@ int object_adopted(struct stoa_server *server);
 
 /* ---- evict.c ---- */
 
+/*
+ * Show objects that nobody holds and that may go, the least recently used first, until `visit` has enough. Those that were used since the last look
+ * are shown if `even_recent`. Returns how many were taken.
+ */
+enum evict_answer { EVICT_PASSED, EVICT_TAKEN, EVICT_ENOUGH };
+unsigned evict_visit(struct stoa_server *server, bool even_recent,
+		     enum evict_answer (*visit)(struct stoa_server *server, uint32_t number, void *argument),
+		     void *argument);
+
 /* End some objects that nobody has used for long, so that a reap may free them. false: there are none. */
 bool object_evict(struct stoa_server *server);
 void evict_used(struct stoa_server *server, uint32_t entry);
@@ -336,5 +368,55 @@ void waiting_cancel(struct stoa_server *server, struct server_session *session, 
 void waiting_end(struct stoa_server *server, const struct server_session *session);
 void waiting_sealed(struct stoa_server *server, const uint8_t *id, uint32_t id_length);
 void waiting_room(struct stoa_server *server);
+/* Does anybody wait for room? All of them may try again, as nobody tells the server when something may go to a file that could not before. */
+bool waiting_for_room(const struct stoa_server *server);
+void waiting_try(struct stoa_server *server);
+/* As waiting_add(), of what is SPILLED and is being fetched. */
+int waiting_add_fetch(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+/* Those that wait for the object to be fetched, and for nothing else, are told so. */
+void waiting_fetched(struct stoa_server *server, const uint8_t *id, uint32_t id_length, int result);
+
+/* ---- spill.c ---- */
+
+/* Entries that the server keeps for itself, where it spills: a client's object never takes the last ones. */
+#define SPILL_ENTRIES DIRECTORY_AHEAD
+
+/* Open the folder, if there is to be one. */
+int spill_start(struct stoa_server *server);
+/* All entries are known: files that none of them names go, those of other stores stay. */
+int spill_started(struct stoa_server *server);
+void spill_end(struct stoa_server *server);
+
+/* There are SPILLED entries of a dead server: is the folder the one where their files are? -STOA_EINVAL: not. */
+int spill_knows(struct stoa_server *server);
+
+/* Is the file of an entry that a dead server left there? */
+bool spill_has_file(struct stoa_server *server, uint32_t number);
+/* It is counted, as it is found after a dead server. */
+void spill_adopt(struct stoa_server *server, uint32_t number);
+
+/* Objects are on their way to files, or are now, so that there may be `bytes` more. false: it is no use to wait. */
+bool spill_some(struct stoa_server *server, uint64_t bytes);
+
+/* 0: it is there. 1: it will be completed. */
+int spill_fetch(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+
+/* Raised when something has been done. */
+os_handle spill_event(const struct stoa_server *server);
+/* What has been done goes on. */
+void spill_work(struct stoa_server *server);
+/* Until when to sleep at most. */
+uint64_t spill_wake_up(const struct stoa_server *server);
+
+/* An entry of the kind FILE ends: its file, whole or not, is removed. */
+void spill_forget(struct stoa_server *server, uint32_t number);
+
+/* The entries whose bit is set have been held since the last look. */
+void spill_used(struct stoa_server *server, const uint64_t *recent);
+
+/* Need those who need room, too, wait no longer than this one? A turn is taken when there is none, and ended by who has got its room, or will not. */
+bool spill_is_turn(const struct stoa_server *server, const struct server_turn *turn);
+void spill_wait_turn(struct stoa_server *server, struct server_turn *turn);
+void spill_end_turn(struct stoa_server *server, struct server_turn *turn);
 
 #endif

@@ -180,10 +180,13 @@ static int make_session(struct stoa_server *server, struct server_session *sessi
 	int rc;
 
 	session->ring_size = SESSION_RING_DEFAULT;
-	rc = make_memory(server, session_length(session), OS_READ | OS_WRITE, &session->memory, &address);
+	rc = session->shared
+		     ? 0
+		     : make_memory(server, session_length(session), OS_READ | OS_WRITE, &session->memory, &address);
 	if (rc < 0)
 		return rc;
-	session->shared = address;
+	if (!session->shared)
+		session->shared = address;
 	session->ring = (unsigned char *)(session->shared + 1);
 	session->lines = lines;
 	rc = make_memory(server, leases_length(session), OS_READ | OS_WRITE, &session->leases_memory, &address);
@@ -260,12 +263,21 @@ static int welcome(struct stoa_server *server, struct server_session *session, c
 	uint32_t lines = hello->count ? hello->count : LEASE_LINES_DEFAULT;
 	struct store_message refusal = {.kind = STORE_WELCOME};
 	os_handle passed[PASSED_COUNT] = {[PASSED_BELL] = OS_NO_HANDLE, [PASSED_CLIENT_BELL] = OS_NO_HANDLE};
-	int rc = lines <= LEASE_LINES_MAX ? make_session(server, session, lines) : -STOA_EINVAL;
+	int rc = lines <= LEASE_LINES_MAX ? 0 : -STOA_EINVAL;
+
+	if (rc == 0)
+		rc = spill_is_turn(server, &session->turn) ? make_session(server, session, lines) : SERVER_LATER;
 
 	if (rc == 0)
 		rc = make_bells(server, session, passed);
 	if (rc == 0)
 		rc = note_session(server, session);
+	if (rc == SERVER_LATER) {
+		session->hello = *hello;
+		spill_wait_turn(server, &session->turn);
+		return 0;
+	}
+	spill_end_turn(server, &session->turn);
 	if (rc < 0) {
 		refusal.result = rc;
 		(void)say(session, &refusal, NULL, 0);
@@ -308,13 +320,21 @@ void session_message(struct stoa_server *server, struct server_session *session)
 		return;
 	if (rc == 0 && (length != sizeof(message) || !store_message_is_marked(&message)))
 		rc = -STOA_EFORMAT;
-	if (rc == 0 && message.kind == STORE_HELLO && !session->greeted)
+	if (rc == 0 && message.kind == STORE_HELLO && !session->greeted && !session->turn.number)
 		rc = welcome(server, session, &message);
 	else if (rc == 0 && message.kind == STORE_ASK_ARENA && session->greeted)
 		rc = hand_out(server, session, &message);
 	else if (rc == 0)
 		rc = -STOA_EFORMAT;
 	if (rc < 0)
+		session_end(server, session);
+}
+
+void session_greet_again(struct stoa_server *server, struct server_session *session)
+{
+	struct store_message hello = session->hello;
+
+	if (welcome(server, session, &hello) < 0)
 		session_end(server, session);
 }
 
@@ -339,6 +359,7 @@ static void drop_memory(struct stoa_server *server, os_handle memory, void *addr
 void session_end(struct stoa_server *server, struct server_session *session)
 {
 	server->sessions[session->number] = NULL;
+	spill_end_turn(server, &session->turn);
 	if (!server->leaving) {
 		store_rlx(&session->record->key, 0);
 		keep_drop_session(server, session);
@@ -362,8 +383,11 @@ void session_end(struct stoa_server *server, struct server_session *session)
 
 /* ---- requests ---- */
 
-bool session_has_work(const struct server_session *session)
+bool session_has_work(const struct stoa_server *server, const struct server_session *session)
 {
+	/* Its next request has been looked at, and nothing has changed since. */
+	if (session->turn.number && session->turn.rooms == server->rooms)
+		return false;
 	return session->greeted && load_rlx(&session->shared->tail) != session->head;
 }
 
@@ -378,7 +402,7 @@ static bool parts_fit(const struct store_request *head)
 {
 	uint64_t before = sizeof(*head) + (uint64_t)head->id_length + head->meta_length;
 	bool wants_id = head->op == STORE_OP_PUT || head->op == STORE_OP_CREATE || head->op == STORE_OP_DELETE ||
-			head->op == STORE_OP_WAIT || head->op == STORE_OP_MARK;
+			head->op == STORE_OP_WAIT || head->op == STORE_OP_MARK || head->op == STORE_OP_FETCH;
 
 	if (head->id_length > STOA_ID_MAX || head->meta_length > STOA_META_MAX || before > head->length)
 		return false;
@@ -476,16 +500,23 @@ static void expect(const struct server_request *request)
 		cc_prefetch(request->record + at);
 }
 
-static void do_request(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+/* false: not yet. */
+static bool do_request(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
+	uint64_t before = session->serial;
+
 	if (request->head.op != STORE_OP_SKIP) {
 		session->serial = request->head.serial;
 		if (MUTANT(DONE_BEFORE_TOLD))
 			journal_done(session->record, session->serial, session->head + request->taken);
-		request_execute(server, session, request);
+		if (!request_execute(server, session, request)) {
+			session->serial = before;
+			return false;
+		}
 	}
 	session->head += request->taken;
 	journal_done(session->record, session->serial, session->head);
+	return true;
 }
 
 unsigned session_work(struct stoa_server *server, struct server_session *session)
@@ -495,16 +526,17 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 	struct reader reader = {session->head, session->serial, tail - session->head};
 	struct server_request requests[READ_AHEAD];
 	unsigned done = 0, count = 1;
+	bool later = false;
 
 	if (reader.there > session->ring_size || reader.there % STORE_LINE)
 		count = 0;
 	server->date = os_date();
-	while (count && session->head != tail && done < SERVER_BATCH) {
+	while (count && session->head != tail && done < SERVER_BATCH && !later) {
 		count = read_ahead(server, session, &reader, requests);
-		for (unsigned i = 0; i < count; i++) {
+		for (unsigned i = 0; i < count && !later; i++) {
 			if (i + 1 < count)
 				expect(&requests[i + 1]);
-			do_request(server, session, &requests[i]);
+			later = !do_request(server, session, &requests[i]);
 		}
 		done += count;
 		session_publish(session);

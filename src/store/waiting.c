@@ -4,15 +4,10 @@
 
 #include <string.h>
 
-int waiting_add(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+static int add(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	struct server_waiter *waiter;
-	uint32_t entry;
 
-	if (request->head.id_length && object_find(server, request, &entry) == 0)
-		return 0;
-	if (!request->head.id_length && memory_may_fit(server, request->head.size))
-		return 0;
 	if (session->waits == SESSION_COMPLETIONS)
 		return -STOA_ELIMIT;
 	waiter = os_allocate(sizeof(*waiter));
@@ -27,6 +22,26 @@ int waiting_add(struct stoa_server *server, struct server_session *session, cons
 	server->waiters = waiter;
 	session->waits++;
 	return 1;
+}
+
+int waiting_add(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	uint32_t entry;
+
+	if (request->head.id_length && object_find(server, request, &entry) == 0)
+		return 0;
+	if (!request->head.id_length && memory_may_fit(server, request->head.size))
+		return 0;
+	return add(server, session, request);
+}
+
+int waiting_add_fetch(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+{
+	int rc = add(server, session, request);
+
+	if (rc == 1)
+		server->waiters->fetches = true;
+	return rc;
 }
 
 static void complete(struct stoa_server *server, const struct server_waiter *waiter, int result)
@@ -108,9 +123,42 @@ void waiting_sealed(struct stoa_server *server, const uint8_t *id, uint32_t id_l
 		finish(server, is_id, &by, true, 0);
 }
 
+static bool is_fetching(const struct server_waiter *waiter, const void *by)
+{
+	return waiter->fetches && is_id(waiter, by);
+}
+
+void waiting_fetched(struct stoa_server *server, const uint8_t *id, uint32_t id_length, int result)
+{
+	struct waited by = {.id = id, .length = id_length};
+
+	if (server->waiters)
+		finish(server, is_fetching, &by, true, result);
+}
+
 static bool is_for_room(const struct server_waiter *waiter, const void *by)
 {
 	return !waiter->id_length && memory_may_fit(by, waiter->size);
+}
+
+static bool is_for_any_room(const struct server_waiter *waiter, const void *by)
+{
+	(void)by;
+	return !waiter->id_length;
+}
+
+void waiting_try(struct stoa_server *server)
+{
+	finish(server, is_for_any_room, NULL, true, 0);
+}
+
+bool waiting_for_room(const struct stoa_server *server)
+{
+	const struct server_waiter *waiter = server->waiters;
+
+	while (waiter && waiter->id_length)
+		waiter = waiter->next;
+	return waiter;
 }
 
 void waiting_room(struct stoa_server *server)

@@ -88,7 +88,7 @@ bool scene_round(struct stoa_server *server)
 			session_message(server, session);
 			return true;
 		}
-		if (!session_has_work(session))
+		if (!session_has_work(server, session))
 			continue;
 		os_bell_clear(session->bell);
 		(void)session_work(server, session);

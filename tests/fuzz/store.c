@@ -179,7 +179,7 @@ static void play(struct client *client, struct input *input)
 		}
 		hear(client);
 	}
-	while (session_of(client) && session_has_work(session_of(client)))
+	while (session_of(client) && session_has_work(client->server, session_of(client)))
 		(void)session_work(client->server, session_of(client));
 }
 

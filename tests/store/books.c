@@ -5,18 +5,21 @@
 
 #include <stdlib.h>
 #include <store/server.h>
+#include <store/spill.h>
 
 struct sums {
-	uint64_t sealed, writing, dying;
+	uint64_t sealed, writing, dying, spilled, files;
 	uint64_t *used;     /* of each arena: bytes of extents */
 	uint32_t *objects;  /* of each arena */
 	uint64_t *sessions; /* charged */
 	uint64_t committed;
 };
 
-/* Memory that may grow is charged as it is. */
+/* Memory that may grow is charged as it is; what the server is moving, once. */
 static uint64_t charge_of(const struct store_entry *entry)
 {
+	if (store_state_of(load_rlx(&entry->state)) == STORE_WRITING && !entry->serial)
+		return 0;
 	return entry->kind == STORE_REGION ? load_rlx(&entry->size) : entry->extent;
 }
 
@@ -28,14 +31,21 @@ static void add_object(const struct stoa_server *server, struct sums *sums, uint
 
 	if (state == STORE_FREE)
 		return;
-	CHECK(entry->arena && entry->arena <= SERVER_ARENAS && server->arenas[entry->arena]);
-	sums->sealed += state == STORE_SEALED;
-	sums->writing += state == STORE_WRITING;
+	if (entry->kind != STORE_FILE)
+		CHECK(entry->arena && entry->arena <= SERVER_ARENAS && server->arenas[entry->arena]);
+	sums->sealed += state == STORE_SEALED || state == STORE_SPILLED;
+	sums->spilled += state == STORE_SPILLED;
+	sums->writing += state == STORE_WRITING && entry->serial;
 	sums->dying += state == STORE_DYING;
 	CHECK_EQ(directory_has_place(&server->book, number),
-		 state == STORE_SEALED || (state == STORE_WRITING && entry->flags & STOA_OBJECT_FOLLOWED));
-	sums->used[entry->arena] += entry->extent;
-	sums->objects[entry->arena]++;
+		 state == STORE_SEALED || state == STORE_SPILLED ||
+			 (state == STORE_WRITING && entry->flags & STOA_OBJECT_FOLLOWED));
+	if (entry->kind == STORE_FILE) {
+		sums->files += sizeof(struct spill_header) + load_rlx(&entry->size);
+	} else {
+		sums->used[entry->arena] += entry->extent;
+		sums->objects[entry->arena]++;
+	}
 	if (maker < server->options.clients && server->sessions[maker] &&
 	    object_session_tag(server->sessions[maker]) == entry->session)
 		sums->sessions[maker] += charge_of(entry);
@@ -126,6 +136,12 @@ void kit_check_books(struct stoa_server *server)
 	for (uint32_t i = 1; i < server->book.entries.reached; i++)
 		add_object(server, &sums, i);
 	CHECK_EQ(load_rlx(&server->header->objects), sums.sealed);
+	CHECK_EQ(load_rlx(&server->header->spilled), sums.spilled);
+	/* Of some that are no entries any more the files are being removed. */
+	if (server->spill) {
+		CHECK_INT(load_rlx(&server->header->spilled_bytes), >=, sums.files);
+		CHECK_INT(load_rlx(&server->header->spilled_bytes), <=, server->options.spill_limit);
+	}
 	CHECK_EQ(server->dying_count, sums.dying);
 	for (uint32_t i = 1; i <= SERVER_ARENAS; i++)
 		check_arena(server, &sums, i);
