@@ -625,8 +625,8 @@ TEST(other_users_read_what_they_may)
 	kit_stop(kit);
 }
 
-/* A seal while somebody can still write: the server does not do it, and goes on. */
-TEST(who_keeps_a_writable_map_cannot_seal)
+/* Who makes an object of its own backs and seals it; the server believes neither, and waits for neither. */
+TEST(what_can_still_be_written_or_has_holes_is_not_sealed)
 {
 	struct kit *kit = start_for_all();
 	struct store_request create = {.op = STORE_OP_CREATE, .id_length = 3, .kind = STORE_OWN, .size = 100000};
@@ -637,16 +637,28 @@ TEST(who_keeps_a_writable_map_cannot_seal)
 	void *address;
 
 	CHECK_RC(raw_open(kit, 0, &raw), 0);
-	CHECK_RC(raw_call(&raw, create, "own", NULL, 0, &made), 0);
-	CHECK_RC(raw_arena(&raw, made.arena, &memory), 0);
-	address = mmap(NULL, 100000, PROT_READ | PROT_WRITE, MAP_SHARED, (int)memory, 0);
-	CHECK(address != MAP_FAILED);
-	seal.entry = made.entry;
-	seal.state = made.state;
-	CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), -STOA_EBUSY);
-	check_alive(kit);
-	munmap(address, 100000);
-	CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), 0);
+	for (unsigned whole = 0; whole < 2; whole++) {
+		create.flags = STOA_OBJECT_REPLACE;
+		CHECK_RC(raw_call(&raw, create, "own", NULL, 0, &made), 0);
+		CHECK_RC(raw_arena(&raw, made.arena, &memory), 0);
+		CHECK_EQ(ftruncate((int)memory, 4096), -1);
+		CHECK_EQ(ftruncate((int)memory, 1 << 20), -1);
+		CHECK_EQ(fallocate((int)memory, 0, 0, whole ? (off_t)os_memory_length(memory) : 4096), 0);
+		address = mmap(NULL, 100000, PROT_READ | PROT_WRITE, MAP_SHARED, (int)memory, 0);
+		CHECK(address != MAP_FAILED);
+		seal.entry = made.entry;
+		seal.state = made.state;
+		CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), -STOA_EBUSY);
+		check_alive(kit);
+		munmap(address, 100000);
+		CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), -STOA_EBUSY);
+		CHECK_EQ(fcntl((int)memory, F_ADD_SEALS, F_SEAL_WRITE), 0);
+		kit_look(kit);
+		CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), whole ? 0 : -STOA_EINVAL);
+		kit_look(kit);
+		if (!whole)
+			os_handle_close(memory);
+	}
 	CHECK(mmap(NULL, 100000, PROT_READ | PROT_WRITE, MAP_SHARED, (int)memory, 0) == MAP_FAILED);
 	CHECK_EQ(pwrite((int)memory, "x", 1, 0), -1);
 	os_handle_close(memory);

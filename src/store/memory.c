@@ -320,25 +320,29 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 	return 0;
 }
 
+/*
+ * Counted, and of its full length, but not committed: its maker does that, in its own time and not in everybody's. Nobody else sees it before it is
+ * sealed, which is looked at then (memory_seal()).
+ */
 static int take_own(struct stoa_server *server, const struct server_class *class, uint64_t length,
 		    struct server_arena **ret_arena)
 {
 	struct server_arena *arena;
-	struct os_extent extent;
-	int rc = create_arena(server, class, pages(length), &arena);
+	int rc = make_room(server, pages(length));
 
+	if (rc == 0)
+		rc = create_arena(server, class, pages(length), &arena);
 	if (rc < 0)
 		return rc;
-	extent = extent_of(arena);
-	rc = memory_commit(server, &extent, 0, arena->size);
-	if (rc == 0) {
-		arena->resident = arena->size;
+	rc = os_memory_set_length(arena->memory, arena->size);
+	if (rc == 0)
 		rc = os_memory_seal(arena->memory, OS_SEAL_GROW);
-	}
 	if (rc < 0) {
 		destroy_arena(server, arena);
 		return rc;
 	}
+	arena->resident = arena->size;
+	took(server, arena->size);
 	*ret_arena = arena;
 	return 0;
 }
@@ -436,12 +440,19 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 
 int memory_seal(struct stoa_server *server, struct server_arena *arena)
 {
-	int rc = os_memory_seal(arena->memory, OS_SEAL_WRITE);
+	struct os_memory_info info;
+	int rc = os_memory_info(arena->memory, &info);
 
 	(void)server;
-	if (rc == 0)
-		arena->class.writer = 0;
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (!(info.seals & OS_SEAL_WRITE))
+		return error_set(-STOA_EBUSY, "its maker has not sealed it");
+	/* Nobody can punch holes any more; so it stays as it is. */
+	if (info.resident < arena->size)
+		return error_set(-STOA_EINVAL, "its maker has left holes in it");
+	arena->class.writer = 0;
+	return 0;
 }
 
 int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number,

@@ -321,7 +321,7 @@ bool memory_may_fit(const struct stoa_server *server, uint64_t size);
 /* The session's arenas are nobody's to write any more. */
 void memory_orphan(struct stoa_server *server, const struct server_session *session);
 
-/* Nobody can write its bytes from now on. EBUSY: its maker still has a writable map. */
+/* Nobody can write its bytes any more, as its maker has sealed it, and all of them are there. EBUSY, EINVAL: not so. Waits for nothing. */
 int memory_seal(struct stoa_server *server, struct server_arena *arena);
 
 /* A descriptor of the arena for this client. EACCES, ENOENT. */
