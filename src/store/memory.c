@@ -16,6 +16,9 @@
 #define ARENA_LIMITS \
 	4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
+#define STEP_BYTES \
+	(UINT64_C(4) << 20) /* that are committed at a time: a millisecond or two, for which others wait at most */
+
 #define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
 
 static uint64_t pages(uint64_t bytes)
@@ -272,27 +275,64 @@ static uint64_t arena_size(const struct stoa_server *server)
 	return size > ARENA_MAX ? ARENA_MAX : (size + OS_HUGE_PAGE - 1) & ~(OS_HUGE_PAGE - 1);
 }
 
-/* Commit what of an extent is cold. */
-static int warm(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t length)
+/* Commit what of an extent is cold, a step of it. MEMORY_STEPS: there is more. */
+static int warm(struct stoa_server *server, struct server_coming *coming)
 {
+	struct server_arena *arena = coming->arena;
 	struct os_extent extent = extent_of(arena);
-	uint64_t from, to;
+	uint64_t from, to, budget = STEP_BYTES;
 
-	while (store_heap_cold(arena->heap, offset, length, &from, &to)) {
+	while (store_heap_cold(arena->heap, coming->offset, coming->extent, &from, &to)) {
 		uint64_t done = 0;
-		int rc = os_commit(&extent, from, to, &done);
+		int rc;
 
+		if (!budget) {
+			server->stepped = true;
+			return MEMORY_STEPS;
+		}
+		to = to - from > budget ? from + budget : to;
+		rc = os_commit(&extent, from, to, &done);
 		if (done)
-			store_heap_warmed(arena->heap, offset, length, from, from + done);
-		took(server, done);
+			store_heap_warmed(arena->heap, coming->offset, coming->extent, from, from + done);
+		coming->owed -= done;
+		budget -= done;
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int take_shared(struct stoa_server *server, const struct server_class *class, uint64_t length,
-		       struct server_arena **ret_arena, uint64_t *ret_offset)
+/* It is the session's, and counted, as a whole. */
+static void comes(struct stoa_server *server, struct server_session *session, struct server_arena *arena,
+		  uint64_t offset, uint64_t extent, uint64_t owed)
+{
+	took(server, owed);
+	arena->objects++;
+	session->coming = (struct server_coming){arena, offset, extent, owed};
+}
+
+/* It is all there: whose it is, is the caller's to say. */
+static struct server_arena *came(struct stoa_server *server, struct server_session *session)
+{
+	struct server_arena *arena = session->coming.arena;
+
+	/* Not as much was needed as had been feared. */
+	if (session->coming.owed)
+		memory_returned(server, session->coming.owed);
+	session->coming = (struct server_coming){0};
+	return arena;
+}
+
+void memory_drop_coming(struct stoa_server *server, struct server_session *session)
+{
+	struct server_coming coming = session->coming;
+
+	if (coming.arena)
+		memory_give(server, came(server, session), coming.offset, coming.extent);
+}
+
+static int take_shared(struct stoa_server *server, struct server_session *session, const struct server_class *class,
+		       uint64_t length)
 {
 	struct server_arena *arena = first_of(server, class);
 	uint64_t offset, need;
@@ -308,16 +348,9 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 		rc = make_some_room(server, need);
 	if (rc == 0)
 		rc = store_heap_take(arena->heap, length, &offset);
-	if (rc < 0)
-		return rc;
-	rc = warm(server, arena, offset, length);
-	if (rc < 0) {
-		store_heap_give(arena->heap, offset, length);
-		return rc;
-	}
-	*ret_arena = arena;
-	*ret_offset = offset;
-	return 0;
+	if (rc == 0)
+		comes(server, session, arena, offset, length, need);
+	return rc;
 }
 
 /*
@@ -343,52 +376,94 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 	}
 	arena->resident = arena->size;
 	took(server, arena->size);
+	arena->objects++;
 	*ret_arena = arena;
 	return 0;
 }
 
-int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length)
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length, uint64_t *ret_length)
 {
 	struct os_extent extent = extent_of(arena);
-	int rc = length > arena->resident ? memory_commit(server, &extent, arena->resident, length) : 0;
+	uint64_t from = arena->resident, to = length - from > STEP_BYTES ? from + STEP_BYTES : length, done;
+	int rc = make_room(server, length - from);
 
-	if (rc == 0 && length > arena->resident)
-		arena->resident = length;
+	if (rc == 0)
+		rc = os_commit(&extent, from, to, &done);
+	if (rc < 0)
+		return rc;
+	took(server, to - from);
+	arena->resident = *ret_length = to;
+	server->stepped = server->stepped || to < length;
+	return 0;
+}
+
+/* A step of what a region begins with. */
+static int fill_region(struct stoa_server *server, struct server_coming *coming, uint64_t length)
+{
+	struct server_arena *arena = coming->arena;
+	struct os_extent extent = extent_of(arena);
+	uint64_t from = arena->resident, to = length - from > STEP_BYTES ? from + STEP_BYTES : length, done;
+	int rc = os_commit(&extent, from, to, &done);
+
+	arena->resident += done;
+	coming->owed -= done;
+	server->stepped = server->stepped || to < length;
+	return rc == 0 && to < length ? MEMORY_STEPS : rc;
+}
+
+/* Is that what it asked for before? Its requests are its to change. */
+static bool is_coming(const struct server_session *session, const struct server_class *class, uint64_t extent)
+{
+	const struct server_coming *coming = &session->coming;
+
+	return coming->arena && same_class(&coming->arena->class, class) && coming->extent == extent;
+}
+
+int memory_take_region(struct stoa_server *server, struct server_session *session, const struct server_class *class,
+		       uint64_t length, uint64_t reserve, struct server_arena **ret_arena)
+{
+	struct server_arena *arena;
+	int rc = 0;
+
+	if (!is_coming(session, class, reserve) || session->coming.arena->resident + session->coming.owed != length) {
+		memory_drop_coming(server, session);
+		rc = make_room(server, length);
+		if (rc == 0)
+			rc = create_arena(server, class, reserve, &arena);
+		if (rc == 0)
+			comes(server, session, arena, 0, reserve, length);
+	}
+	if (rc == 0)
+		rc = fill_region(server, &session->coming, length);
+	if (rc < 0)
+		memory_drop_coming(server, session);
+	if (rc == 0)
+		*ret_arena = came(server, session);
 	return rc;
 }
 
-int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
-		       struct server_arena **ret_arena)
+int memory_take(struct stoa_server *server, struct server_session *session, const struct server_class *class,
+		uint64_t extent, struct server_arena **ret_arena, uint64_t *ret_offset)
 {
-	struct server_arena *arena;
-	int rc = create_arena(server, class, reserve, &arena);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	rc = memory_grow(server, arena, length);
-	if (rc < 0) {
-		destroy_arena(server, arena);
-		return rc;
+	if (class->kind == STORE_OWN) {
+		*ret_offset = 0;
+		return take_own(server, class, extent, ret_arena);
 	}
-	arena->objects++;
-	*ret_arena = arena;
-	return 0;
-}
-
-int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
-		struct server_arena **ret_arena, uint64_t *ret_offset)
-{
-	struct server_arena *arena;
-	uint64_t offset = 0;
-	int rc = class->kind == STORE_OWN ? take_own(server, class, extent, &arena)
-					  : take_shared(server, class, extent, &arena, &offset);
-
+	if (!is_coming(session, class, extent)) {
+		memory_drop_coming(server, session);
+		rc = take_shared(server, session, class, extent);
+	}
+	if (rc == 0)
+		rc = warm(server, &session->coming);
 	if (rc < 0)
-		return rc;
-	arena->objects++;
-	*ret_arena = arena;
-	*ret_offset = offset;
-	return 0;
+		memory_drop_coming(server, session);
+	if (rc == 0) {
+		*ret_offset = session->coming.offset;
+		*ret_arena = came(server, session);
+	}
+	return rc;
 }
 
 void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t extent)

@@ -18,7 +18,7 @@ static bool describes_object(const struct store_request *head)
 	       (copied ? head->kind == STORE_IMMUTABLE : head->kind >= STORE_PRIVATE && head->kind <= STORE_REGION);
 }
 
-/* STORE_OP_ROOM and STORE_OP_WAIT may complete later: then 1. */
+/* STORE_OP_ROOM and STORE_OP_WAIT may complete later: then 1. MEMORY_STEPS: see request_execute(). */
 static int execute(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		   struct store_completion *ret)
 {
@@ -69,7 +69,7 @@ static bool was_done(struct stoa_server *server, const struct server_session *se
 	return load_rlx(&entry->state) != redo.state;
 }
 
-void request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+bool request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	struct store_completion completion = {.serial = request->head.serial};
 
@@ -80,6 +80,9 @@ void request_execute(struct stoa_server *server, struct server_session *session,
 		journal_request(server->journal, session->key, request->head.serial);
 		completion.result = execute(server, session, request, &completion);
 	}
+	if (completion.result == MEMORY_STEPS)
+		return false;
+	memory_drop_coming(server, session);
 	if (completion.result <= 0)
 		session_complete(session, &completion);
 	/* Whoever waits for room may have it now; not in the middle of what made it. */
@@ -87,4 +90,5 @@ void request_execute(struct stoa_server *server, struct server_session *session,
 		server->room_came = false;
 		waiting_room(server);
 	}
+	return true;
 }

@@ -451,8 +451,11 @@ int stoa_server_run(struct stoa_server *server)
 	while (!load_rlx(&server->stopping)) {
 		if (work(server)) {
 			idle = 0;
-			if (++rounds % ROUNDS_PER_POLL == 0)
+			if (++rounds % ROUNDS_PER_POLL == 0 || server->stepped) {
 				poll_events(server, 0);
+				tend(server);
+			}
+			server->stepped = false;
 			continue;
 		}
 		tend(server);

@@ -346,6 +346,7 @@ void session_end(struct stoa_server *server, struct server_session *session)
 		if (!MUTANT(DRAFTS_STAY))
 			object_abort_all(server, session, 0);
 		object_end_regions(server, session);
+		memory_drop_coming(server, session);
 		memory_orphan(server, session);
 		if (session->greeted)
 			add_rlx(&server->header->sessions, UINT64_MAX);
@@ -475,16 +476,23 @@ static void expect(const struct server_request *request)
 		cc_prefetch(request->record + at);
 }
 
-static void do_request(struct stoa_server *server, struct server_session *session, const struct server_request *request)
+/* false: it is not done yet, and stays at the head. */
+static bool do_request(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
+	uint64_t before = session->serial;
+
 	if (request->head.op != STORE_OP_SKIP) {
 		session->serial = request->head.serial;
 		if (MUTANT(DONE_BEFORE_TOLD))
 			journal_done(session->record, session->serial, session->head + request->taken);
-		request_execute(server, session, request);
+		if (!request_execute(server, session, request)) {
+			session->serial = before;
+			return false;
+		}
 	}
 	session->head += request->taken;
 	journal_done(session->record, session->serial, session->head);
+	return true;
 }
 
 unsigned session_work(struct stoa_server *server, struct server_session *session)
@@ -494,16 +502,17 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 	struct reader reader = {session->head, session->serial, tail - session->head};
 	struct server_request requests[READ_AHEAD];
 	unsigned done = 0, count = 1;
+	bool whole = true;
 
 	if (reader.there > session->ring_size || reader.there % STORE_LINE)
 		count = 0;
 	server->date = os_date();
-	while (count && session->head != tail && done < SERVER_BATCH) {
+	while (count && whole && session->head != tail && done < SERVER_BATCH) {
 		count = read_ahead(server, session, &reader, requests);
-		for (unsigned i = 0; i < count; i++) {
+		for (unsigned i = 0; i < count && whole; i++) {
 			if (i + 1 < count)
 				expect(&requests[i + 1]);
-			do_request(server, session, &requests[i]);
+			whole = do_request(server, session, &requests[i]);
 		}
 		done += count;
 		session_publish(session);

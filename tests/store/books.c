@@ -41,6 +41,13 @@ static void add_object(const struct stoa_server *server, struct sums *sums, uint
 		sums->sessions[maker] += charge_of(entry);
 }
 
+/* What a request is to have, before it has an entry. */
+static void add_coming(const struct server_coming *coming, struct sums *sums)
+{
+	sums->used[coming->arena->number] += coming->extent;
+	sums->objects[coming->arena->number]++;
+}
+
 static void check_arena(const struct stoa_server *server, struct sums *sums, uint32_t number)
 {
 	const struct server_arena *arena = server->arenas[number];
@@ -72,7 +79,7 @@ static void check_arena(const struct stoa_server *server, struct sums *sums, uin
 	sums->committed += store_heap_committed(arena->heap);
 }
 
-static uint64_t check_session(const struct server_session *session, const struct sums *sums, uint32_t number)
+static uint64_t check_session(const struct server_session *session, struct sums *sums, uint32_t number)
 {
 	struct os_memory_info info[2];
 
@@ -81,6 +88,7 @@ static uint64_t check_session(const struct server_session *session, const struct
 	CHECK_EQ(session->charged, sums->sessions[number]);
 	if (!session->greeted)
 		return 0;
+	sums->committed += session->coming.owed;
 	CHECK_RC(os_memory_info(session->memory, &info[0]), 0);
 	CHECK_RC(os_memory_info(session->leases_memory, &info[1]), 0);
 	return info[0].length + info[1].length;
@@ -130,6 +138,9 @@ void kit_check_books(struct stoa_server *server)
 		add_object(server, &sums, i);
 	CHECK_EQ(load_rlx(&server->header->objects), sums.sealed);
 	CHECK_EQ(server->dying_count, sums.dying);
+	for (uint32_t i = 0; i < server->options.clients; i++)
+		if (server->sessions[i] && server->sessions[i]->coming.arena)
+			add_coming(&server->sessions[i]->coming, &sums);
 	for (uint32_t i = 1; i <= SERVER_ARENAS; i++)
 		check_arena(server, &sums, i);
 	for (uint32_t i = 0; i < server->options.clients; i++) {
