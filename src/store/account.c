@@ -40,6 +40,11 @@ struct server_user *account_of_user(struct stoa_server *server, uint32_t user)
 	return server->users = account;
 }
 
+bool account_unbound(uint32_t user)
+{
+	return user == 0 || user == os_user_id();
+}
+
 /* May that be charged? Of the session there is no more question when it has ended. */
 static bool may_have(const struct stoa_server *server, const struct server_session *session,
 		     const struct server_user *account, uint64_t bytes)

@@ -6,7 +6,7 @@
  * Room is made in this order: warm pages that hold nothing go back to the system; what was deleted, and nobody holds any more, is freed;
  * objects are evicted.
  */
-#include <store/server.h>
+#include <store/object_parts.h>
 
 #include <base/error.h>
 #include <inttypes.h>
@@ -141,6 +141,8 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 		*link = arena->next;
 		server->shared_count--;
 	}
+	if (arena->number)
+		account_of_user(server, arena->class.owner)->arenas--;
 	if (arena->number && !server->leaving) {
 		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
 
@@ -179,6 +181,7 @@ static int enter_arena(struct stoa_server *server, struct server_arena *arena)
 		return rc;
 	server->arenas[arena->number] = arena;
 	server->arena_count++;
+	account_of_user(server, arena->class.owner)->arenas++;
 	return 0;
 }
 
@@ -198,20 +201,32 @@ static bool drop_empty(struct stoa_server *server)
 	return dropped;
 }
 
-/* A memory object for an arena. A part of the descriptors is left for clients. */
-static int create_memory(struct stoa_server *server, uint64_t size, os_handle *ret_memory)
+/* May there be another arena, of that user? A part of the descriptors is left for clients, and a part of the rest for other users. */
+static int may_create(const struct stoa_server *server, const struct server_user *user)
 {
-	uint32_t most = os_handles_limit() / 4 * 3;
+	if (server->arena_count >= os_handles_limit() / 4 * 3)
+		return error_set(-STOA_ELIMIT,
+				 "the store has %u pieces of memory, and its server may not have more descriptors "
+				 "(ulimit -n)",
+				 server->arena_count);
+	if (user->arenas >= server->options.user_pieces && !account_unbound(user->user))
+		return error_set(-STOA_ELIMIT, "a user may have %u pieces of memory", server->options.user_pieces);
+	return 0;
+}
+
+/* A memory object for an arena. */
+static int create_memory(struct stoa_server *server, uint32_t owner, uint64_t size, os_handle *ret_memory)
+{
+	struct server_user *user = account_of_user(server, owner);
 	int rc;
 
-	do
-		rc = server->arena_count < most
-			     ? os_memory_create(size, 0, ret_memory)
-			     : error_set(-STOA_ELIMIT,
-					 "the store has %u pieces of memory, and its server may not have more "
-					 "descriptors (ulimit -n)",
-					 server->arena_count);
-	while (rc == -STOA_ELIMIT && drop_empty(server));
+	if (!user)
+		return -STOA_ENOMEM;
+	do {
+		rc = may_create(server, user);
+		if (rc == 0)
+			rc = os_memory_create(size, 0, ret_memory);
+	} while (rc == -STOA_ELIMIT && (drop_empty(server) || object_reap(server)));
 	return rc;
 }
 
@@ -227,7 +242,7 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->class = *class;
 	arena->size = size;
 	arena->memory = OS_NO_HANDLE;
-	rc = create_memory(server, size, &arena->memory);
+	rc = create_memory(server, class->owner, size, &arena->memory);
 	/* Its maker could make the server unable to give pages back. One of its own is sealed in the end. */
 	if (rc == 0 && (class->kind == STORE_PRIVATE || class->kind == STORE_REGION))
 		rc = os_memory_seal(arena->memory, OS_SEAL_SEALS);
@@ -713,6 +728,8 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 
 	if (rc == 0)
 		rc = directory_arena_read(&server->book.directory, number, &record);
+	if (rc == 0 && !account_of_user(server, record.owner))
+		rc = -STOA_ENOMEM;
 	if (rc == DIRECTORY_CHANGED || (rc == 0 && !(info.seals & OS_SEAL_SHRINK)))
 		rc = -STOA_EFORMAT;
 	if (rc == 0 && record.kind == STORE_OWN && info.length != record.size)
@@ -743,6 +760,7 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 	}
 	server->arena_count++;
 	server->arenas[number] = arena;
+	account_of_user(server, record.owner)->arenas++;
 	return 0;
 }
 

@@ -37,6 +37,10 @@ static int fill_in(struct stoa_server_options *options)
 		o.objects = SERVER_OBJECTS_DEFAULT;
 	if (!o.clients)
 		o.clients = SERVER_CLIENTS_DEFAULT;
+	if (!o.user_clients)
+		o.user_clients = o.clients - o.clients / 4;
+	if (!o.user_pieces)
+		o.user_pieces = os_handles_limit() / 4 * 3 / 2;
 	if (!o.socket_mode)
 		o.socket_mode = 0600;
 	if (o.limit > SERVER_LIMIT_MAX)

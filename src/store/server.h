@@ -90,6 +90,7 @@ struct server_session {
 	uint32_t lines;
 	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
+	uint64_t own;     /* bytes of its own memory, which its user is charged for */
 	uint32_t waits;
 	uint32_t regions; /* that end with it */
 	uint32_t draft_count;
@@ -110,8 +111,8 @@ struct server_redo {
 /* How much the clients of one user have. */
 struct server_user {
 	uint32_t user;
-	uint32_t unused;
-	uint64_t charged;
+	uint32_t arenas;
+	uint64_t charged; /* for objects, and for its sessions' own memory */
 	struct server_user *next;
 };
 

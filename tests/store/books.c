@@ -91,6 +91,7 @@ static uint64_t check_session(const struct server_session *session, struct sums 
 	sums->committed += session->coming.owed;
 	CHECK_RC(os_memory_info(session->memory, &info[0]), 0);
 	CHECK_RC(os_memory_info(session->leases_memory, &info[1]), 0);
+	CHECK_EQ(session->own, info[0].length + info[1].length);
 	return info[0].length + info[1].length;
 }
 
@@ -98,6 +99,7 @@ static void check_charges(const struct stoa_server *server)
 {
 	for (const struct server_user *user = server->users; user; user = user->next) {
 		uint64_t charged = 0;
+		uint32_t arenas = 0;
 
 		for (uint32_t i = 1; i < server->book.entries.reached; i++) {
 			const struct store_entry *entry = &server->book.directory.entries[i];
@@ -105,7 +107,13 @@ static void check_charges(const struct stoa_server *server)
 			if (store_state_of(load_rlx(&entry->state)) != STORE_FREE && entry->owner == user->user)
 				charged += charge_of(entry);
 		}
+		for (uint32_t i = 0; i < server->options.clients; i++)
+			if (server->sessions[i] && server->sessions[i]->peer.user == user->user)
+				charged += server->sessions[i]->own;
 		CHECK_EQ(user->charged, charged);
+		for (uint32_t i = 1; i <= SERVER_ARENAS; i++)
+			arenas += server->arenas[i] && server->arenas[i]->class.owner == user->user;
+		CHECK_EQ(user->arenas, arenas);
 	}
 }
 
