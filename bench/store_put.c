@@ -24,7 +24,19 @@
 #define SETTLE UINT64_C(15000000) /* nanoseconds until the server has freed what was deleted */
 #define NAP UINT64_C(2000000)     /* until the server sleeps */
 
-enum { MANY, AS_IT_COMES, ASLEEP, COPIED, IN_PLACE, SEALED, SEALED_NEW, REDIS_MANY, REDIS_ONE, REDIS_LARGE };
+enum {
+	MANY,
+	AS_IT_COMES,
+	ASLEEP,
+	COPIED,
+	IN_PLACE,
+	SEALED,
+	SEALED_NEW,
+	SEALED_BARE,
+	REDIS_MANY,
+	REDIS_ONE,
+	REDIS_LARGE
+};
 
 /* Of slots of 1 KiB. */
 #define SLOTS 256u
@@ -292,6 +304,25 @@ static int new_memory_baseline(void *context, struct series *samples)
 	return 0;
 }
 
+/* What any sealed object costs at least: the system makes its pages, and they are filled. */
+static int bare_baseline(void *context, struct series *samples)
+{
+	struct puts *puts = context;
+	uint64_t begin;
+	intptr_t handle;
+	int error;
+
+	write_payloads(puts);
+	begin = host_now();
+	error = rival_sealed_make(puts->source, puts->size, &handle);
+	if (error)
+		return bench_fail_system(puts->depot.bench, "sealed memory", error);
+	series_add(samples, speed(puts, begin));
+	if (!rival_sealed_end(handle, puts->source, puts->size))
+		return bench_fail(puts->depot.bench, "sealed memory is not what was written");
+	return 0;
+}
+
 /* ---- Redis ---- */
 
 static int other_subject(void *context, struct series *samples)
@@ -379,6 +410,7 @@ static const struct way ways[] = {
 	[IN_PLACE] = {1, 1, HUGE, STOA_OBJECT_PRIVATE, large_subject, copy_baseline, NULL},
 	[SEALED] = {1, 1, HUGE, STOA_OBJECT_SEALED, large_subject, copy_baseline, NULL},
 	[SEALED_NEW] = {1, 1, HUGE, STOA_OBJECT_SEALED, large_subject, new_memory_baseline, NULL},
+	[SEALED_BARE] = {1, 1, HUGE, STOA_OBJECT_SEALED, large_subject, bare_baseline, NULL},
 	[REDIS_MANY] = {OBJECTS, 256, SMALL, SMALL, 0, other_subject, ring_baseline, "put_many"},
 	[REDIS_ONE] = {1000, 100, SMALL, SMALL, 0, other_subject, trip_baseline, "put"},
 	[REDIS_LARGE] = {1, 1, HUGE, 0, other_subject, copy_baseline, "put"},
@@ -437,6 +469,8 @@ const struct bench_case bench_put_cases[] = {
 	    SEALED),
 	PUT("put_100m.sealed_new", "GB/s", "memcpy into new private memory",
 	    "the same, against what new memory costs everybody", COPYING, SEALED_NEW),
+	PUT("put_100m.sealed_bare", "GB/s", "a bare memfd, written and sealed",
+	    "the same, against the least that the system needs for it", COPYING, SEALED_BARE),
 	PUT("peers.put_1k.redis", "M/s", "a bare ring, copied in and out", "Redis over a Unix socket, many at a time",
 	    NO_TARGET, REDIS_MANY),
 	PUT("peers.put_latency.redis", "ns", rival_signal_name, "Redis over a Unix socket, 1 KiB", NO_TARGET,

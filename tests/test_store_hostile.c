@@ -625,8 +625,8 @@ TEST(other_users_read_what_they_may)
 	kit_stop(kit);
 }
 
-/* A seal while somebody can still write: the server does not do it, and goes on. */
-TEST(who_keeps_a_writable_map_cannot_seal)
+/* Who makes an object of its own backs and seals it; the server believes neither, and waits for neither. */
+TEST(what_can_still_be_written_or_has_holes_is_not_sealed)
 {
 	struct kit *kit = start_for_all();
 	struct store_request create = {.op = STORE_OP_CREATE, .id_length = 3, .kind = STORE_OWN, .size = 100000};
@@ -637,16 +637,28 @@ TEST(who_keeps_a_writable_map_cannot_seal)
 	void *address;
 
 	CHECK_RC(raw_open(kit, 0, &raw), 0);
-	CHECK_RC(raw_call(&raw, create, "own", NULL, 0, &made), 0);
-	CHECK_RC(raw_arena(&raw, made.arena, &memory), 0);
-	address = mmap(NULL, 100000, PROT_READ | PROT_WRITE, MAP_SHARED, (int)memory, 0);
-	CHECK(address != MAP_FAILED);
-	seal.entry = made.entry;
-	seal.state = made.state;
-	CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), -STOA_EBUSY);
-	check_alive(kit);
-	munmap(address, 100000);
-	CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), 0);
+	for (unsigned whole = 0; whole < 2; whole++) {
+		create.flags = STOA_OBJECT_REPLACE;
+		CHECK_RC(raw_call(&raw, create, "own", NULL, 0, &made), 0);
+		CHECK_RC(raw_arena(&raw, made.arena, &memory), 0);
+		CHECK_EQ(ftruncate((int)memory, 4096), -1);
+		CHECK_EQ(ftruncate((int)memory, 1 << 20), -1);
+		CHECK_EQ(fallocate((int)memory, 0, 0, whole ? (off_t)os_memory_length(memory) : 4096), 0);
+		address = mmap(NULL, 100000, PROT_READ | PROT_WRITE, MAP_SHARED, (int)memory, 0);
+		CHECK(address != MAP_FAILED);
+		seal.entry = made.entry;
+		seal.state = made.state;
+		CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), -STOA_EBUSY);
+		check_alive(kit);
+		munmap(address, 100000);
+		CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), -STOA_EBUSY);
+		CHECK_EQ(fcntl((int)memory, F_ADD_SEALS, F_SEAL_WRITE), 0);
+		kit_look(kit);
+		CHECK_RC(raw_call(&raw, seal, NULL, NULL, 0, &sealed), whole ? 0 : -STOA_EINVAL);
+		kit_look(kit);
+		if (!whole)
+			os_handle_close(memory);
+	}
 	CHECK(mmap(NULL, 100000, PROT_READ | PROT_WRITE, MAP_SHARED, (int)memory, 0) == MAP_FAILED);
 	CHECK_EQ(pwrite((int)memory, "x", 1, 0), -1);
 	os_handle_close(memory);
@@ -674,6 +686,109 @@ TEST(classes_do_not_pile_up)
 	CHECK_INT(most, <, 300);
 	kit_look(kit);
 	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+/* ---- one user, and all the others ---- */
+
+static const struct stoa_server_options shared_out = {.limit = 64 * MIB,
+						      .user_limit = 8 * MIB,
+						      .clients = 8,
+						      .user_clients = 5,
+						      .user_pieces = 6,
+						      .socket_mode = 0666};
+
+/* As many as it gets; the last answer is returned. */
+static unsigned connect_all(const struct kit *kit, struct stoa_store **stores, unsigned room, int *ret_last)
+{
+	unsigned count = 0;
+
+	while (count < room && (*ret_last = stoa_store_open(kit->path, NULL, &stores[count])) == 0)
+		count++;
+	return count;
+}
+
+static void take_all(void *argument)
+{
+	const struct stoa_object_options sealed = {.kind = STOA_OBJECT_SEALED};
+	struct kit *kit = argument;
+	struct stoa_store *stores[8];
+	unsigned count, made = 0;
+	char id[20];
+	int rc;
+
+	CHECK(become_another());
+	count = connect_all(kit, stores, CC_COUNT(stores), &rc);
+	CHECK_EQ(count, 5);
+	CHECK_RC(rc, -STOA_ELIMIT);
+	do {
+		snprintf(id, sizeof(id), "piece %u", made);
+		rc = kit_put(stores[made % count], id, 5000, made, &sealed);
+	} while (rc == 0 && ++made < 100);
+	CHECK_EQ(made, 6);
+	CHECK_RC(rc, -STOA_ELIMIT);
+	CHECK_RC(stoa_store_put(stores[0], "copied", 6, "x", 1, NULL), -STOA_ELIMIT);
+	store_rlx(&kit->words[0], 1);
+	while (!load_rlx(&kit->words[1]))
+		test_nap(1);
+	/* One that is freed makes place for one. */
+	CHECK_RC(kit_delete(stores[0], "piece 0"), 0);
+	CHECK_RC(kit_put(stores[1], "again", 5000, 1, &sealed), 0);
+	for (unsigned i = 0; i < count; i++)
+		stoa_store_close(stores[i]);
+}
+
+/* Five connections take more than 4 MiB of the user's 8. */
+static void fill_beside(void *argument)
+{
+	struct kit *kit = argument;
+	struct stoa_store *stores[5];
+	int rc;
+
+	CHECK(become_another());
+	CHECK_EQ(connect_all(kit, stores, 1, &rc), 1);
+	CHECK_RC(kit_put(stores[0], "most", 6 * MIB, 1, NULL), 0);
+	CHECK_EQ(connect_all(kit, stores + 1, 4, &rc), 0);
+	CHECK_RC(rc, -STOA_ELIMIT);
+	CHECK_RC(kit_delete(stores[0], "most"), 0);
+	CHECK_EQ(connect_all(kit, stores + 1, 4, &rc), 4);
+	CHECK_RC(kit_put(stores[0], "most", 6 * MIB, 1, NULL), -STOA_ELIMIT);
+	CHECK_RC(kit_put(stores[0], "less", MIB, 1, NULL), 0);
+	for (unsigned i = 0; i < 5; i++)
+		stoa_store_close(stores[i]);
+}
+
+/* Connections, pieces of memory, and the memory of connections: no user takes what others need. */
+TEST(a_user_does_not_take_all)
+{
+	struct stoa_store *store;
+	struct kit *kit;
+	pid_t role;
+
+	if (geteuid() != 0)
+		SKIP("another user needs root");
+	kit = kit_start(&shared_out);
+	CHECK_SYS(chmod(test_dir(), 0711));
+	role = test_role(take_all, kit);
+	while (!load_rlx(&kit->words[0]))
+		test_nap(1);
+	/* Who is not bound goes on. */
+	check_alive(kit);
+	kit_look(kit);
+	store_rlx(&kit->words[1], 1);
+	CHECK_EQ(test_join(role), 0);
+	await_gone(kit);
+	store = kit_open(kit);
+	for (unsigned i = 1; i < 6; i++) {
+		char id[20];
+
+		snprintf(id, sizeof(id), "piece %u", i);
+		CHECK_RC(kit_delete(store, id), 0);
+	}
+	CHECK_RC(kit_delete(store, "again"), 0);
+	stoa_store_close(store);
+	CHECK_EQ(test_join(test_role(fill_beside, kit)), 0);
+	await_gone(kit);
 	kit_stop(kit);
 }
 

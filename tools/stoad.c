@@ -22,7 +22,7 @@
 struct daemon {
 	const char *socket, *mode_text;
 	const char *limit_text, *client_limit_text, *user_limit_text;
-	uint64_t objects, clients;
+	uint64_t objects, clients, user_clients, user_pieces;
 	bool held, evict, quiet, verbose, version;
 	char path[PATH_ROOM];
 	char place[PATH_ROOM + 32]; /* where it listens, in words */
@@ -101,6 +101,10 @@ static int parse(struct daemon *daemon)
 		status = parse_count("--objects", daemon->objects, &options->objects);
 	if (status == TOOL_GO)
 		status = parse_count("--clients", daemon->clients, &options->clients);
+	if (status == TOOL_GO)
+		status = parse_count("--user-clients", daemon->user_clients, &options->user_clients);
+	if (status == TOOL_GO)
+		status = parse_count("--user-pieces", daemon->user_pieces, &options->user_pieces);
 	if (status == TOOL_GO && daemon->quiet && daemon->verbose)
 		status = tool_misuse("--quiet and --verbose exclude each other");
 	options->flags = (daemon->held ? STOA_SERVER_HELD : 0) | (daemon->evict ? STOA_SERVER_EVICT : 0);
@@ -240,9 +244,13 @@ static int run(int argc, char **argv)
 		{0, "client-limit", OPTION_TEXT, &daemon.client_limit_text, "SIZE",
 		 "of it for the objects of one client (all)"},
 		{0, "user-limit", OPTION_TEXT, &daemon.user_limit_text, "SIZE",
-		 "of it for the objects of one user (all)"},
+		 "of it for the objects and connections of one user (all)"},
 		{0, "objects", OPTION_NUMBER, &daemon.objects, "N", "objects at a time, at most (1048575)"},
 		{0, "clients", OPTION_NUMBER, &daemon.clients, "N", "clients at a time, at most (256)"},
+		{0, "user-clients", OPTION_NUMBER, &daemon.user_clients, "N",
+		 "of them of one user, but root and the server's own (3/4)"},
+		{0, "user-pieces", OPTION_NUMBER, &daemon.user_pieces, "N",
+		 "sealed objects, allocations, and arenas of such a user, at most\n(half of what the server has descriptors for)"},
 		{'e', "evict", OPTION_FLAG, &daemon.evict, NULL,
 		 "a cache: when it is full, objects that nobody holds make room\nfor new ones, the least recently used first"},
 		{0, "held", OPTION_FLAG, &daemon.held, NULL,

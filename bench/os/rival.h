@@ -22,6 +22,11 @@ extern const bool rival_has_targets;
 int rival_memory_make(size_t length, void **ret_bytes);
 void rival_memory_free(void *bytes, size_t length);
 
+/* New memory with those bytes that nobody can write any more, as quick as the system makes it (stores only, so Linux). */
+int rival_sealed_make(const void *bytes, size_t length, intptr_t *ret_handle);
+/* Give it up; are these the bytes? */
+bool rival_sealed_end(intptr_t handle, const void *bytes, size_t length);
+
 /* Memory that is reserved and then committed part by part. */
 struct rival_reserve {
 	intptr_t handle;

@@ -210,7 +210,7 @@ struct stoa_server_options {      /* all zero is the default */
 	const char *socket;       /* path; NULL: none, only for this program's own handles */
 	uint64_t limit;           /* bytes of memory, everything included; 0: half of the machine's */
 	uint64_t client_limit;    /* of one client; 0: the limit */
-	uint64_t user_limit;      /* of all clients of one user; 0: the limit */
+	uint64_t user_limit;      /* of all clients of one user, with what their connections take; 0: the limit */
 	uint32_t objects;         /* at most; 0 is 1048575 */
 	uint32_t clients;         /* at most; 0 is 256 */
 	uint32_t flags;           /* STOA_SERVER_* */
@@ -218,6 +218,10 @@ struct stoa_server_options {      /* all zero is the default */
 	const char *spill_folder; /* where objects go that memory has no room for; NULL: nowhere */
 	uint64_t spill_limit;     /* bytes of files there; 0: ten times `limit` */
 	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; the server's once that has started */
+	/* Of one user who is neither root nor the server's own: at most so many clients, and pieces of memory (a SEALED object, an allocation, and
+	 * what a client writes, and copies have, for one kind of readers, take one each); else ELIMIT. */
+	uint32_t user_clients; /* 0: three quarters of `clients` */
+	uint32_t user_pieces;  /* 0: half of what the server has descriptors for */
 	uint32_t reserved;
 };
 #define STOA_SERVER_HELD (1u << 0) /* memory outlives the server, in a process of its own, for its successor */

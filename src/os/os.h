@@ -341,6 +341,9 @@ struct os_extent {
  */
 int os_commit(const struct os_extent *extent, uint64_t from, uint64_t to, uint64_t *ret_done);
 
+/* The look at limits alone, for who backs the bytes otherwise: os_memory_write() makes the pages that it writes. */
+int os_commit_allowed(const struct os_extent *extent, uint64_t from, uint64_t to);
+
 /* Give the pages back; they read as zero. The length stays. -STOA_ERIGHTS where a seal forbids it; -STOA_ENOTSUP. */
 int os_discard(const struct os_extent *extent, uint64_t from, uint64_t to);
 

@@ -46,6 +46,11 @@ static bool fits(uint64_t limit, uint64_t charged, uint64_t bytes)
 	return charged <= limit && bytes <= limit - charged;
 }
 
+bool account_unbound(uint32_t user)
+{
+	return user == 0 || user == os_user_id();
+}
+
 /* May that be charged? Of the session there is no more question when it has ended. */
 static bool may_have(const struct stoa_server *server, const struct server_session *session,
 		     const struct server_user *account, uint64_t bytes)

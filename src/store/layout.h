@@ -333,7 +333,7 @@ _Static_assert(sizeof(struct store_session) == 4096 + 65536, "layout");
 enum store_op {
 	STORE_OP_SKIP = 1, /* up to the ring's end */
 	STORE_OP_PUT,      /* make an object of the bytes that follow, and seal it */
-	STORE_OP_CREATE,   /* give room for one */
+	STORE_OP_CREATE, /* give room for one; of an OWN its maker makes the pages, and seals them before it asks for SEAL */
 	STORE_OP_SEAL,
 	STORE_OP_ABORT,
 	STORE_OP_DELETE,

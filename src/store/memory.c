@@ -6,7 +6,7 @@
  * Room is made in this order: warm pages that hold nothing go back to the system; what was deleted, and nobody holds any more, is freed;
  * objects are spilled to files, if there is a place for them, and whoever needs the room waits (SERVER_LATER); objects are evicted.
  */
-#include <store/server.h>
+#include <store/object_parts.h>
 
 #include <base/error.h>
 #include <inttypes.h>
@@ -17,6 +17,9 @@
 	4u /* an arena has addresses for so many times the limit: holes cost nothing, and lack of addresses would */
 
 #define DIRECTORY_STEP (UINT64_C(64) << 10) /* in which the directory grows */
+#define STEP_BYTES \
+	(UINT64_C(4) << 20) /* that are committed at a time: a millisecond or two, for which others wait at most */
+
 #define SHARED_KEPT 64u /* with so many arenas, those that hold nothing are dropped before another one is made */
 
 static uint64_t pages(uint64_t bytes)
@@ -143,6 +146,8 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 		*link = arena->next;
 		server->shared_count--;
 	}
+	if (arena->number)
+		account_of_user(server, arena->class.owner)->arenas--;
 	if (arena->number && !server->leaving) {
 		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
 
@@ -186,6 +191,7 @@ static int enter_arena(struct stoa_server *server, struct server_arena *arena)
 		return rc;
 	server->arenas[arena->number] = arena;
 	server->arena_count++;
+	account_of_user(server, arena->class.owner)->arenas++;
 	return 0;
 }
 
@@ -205,20 +211,32 @@ static bool drop_empty(struct stoa_server *server)
 	return dropped;
 }
 
-/* A memory object for an arena. A part of the descriptors is left for clients. */
-static int create_memory(struct stoa_server *server, uint64_t size, os_handle *ret_memory)
+/* May there be another arena, of that user? A part of the descriptors is left for clients, and a part of the rest for other users. */
+static int may_create(const struct stoa_server *server, const struct server_user *user)
 {
-	uint32_t most = os_handles_limit() / 4 * 3;
+	if (server->arena_count >= os_handles_limit() / 4 * 3)
+		return error_set(-STOA_ELIMIT,
+				 "the store has %u pieces of memory, and its server may not have more descriptors "
+				 "(ulimit -n)",
+				 server->arena_count);
+	if (user->arenas >= server->options.user_pieces && !account_unbound(user->user))
+		return error_set(-STOA_ELIMIT, "a user may have %u pieces of memory", server->options.user_pieces);
+	return 0;
+}
+
+/* A memory object for an arena. */
+static int create_memory(struct stoa_server *server, uint32_t owner, uint64_t size, os_handle *ret_memory)
+{
+	struct server_user *user = account_of_user(server, owner);
 	int rc;
 
-	do
-		rc = server->arena_count < most
-			     ? os_memory_create(size, 0, ret_memory)
-			     : error_set(-STOA_ELIMIT,
-					 "the store has %u pieces of memory, and its server may not have more "
-					 "descriptors (ulimit -n)",
-					 server->arena_count);
-	while (rc == -STOA_ELIMIT && drop_empty(server));
+	if (!user)
+		return -STOA_ENOMEM;
+	do {
+		rc = may_create(server, user);
+		if (rc == 0)
+			rc = os_memory_create(size, 0, ret_memory);
+	} while (rc == -STOA_ELIMIT && (drop_empty(server) || object_reap(server)));
 	return rc;
 }
 
@@ -234,7 +252,7 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	arena->class = *class;
 	arena->size = size;
 	arena->memory = OS_NO_HANDLE;
-	rc = create_memory(server, size, &arena->memory);
+	rc = create_memory(server, class->owner, size, &arena->memory);
 	/* Its maker could make the server unable to give pages back. One of its own is sealed in the end. */
 	if (rc == 0 && (class->kind == STORE_PRIVATE || class->kind == STORE_REGION))
 		rc = os_memory_seal(arena->memory, OS_SEAL_SEALS);
@@ -282,27 +300,64 @@ static uint64_t arena_size(const struct stoa_server *server)
 	return size > ARENA_MAX ? ARENA_MAX : (size + OS_HUGE_PAGE - 1) & ~(OS_HUGE_PAGE - 1);
 }
 
-/* Commit what of an extent is cold. */
-static int warm(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t length)
+/* Commit what of an extent is cold, a step of it. MEMORY_STEPS: there is more. */
+static int warm(struct stoa_server *server, struct server_coming *coming)
 {
+	struct server_arena *arena = coming->arena;
 	struct os_extent extent = extent_of(arena);
-	uint64_t from, to;
+	uint64_t from, to, budget = STEP_BYTES;
 
-	while (store_heap_cold(arena->heap, offset, length, &from, &to)) {
+	while (store_heap_cold(arena->heap, coming->offset, coming->extent, &from, &to)) {
 		uint64_t done = 0;
-		int rc = os_commit(&extent, from, to, &done);
+		int rc;
 
+		if (!budget) {
+			server->stepped = true;
+			return MEMORY_STEPS;
+		}
+		to = to - from > budget ? from + budget : to;
+		rc = os_commit(&extent, from, to, &done);
 		if (done)
-			store_heap_warmed(arena->heap, offset, length, from, from + done);
-		took(server, done);
+			store_heap_warmed(arena->heap, coming->offset, coming->extent, from, from + done);
+		coming->owed -= done;
+		budget -= done;
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int take_shared(struct stoa_server *server, const struct server_class *class, uint64_t length,
-		       struct server_arena **ret_arena, uint64_t *ret_offset)
+/* It is taken, and counted, as a whole. */
+static void comes(struct stoa_server *server, struct server_coming *coming, struct server_arena *arena, uint64_t offset,
+		  uint64_t extent, uint64_t owed)
+{
+	took(server, owed);
+	arena->objects++;
+	*coming = (struct server_coming){arena, offset, extent, owed};
+}
+
+/* It is all there: whose it is, is the caller's to say. */
+static struct server_arena *came(struct stoa_server *server, struct server_coming *coming)
+{
+	struct server_arena *arena = coming->arena;
+
+	/* Not as much was needed as had been feared. */
+	if (coming->owed)
+		memory_returned(server, coming->owed);
+	*coming = (struct server_coming){0};
+	return arena;
+}
+
+void memory_drop_coming(struct stoa_server *server, struct server_coming *coming)
+{
+	struct server_coming dropped = *coming;
+
+	if (dropped.arena)
+		memory_give(server, came(server, coming), dropped.offset, dropped.extent);
+}
+
+static int take_shared(struct stoa_server *server, struct server_coming *coming, const struct server_class *class,
+		       uint64_t length)
 {
 	struct server_arena *arena = first_of(server, class);
 	uint64_t offset, need;
@@ -318,83 +373,120 @@ static int take_shared(struct stoa_server *server, const struct server_class *cl
 		rc = make_some_room(server, need);
 	if (rc == 0)
 		rc = store_heap_take(arena->heap, length, &offset);
-	if (rc < 0)
-		return rc;
-	rc = warm(server, arena, offset, length);
-	if (rc < 0) {
-		store_heap_give(arena->heap, offset, length);
-		return rc;
-	}
-	*ret_arena = arena;
-	*ret_offset = offset;
-	return 0;
+	if (rc == 0)
+		comes(server, coming, arena, offset, length, need);
+	return rc;
 }
 
+/*
+ * Counted, and of its full length, but not committed: its maker does that, in its own time and not in everybody's. Nobody else sees it before it is
+ * sealed, which is looked at then (memory_seal()).
+ */
 static int take_own(struct stoa_server *server, const struct server_class *class, uint64_t length,
 		    struct server_arena **ret_arena)
 {
 	struct server_arena *arena;
-	struct os_extent extent;
-	int rc = create_arena(server, class, pages(length), &arena);
+	int rc = make_room(server, pages(length));
 
+	if (rc == 0)
+		rc = create_arena(server, class, pages(length), &arena);
 	if (rc < 0)
 		return rc;
-	extent = extent_of(arena);
-	rc = memory_commit(server, &extent, 0, arena->size);
-	if (rc == 0) {
-		arena->resident = arena->size;
+	rc = os_memory_set_length(arena->memory, arena->size);
+	if (rc == 0)
 		rc = os_memory_seal(arena->memory, OS_SEAL_GROW);
-	}
 	if (rc < 0) {
 		destroy_arena(server, arena);
 		return rc;
 	}
+	arena->resident = arena->size;
+	took(server, arena->size);
+	arena->objects++;
 	*ret_arena = arena;
 	return 0;
 }
 
-int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length)
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length, uint64_t *ret_length)
 {
 	struct os_extent extent = extent_of(arena);
-	int rc = length > arena->resident ? memory_commit(server, &extent, arena->resident, length) : 0;
+	uint64_t from = arena->resident, to = length - from > STEP_BYTES ? from + STEP_BYTES : length, done;
+	int rc = make_room(server, length - from);
 
-	if (rc == 0 && length > arena->resident)
-		arena->resident = length;
+	if (rc == 0)
+		rc = os_commit(&extent, from, to, &done);
+	if (rc < 0)
+		return rc;
+	took(server, to - from);
+	arena->resident = *ret_length = to;
+	server->stepped = server->stepped || to < length;
+	return 0;
+}
+
+/* A step of what a region begins with. */
+static int fill_region(struct stoa_server *server, struct server_coming *coming, uint64_t length)
+{
+	struct server_arena *arena = coming->arena;
+	struct os_extent extent = extent_of(arena);
+	uint64_t from = arena->resident, to = length - from > STEP_BYTES ? from + STEP_BYTES : length, done;
+	int rc = os_commit(&extent, from, to, &done);
+
+	arena->resident += done;
+	coming->owed -= done;
+	server->stepped = server->stepped || to < length;
+	return rc == 0 && to < length ? MEMORY_STEPS : rc;
+}
+
+/* Is that what it asked for before? Its requests are its to change. */
+static bool is_coming(const struct server_coming *coming, const struct server_class *class, uint64_t extent)
+{
+	return coming->arena && same_class(&coming->arena->class, class) && coming->extent == extent;
+}
+
+int memory_take_region(struct stoa_server *server, struct server_coming *coming, const struct server_class *class,
+		       uint64_t length, uint64_t reserve, struct server_arena **ret_arena)
+{
+	struct server_arena *arena;
+	int rc = 0;
+
+	if (!is_coming(coming, class, reserve) || coming->arena->resident + coming->owed != length) {
+		memory_drop_coming(server, coming);
+		rc = make_room(server, length);
+		if (rc == 0)
+			rc = create_arena(server, class, reserve, &arena);
+		if (rc == 0)
+			comes(server, coming, arena, 0, reserve, length);
+	}
+	if (rc == 0)
+		rc = fill_region(server, coming, length);
+	if (rc < 0)
+		memory_drop_coming(server, coming);
+	if (rc == 0)
+		*ret_arena = came(server, coming);
 	return rc;
 }
 
-int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
-		       struct server_arena **ret_arena)
+int memory_take(struct stoa_server *server, struct server_coming *coming, const struct server_class *class,
+		uint64_t extent, struct server_arena **ret_arena, uint64_t *ret_offset)
 {
-	struct server_arena *arena;
-	int rc = create_arena(server, class, reserve, &arena);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	rc = memory_grow(server, arena, length);
-	if (rc < 0) {
-		destroy_arena(server, arena);
-		return rc;
+	if (class->kind == STORE_OWN) {
+		*ret_offset = 0;
+		return take_own(server, class, extent, ret_arena);
 	}
-	arena->objects++;
-	*ret_arena = arena;
-	return 0;
-}
-
-int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
-		struct server_arena **ret_arena, uint64_t *ret_offset)
-{
-	struct server_arena *arena;
-	uint64_t offset = 0;
-	int rc = class->kind == STORE_OWN ? take_own(server, class, extent, &arena)
-					  : take_shared(server, class, extent, &arena, &offset);
-
+	if (!is_coming(coming, class, extent)) {
+		memory_drop_coming(server, coming);
+		rc = take_shared(server, coming, class, extent);
+	}
+	if (rc == 0)
+		rc = warm(server, coming);
 	if (rc < 0)
-		return rc;
-	arena->objects++;
-	*ret_arena = arena;
-	*ret_offset = offset;
-	return 0;
+		memory_drop_coming(server, coming);
+	if (rc == 0) {
+		*ret_offset = coming->offset;
+		*ret_arena = came(server, coming);
+	}
+	return rc;
 }
 
 void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t extent)
@@ -447,12 +539,19 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 
 int memory_seal(struct stoa_server *server, struct server_arena *arena)
 {
-	int rc = os_memory_seal(arena->memory, OS_SEAL_WRITE);
+	struct os_memory_info info;
+	int rc = os_memory_info(arena->memory, &info);
 
 	(void)server;
-	if (rc == 0)
-		arena->class.writer = 0;
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (!(info.seals & OS_SEAL_WRITE))
+		return error_set(-STOA_EBUSY, "its maker has not sealed it");
+	/* Nobody can punch holes any more; so it stays as it is. */
+	if (info.resident < arena->size)
+		return error_set(-STOA_EINVAL, "its maker has left holes in it");
+	arena->class.writer = 0;
+	return 0;
 }
 
 int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number,
@@ -642,6 +741,8 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 
 	if (rc == 0)
 		rc = directory_arena_read(&server->book.directory, number, &record);
+	if (rc == 0 && !account_of_user(server, record.owner))
+		rc = -STOA_ENOMEM;
 	if (rc == DIRECTORY_CHANGED || (rc == 0 && !(info.seals & OS_SEAL_SHRINK)))
 		rc = -STOA_EFORMAT;
 	if (rc == 0 && record.kind == STORE_OWN && info.length != record.size)
@@ -672,6 +773,7 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 	}
 	server->arena_count++;
 	server->arenas[number] = arena;
+	account_of_user(server, record.owner)->arenas++;
 	return 0;
 }
 

@@ -99,7 +99,7 @@ int object_enter(struct stoa_server *server, const struct server_request *reques
 
 /* ---- making ---- */
 
-/* Room and an entry for what is asked for, WRITING. */
+/* Room and an entry for what is asked for, WRITING. MEMORY_STEPS: not yet. */
 static int enter(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		 uint32_t *ret_entry)
 {
@@ -120,8 +120,8 @@ static int enter(struct stoa_server *server, struct server_session *session, con
 	rc = account_charge(server, session, fields.extent);
 	if (rc < 0)
 		return rc;
-	rc = memory_take(server, &class, fields.extent, &arena, &fields.offset);
-	if (rc < 0)
+	rc = memory_take(server, &session->coming, &class, fields.extent, &arena, &fields.offset);
+	if (rc)
 		goto refund;
 	fields.room = head->size;
 	object_fill_entry(server, session, head, arena, &fields);
@@ -191,7 +191,7 @@ int object_put(struct stoa_server *server, struct server_session *session, const
 
 	if (rc == 0)
 		rc = enter(server, session, request, &number);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	/* Room for it may have been made of the one that it replaces. */
 	if (old)
@@ -219,7 +219,7 @@ int object_create(struct stoa_server *server, struct server_session *session, co
 		rc = error_set(-STOA_ELIMIT, "a client may make %u objects at a time", SERVER_DRAFTS);
 	if (rc == 0)
 		rc = enter(server, session, request, &number);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	/* So that it is found while it is made. */
 	if (request->head.flags & STOA_OBJECT_FOLLOWED)

@@ -30,6 +30,9 @@ int account_charge_for(struct stoa_server *server, struct server_session *sessio
 int account_charge(struct stoa_server *server, struct server_session *session, uint64_t bytes);
 void account_refund(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes);
 
+/* May the user have as many of something as there are? The system's administrator, and whose server it is. */
+bool account_unbound(uint32_t user);
+
 /* The server has moved it, and frees the one that it was: charged for without asking, to who was charged before. */
 void account_move(struct stoa_server *server, struct server_session *session, uint32_t user, uint64_t bytes);
 

@@ -125,6 +125,51 @@ static void tell_abort(struct stoa_store *store, uint64_t entry, uint64_t state)
 	client_tell(store, &(struct store_request){.op = STORE_OP_ABORT, .entry = (uint32_t)entry, .state = state});
 }
 
+/* A descriptor of the memory of a draft of its own, which has `extent` bytes at least. */
+static int fetch_own(struct stoa_store *store, uint32_t arena, uint64_t extent, os_handle *ret_memory)
+{
+	bool writable;
+	int rc = client_fetch(store, arena, ret_memory, &writable);
+
+	if (rc == 0 && os_memory_length(*ret_memory) < extent) {
+		os_handle_close(*ret_memory);
+		rc = error_set(-STOA_EFORMAT, "memory of an object that is shorter than that");
+	}
+	return rc;
+}
+
+/* Its pages are this process's to make: so nobody else waits for that. The server has counted them. */
+static int back_own(struct stoa_store *store, const struct store_completion *made, uint64_t extent)
+{
+	struct os_extent all = {.in_memory = true, .cannot_shrink = true, .huge = OS_HUGE_NEVER};
+	uint64_t done;
+	int rc = fetch_own(store, made->arena, extent, &all.memory);
+
+	if (rc)
+		return rc;
+	rc = os_commit(&all, 0, (extent + OS_PAGE - 1) & ~(OS_PAGE - 1), &done);
+	os_handle_close(all.memory);
+	return rc;
+}
+
+/* Nobody can write it from now on. The server looks whether that is so; to seal may take long, as pages may be under way somewhere. */
+static int seal_own(os_handle memory)
+{
+	return os_memory_seals(memory) & OS_SEAL_WRITE ? 0 : os_memory_seal(memory, OS_SEAL_WRITE);
+}
+
+static int seal_draft(struct stoa_store *store, const struct stoa_draft *draft)
+{
+	os_handle memory;
+	int rc = fetch_own(store, (uint32_t)draft->hold[DRAFT_ARENA], draft->room, &memory);
+
+	if (rc)
+		return rc;
+	rc = seal_own(memory);
+	os_handle_close(memory);
+	return rc;
+}
+
 static int create(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t room, uint8_t kind,
 		  const struct stoa_object_options *options, struct stoa_draft *ret_draft)
 {
@@ -138,7 +183,9 @@ static int create(struct stoa_store *store, const void *id, uint32_t id_length, 
 	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
 	if (rc)
 		return rc < 0 ? client_refuse(rc, id, id_length) : rc;
-	rc = place_draft(store, &made, kind == STORE_OWN, options, &draft);
+	rc = kind == STORE_OWN ? back_own(store, &made, store_extent(room, options->meta_length)) : 0;
+	if (rc == 0)
+		rc = place_draft(store, &made, kind == STORE_OWN, options, &draft);
 	if (rc) {
 		tell_abort(store, made.entry, made.state);
 		return rc;
@@ -184,7 +231,10 @@ int stoa_draft_seal(struct stoa_store *store, struct stoa_draft *draft, uint64_t
 	if (size > draft->room)
 		return error_set(-STOA_ERANGE, "the object has room for less than is to be sealed");
 	leave(store, draft);
-	rc = client_call(store, &request, &(struct client_bytes){0}, &sealed, client_patience(0));
+	if (draft->hold[DRAFT_OWN])
+		rc = seal_draft(store, draft);
+	if (rc == 0)
+		rc = client_call(store, &request, &(struct client_bytes){0}, &sealed, client_patience(0));
 	return rc < 0 ? error_set(rc, "the object cannot be sealed: %s", stoa_error_text(rc)) : rc;
 }
 
@@ -198,11 +248,65 @@ void stoa_draft_abort(struct stoa_store *store, struct stoa_draft *draft)
 
 /* ---- put ---- */
 
+/* Metadata and tail, which are in the object's last pages: so all of them are written. */
+static int write_end(os_handle memory, uint64_t size, const struct stoa_object_options *options)
+{
+	unsigned char end[STOA_META_MAX + STORE_LINE + sizeof(struct store_tail)] = {0};
+	uint64_t from = store_line_up(size);
+
+	if (options->meta_length)
+		memcpy(end, options->meta, options->meta_length);
+	return os_memory_write(memory, from, end, store_extent(size, options->meta_length) - from);
+}
+
+/*
+ * Through the descriptor, not a map: the system makes the pages as they are written, and so clears none of them before, and nothing is touched
+ * for the first time.
+ */
+static int fill_own(os_handle memory, const void *data, uint64_t size, const struct stoa_object_options *options)
+{
+	struct os_extent extent = {.memory = memory, .in_memory = true, .cannot_shrink = true};
+	uint64_t length = os_memory_length(memory);
+	int rc = os_commit_allowed(&extent, 0, length);
+
+	if (rc == 0)
+		rc = os_memory_write(memory, 0, data, size);
+	if (rc == 0)
+		rc = write_end(memory, size, options);
+	return rc < 0 ? rc : seal_own(memory);
+}
+
+static int put_own(struct stoa_store *store, const void *id, uint32_t id_length, const void *data, uint64_t size,
+		   const struct stoa_object_options *options)
+{
+	struct store_request request = request_for(STORE_OP_CREATE, id_length, size, STORE_OWN, options);
+	struct client_bytes bytes = {.id = id};
+	struct store_completion made, sealed;
+	os_handle memory;
+	int rc;
+
+	request.of = options->meta_length;
+	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
+	if (rc)
+		return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+	rc = fetch_own(store, made.arena, store_extent(size, options->meta_length), &memory);
+	if (rc == 0) {
+		rc = fill_own(memory, data, size, options);
+		os_handle_close(memory);
+	}
+	request = (struct store_request){.op = STORE_OP_SEAL, .entry = made.entry, .state = made.state, .size = size};
+	if (rc == 0)
+		rc = client_call(store, &request, &(struct client_bytes){0}, &sealed, client_patience(0));
+	if (rc)
+		tell_abort(store, made.entry, made.state);
+	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+}
+
 static int put_in_place(struct stoa_store *store, const void *id, uint32_t id_length, const void *data, uint64_t size,
-			uint8_t kind, const struct stoa_object_options *options)
+			const struct stoa_object_options *options)
 {
 	struct stoa_draft draft;
-	int rc = create(store, id, id_length, size, kind, options, &draft);
+	int rc = create(store, id, id_length, size, STORE_PRIVATE, options, &draft);
 
 	if (rc)
 		return rc;
@@ -228,8 +332,10 @@ int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length,
 	if (rc < 0)
 		return rc;
 	kind = kind_of(options, size);
+	if (kind == STORE_OWN)
+		return put_own(store, id, id_length, data, size, options);
 	if (kind != STORE_IMMUTABLE)
-		return put_in_place(store, id, id_length, data, size, kind, options);
+		return put_in_place(store, id, id_length, data, size, options);
 	bytes.meta = options->meta;
 	request = request_for(STORE_OP_PUT, id_length, size, kind, options);
 	request.meta_length = (uint16_t)options->meta_length;

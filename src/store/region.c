@@ -26,8 +26,8 @@ int object_allocate(struct stoa_server *server, struct server_session *session, 
 		rc = account_charge(server, session, head->size);
 	if (rc < 0)
 		return rc;
-	rc = memory_take_region(server, &class, head->size, head->of, &arena);
-	if (rc < 0)
+	rc = memory_take_region(server, &session->coming, &class, head->size, head->of, &arena);
+	if (rc)
 		goto refund;
 	arena->writable = head->flags & STORE_WRITABLE;
 	object_fill_entry(server, session, head, arena, &fields);
@@ -55,7 +55,7 @@ int object_grow(struct stoa_server *server, struct server_session *session, cons
 {
 	struct store_entry *entry;
 	struct server_arena *arena;
-	uint64_t more;
+	uint64_t more, length;
 	int rc;
 
 	if (!head->entry || head->entry >= server->book.entries.reached)
@@ -77,12 +77,15 @@ int object_grow(struct stoa_server *server, struct server_session *session, cons
 	rc = account_charge_for(server, object_maker(server, entry), entry->owner, more);
 	if (rc < 0)
 		return rc;
-	rc = memory_grow(server, arena, head->size);
+	/* Each step is one of growing, which is told and charged: so a long one can end anywhere. */
+	rc = memory_grow(server, arena, head->size, &length);
 	if (rc < 0)
-		account_refund(server, object_maker(server, entry), entry->owner, more);
-	else
-		directory_grow(&server->book, head->entry, head->size);
-	return rc;
+		length = head->size - more;
+	account_refund(server, object_maker(server, entry), entry->owner, head->size - length);
+	if (rc < 0)
+		return rc;
+	directory_grow(&server->book, head->entry, length);
+	return length < head->size ? MEMORY_STEPS : 0;
 }
 
 void object_end_regions(struct stoa_server *server, struct server_session *session)

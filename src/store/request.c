@@ -18,7 +18,7 @@ static bool describes_object(const struct store_request *head)
 	       (copied ? head->kind == STORE_IMMUTABLE : head->kind >= STORE_PRIVATE && head->kind <= STORE_REGION);
 }
 
-/* STORE_OP_ROOM and STORE_OP_WAIT may complete later: then 1. */
+/* STORE_OP_ROOM and STORE_OP_WAIT may complete later: then 1. MEMORY_STEPS: see request_execute(). */
 static int execute(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 		   struct store_completion *ret)
 {
@@ -70,10 +70,11 @@ static bool was_done(struct stoa_server *server, const struct server_session *se
 	return load_rlx(&entry->state) != redo.state;
 }
 
-/* Does it take room, for which others may be waiting already? */
-static bool takes_room(const struct store_request *head)
+/* Does it take room, for which others may be waiting already? What has been given some, in steps, does not. */
+static bool takes_room(const struct server_session *session, const struct store_request *head)
 {
-	return head->op == STORE_OP_PUT || head->op == STORE_OP_CREATE || head->op == STORE_OP_GROW;
+	return (head->op == STORE_OP_PUT || head->op == STORE_OP_CREATE || head->op == STORE_OP_GROW) &&
+	       !session->coming.arena;
 }
 
 bool request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
@@ -85,7 +86,7 @@ bool request_execute(struct stoa_server *server, struct server_session *session,
 	/* What the journal says of a request that was done must stay, should this server die before it has moved on. */
 	if (!server->redo.key || !was_done(server, session, request, &completion)) {
 		journal_request(server->journal, session->key, request->head.serial);
-		completion.result = takes_room(&request->head) && !spill_is_turn(server, &session->turn)
+		completion.result = takes_room(session, &request->head) && !spill_is_turn(server, &session->turn)
 					    ? SERVER_LATER
 					    : execute(server, session, request, &completion);
 	}
@@ -93,7 +94,12 @@ bool request_execute(struct stoa_server *server, struct server_session *session,
 		spill_wait_turn(server, &session->turn);
 		return false;
 	}
+	if (completion.result == MEMORY_STEPS) {
+		session->turn.rooms = server->rooms - 1; /* if it has waited: it need not any longer */
+		return false;
+	}
 	spill_end_turn(server, &session->turn);
+	memory_drop_coming(server, &session->coming);
 	if (completion.result <= 0)
 		session_complete(session, &completion);
 	/* Whoever waits for room may have it now; not in the middle of what made it. */

@@ -45,6 +45,10 @@ static int fill_in(struct stoa_server_options *options)
 		o.objects = SERVER_OBJECTS_DEFAULT;
 	if (!o.clients)
 		o.clients = SERVER_CLIENTS_DEFAULT;
+	if (!o.user_clients)
+		o.user_clients = o.clients - o.clients / 4;
+	if (!o.user_pieces)
+		o.user_pieces = os_handles_limit() / 4 * 3 / 2;
 	if (!o.socket_mode)
 		o.socket_mode = 0600;
 	if (o.limit > SERVER_LIMIT_MAX)
@@ -472,10 +476,13 @@ int stoa_server_run(struct stoa_server *server)
 	finish_last(server);
 	while (!load_rlx(&server->stopping)) {
 		spill_work(server);
-		if (work(server)) {
+		if (work(server) || server->stepped) {
 			idle = 0;
-			if (++rounds % ROUNDS_PER_POLL == 0)
+			if (++rounds % ROUNDS_PER_POLL == 0 || server->stepped) {
 				poll_events(server, 0);
+				tend(server);
+			}
+			server->stepped = false;
 			continue;
 		}
 		tend(server);

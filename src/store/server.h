@@ -80,6 +80,13 @@ struct server_turn {
 	uint64_t rooms;  /* stoa_server.rooms when it was last tried */
 };
 
+/* What a request (that at the head of a session's ring, or a restore) is to have: it is counted, and committed in steps. */
+struct server_coming {
+	struct server_arena *arena; /* NULL: nothing */
+	uint64_t offset, extent;
+	uint64_t owed; /* bytes that are counted and not committed yet */
+};
+
 struct server_session {
 	uint32_t number;
 	bool greeted;
@@ -98,12 +105,14 @@ struct server_session {
 	uint32_t lines;
 	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
 	uint64_t charged; /* bytes of objects that it has made */
+	uint64_t own;     /* bytes of its own memory, which its user is charged for */
 	uint32_t waits;
 	struct server_turn turn; /* of its next request, or of its greeting */
 	struct store_message hello;
 	uint32_t regions; /* that end with it */
 	uint32_t draft_count;
 	uint32_t drafts[SERVER_DRAFTS]; /* entries that it makes */
+	struct server_coming coming;
 };
 
 /* The request that a dead server was doing; its effect may be there. */
@@ -119,8 +128,8 @@ struct server_redo {
 /* How much the clients of one user have. */
 struct server_user {
 	uint32_t user;
-	uint32_t unused;
-	uint64_t charged;
+	uint32_t arenas;
+	uint64_t charged; /* for objects, and for its sessions' own memory */
 	struct server_user *next;
 };
 
@@ -175,6 +184,7 @@ struct stoa_server {
 	uint64_t next_scan;         /* of the leases */
 	uint64_t date;              /* when the requests that are being done were looked at */
 	bool room_came;             /* for those who wait for it */
+	bool stepped;               /* a step of something long was done: sockets are looked at before the next */
 	uint64_t rooms;             /* counts changes after which there may be room where there was none */
 	uint64_t turns;             /* counts those who have waited for it */
 	uint32_t turn_count;        /* of sessions */
@@ -249,12 +259,15 @@ struct server_request {
 	uint64_t taken; /* bytes of the ring */
 };
 
-/* Do it, and complete it, or note who waits. false: SERVER_LATER. */
+/*
+ * Do it, and complete it, or note who waits. false: SERVER_LATER; or it takes long, and a step of it was done: the same request again, when others
+ * have had their turn. Nobody can have seen anything of it; so should the server die, it begins anew.
+ */
 bool request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request);
 
 /* ---- object.c, region.c, account.c, reap.c, object_adopt.c; object_parts.h has what is between them ---- */
 
-/* All return 0 or a negative error for the client. `ret` gets place and state. */
+/* All return 0 or a negative error for the client; create, allocate and grow MEMORY_STEPS, too. `ret` gets place and state. */
 int object_put(struct stoa_server *server, struct server_session *session, const struct server_request *request,
 	       struct store_completion *ret);
 int object_create(struct stoa_server *server, struct server_session *session, const struct server_request *request,
@@ -334,13 +347,19 @@ void memory_adopt_region(struct server_arena *arena, uint64_t length);
 int memory_adopted(struct stoa_server *server);
 void memory_end(struct stoa_server *server);
 
-/* `extent` bytes in an arena of that class, committed. ENOMEM: no room, though all was done to make some; ERANGE: there never will be. */
-int memory_take(struct stoa_server *server, const struct server_class *class, uint64_t extent,
-		struct server_arena **ret_arena, uint64_t *ret_offset);
+/*
+ * `extent` bytes in an arena of that class, committed. ENOMEM: no room, though all was done to make some; ERANGE: there never will be. MEMORY_STEPS: they are
+ * taken (`coming`, which is zero at first), and some are committed: the same again, or memory_drop_coming().
+ */
+#define MEMORY_STEPS 2
+int memory_take(struct stoa_server *server, struct server_coming *coming, const struct server_class *class,
+		uint64_t extent, struct server_arena **ret_arena, uint64_t *ret_offset);
 /* The same for `length` bytes, with an arena for `reserve`. */
-int memory_take_region(struct stoa_server *server, const struct server_class *class, uint64_t length, uint64_t reserve,
-		       struct server_arena **ret_arena);
-int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length);
+int memory_take_region(struct stoa_server *server, struct server_coming *coming, const struct server_class *class,
+		       uint64_t length, uint64_t reserve, struct server_arena **ret_arena);
+void memory_drop_coming(struct stoa_server *server, struct server_coming *coming);
+/* More of a region, towards `length`, for which there is room: *ret_length is what it has then. */
+int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length, uint64_t *ret_length);
 void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_t offset, uint64_t extent);
 
 /* Commit pages of a memory object that the store keeps, under its limit. */
@@ -353,7 +372,7 @@ bool memory_may_fit(const struct stoa_server *server, uint64_t size);
 /* The session's arenas are nobody's to write any more. */
 void memory_orphan(struct stoa_server *server, const struct server_session *session);
 
-/* Nobody can write its bytes from now on. EBUSY: its maker still has a writable map. */
+/* Nobody can write its bytes any more, as its maker has sealed it, and all of them are there. EBUSY, EINVAL: not so. Waits for nothing. */
 int memory_seal(struct stoa_server *server, struct server_arena *arena);
 
 /* A descriptor of the arena for this client. EACCES, ENOENT. */

@@ -4,7 +4,7 @@
  * requests and completions; and one with its leases. Nothing that it writes there is believed: positions are the server's own, and
  * each request is copied before it is looked at. Who does not keep to the protocol is sent away, which harms itself alone.
  */
-#include <store/server.h>
+#include <store/object_parts.h>
 
 #include <base/error.h>
 #include <base/mutant.h>
@@ -97,6 +97,18 @@ static void enlist(struct stoa_server *server, struct server_session *session)
 		server->session_count = session->number + 1;
 }
 
+/* No user takes all places. */
+static int may_come(const struct stoa_server *server, uint32_t user)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < server->session_count; i++)
+		count += server->sessions[i] && server->sessions[i]->peer.user == user;
+	if (count < server->options.user_clients || account_unbound(user))
+		return 0;
+	return error_set(-STOA_ELIMIT, "a user may have %u clients", server->options.user_clients);
+}
+
 int session_accept(struct stoa_server *server, os_handle socket)
 {
 	unsigned number = free_number(server);
@@ -117,6 +129,8 @@ int session_accept(struct stoa_server *server, os_handle socket)
 		return error_set(-STOA_ELIMIT, "there are %u clients already", number);
 	}
 	rc = os_local_peer(socket, &session->peer);
+	if (rc == 0)
+		rc = may_come(server, session->peer.user);
 	if (rc == 0)
 		rc = os_poller_add(server->poller, socket, number);
 	if (rc < 0)
@@ -174,12 +188,28 @@ static uint64_t leases_length(const struct server_session *session)
 	return (lease_bytes(session->lines) + OS_PAGE - 1) & ~(OS_PAGE - 1);
 }
 
+/* What the session itself takes is its user's, too: else a user would have all the memory by connecting. */
+static int charge_own(struct stoa_server *server, struct server_session *session)
+{
+	uint64_t bytes = session_length(session) + leases_length(session);
+	int rc = account_charge_for(server, NULL, session->peer.user, bytes);
+
+	if (rc == 0)
+		session->own = bytes;
+	return rc;
+}
+
 static int make_session(struct stoa_server *server, struct server_session *session, uint32_t lines)
 {
 	void *address;
 	int rc;
 
 	session->ring_size = SESSION_RING_DEFAULT;
+	session->lines = lines;
+	/* It may have had a part of it when there was no room for the rest. */
+	rc = session->own ? 0 : charge_own(server, session);
+	if (rc < 0)
+		return rc;
 	rc = session->shared
 		     ? 0
 		     : make_memory(server, session_length(session), OS_READ | OS_WRITE, &session->memory, &address);
@@ -188,14 +218,10 @@ static int make_session(struct stoa_server *server, struct server_session *sessi
 	if (!session->shared)
 		session->shared = address;
 	session->ring = (unsigned char *)(session->shared + 1);
-	session->lines = lines;
 	rc = make_memory(server, leases_length(session), OS_READ | OS_WRITE, &session->leases_memory, &address);
-	if (rc < 0) {
-		session->lines = 0;
-		return rc;
-	}
-	session->leases = address;
-	return 0;
+	if (rc == 0)
+		session->leases = address;
+	return rc;
 }
 
 /* One for each direction; the client's handles of them go into `passed`, to be closed when they have been sent. */
@@ -368,10 +394,13 @@ void session_end(struct stoa_server *server, struct server_session *session)
 			object_abort_all(server, session, 0);
 		if (!MUTANT(REGIONS_STAY))
 			object_end_regions(server, session);
+		memory_drop_coming(server, &session->coming);
 		memory_orphan(server, session);
 		if (session->greeted)
 			add_rlx(&server->header->sessions, UINT64_MAX);
 	}
+	if (session->own)
+		account_refund(server, NULL, session->peer.user, session->own);
 	close_handle(server, session->socket, true);
 	close_handle(server, session->bell, true);
 	close_handle(server, session->client_bell, false);
@@ -500,7 +529,7 @@ static void expect(const struct server_request *request)
 		cc_prefetch(request->record + at);
 }
 
-/* false: not yet. */
+/* false: it is not done yet, and stays at the head. */
 static bool do_request(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	uint64_t before = session->serial;
@@ -526,17 +555,17 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 	struct reader reader = {session->head, session->serial, tail - session->head};
 	struct server_request requests[READ_AHEAD];
 	unsigned done = 0, count = 1;
-	bool later = false;
+	bool whole = true;
 
 	if (reader.there > session->ring_size || reader.there % STORE_LINE)
 		count = 0;
 	server->date = os_date();
-	while (count && session->head != tail && done < SERVER_BATCH && !later) {
+	while (count && whole && session->head != tail && done < SERVER_BATCH) {
 		count = read_ahead(server, session, &reader, requests);
-		for (unsigned i = 0; i < count && !later; i++) {
+		for (unsigned i = 0; i < count && whole; i++) {
 			if (i + 1 < count)
 				expect(&requests[i + 1]);
-			later = !do_request(server, session, &requests[i]);
+			whole = do_request(server, session, &requests[i]);
 		}
 		done += count;
 		session_publish(session);
@@ -628,6 +657,13 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 		rc = error_set(-STOA_EFORMAT, "a session's record is damaged");
 	if (rc == 0)
 		rc = map_session_memory(server, session);
+	/* It has it already; so whatever the limit is now. */
+	if (rc == 0 && !account_of_user(server, session->peer.user))
+		rc = -STOA_ENOMEM;
+	if (rc == 0) {
+		session->own = session_length(session) + leases_length(session);
+		account_of_user(server, session->peer.user)->charged += session->own;
+	}
 	if (rc == 0)
 		rc = os_poller_add(server->poller, session->socket, number);
 	if (rc == 0)

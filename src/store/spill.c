@@ -255,7 +255,8 @@ static bool begin_first(struct stoa_server *server)
 	struct spill_fetch *fetch = spill->first;
 	int rc = 0;
 
-	if (spill->ins == SPILL_MOVES || fetch->turn.rooms == server->rooms || !spill_is_turn(server, &fetch->turn))
+	if (spill->ins == SPILL_MOVES || fetch->turn.rooms == server->rooms ||
+	    (!spill->coming.arena && !spill_is_turn(server, &fetch->turn)))
 		return false;
 	if (load_rlx(&object_entry(server, fetch->entry)->state) == fetch->state) {
 		spill->restoring = true;
@@ -266,6 +267,11 @@ static bool begin_first(struct stoa_server *server)
 		fetch->turn.rooms = server->rooms;
 		return false;
 	}
+	if (rc == MEMORY_STEPS) {
+		fetch->turn.rooms = server->rooms - 1;
+		return false;
+	}
+	memory_drop_coming(server, &spill->coming); /* it was deleted meanwhile */
 	if (rc < 0)
 		spill_unrestored(server, fetch->entry, rc, false);
 	spill->first = fetch->next;

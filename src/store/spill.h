@@ -140,8 +140,9 @@ struct server_spill {
 	struct spill_move moves[2 * SPILL_MOVES]; /* out, then in */
 	struct spill_removal *waiting;
 	struct spill_fetch *first, **last;
-	bool restoring; /* room is made for what comes back */
-	bool known;     /* the folder is this store's */
+	struct server_coming coming; /* what the first one gets */
+	bool restoring;              /* room is made for what comes back */
+	bool known;                  /* the folder is this store's */
 	bool ends;
 	struct spill_guard guards[SPILL_GUARDS];
 	unsigned next_guard;
@@ -149,7 +150,7 @@ struct server_spill {
 
 /* Begin to move `from`. -STOA_EBUSY: as many are under way as may be; or what was lacking. */
 int spill_move_out(struct stoa_server *server, uint32_t from);
-/* SERVER_LATER: when there is room for it. */
+/* SERVER_LATER: when there is room for it. MEMORY_STEPS: that is being made (spill->coming), the same again. */
 int spill_move_in(struct stoa_server *server, uint32_t from);
 
 /* Is the entry on its way? */

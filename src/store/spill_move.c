@@ -151,8 +151,8 @@ int spill_move_in(struct stoa_server *server, uint32_t from)
 		return -STOA_EBUSY;
 	fields.kind = (uint8_t)kind;
 	fields.extent = extent_of(kind, fields.room, entry->meta_length);
-	rc = memory_take(server, &class, fields.extent, &arena, &fields.offset);
-	if (rc < 0)
+	rc = memory_take(server, &spill->coming, &class, fields.extent, &arena, &fields.offset);
+	if (rc)
 		return rc;
 	fields.arena = arena->number;
 	move->out = false;
@@ -339,6 +339,8 @@ static void end_in(struct stoa_server *server, struct spill_move *move)
 	server->spill->ins--;
 	if (!is_wanted(server, move))
 		move->result = CANCELLED;
+	if (move->result == 0 && arena->class.kind == STORE_OWN)
+		move->result = os_memory_seal(arena->memory, OS_SEAL_WRITE);
 	if (move->result == 0 && arena->class.kind == STORE_OWN)
 		move->result = memory_seal(server, arena);
 	if (move->result == 0 && object_dying_room(server) < 0)

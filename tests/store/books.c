@@ -51,6 +51,13 @@ static void add_object(const struct stoa_server *server, struct sums *sums, uint
 		sums->sessions[maker] += charge_of(entry);
 }
 
+/* What a request is to have, before it has an entry. */
+static void add_coming(const struct server_coming *coming, struct sums *sums)
+{
+	sums->used[coming->arena->number] += coming->extent;
+	sums->objects[coming->arena->number]++;
+}
+
 static void check_arena(const struct stoa_server *server, struct sums *sums, uint32_t number)
 {
 	const struct server_arena *arena = server->arenas[number];
@@ -64,7 +71,10 @@ static void check_arena(const struct stoa_server *server, struct sums *sums, uin
 	CHECK_RC(os_memory_info(arena->memory, &info), 0);
 	if (!arena->heap) {
 		CHECK_EQ(arena->objects, 1);
-		if (arena->class.kind == STORE_OWN)
+		/* Its maker commits it, until it is sealed. */
+		if (arena->class.kind == STORE_OWN && arena->class.writer)
+			CHECK_INT(info.resident, <=, arena->resident);
+		else if (arena->class.kind == STORE_OWN)
 			CHECK_EQ(info.resident, arena->resident);
 		sums->committed += arena->resident;
 		return;
@@ -79,7 +89,7 @@ static void check_arena(const struct stoa_server *server, struct sums *sums, uin
 	sums->committed += store_heap_committed(arena->heap);
 }
 
-static uint64_t check_session(const struct server_session *session, const struct sums *sums, uint32_t number)
+static uint64_t check_session(const struct server_session *session, struct sums *sums, uint32_t number)
 {
 	struct os_memory_info info[2];
 
@@ -88,8 +98,10 @@ static uint64_t check_session(const struct server_session *session, const struct
 	CHECK_EQ(session->charged, sums->sessions[number]);
 	if (!session->greeted)
 		return 0;
+	sums->committed += session->coming.owed;
 	CHECK_RC(os_memory_info(session->memory, &info[0]), 0);
 	CHECK_RC(os_memory_info(session->leases_memory, &info[1]), 0);
+	CHECK_EQ(session->own, info[0].length + info[1].length);
 	return info[0].length + info[1].length;
 }
 
@@ -97,6 +109,7 @@ static void check_charges(const struct stoa_server *server)
 {
 	for (const struct server_user *user = server->users; user; user = user->next) {
 		uint64_t charged = 0;
+		uint32_t arenas = 0;
 
 		for (uint32_t i = 1; i < server->book.entries.reached; i++) {
 			const struct store_entry *entry = &server->book.directory.entries[i];
@@ -104,7 +117,13 @@ static void check_charges(const struct stoa_server *server)
 			if (store_state_of(load_rlx(&entry->state)) != STORE_FREE && entry->owner == user->user)
 				charged += charge_of(entry);
 		}
+		for (uint32_t i = 0; i < server->options.clients; i++)
+			if (server->sessions[i] && server->sessions[i]->peer.user == user->user)
+				charged += server->sessions[i]->own;
 		CHECK_EQ(user->charged, charged);
+		for (uint32_t i = 1; i <= SERVER_ARENAS; i++)
+			arenas += server->arenas[i] && server->arenas[i]->class.owner == user->user;
+		CHECK_EQ(user->arenas, arenas);
 	}
 }
 
@@ -143,6 +162,9 @@ void kit_check_books(struct stoa_server *server)
 		CHECK_INT(load_rlx(&server->header->spilled_bytes), <=, server->options.spill_limit);
 	}
 	CHECK_EQ(server->dying_count, sums.dying);
+	for (uint32_t i = 0; i < server->options.clients; i++)
+		if (server->sessions[i] && server->sessions[i]->coming.arena)
+			add_coming(&server->sessions[i]->coming, &sums);
 	for (uint32_t i = 1; i <= SERVER_ARENAS; i++)
 		check_arena(server, &sums, i);
 	for (uint32_t i = 0; i < server->options.clients; i++) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,6 +25,40 @@ int rival_memory_make(size_t length, void **ret_bytes)
 void rival_memory_free(void *bytes, size_t length)
 {
 	munmap(bytes, length);
+}
+
+int rival_sealed_make(const void *bytes, size_t length, intptr_t *ret_handle)
+{
+	int memory = memfd_create("stoa-bench", MFD_CLOEXEC | MFD_ALLOW_SEALING), error;
+
+	if (memory < 0)
+		return errno;
+	for (size_t at = 0; at < length;) {
+		ssize_t wrote = pwrite(memory, (const char *)bytes + at, length - at, (off_t)at);
+
+		if (wrote < 0 && errno != EINTR)
+			goto fail;
+		at += wrote < 0 ? 0 : (size_t)wrote;
+	}
+	if (fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		goto fail;
+	*ret_handle = memory;
+	return 0;
+fail:
+	error = errno;
+	close(memory);
+	return error;
+}
+
+bool rival_sealed_end(intptr_t handle, const void *bytes, size_t length)
+{
+	void *map = mmap(NULL, length, PROT_READ, MAP_PRIVATE, (int)handle, 0);
+	bool same = map != MAP_FAILED && memcmp(map, bytes, length) == 0;
+
+	if (map != MAP_FAILED)
+		munmap(map, length);
+	close((int)handle);
+	return same;
 }
 
 const char rival_commit_name[] = "one fallocate";

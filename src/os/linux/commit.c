@@ -171,7 +171,7 @@ static int memory_allowed(const struct os_extent *extent, uint64_t from, uint64_
 	return limits_memory(need + end - (length > start ? length : start));
 }
 
-static int check_limits(const struct os_extent *extent, uint64_t from, uint64_t to)
+int os_commit_allowed(const struct os_extent *extent, uint64_t from, uint64_t to)
 {
 	uint64_t start = extent->offset + from, end = extent->offset + to, length;
 	int rc = os_length_allowed(end);
@@ -193,7 +193,7 @@ static int check_limits(const struct os_extent *extent, uint64_t from, uint64_t 
 int os_commit(const struct os_extent *extent, uint64_t from, uint64_t to, uint64_t *ret_done)
 {
 	uint64_t at = from;
-	int rc = check_limits(extent, from, to);
+	int rc = os_commit_allowed(extent, from, to);
 
 	*ret_done = 0;
 	if (rc < 0)

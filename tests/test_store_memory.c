@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A store's memory: what takes long is done in steps between which others have their turn, and begins anew when the server dies in it; and what the server
+ * has counted is what there is, whoever reads holes, writes beyond, or keeps maps of what is gone.
+ */
+#include <store/raw.h>
+#include <store/worker.h>
+
+#include <fcntl.h>
+#include <os/local.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MUCH (512 * MIB)
+
+static const struct stoa_server_options roomy = {.limit = 1024 * MIB};
+static const struct stoa_server_options roomy_held = {.limit = 1024 * MIB, .flags = STOA_SERVER_HELD};
+
+static struct store_request create_much(void)
+{
+	return (struct store_request){.op = STORE_OP_CREATE, .id_length = 4, .kind = STORE_PRIVATE, .size = MUCH};
+}
+
+static uint64_t committed_of(struct stoa_store *store)
+{
+	struct stoa_store_stat stat;
+
+	CHECK_RC(stoa_store_stat(store, &stat), 0);
+	return stat.committed;
+}
+
+static bool answered(const struct raw *raw)
+{
+	return load_acq(&raw->session->completed) != raw->seen;
+}
+
+/* ---- in steps ---- */
+
+/* What others ask is done while much is committed for one, and what they delete is freed. */
+TEST(others_go_on_while_much_is_committed)
+{
+	const struct stoa_object_options sealed = {.kind = STOA_OBJECT_SEALED};
+	struct kit *kit = kit_start(&roomy);
+	struct stoa_store *store = kit_open(kit), *late;
+	struct store_completion made;
+	uint64_t before;
+	struct raw raw;
+
+	CHECK_RC(kit_put(store, "first", 100, 1, NULL), 0);
+	CHECK_RC(raw_open(kit, 0, &raw), 0);
+	raw_ask(&raw, create_much(), "much", NULL, 0);
+	while (committed_of(store) < MUCH)
+		test_nap(0);
+	CHECK_RC(kit_put(store, "second", 100, 2, NULL), 0);
+	CHECK_RC(kit_put(store, "large", MIB, 3, &sealed), 0);
+	CHECK_RC(kit_get(store, "large", 0), 0);
+	before = committed_of(store);
+	CHECK_RC(kit_delete(store, "large"), 0);
+	while (committed_of(store) >= before)
+		test_nap(0);
+	late = kit_open(kit);
+	CHECK_RC(kit_get(late, "second", 0), 0);
+	CHECK(!answered(&raw));
+	CHECK(raw_answer(&raw, &made));
+	CHECK_RC(made.result, 0);
+	CHECK_EQ(kit_drafts(kit), 1);
+	stoa_store_close(late);
+	stoa_store_close(store);
+	raw_close(&raw);
+	kit_stop(kit);
+}
+
+/* Its maker goes in the middle of it: all of it comes back. */
+TEST(much_that_nobody_waits_for_any_more_comes_back)
+{
+	struct kit *kit = kit_start(&roomy);
+	struct stoa_store *store = kit_open(kit);
+	struct store_request allocate = {
+		.op = STORE_OP_CREATE, .id_length = 4, .kind = STORE_REGION, .size = MUCH, .of = MUCH};
+	uint64_t after[4];
+
+	for (unsigned round = 0; round < CC_COUNT(after); round++) {
+		struct raw raw;
+
+		CHECK_RC(raw_open(kit, 0, &raw), 0);
+		raw_ask(&raw, round % 2 ? allocate : create_much(), "much", NULL, 0);
+		while (committed_of(store) < MUCH)
+			test_nap(0);
+		kit_look(kit);
+		CHECK(!answered(&raw));
+		raw_close(&raw);
+		kit_await_clients(store, 1);
+		after[round] = kit_look(kit);
+		CHECK_INT(after[round], <, 64 * MIB);
+	}
+	CHECK_EQ(after[3], after[1]); /* the directory has what it needs */
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+/* Who changes what it has asked for, while that is under way, gets the one or the other, or an error, and harms nobody. */
+TEST(what_is_under_way_may_be_changed)
+{
+	struct kit *kit = kit_start(&roomy);
+	struct stoa_store *store = kit_open(kit);
+	uint64_t random = test_seed();
+	struct store_completion made;
+
+	for (unsigned round = 0; round < test_rounds(12, 200); round++) {
+		struct store_request *asked, other = create_much();
+		struct raw raw;
+
+		CHECK_RC(raw_open(kit, 0, &raw), 0);
+		raw_ask(&raw, create_much(), "much", NULL, 0);
+		asked = (struct store_request *)(void *)raw.ring;
+		while (committed_of(store) < MUCH)
+			test_nap(0);
+		other.length = asked->length;
+		other.serial = asked->serial;
+		switch (test_random(&random) % 4) {
+		case 0: other.size = 100; break;
+		case 1: other.kind = STORE_REGION, other.of = MUCH + MIB, other.size = 64 * MIB; break;
+		case 2: other.op = STORE_OP_WAIT; break;
+		default: other.op = STORE_OP_DELETE; break;
+		}
+		memcpy(asked, &other, sizeof(other));
+		if (other.op != STORE_OP_WAIT)
+			CHECK(raw_answer(&raw, &made));
+		kit_look(kit);
+		raw_close(&raw);
+		kit_await_clients(store, 1);
+		kit_look(kit);
+	}
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+/* The server dies in the middle: its successor does it from the beginning, once. */
+TEST_TIMEOUT(much_is_made_once_though_the_server_dies_in_it, 120)
+{
+	struct kit *kit = kit_start(&roomy_held);
+	struct stoa_store *store = kit_open(kit);
+	struct store_completion made;
+	struct raw raw;
+
+	CHECK_RC(kit_put(store, "first", 100, 1, NULL), 0);
+	CHECK_RC(raw_open(kit, 0, &raw), 0);
+	raw_ask(&raw, create_much(), "much", NULL, 0);
+	for (unsigned round = 0; round < 3; round++) {
+		/* Another request is done between two steps, so it is the one that the journal names. */
+		CHECK_RC(kit_put(store, "between", 100, round,
+				 &(struct stoa_object_options){.flags = STOA_OBJECT_REPLACE}),
+			 0);
+		CHECK(!answered(&raw));
+		test_kill(kit->server);
+		kit_serve(kit);
+	}
+	CHECK(raw_answer(&raw, &made));
+	CHECK_RC(made.result, 0);
+	CHECK_EQ(kit_drafts(kit), 1);
+	CHECK(!answered(&raw));
+	CHECK_RC(kit_get(store, "first", 0), 0);
+	CHECK_RC(kit_get(store, "between", 0), 0);
+	raw_close(&raw);
+	stoa_store_close(store);
+	kit_stop(kit);
+	/* The holder is nobody's child, so it becomes the harness's. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+/* Memory handed out that grows by much does so in steps, and has what it asked for in the end. */
+TEST(a_region_grows_while_others_go_on)
+{
+	struct kit *kit = kit_start(&roomy);
+	struct stoa_store *store = kit_open(kit);
+	struct store_request allocate = {
+		.op = STORE_OP_CREATE, .id_length = 4, .kind = STORE_REGION, .size = MIB, .of = MUCH};
+	struct store_request grow = {.op = STORE_OP_GROW, .size = MUCH};
+	struct store_completion made, grown;
+	uint64_t before;
+	os_handle memory;
+	struct raw raw;
+
+	CHECK_RC(raw_open(kit, 0, &raw), 0);
+	CHECK_RC(raw_call(&raw, allocate, "much", NULL, 0, &made), 0);
+	CHECK_RC(raw_arena(&raw, made.arena, &memory), 0);
+	before = committed_of(store);
+	grow.entry = made.entry;
+	grow.state = made.state;
+	raw_ask(&raw, grow, NULL, NULL, 0);
+	while (committed_of(store) == before)
+		test_nap(0);
+	CHECK_RC(kit_put(store, "other", 100, 1, NULL), 0);
+	CHECK(!answered(&raw));
+	CHECK(raw_answer(&raw, &grown));
+	CHECK_RC(grown.result, 0);
+	CHECK_EQ(os_memory_length(memory), MUCH);
+	kit_look(kit);
+	os_handle_close(memory);
+	raw_close(&raw);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
