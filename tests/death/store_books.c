@@ -74,6 +74,19 @@ static int check_resident(struct sums *sums, const char *what, os_handle memory,
 	return same(sums, what, info.resident, must);
 }
 
+/* Its maker commits it, and then seals it. */
+static int check_own(struct sums *sums, const struct server_arena *arena)
+{
+	struct os_memory_info info;
+
+	if (os_memory_info(arena->memory, &info))
+		return step_bad(sums->world, "an object's own memory: %s", stoa_error_detail());
+	if (arena->class.kind != STORE_OWN || info.seals & OS_SEAL_WRITE)
+		return check_resident(sums, "pages of an object's own", arena->memory, arena->resident);
+	sums->committed += arena->resident;
+	return info.resident <= arena->resident ? 0 : step_bad(sums->world, "an object has more pages than it may");
+}
+
 static int check_arena(struct sums *sums, uint32_t i)
 {
 	const struct server_arena *arena = sums->server->arenas[i];
@@ -84,7 +97,7 @@ static int check_arena(struct sums *sums, uint32_t i)
 	sums->held++;
 	rc = same(sums, "an arena's objects", arena->objects, sums->objects[i]);
 	if (rc == 0 && !arena->heap)
-		return check_resident(sums, "pages of an object's own", arena->memory, arena->resident);
+		return check_own(sums, arena);
 	if (rc == 0 && !store_heap_valid(arena->heap))
 		rc = step_bad(sums->world, "an arena's heap is not valid");
 	if (rc == 0)
@@ -106,6 +119,7 @@ static int check_session(struct sums *sums, uint32_t i)
 	if (rc || !session->greeted)
 		return rc;
 	sums->held += KEEP_PARTS;
+	sums->user += session->own;
 	sums->writing -= session->draft_count;
 	rc = check_resident(sums, "pages of a session", session->memory,
 			    sizeof(struct store_session) + session->ring_size);

@@ -288,9 +288,24 @@ static int draft_old(struct step_world *world)
 	return make_draft(world, "old", STOA_OBJECT_PRIVATE, STOA_OBJECT_REPLACE);
 }
 
+/* Its maker has sealed its memory, as it does before it asks for the object to be. */
 static int draft_own(struct step_world *world)
 {
-	return make_draft(world, "new", STOA_OBJECT_SEALED, 0);
+	struct store_scene *scene = store_scene(world);
+	os_handle memory;
+	bool writable;
+	int rc = make_draft(world, "new", STOA_OBJECT_SEALED, 0);
+
+	if (rc < 0)
+		return rc;
+	client_arena_release(scene->asks, (uint32_t)scene->draft.hold[2]);
+	scene->draft.hold[3] = 0;
+	rc = client_fetch(scene->asks, (uint32_t)scene->draft.hold[2], &memory, &writable);
+	if (rc == 0) {
+		rc = os_memory_seal(memory, OS_SEAL_WRITE);
+		os_handle_close(memory);
+	}
+	return rc < 0 ? step_bad(world, "seal: %s", stoa_error_detail()) : 0;
 }
 
 static int ask_about_draft(struct step_world *world, enum store_op op)

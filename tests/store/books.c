@@ -71,8 +71,8 @@ static void check_arena(const struct stoa_server *server, struct sums *sums, uin
 	CHECK_RC(os_memory_info(arena->memory, &info), 0);
 	if (!arena->heap) {
 		CHECK_EQ(arena->objects, 1);
-		/* Its maker commits it, until it is sealed. */
-		if (arena->class.kind == STORE_OWN && arena->class.writer)
+		/* Its maker commits it, and then seals it. */
+		if (arena->class.kind == STORE_OWN && !(info.seals & OS_SEAL_WRITE))
 			CHECK_INT(info.resident, <=, arena->resident);
 		else if (arena->class.kind == STORE_OWN)
 			CHECK_EQ(info.resident, arena->resident);
