@@ -329,7 +329,7 @@ TEST_TIMEOUT(every_call_fails_in_every_function, 240)
 }
 
 /* In a store the calls of one thread are counted: its client's, or its server's. */
-TEST_TIMEOUT(every_call_fails_in_a_store, 400)
+TEST_TIMEOUT(every_call_fails_in_a_store, 600)
 {
 	static struct coverage coverage;
 	unsigned functions;

@@ -4,10 +4,13 @@
  * off, exchanged or removed; a folder that is full, a disk that fails; clients that want more than there is room for at a time; a server
  * killed while it moves objects.
  */
+#include <store/directory.h>
 #include <store/kit.h>
+#include <store/raw.h>
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <os/ring.h>
 #include <sched.h>
 #include <stdio.h>
@@ -694,4 +697,167 @@ TEST(a_folder_that_others_can_change_is_none)
 	CHECK_SYS(mkdir(folder, 0700));
 	CHECK_SYS(chmod(folder, 0777));
 	CHECK_RC(stoa_server_start(&options, &server), -STOA_EACCES);
+}
+
+/* ---- rights ---- */
+
+#define NOBODY 65534
+
+static void be_nobody(void)
+{
+	CHECK_SYS(setgroups(0, NULL));
+	CHECK_SYS(setresgid(NOBODY, NOBODY, NOBODY));
+	CHECK_SYS(setresuid(NOBODY, NOBODY, NOBODY));
+}
+
+/* What another user may not read does not come back for it, nor can it be deleted or replaced; what all may read does. */
+static void as_other_user(void *argument)
+{
+	struct kit *kit = argument;
+	struct stoa_object_options replacing = {.flags = STOA_OBJECT_REPLACE};
+	struct stoa_store *store;
+	uint64_t restores;
+
+	be_nobody();
+	store = kit_open(kit);
+	restores = stat_of(store).restores;
+	CHECK(is_spilled(store, 0) && is_spilled(store, 1));
+	CHECK_RC(kit_get(store, name_of(0), kit_later(20000)), -STOA_EACCES);
+	CHECK_RC(kit_delete(store, name_of(0)), -STOA_EACCES);
+	CHECK_RC(kit_put(store, name_of(0), 100, 1, &replacing), -STOA_EACCES);
+	CHECK_EQ(stat_of(store).restores, restores);
+	CHECK(is_spilled(store, 0));
+	CHECK_RC(kit_get(store, name_of(1), kit_later(20000)), 0);
+	CHECK_RC(kit_delete(store, name_of(1)), -STOA_EACCES);
+	stoa_store_close(store);
+}
+
+TEST(rights_stay_what_they_were)
+{
+	struct stoa_server_options options = options_of(0);
+	struct stoa_object_options all = {.access = STOA_ACCESS_ALL};
+	struct stoa_store *store;
+	struct kit *kit;
+
+	if (geteuid() != 0)
+		SKIP("another user is needed, which only a privileged one can be");
+	options.socket_mode = 0666;
+	CHECK_SYS(chmod(test_dir(), 0755));
+	kit = kit_start(&options);
+	store = kit_open(kit);
+	put(store, 0, MIB, 0, 0);
+	CHECK_RC(kit_put(store, name_of(1), MIB, 1, &all), 0);
+	for (unsigned i = 2; !is_spilled(store, 0) || !is_spilled(store, 1); i++)
+		put(store, i, MIB, 0, 0);
+	CHECK_EQ(test_join(test_role(as_other_user, kit)), 0);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+/* In memory and in files: who may have so much has no more by being spilled. */
+TEST(limits_count_what_is_in_files)
+{
+	struct stoa_server_options options = options_of(0);
+	struct stoa_store *store;
+	struct kit *kit;
+	unsigned count = 0;
+
+	options.client_limit = 50 * MIB;
+	kit = kit_start(&options);
+	store = kit_open(kit);
+	while (kit_put(store, name_of(count), MIB, count, NULL) == 0)
+		CHECK_INT(++count, <, 60);
+	CHECK_RC(kit_put(store, "more", 2 * MIB, 1, NULL), -STOA_ELIMIT);
+	CHECK_EQ(count, 49);
+	for (unsigned i = 0; i < count; i++)
+		CHECK_RC(kit_get(store, name_of(i), kit_later(20000)), 0);
+	CHECK_RC(kit_delete(store, name_of(0)), 0);
+	CHECK_RC(kit_put(store, "more", MIB, 1, &(struct stoa_object_options){.deadline = kit_later(10000)}), 0);
+	kit_look(kit);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+/* ---- enemies ---- */
+
+/* An entry that the server makes of another one; 0: there is none now. */
+static uint32_t find_made(const struct raw *raw, uint64_t *ret_state)
+{
+	struct directory directory;
+
+	CHECK_RC(directory_open(raw->directory, raw->directory_length, &directory), 0);
+	for (uint32_t entry = 1; entry < directory_limit(&directory); entry++) {
+		*ret_state = load_rlx(&directory.entries[entry].state);
+		if (store_state_of(*ret_state) == STORE_WRITING && !directory.entries[entry].serial)
+			return entry;
+	}
+	return 0;
+}
+
+/* Ask, and try to end all that the server makes, until the answer comes. Returns how often there was something. */
+static unsigned meddle(struct raw *raw, const char *id, enum store_op op)
+{
+	struct store_request fetch = {.op = STORE_OP_FETCH, .id_length = 4};
+	struct store_completion completion = {0};
+	uint64_t fetched, state = 0;
+	unsigned tried = 0;
+	uint32_t entry;
+
+	raw_ask(raw, fetch, id, NULL, 0);
+	fetched = raw->serial;
+	while (completion.serial != fetched) {
+		struct store_request end = {.op = (uint16_t)op};
+
+		entry = find_made(raw, &state);
+		end.entry = entry ? entry : 1;
+		end.state = state;
+		raw_ask(raw, end, NULL, NULL, 0);
+		for (uint64_t asked = raw->serial; completion.serial != asked;) {
+			CHECK(raw_answer(raw, &completion));
+			if (completion.serial != fetched)
+				continue;
+			CHECK_RC(completion.result, 0);
+			CHECK(raw_answer(raw, &completion));
+			completion.serial = fetched;
+			return tried;
+		}
+		CHECK_RC(completion.result, -STOA_ENOENT);
+		tried += !!entry;
+	}
+	return tried;
+}
+
+/* A client that has made an object tries to seal and to drop what the server makes of it while it comes back. */
+TEST_TIMEOUT(what_the_server_makes_is_no_clients, 60)
+{
+	struct stoa_object_options again = {.flags = STOA_OBJECT_REPLACE};
+	struct kit *kit = start(0);
+	struct stoa_store *store = kit_open(kit);
+	struct store_completion completion;
+	struct raw raw;
+	unsigned tried = 0;
+
+	CHECK_RC(raw_open(kit, 0, &raw), 0);
+	CHECK_RC(raw_call(&raw,
+			  (struct store_request){
+				  .op = STORE_OP_CREATE, .id_length = 4, .size = 10 * MIB, .kind = STORE_PRIVATE},
+			  "its1", NULL, 0, &completion),
+		 0);
+	CHECK_RC(raw_call(&raw,
+			  (struct store_request){.op = STORE_OP_SEAL,
+						 .size = 10 * MIB,
+						 .entry = completion.entry,
+						 .state = completion.state},
+			  NULL, NULL, 0, &completion),
+		 0);
+	for (unsigned i = 0, j = 0; i < 10; i++) {
+		while (!(look_at(store, "its1").info.flags & STOA_OBJECT_SPILLED))
+			CHECK_RC(kit_put(store, name_of(j % 40), MIB, j, &again), 0), j++;
+		tried += meddle(&raw, "its1", i & 1 ? STORE_OP_SEAL : STORE_OP_ABORT);
+	}
+	CHECK_INT(tried, >, 0);
+	kit_look(kit);
+	raw_close(&raw);
+	stoa_store_close(store);
+	kit_stop(kit);
 }

@@ -3,12 +3,14 @@
 #include "store.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "os/console.h"
 #include "os/files.h"
 #include "os/flow.h"
 
 #define CHUNK (UINT64_C(4) << 20)
+#define RESTORE_WAIT UINT64_C(10000000000) /* nanoseconds, without --wait, for an object that is in a file */
 
 struct getting {
 	const char *word, *file, *where; /* the id as it was given; no file: the output */
@@ -110,6 +112,20 @@ static int write_object(const struct getting *getting, const struct store_id *id
 
 /* ---- get ---- */
 
+/* It is there, in a file, and comes back: that is not what --wait speaks of, which waits for what is not there, too. */
+static int get_restored(struct getting *getting, const struct store_id *id)
+{
+	const struct timespec nap = {0, 1000000};
+	uint64_t deadline = stoa_deadline_in(RESTORE_WAIT);
+	int result;
+
+	do {
+		nanosleep(&nap, NULL);
+		result = stoa_store_get(getting->store, id->bytes, id->length, 0, &getting->object);
+	} while (result == STOA_TIMED_OUT && stoa_now() < deadline && !flow_asked());
+	return result;
+}
+
 static int get(struct getting *getting)
 {
 	uint64_t deadline = getting->wait ? stoa_deadline_in(getting->wait) : 0;
@@ -121,6 +137,8 @@ static int get(struct getting *getting)
 	if (status != TOOL_GO)
 		return status;
 	result = stoa_store_get(getting->store, id.bytes, id.length, deadline, &getting->object);
+	if (result == STOA_TIMED_OUT && !getting->wait)
+		result = get_restored(getting, &id);
 	if (result) {
 		status = store_fail(&id, result);
 	} else {

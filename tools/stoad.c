@@ -22,6 +22,7 @@
 struct daemon {
 	const char *socket, *mode_text;
 	const char *limit_text, *client_limit_text, *user_limit_text;
+	const char *spill_folder, *spill_limit_text;
 	uint64_t objects, clients, user_clients, user_pieces;
 	bool held, evict, quiet, verbose, version;
 	char path[PATH_ROOM];
@@ -86,6 +87,18 @@ static int parse_count(const char *option, uint64_t count, uint32_t *ret_count)
 	return TOOL_GO;
 }
 
+static int parse_spilling(struct daemon *daemon)
+{
+	struct stoa_server_options *options = &daemon->options;
+
+	if (daemon->spill_limit_text && !daemon->spill_folder)
+		return tool_misuse("--spill-limit needs --spill-dir DIR");
+	if (daemon->spill_folder && !*daemon->spill_folder)
+		return tool_misuse("--spill-dir '' is not a path");
+	options->spill_folder = daemon->spill_folder;
+	return parse_limit("--spill-limit", daemon->spill_limit_text, &options->spill_limit);
+}
+
 static int parse(struct daemon *daemon)
 {
 	struct stoa_server_options *options = &daemon->options;
@@ -95,6 +108,8 @@ static int parse(struct daemon *daemon)
 		status = parse_limit("--client-limit", daemon->client_limit_text, &options->client_limit);
 	if (status == TOOL_GO)
 		status = parse_limit("--user-limit", daemon->user_limit_text, &options->user_limit);
+	if (status == TOOL_GO)
+		status = parse_spilling(daemon);
 	if (status == TOOL_GO)
 		status = parse_mode(daemon->mode_text, &options->socket_mode);
 	if (status == TOOL_GO)
@@ -174,11 +189,14 @@ static void tell_start(const struct daemon *daemon, const struct stoa_server *se
 	tool_note("process %" PRId64 ", up to %" PRIu64 " descriptors, socket mode %04o", daemon_process(),
 		  daemon->descriptors, options->socket_mode ? options->socket_mode : 0600);
 	tool_note("limits: %s of a client, %s of a user, %" PRIu32 " clients, %" PRIu32 " objects",
-		  size_text(options->client_limit ? options->client_limit : stat.limit, of_client),
-		  size_text(options->user_limit ? options->user_limit : stat.limit, of_user),
+		  size_text(options->client_limit ? options->client_limit : stat.limit + stat.spill_limit, of_client),
+		  size_text(options->user_limit ? options->user_limit : stat.limit + stat.spill_limit, of_user),
 		  options->clients ? options->clients : CLIENTS, options->objects ? options->objects : OBJECTS);
 	if (daemon->evict)
 		tool_note("objects that nobody holds make room for new ones");
+	if (daemon->spill_folder)
+		tool_note("what memory has no room for goes to files in '%s', up to %s", daemon->spill_folder,
+			  size_text(stat.spill_limit, limit));
 	if (daemon->held)
 		tool_note("objects outlive this process if it is killed, for the next server at the same path");
 }
@@ -198,6 +216,15 @@ static void tell_end(const struct daemon *daemon, const struct stoa_server *serv
 		tool_note("%" PRIu64 " put, %" PRIu64 " deleted, %" PRIu64 " evicted, %" PRIu64
 			  " refused for want of room; %" PRIu64 " clients connected",
 			  stat.puts, stat.deletes, stat.evictions, stat.refusals, stat.clients);
+	if (daemon->verbose && daemon->spill_folder)
+		tool_note("%" PRIu64 " spilled, %" PRIu64 " restored, %" PRIu64 " times that failed, %" PRIu64 " lost",
+			  stat.spills, stat.restores, stat.spill_failures, stat.spill_losses);
+}
+
+static void tell(const char *sentence, void *argument)
+{
+	(void)argument;
+	tool_note("%s", sentence);
 }
 
 static void stop(void *argument)
@@ -214,6 +241,7 @@ static int serve(struct daemon *daemon)
 	int result;
 
 	daemon->descriptors = daemon_allow_descriptors();
+	daemon->options.tell = tell;
 	result = stoa_server_start(&daemon->options, &server);
 	if (result < 0)
 		return start_failed(daemon, result);
@@ -253,6 +281,9 @@ static int run(int argc, char **argv)
 		 "sealed objects, allocations, and arenas of such a user, at most\n(half of what the server has descriptors for)"},
 		{'e', "evict", OPTION_FLAG, &daemon.evict, NULL,
 		 "a cache: when it is full, objects that nobody holds make room\nfor new ones, the least recently used first"},
+		{0, "spill-dir", OPTION_TEXT, &daemon.spill_folder, "DIR",
+		 "when memory is full, objects that nobody holds go to files in\nthis directory, and come back when somebody gets them"},
+		{0, "spill-limit", OPTION_TEXT, &daemon.spill_limit_text, "SIZE", "of these files (ten times --limit)"},
 		{0, "held", OPTION_FLAG, &daemon.held, NULL,
 		 "objects outlive this process if it is killed, or sent\nSIGUSR1, for the next server at the same path; SIGTERM ends them"},
 		{'q', "quiet", OPTION_FLAG, &daemon.quiet, NULL, "say nothing but errors"},

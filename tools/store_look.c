@@ -116,11 +116,13 @@ static const char *access_text(const struct stoa_object_info *info, char buffer[
 static const struct {
 	uint32_t flag;
 	const char *name;
-} flag_names[] = {
-	{STOA_OBJECT_PINNED, "pinned"}, {STOA_OBJECT_SHARED_DELETE, "shared-delete"}, {STOA_ALLOCATION_KEEP, "kept"}};
+} flag_names[] = {{STOA_OBJECT_PINNED, "pinned"},
+		  {STOA_OBJECT_SHARED_DELETE, "shared-delete"},
+		  {STOA_ALLOCATION_KEEP, "kept"},
+		  {STOA_OBJECT_SPILLED, "spilled"}};
 #define FLAG_COUNT (sizeof(flag_names) / sizeof(flag_names[0]))
 
-#define FLAGS_TEXT 48
+#define FLAGS_TEXT 64
 static const char *flags_text(uint32_t flags, char buffer[FLAGS_TEXT])
 {
 	size_t used = 0;
@@ -242,6 +244,14 @@ static void print_line(const char *label, const char *text, size_t length)
 	printf("%-11s %s\n", label, text_safe(text, length, safe, sizeof(safe)));
 }
 
+/* Why there is none to show. A look has nothing brought back. */
+static const char *meta_absent(const struct stoa_object_info *info)
+{
+	if (!info->meta_length)
+		return "-";
+	return info->flags & STOA_OBJECT_SPILLED ? "in its file" : "not for this user to read";
+}
+
 static void print_object(const struct found *found, const struct stoa_object *object)
 {
 	const struct stoa_object_info *info = &found->info;
@@ -259,7 +269,7 @@ static void print_object(const struct found *found, const struct stoa_object *ob
 	if (object && object->meta_length)
 		print_line("meta", object->meta, object->meta_length);
 	else
-		printf("%-11s %s\n", "meta", info->meta_length ? "not for this user to read" : "-");
+		printf("%-11s %s\n", "meta", meta_absent(info));
 }
 
 static void print_object_json(const struct found *found, const struct stoa_object *object)
@@ -271,7 +281,10 @@ static void print_object_json(const struct found *found, const struct stoa_objec
 		json_bytes(&json, "meta", object->meta, object->meta_length);
 	else
 		json_null(&json, "meta");
-	json_bool(&json, "readable", object != NULL);
+	if (found->info.flags & STOA_OBJECT_SPILLED)
+		json_null(&json, "readable");
+	else
+		json_bool(&json, "readable", object != NULL);
 	json_end(&json);
 }
 
@@ -290,7 +303,7 @@ static int stat_one(struct stoa_store *store, const struct founds *founds, const
 	if (!found)
 		return tool_fail("object '%s': there is no such object", word);
 	/* Who may not read it, or comes too late, is told what all are told. */
-	if (stoa_store_get(store, id.bytes, id.length, 0, &object) == 0)
+	if (!(found->info.flags & STOA_OBJECT_SPILLED) && stoa_store_get(store, id.bytes, id.length, 0, &object) == 0)
 		held = &object;
 	if (as_json)
 		print_object_json(found, held);
@@ -329,6 +342,16 @@ static int stat_objects(struct stoa_store *store, char **words, int count, bool 
 
 /* ---- stat of the store ---- */
 
+static void print_spilling(const struct stoa_store_stat *stat)
+{
+	char used[SIZE_TEXT], limit[SIZE_TEXT];
+
+	printf("%-11s %" PRIu64 " of the objects, %s of %s\n", "spilled", stat->spilled,
+	       size_text(stat->spilled_bytes, used), size_text(stat->spill_limit, limit));
+	printf("%-11s %" PRIu64 " spilled, %" PRIu64 " restored, %" PRIu64 " times that failed, %" PRIu64 " lost\n",
+	       "files", stat->spills, stat->restores, stat->spill_failures, stat->spill_losses);
+}
+
 static void print_store(const struct stoa_store_stat *stat, const char *path)
 {
 	char used[SIZE_TEXT], limit[SIZE_TEXT];
@@ -341,6 +364,8 @@ static void print_store(const struct stoa_store_stat *stat, const char *path)
 	printf("%-11s %" PRIu64 " put, %" PRIu64 " deleted, %" PRIu64 " evicted to make room\n", "so far", stat->puts,
 	       stat->deletes, stat->evictions);
 	printf("%-11s %" PRIu64 ", for want of room\n", "refused", stat->refusals);
+	if (stat->spill_limit)
+		print_spilling(stat);
 	printf("%-11s %" PRIu64 " so far\n", "servers", stat->servers);
 }
 
@@ -367,6 +392,13 @@ static int stat_store(struct stoa_store *store, const char *path, bool as_json)
 	json_number(&json, "evictions", stat.evictions);
 	json_number(&json, "refusals", stat.refusals);
 	json_number(&json, "servers", stat.servers);
+	json_number(&json, "spilled", stat.spilled);
+	json_number(&json, "spilled_bytes", stat.spilled_bytes);
+	json_number(&json, "spill_limit", stat.spill_limit);
+	json_number(&json, "spills", stat.spills);
+	json_number(&json, "restores", stat.restores);
+	json_number(&json, "spill_failures", stat.spill_failures);
+	json_number(&json, "spill_losses", stat.spill_losses);
 	json_end(&json);
 	return TOOL_OK;
 }

@@ -17,6 +17,12 @@
  * Threads: all functions may be called by any number of threads at once, but close. A forked child must not use its parent's handle
  * (ECLOSED), and opens its own; what the parent holds it can read as long as the parent holds it. Not for signal handlers.
  *
+ * Room: where memory is full the server may write objects that nobody holds to files (stoa_server_options.spill_folder), the least recently used first.
+ * They stay what they were: listed, to be deleted and replaced, with their rights, and counted in their maker's and user's limits. A get has one
+ * brought back, as memory that the server alone can write (COPIED), but SEALED ones as SEALED. Pins: who holds an object, and STOA_OBJECT_PINNED, keep it in
+ * memory whatever happens (hard); that it was used lately makes the server prefer others (soft). Who needs room waits until others have gone, with a
+ * deadline of 0 too, as long as for a server.
+ *
  * Death: what a client held comes back; what it had not sealed is gone; what it had sealed stays. When a server dies, gets go on; other
  * calls wait for its successor until their deadline.
  *
@@ -75,12 +81,15 @@ struct stoa_object {
 /*
  * Hold the object `id`. If there is none, wait for one until `deadline` (stoa_now() based; 0 does not wait, UINT64_MAX does so
  * for ever). ENOENT (deadline 0), STOA_TIMED_OUT, EACCES (its owner does not let this user read it), ELIMIT (too many are held).
+ *
+ * One that is in a file is brought back until then. With deadline 0 that is begun and not waited for: STOA_TIMED_OUT, and a later get finds it. EFORMAT: its file
+ * was damaged or gone; so is the object now. EIO, ENOMEM (no room for it), ELIMIT: it could not be read now; it is still there.
  */
 STOA_API int stoa_store_get(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t deadline,
 			    struct stoa_object *ret_object);
 STOA_API void stoa_object_release(struct stoa_store *store, struct stoa_object *object);
 
-/* 1: there is such an object, sealed; 0: not. */
+/* 1: there is such an object, sealed, in memory or in a file; 0: not. */
 STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_length);
 
 /* stoa_object_options.kind */
@@ -97,7 +106,7 @@ STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint3
 
 /* stoa_object_options.flags */
 #define STOA_OBJECT_REPLACE (1u << 0)       /* instead of what has the id; who holds that keeps it */
-#define STOA_OBJECT_PINNED (1u << 1)        /* is not evicted */
+#define STOA_OBJECT_PINNED (1u << 1)        /* is not evicted, nor spilled */
 #define STOA_OBJECT_SHARED_DELETE (1u << 2) /* who may read it may delete it */
 
 #define STOA_OBJECT_FOLLOWED (1u << 3) /* create, PRIVATE, not REPLACE: others may read it while it grows */
@@ -160,7 +169,7 @@ STOA_API int stoa_store_follow(struct stoa_store *store, const void *id, uint32_
 			       struct stoa_object *ret_object);
 STOA_API int stoa_object_await(struct stoa_store *store, struct stoa_object *object, uint64_t deadline);
 
-/* Keep an object from being evicted, or no longer. Who may delete it may do so. ENOENT, EACCES. */
+/* Keep an object from being evicted and spilled, or no longer; one that is in a file stays there until it is got. Who may delete it may do so. ENOENT, EACCES. */
 STOA_API int stoa_store_pin(struct stoa_store *store, const void *id, uint32_t id_length);
 STOA_API int stoa_store_unpin(struct stoa_store *store, const void *id, uint32_t id_length);
 
@@ -217,6 +226,9 @@ struct stoa_server_options {      /* all zero is the default */
 	uint32_t socket_mode;     /* of the socket; 0 is 0600 */
 	const char *spill_folder; /* where objects go that memory has no room for; NULL: nowhere */
 	uint64_t spill_limit;     /* bytes of files there; 0: ten times `limit` */
+	/* What people should know, as the loss of an object, in a sentence; called in the server's thread. NULL: nobody is told. */
+	void (*tell)(const char *sentence, void *argument);
+	void *tell_argument;
 	int32_t descriptor; /* STOA_SERVER_ADOPT: a socket that a service manager has made and listens; the server's once that has started */
 	/* Of one user who is neither root nor the server's own: at most so many clients, and pieces of memory (a SEALED object, an allocation, and
 	 * what a client writes, and copies have, for one kind of readers, take one each); else ELIMIT. */

@@ -96,7 +96,7 @@ static int adopt_file(struct stoa_server *server, uint32_t number, enum director
 		return 0;
 	}
 	if (spilled && finding == DIRECTORY_GOOD)
-		server_count(&server->header->spill_losses, 1);
+		spill_lost(server, number);
 	object_hide(server, number);
 	return 0;
 }

@@ -411,6 +411,8 @@ int spill_knows(struct stoa_server *server);
 
 /* Is the file of an entry that a dead server left there? */
 bool spill_has_file(struct stoa_server *server, uint32_t number);
+/* It is none, or not what was written: that is counted, and told. */
+void spill_lost(struct stoa_server *server, uint32_t number);
 /* It is counted, as it is found after a dead server. */
 void spill_adopt(struct stoa_server *server, uint32_t number);
 

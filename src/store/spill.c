@@ -12,6 +12,7 @@
 #include <store/spill.h>
 
 #include <base/error.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,8 +65,25 @@ void spill_count(struct stoa_server *server, uint64_t more)
 	store_rlx(&server->header->spilled_bytes, server->spill->bytes);
 }
 
-void spill_failed(struct stoa_server *server)
+static CC_PRINTF(2, 3) void tell(const struct stoa_server *server, const char *format, ...)
 {
+	char sentence[1024];
+	va_list arguments;
+
+	if (!server->options.tell)
+		return;
+	va_start(arguments, format);
+	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	va_end(arguments);
+	server->options.tell(sentence, server->options.tell_argument);
+}
+
+void spill_failed(struct stoa_server *server, int result)
+{
+	if (!server->spill->failing)
+		tell(server, "no object can be written to '%s' now: %s", server->options.spill_folder,
+		     stoa_error_text(result));
+	server->spill->failing = true;
 	server_count(&server->header->spill_failures, 1);
 	server->spill->paused = os_now() + PAUSE;
 }
@@ -234,13 +252,24 @@ int spill_fetch(struct stoa_server *server, struct server_session *session, cons
 	return waiting_add_fetch(server, session, request);
 }
 
+void spill_lost(struct stoa_server *server, uint32_t number)
+{
+	const struct store_entry *entry = object_entry(server, number);
+	char name[SPILL_NAME];
+
+	server_count(&server->header->spill_losses, 1);
+	spill_name(server, number, store_generation_of(load_rlx(&entry->state)), SPILL_WHOLE, name);
+	tell(server, "an object is lost: its file '%s/%s' is gone, or is not what was written",
+	     server->options.spill_folder, name);
+}
+
 void spill_unrestored(struct stoa_server *server, uint32_t number, int result, bool lost)
 {
 	uint32_t length;
 	const uint8_t *id = directory_id(&server->book, number, &length);
 
 	if (lost && object_end(server, number) == 0) {
-		server_count(&server->header->spill_losses, 1);
+		spill_lost(server, number);
 		result = -STOA_EFORMAT;
 	} else if (result != -STOA_ENOMEM) {
 		server_count(&server->header->spill_failures, 1);

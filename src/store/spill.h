@@ -144,6 +144,7 @@ struct server_spill {
 	bool restoring;              /* room is made for what comes back */
 	bool known;                  /* the folder is this store's */
 	bool ends;
+	bool failing; /* the last try to write a file was none */
 	struct spill_guard guards[SPILL_GUARDS];
 	unsigned next_guard;
 };
@@ -169,7 +170,7 @@ void spill_count(struct stoa_server *server, uint64_t more);
 void spill_remove(struct stoa_server *server, const char *name, uint64_t length);
 void spill_removed(struct stoa_server *server, struct spill_removal *removal);
 /* Nothing can be written now. */
-void spill_failed(struct stoa_server *server);
+void spill_failed(struct stoa_server *server, int result);
 /* Who waits for it is told; it is gone if it is `lost`. */
 void spill_unrestored(struct stoa_server *server, uint32_t number, int result, bool lost);
 void spill_guard(struct stoa_server *server, uint32_t entry);

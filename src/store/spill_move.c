@@ -316,12 +316,13 @@ static void end_out(struct stoa_server *server, struct spill_move *move)
 	if (move->result == 0) {
 		replace(server, move);
 		server_count(&server->header->spills, 1);
+		server->spill->failing = false;
 		return;
 	}
 	spill_remove(server, move->half, 0);
 	undo(server, move);
 	if (move->result != CANCELLED)
-		spill_failed(server);
+		spill_failed(server, move->result);
 }
 
 /* Its file is gone, or is not what was written. */

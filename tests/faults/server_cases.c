@@ -8,6 +8,7 @@
 #include <os/linux/sys.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <store/kit.h>
 #include <store/server.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -206,6 +207,118 @@ static void end_stopped_held(struct run *run, int result)
 	reap_holders();
 }
 
+/* ---- spilling ---- */
+
+#define BIG (UINT64_C(1) << 20)
+#define BIGS 16u
+
+static struct stoa_server_options spilling(void)
+{
+	static char folder[200];
+	struct stoa_server_options options = store_options(0);
+
+	snprintf(folder, sizeof(folder), "%s/files", test_dir());
+	options.limit = 16 * BIG;
+	options.objects = 1000;
+	options.spill_folder = folder;
+	return options;
+}
+
+static int start_spilling(struct run *run)
+{
+	const struct stoa_server_options options = spilling();
+
+	return start_with(run, &options);
+}
+
+static int put_big(struct stoa_store *store, unsigned number)
+{
+	static char bytes[BIG] = "what is put";
+	char id[16];
+
+	snprintf(id, sizeof(id), "big %u", number);
+	return stoa_store_put(store, id, (uint32_t)strlen(id), bytes, BIG, NULL);
+}
+
+static int get_big(struct stoa_store *store, unsigned number)
+{
+	struct stoa_object object;
+	char id[16];
+	int rc;
+
+	snprintf(id, sizeof(id), "big %u", number);
+	rc = stoa_store_get(store, id, (uint32_t)strlen(id), stoa_deadline_in(UINT64_C(10000000000)), &object);
+	if (rc)
+		return rc;
+	CHECK_EQ(object.size, BIG);
+	CHECK(!strcmp(object.data, "what is put"));
+	stoa_object_release(store, &object);
+	return 0;
+}
+
+/* One that is in a file comes back, for which another one goes to a file. */
+static void *live_spilling(void *argument)
+{
+	struct run *run = argument;
+
+	for (unsigned i = 0; i < 3; i++)
+		(void)get_big(run->store, i);
+	stoa_server_stop(run->server);
+	return NULL;
+}
+
+static void make_spilling(struct run *run)
+{
+	const struct stoa_server_options options = spilling();
+
+	CHECK_RC(stoa_server_start(&options, &run->server), 0);
+	begin_serving(run);
+	CHECK_RC(stoa_store_open(store_path(), NULL, &run->store), 0);
+	for (unsigned i = 0; i < BIGS; i++)
+		CHECK_RC(put_big(run->store, i), 0);
+	stop_serving(run);
+	store_rlx(&run->server->stopping, 0);
+	run->counted = os_thread_id();
+}
+
+static int run_spilling(struct run *run)
+{
+	pthread_t client;
+	int rc;
+
+	CHECK_EQ(pthread_create(&client, NULL, live_spilling, run), 0);
+	rc = stoa_server_run(run->server);
+	CHECK_EQ(pthread_join(client, NULL), 0);
+	return rc;
+}
+
+/* Whatever failed, every object is there, where it was or where it was to go. */
+static void end_spilling(struct run *run, int result)
+{
+	struct stoa_store_stat stat;
+
+	(void)result;
+	begin_serving(run);
+	/* It may have been sent away, as nothing could be read from its socket. */
+	stoa_store_close(run->store);
+	CHECK_RC(stoa_store_open(store_path(), NULL, &run->store), 0);
+	for (unsigned i = 0; i < BIGS; i++)
+		CHECK_RC(get_big(run->store, i), 0);
+	CHECK_RC(stoa_store_stat(run->store, &stat), 0);
+	CHECK_EQ(stat.spill_losses, 0);
+	stop_serving(run);
+	kit_check_books(run->server);
+	begin_serving(run);
+	stoa_store_close(run->store);
+	stop_serving(run);
+	stoa_server_close(run->server);
+}
+
+static void serve_spilling(struct run *run, int result)
+{
+	serve_started(run, result, start_spilling);
+}
+
 static void make_served(struct run *run)
 {
 	start_store(run, 0);
@@ -274,6 +387,8 @@ const struct fault_case server_cases[] = {
 	{"stoa_server_start, a successor", HELD_ERRORS, make_dead, start_held, end_successor},
 	{"stoa_server_run", "", make_stopped, run_it, end_stopped},
 	{"stoa_server_run, held", "", make_stopped_held, run_it, end_stopped_held},
+	{"stoa_server_start, spilling", START_ERRORS, count_self, start_spilling, serve_spilling},
+	{"stoa_server_run, spilling", "", make_spilling, run_spilling, end_spilling},
 	{"stoa_server_stop", "", make_served, stop_it, end_told},
 	{"stoa_server_leave", "", make_served, leave_it, end_told},
 	{"stoa_server_stat", "", make_served, look, end_served},
