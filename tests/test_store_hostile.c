@@ -8,7 +8,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <os/local.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,30 +16,15 @@
 #include <store/lease.h>
 #include <store/message.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOBODY 65534
-
 static const struct stoa_server_options open_to_all = {
 	.limit = 64 * MIB, .user_limit = 40 * MIB, .objects = 60000, .socket_mode = 0666};
 
 static const struct store_request no_request;
-
-/* With root's rights gone, if there were any: then it is another user than the server. */
-static bool become_another(void)
-{
-	if (geteuid() != 0)
-		return false;
-	CHECK_SYS(setgroups(0, NULL));
-	CHECK_SYS(setresgid(NOBODY, NOBODY, NOBODY));
-	CHECK_SYS(setresuid(NOBODY, NOBODY, NOBODY));
-	CHECK_SYS(prctl(PR_SET_PDEATHSIG, SIGKILL)); /* which that has cleared */
-	return true;
-}
 
 static struct kit *start_for_all(void)
 {
@@ -379,7 +363,7 @@ static void hold_all(void *argument)
 	struct directory directory;
 	struct raw raw;
 
-	CHECK(become_another());
+	CHECK(kit_become_another());
 	CHECK_RC(raw_open(kit, 1000, &raw), 0);
 	CHECK_RC(directory_open(raw.directory, raw.directory_length, &directory), 0);
 	store_rlx(&raw.leases->reached, 1000);
@@ -422,7 +406,7 @@ static void overreach(void *argument)
 	os_handle memory;
 	struct raw raw;
 
-	(void)become_another();
+	(void)kit_become_another();
 	CHECK_RC(raw_open(kit, 0, &raw), 0);
 	for (unsigned i = PASSED_SESSION; i <= PASSED_LEASES; i++) {
 		CHECK_EQ(fcntl((int)raw.passed[i], F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
@@ -529,7 +513,7 @@ static void check_unwritable(os_handle memory, bool another)
 static void try_to_write(void *argument)
 {
 	struct kit *kit = argument;
-	bool another = become_another();
+	bool another = kit_become_another();
 	struct directory directory;
 	struct raw raw;
 
@@ -565,7 +549,7 @@ static void try_the_library(void *argument)
 	struct stoa_object_options options = {.flags = STOA_OBJECT_REPLACE};
 	struct stoa_store *store;
 
-	CHECK(become_another());
+	CHECK(kit_become_another());
 	store = kit_open(kit);
 	for (unsigned i = 0; i < 6; i++) {
 		char id[20];
@@ -689,109 +673,6 @@ TEST(classes_do_not_pile_up)
 	kit_stop(kit);
 }
 
-/* ---- one user, and all the others ---- */
-
-static const struct stoa_server_options shared_out = {.limit = 64 * MIB,
-						      .user_limit = 8 * MIB,
-						      .clients = 8,
-						      .user_clients = 5,
-						      .user_pieces = 6,
-						      .socket_mode = 0666};
-
-/* As many as it gets; the last answer is returned. */
-static unsigned connect_all(const struct kit *kit, struct stoa_store **stores, unsigned room, int *ret_last)
-{
-	unsigned count = 0;
-
-	while (count < room && (*ret_last = stoa_store_open(kit->path, NULL, &stores[count])) == 0)
-		count++;
-	return count;
-}
-
-static void take_all(void *argument)
-{
-	const struct stoa_object_options sealed = {.kind = STOA_OBJECT_SEALED};
-	struct kit *kit = argument;
-	struct stoa_store *stores[8];
-	unsigned count, made = 0;
-	char id[20];
-	int rc;
-
-	CHECK(become_another());
-	count = connect_all(kit, stores, CC_COUNT(stores), &rc);
-	CHECK_EQ(count, 5);
-	CHECK_RC(rc, -STOA_ELIMIT);
-	do {
-		snprintf(id, sizeof(id), "piece %u", made);
-		rc = kit_put(stores[made % count], id, 5000, made, &sealed);
-	} while (rc == 0 && ++made < 100);
-	CHECK_EQ(made, 6);
-	CHECK_RC(rc, -STOA_ELIMIT);
-	CHECK_RC(stoa_store_put(stores[0], "copied", 6, "x", 1, NULL), -STOA_ELIMIT);
-	store_rlx(&kit->words[0], 1);
-	while (!load_rlx(&kit->words[1]))
-		test_nap(1);
-	/* One that is freed makes place for one. */
-	CHECK_RC(kit_delete(stores[0], "piece 0"), 0);
-	CHECK_RC(kit_put(stores[1], "again", 5000, 1, &sealed), 0);
-	for (unsigned i = 0; i < count; i++)
-		stoa_store_close(stores[i]);
-}
-
-/* Five connections take more than 4 MiB of the user's 8. */
-static void fill_beside(void *argument)
-{
-	struct kit *kit = argument;
-	struct stoa_store *stores[5];
-	int rc;
-
-	CHECK(become_another());
-	CHECK_EQ(connect_all(kit, stores, 1, &rc), 1);
-	CHECK_RC(kit_put(stores[0], "most", 6 * MIB, 1, NULL), 0);
-	CHECK_EQ(connect_all(kit, stores + 1, 4, &rc), 0);
-	CHECK_RC(rc, -STOA_ELIMIT);
-	CHECK_RC(kit_delete(stores[0], "most"), 0);
-	CHECK_EQ(connect_all(kit, stores + 1, 4, &rc), 4);
-	CHECK_RC(kit_put(stores[0], "most", 6 * MIB, 1, NULL), -STOA_ELIMIT);
-	CHECK_RC(kit_put(stores[0], "less", MIB, 1, NULL), 0);
-	for (unsigned i = 0; i < 5; i++)
-		stoa_store_close(stores[i]);
-}
-
-/* Connections, pieces of memory, and the memory of connections: no user takes what others need. */
-TEST(a_user_does_not_take_all)
-{
-	struct stoa_store *store;
-	struct kit *kit;
-	pid_t role;
-
-	if (geteuid() != 0)
-		SKIP("another user needs root");
-	kit = kit_start(&shared_out);
-	CHECK_SYS(chmod(test_dir(), 0711));
-	role = test_role(take_all, kit);
-	while (!load_rlx(&kit->words[0]))
-		test_nap(1);
-	/* Who is not bound goes on. */
-	check_alive(kit);
-	kit_look(kit);
-	store_rlx(&kit->words[1], 1);
-	CHECK_EQ(test_join(role), 0);
-	await_gone(kit);
-	store = kit_open(kit);
-	for (unsigned i = 1; i < 6; i++) {
-		char id[20];
-
-		snprintf(id, sizeof(id), "piece %u", i);
-		CHECK_RC(kit_delete(store, id), 0);
-	}
-	CHECK_RC(kit_delete(store, "again"), 0);
-	stoa_store_close(store);
-	CHECK_EQ(test_join(test_role(fill_beside, kit)), 0);
-	await_gone(kit);
-	kit_stop(kit);
-}
-
 /* ---- all at once ---- */
 
 struct enemy {
@@ -870,7 +751,7 @@ static void attack(void *argument)
 	const struct enemy *enemy = argument;
 	uint64_t random = enemy->seed;
 
-	(void)become_another();
+	(void)kit_become_another();
 	for (unsigned turn = 0; turn < enemy->turns; turn++) {
 		unsigned steps = (unsigned)(test_random(&random) % 300);
 		uint64_t which = test_random(&random);

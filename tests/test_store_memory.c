@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A store's memory: what takes long is done in steps between which others have their turn, and begins anew when the server dies in it; and what the server
- * has counted is what there is, whoever reads holes, writes beyond, or keeps maps of what is gone.
+ * has counted is what there is, whoever reads holes, writes beyond, or keeps maps of what is gone. And no user takes what others need.
  */
 #include <store/raw.h>
 #include <store/worker.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -204,5 +205,111 @@ TEST(a_region_grows_while_others_go_on)
 	os_handle_close(memory);
 	raw_close(&raw);
 	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+/* ---- one user, and all the others ---- */
+
+static const struct stoa_server_options shared_out = {.limit = 64 * MIB,
+						      .user_limit = 8 * MIB,
+						      .clients = 8,
+						      .user_clients = 5,
+						      .user_pieces = 6,
+						      .socket_mode = 0666};
+
+/* As many as it gets; the last answer is returned. */
+static unsigned connect_all(const struct kit *kit, struct stoa_store **stores, unsigned room, int *ret_last)
+{
+	unsigned count = 0;
+
+	while (count < room && (*ret_last = stoa_store_open(kit->path, NULL, &stores[count])) == 0)
+		count++;
+	return count;
+}
+
+static void take_all(void *argument)
+{
+	const struct stoa_object_options sealed = {.kind = STOA_OBJECT_SEALED};
+	struct kit *kit = argument;
+	struct stoa_store *stores[8];
+	unsigned count, made = 0;
+	char id[20];
+	int rc;
+
+	CHECK(kit_become_another());
+	count = connect_all(kit, stores, CC_COUNT(stores), &rc);
+	CHECK_EQ(count, 5);
+	CHECK_RC(rc, -STOA_ELIMIT);
+	do {
+		snprintf(id, sizeof(id), "piece %u", made);
+		rc = kit_put(stores[made % count], id, 5000, made, &sealed);
+	} while (rc == 0 && ++made < 100);
+	CHECK_EQ(made, 6);
+	CHECK_RC(rc, -STOA_ELIMIT);
+	CHECK_RC(stoa_store_put(stores[0], "copied", 6, "x", 1, NULL), -STOA_ELIMIT);
+	store_rlx(&kit->words[0], 1);
+	while (!load_rlx(&kit->words[1]))
+		test_nap(1);
+	/* One that is freed makes place for one. */
+	CHECK_RC(kit_delete(stores[0], "piece 0"), 0);
+	CHECK_RC(kit_put(stores[1], "again", 5000, 1, &sealed), 0);
+	for (unsigned i = 0; i < count; i++)
+		stoa_store_close(stores[i]);
+}
+
+/* Five connections take more than 4 MiB of the user's 8. */
+static void fill_beside(void *argument)
+{
+	struct kit *kit = argument;
+	struct stoa_store *stores[5];
+	int rc;
+
+	CHECK(kit_become_another());
+	CHECK_EQ(connect_all(kit, stores, 1, &rc), 1);
+	CHECK_RC(kit_put(stores[0], "most", 6 * MIB, 1, NULL), 0);
+	CHECK_EQ(connect_all(kit, stores + 1, 4, &rc), 0);
+	CHECK_RC(rc, -STOA_ELIMIT);
+	CHECK_RC(kit_delete(stores[0], "most"), 0);
+	CHECK_EQ(connect_all(kit, stores + 1, 4, &rc), 4);
+	CHECK_RC(kit_put(stores[0], "most", 6 * MIB, 1, NULL), -STOA_ELIMIT);
+	CHECK_RC(kit_put(stores[0], "less", MIB, 1, NULL), 0);
+	for (unsigned i = 0; i < 5; i++)
+		stoa_store_close(stores[i]);
+}
+
+/* Connections, pieces of memory, and the memory of connections: no user takes what others need. */
+TEST(a_user_does_not_take_all)
+{
+	struct stoa_store *store;
+	struct kit *kit;
+	pid_t role;
+
+	if (geteuid() != 0)
+		SKIP("another user needs root");
+	kit = kit_start(&shared_out);
+	CHECK_SYS(chmod(test_dir(), 0711));
+	role = test_role(take_all, kit);
+	while (!load_rlx(&kit->words[0]))
+		test_nap(1);
+	/* Who is not bound goes on. */
+	store = kit_open(kit);
+	CHECK_RC(kit_put(store, "alive", 5000, 1, NULL), 0);
+	CHECK_RC(kit_delete(store, "alive"), 0);
+	stoa_store_close(store);
+	kit_look(kit);
+	store_rlx(&kit->words[1], 1);
+	CHECK_EQ(test_join(role), 0);
+	store = kit_open(kit);
+	kit_await_clients(store, 1);
+	for (unsigned i = 1; i < 6; i++) {
+		char id[20];
+
+		snprintf(id, sizeof(id), "piece %u", i);
+		CHECK_RC(kit_delete(store, id), 0);
+	}
+	CHECK_RC(kit_delete(store, "again"), 0);
+	stoa_store_close(store);
+	CHECK_EQ(test_join(test_role(fill_beside, kit)), 0);
+	kit_look(kit);
 	kit_stop(kit);
 }

@@ -233,6 +233,8 @@ int stoa_draft_seal(struct stoa_store *store, struct stoa_draft *draft, uint64_t
 	leave(store, draft);
 	if (draft->hold[DRAFT_OWN])
 		rc = seal_draft(store, draft);
+	if (rc == -STOA_ENOENT) /* its memory is gone: the server says why */
+		rc = 0;
 	if (rc == 0)
 		rc = client_call(store, &request, &(struct client_bytes){0}, &sealed, client_patience(0));
 	return rc < 0 ? error_set(rc, "the object cannot be sealed: %s", stoa_error_text(rc)) : rc;

@@ -368,7 +368,14 @@ static void end_sealing(struct run *run, int result)
 		return;
 	}
 	if (result < 0)
-		CHECK_RC(seal(run), 0);
+		result = seal(run);
+	if (result == -STOA_ECLOSED) { /* the draft went with the connection */
+		stoa_store_close(run->store);
+		CHECK_RC(stoa_store_open(store_path(), NULL, &run->store), 0);
+		end_store(run);
+		return;
+	}
+	CHECK_RC(result, 0);
 	CHECK_RC(store_check(run->other, "draft", 1000), 0);
 	end_store(run);
 }

@@ -4,11 +4,26 @@
 #include <store/kit.h>
 
 #include <base/hash.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define NOBODY 65534
+
+bool kit_become_another(void)
+{
+	if (geteuid() != 0)
+		return false;
+	CHECK_SYS(setgroups(0, NULL));
+	CHECK_SYS(setresgid(NOBODY, NOBODY, NOBODY));
+	CHECK_SYS(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_SYS(prctl(PR_SET_PDEATHSIG, SIGKILL)); /* which that has cleared */
+	return true;
+}
 
 /* ---- the server ---- */
 

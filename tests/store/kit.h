@@ -28,6 +28,9 @@ struct kit {
 	_Atomic uint32_t words[8]; /* the test's */
 };
 
+/* With root's rights gone, if there were any: then it is another user than the server. */
+bool kit_become_another(void);
+
 /* Start a server. `options` may be NULL; the socket is the kit's. */
 struct kit *kit_start(const struct stoa_server_options *options);
 /* A server where a test has stopped one, or killed it. */
