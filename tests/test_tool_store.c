@@ -352,6 +352,54 @@ TEST(rm_removes_objects)
 	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
 }
 
+/* ---- pinning ---- */
+
+/* More than the store holds, so that what may go goes. */
+static void fill_store(const char *prefix)
+{
+	const char *file;
+	void *bytes = pattern(MIB, 7);
+	char id[40];
+
+	file = make_input("fill", bytes, MIB);
+	free(bytes);
+	for (int i = 0; i < 40; i++) {
+		snprintf(id, sizeof(id), "%s%d", prefix, i);
+		CHECK_EQ(run_stoa("put", id, file, NULL)->status, 0);
+	}
+}
+
+TEST(what_is_pinned_stays_and_what_is_unpinned_goes)
+{
+	struct daemon daemon;
+	const struct run *run;
+
+	start_daemon(&daemon, "s", "--limit=24MiB", "--objects=1000", "--clients=8", "--evict", "-q", NULL);
+	make_input("in", "data", 4);
+	CHECK_EQ(run_stoa("put", "kept", job_path("in"), NULL)->status, 0);
+	CHECK_EQ(run_stoa("put", "two words", job_path("in"), NULL)->status, 0);
+	run = run_stoa("pin", "kept", "two words", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_STR(run->out, "");
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(line_with(run_stoa("ls", "--store", NULL)->out, "kept"), "pinned");
+	fill_store("a");
+	CHECK_STR(run_stoa("get", "kept", NULL)->out, "data");
+	run = run_stoa("unpin", "kept", "nothing", "--json", NULL);
+	CHECK_EQ(run->status, 1);
+	check_json(run->out);
+	CHECK_STR(run->out, "{\"id\":\"kept\",\"pinned\":false}\n{\"id\":\"nothing\",\"pinned\":null}\n");
+	CHECK_HAS(run->err, "stoa: object 'nothing': ");
+	fill_store("b");
+	CHECK_EQ(run_stoa("get", "kept", NULL)->status, 1);
+	CHECK_STR(run_stoa("get", "two words", NULL)->out, "data");
+	run = run_stoa("pin", "nothing", "two words", "--store", daemon.place, "--json", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_STR(run->out, "{\"id\":\"nothing\",\"pinned\":null}\n{\"id\":\"two words\",\"pinned\":true}\n");
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	CHECK_EQ(run_stoa("pin", "kept", NULL)->status, 1);
+}
+
 /* ---- waiting ---- */
 
 TEST(wait_and_get_wait_until_objects_come)
@@ -399,6 +447,10 @@ TEST(what_makes_no_sense_is_misuse)
 		{"--wait soon is not a time", "get", "x", "--wait", "soon"},
 		{"wait: needs ID...", "wait", NULL},
 		{"wait: '0x1' is no id", "wait", "0x1", NULL},
+		{"pin: needs ID...", "pin", NULL},
+		{"pin: '0x1' is no id", "pin", "0x1", NULL},
+		{"unpin: needs ID...", "unpin", NULL},
+		{"unpin: no option '--store-path'", "unpin", "x", "--store-path", NULL},
 		{"--store lists objects, and goes with neither --all nor --global", "ls", "--store", "--all", NULL},
 		{"--store lists objects, and goes with neither --all nor --global", "ls", "-s", "-g", NULL},
 		{"does not go with --global", "stat", "--store", "-g", NULL},
@@ -428,21 +480,21 @@ TEST(what_makes_no_sense_is_misuse)
 
 TEST(help_teaches)
 {
-	static const char *const commands[] = {"put", "get", "wait", "ls", "stat", "rm"};
+	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "ls", "stat", "rm"};
 
 	for (size_t i = 0; i < CC_COUNT(commands); i++) {
 		const struct run *run = run_stoa(commands[i], "--help", NULL);
 
 		CHECK_EQ(run->status, 0);
 		CHECK_HAS(run->out, "\nexamples:\n  $ stoa ");
-		CHECK_HAS(run->out, i < 3 ? "--store PATH" : "--store[=PATH]");
+		CHECK_HAS(run->out, i < 5 ? "--store PATH" : "--store[=PATH]");
 		CHECK_HAS(run_stoa("--help", NULL)->out, commands[i]);
 	}
 }
 
 TEST(without_a_server_each_says_how_to_start_one)
 {
-	static const char *const commands[] = {"put", "get", "wait"};
+	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin"};
 	char place[300];
 
 	snprintf(place, sizeof(place), "%s/nobody", test_dir());
