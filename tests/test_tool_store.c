@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <stoa/stoa.h>
+#include <store/exposition.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -400,6 +401,78 @@ TEST(what_is_pinned_stays_and_what_is_unpinned_goes)
 	CHECK_EQ(run_stoa("pin", "kept", NULL)->status, 1);
 }
 
+/* ---- who has it, and figures ---- */
+
+TEST(who_tells_processes_and_what_they_have)
+{
+	struct stoa_object first, second;
+	char number[40], self[40];
+	struct stoa_store *store;
+	struct daemon daemon;
+	const struct run *run;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	CHECK_RC(stoa_store_open(NULL, NULL, &store), 0);
+	CHECK_RC(stoa_store_put(store, "mine", 4, "data", 4, NULL), 0);
+	CHECK_EQ(run_stoa("put", "other", make_input("in", "data", 4), NULL)->status, 0);
+	CHECK_RC(stoa_store_get(store, "other", 5, 0, &first), 0);
+	CHECK_RC(stoa_store_get(store, "other", 5, 0, &second), 0);
+	run = run_stoa("who", "other", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_EQ(run->status, 0);
+	snprintf(self, sizeof(self), "%d", getpid());
+	CHECK_HAS(line_with(run->out, "other"), self);
+	CHECK_HAS(line_with(run->out, "other"), "test_tool_store"); /* this program */
+	CHECK_HAS(line_with(run->out, "other"), "  2  -");
+	run = run_stoa("who", "mine", "nothing", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(line_with(run->out, "mine"), "  -  yes");
+	CHECK_HAS(run->err, "stoa: object 'nothing': ");
+	run = run_stoa("who", "nothing", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_STR(run->out, "");
+	run = run_stoa("who", "other", "mine", "--json", "--store", daemon.place, NULL);
+	CHECK_EQ(run->status, 0);
+	check_json(run->out);
+	snprintf(number, sizeof(number), "\"pid\":%d,", getpid());
+	CHECK_HAS(line_with(run->out, "\"id\":\"other\""), number);
+	CHECK_HAS(line_with(run->out, "\"id\":\"other\""), "\"leases\":2,\"maker\":false,");
+	CHECK_HAS(line_with(run->out, "\"id\":\"mine\""), "\"leases\":0,\"maker\":true,");
+	/* All clients but the one that asks. */
+	run = run_stoa("who", NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(line_with(run->out, self), "test_tool_store");
+	CHECK_LACKS(run->out, " stoa ");
+	run = run_stoa("who", "--json", NULL);
+	check_json(run->out);
+	CHECK_HAS(run->out, number);
+	CHECK_HAS(run->out, "\"leases\":2,\"charged\":");
+	stoa_object_release(store, &first);
+	stoa_object_release(store, &second);
+	stoa_store_close(store);
+	run = run_stoa("who", "other", "--json", NULL);
+	CHECK_STR(run->out, "");
+	CHECK_EQ(run->status, 0);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+}
+
+TEST(metrics_are_what_a_monitor_reads)
+{
+	struct daemon daemon;
+	const struct run *run;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	CHECK_EQ(run_stoa("put", "x", NULL)->status, 0);
+	run = run_stoa("stat", "--store", "--metrics", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_EQ(run->status, 0);
+	metrics_check(run->out);
+	CHECK(metrics_value(run->out, "stoa_store_objects") == 1);
+	CHECK(metrics_value(run->out, "stoa_store_limit_bytes") == (double)(64 * MIB));
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	CHECK_EQ(run_stoa("stat", "--store", "--metrics", NULL)->status, 1);
+}
+
 /* ---- waiting ---- */
 
 TEST(wait_and_get_wait_until_objects_come)
@@ -450,6 +523,9 @@ TEST(what_makes_no_sense_is_misuse)
 		{"pin: needs ID...", "pin", NULL},
 		{"pin: '0x1' is no id", "pin", "0x1", NULL},
 		{"unpin: needs ID...", "unpin", NULL},
+		{"who: '0x' is no id", "who", "x", "0x", NULL},
+		{"stat: --metrics goes with --store", "stat", "--metrics", NULL},
+		{"stat: --metrics goes with --store", "stat", "--store", "x", "--metrics"},
 		{"unpin: no option '--store-path'", "unpin", "x", "--store-path", NULL},
 		{"--store lists objects, and goes with neither --all nor --global", "ls", "--store", "--all", NULL},
 		{"--store lists objects, and goes with neither --all nor --global", "ls", "-s", "-g", NULL},
@@ -480,21 +556,21 @@ TEST(what_makes_no_sense_is_misuse)
 
 TEST(help_teaches)
 {
-	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "ls", "stat", "rm"};
+	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "who", "ls", "stat", "rm"};
 
 	for (size_t i = 0; i < CC_COUNT(commands); i++) {
 		const struct run *run = run_stoa(commands[i], "--help", NULL);
 
 		CHECK_EQ(run->status, 0);
 		CHECK_HAS(run->out, "\nexamples:\n  $ stoa ");
-		CHECK_HAS(run->out, i < 5 ? "--store PATH" : "--store[=PATH]");
+		CHECK_HAS(run->out, i < 6 ? "--store PATH" : "--store[=PATH]");
 		CHECK_HAS(run_stoa("--help", NULL)->out, commands[i]);
 	}
 }
 
 TEST(without_a_server_each_says_how_to_start_one)
 {
-	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin"};
+	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "who"};
 	char place[300];
 
 	snprintf(place, sizeof(place), "%s/nobody", test_dir());

@@ -19,6 +19,12 @@ int store_stat(const char *where, char **words, int count, bool as_json)
 	return refuse();
 }
 
+int store_metrics(const char *where)
+{
+	(void)where;
+	return refuse();
+}
+
 int store_rm(const char *where, char **words, int count, bool force, bool as_json)
 {
 	(void)where, (void)words, (void)count, (void)force, (void)as_json;

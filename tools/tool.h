@@ -237,5 +237,6 @@ int command_get(int argc, char **argv);
 int command_wait(int argc, char **argv);
 int command_pin(int argc, char **argv);
 int command_unpin(int argc, char **argv);
+int command_who(int argc, char **argv);
 
 #endif

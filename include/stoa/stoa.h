@@ -15,6 +15,7 @@
 #include <stoa/pager_stat.h>
 #include <stoa/segment.h>
 #include <stoa/store.h>
+#include <stoa/store_stat.h>
 #include <stoa/stream.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>

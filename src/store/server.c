@@ -146,6 +146,8 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 		rc = -STOA_ENOMEM;
 		goto fail;
 	}
+	server->started = os_date();
+	server->space = os_process_space();
 	(void)os_barrier_join();
 	rc = start_polling(server);
 	/* First of all, so that no two servers take over the same memory. */
@@ -332,6 +334,7 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 	if (event->key == SERVER_KEY_CALL) {
 		os_notifier_clear(server->call);
 		take_arrivals(server);
+		report_figures_for_threads(server);
 		return;
 	}
 	if (event->key == SERVER_KEY_HOLDER) {
@@ -406,8 +409,10 @@ static void sleep_until_asked(struct stoa_server *server)
 		fence_seq();
 		deadline = os_now() + SCAN_EVERY; /* who asks now may not see that this sleeps */
 	}
-	if (!anything_asked(server))
+	if (!anything_asked(server)) {
+		server->tally.sleeps++;
 		poll_events(server, deadline);
+	}
 	store_rlx(&header->asleep, 0);
 	if (server->deaf)
 		listen_again(server);
