@@ -473,6 +473,36 @@ TEST(metrics_are_what_a_monitor_reads)
 	CHECK_EQ(run_stoa("stat", "--store", "--metrics", NULL)->status, 1);
 }
 
+TEST(top_is_a_table_without_a_terminal)
+{
+	struct stoa_store *store;
+	struct daemon daemon;
+	const struct run *run;
+	char number[40];
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	CHECK_RC(stoa_store_open(NULL, NULL, &store), 0);
+	CHECK_RC(stoa_store_put(store, "mine", 4, "data", 4, NULL), 0);
+	run = run_stoa("top", "--store", "-i", "20ms", "-n", "2", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(line_with(run->out, "memory "), " of 64MiB (");
+	CHECK_HAS(line_with(run->out, "memory "), "objects 1  puts/s 0  deletes/s 0");
+	CHECK_HAS(line_with(run->out, "test_tool_store"), " 128B ");
+	CHECK_LACKS(run->out, "\033");
+	run = run_stoa("top", "--store", "-i", "20ms", "-n", "2", "--json", NULL);
+	CHECK_EQ(run->status, 0);
+	check_json(run->out);
+	snprintf(number, sizeof(number), "\"clients\":[{\"pid\":%d,", getpid());
+	CHECK_HAS(line_with(run->out, "\"objects\":1,"), number);
+	CHECK_EQ(run_stoa("top", "--store", "name", NULL)->status, 2);
+	stoa_store_close(store);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	run = run_stoa("top", "--store", "-i", "20ms", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->err, daemon.place);
+}
+
 /* ---- waiting ---- */
 
 TEST(wait_and_get_wait_until_objects_come)
