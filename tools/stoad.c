@@ -112,15 +112,17 @@ static int parse(struct daemon *daemon)
 static int find_place(struct daemon *daemon)
 {
 	struct stoa_server_options *options = &daemon->options;
-	int descriptor, given = daemon_listening(&descriptor);
+	int descriptor, given;
 
+	options->keeper = daemon->held ? daemon_keeper() : NULL;
+	given = daemon_listening(&descriptor);
 	if (given < 0)
 		return tool_fail("the service manager gave several sockets, and a store listens with one");
 	if (given > 0) {
 		options->flags |= STOA_SERVER_ADOPT;
 		options->descriptor = descriptor;
 		snprintf(daemon->place, sizeof(daemon->place), "the service manager's socket");
-		if (!daemon->held)
+		if (!daemon->held || options->keeper)
 			return TOOL_GO;
 	}
 	if (!daemon->socket) {
@@ -176,7 +178,8 @@ static void tell_start(const struct daemon *daemon, const struct stoa_server *se
 	if (daemon->evict)
 		tool_note("objects that nobody holds make room for new ones");
 	if (daemon->held)
-		tool_note("objects outlive this process if it is killed, for the next server at the same path");
+		tool_note("objects outlive this process if it is killed, for the next server %s",
+			  options->keeper ? "that the service manager starts" : "at the same path");
 }
 
 static void tell_end(const struct daemon *daemon, const struct stoa_server *server)

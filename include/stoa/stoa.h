@@ -9,6 +9,7 @@
 #include <stoa/error.h>
 #include <stoa/grant.h>
 #include <stoa/inspect.h>
+#include <stoa/keeper.h>
 #include <stoa/kernel.h>
 #include <stoa/manager.h>
 #include <stoa/pager.h>

@@ -96,6 +96,8 @@ static int start_holder(struct stoa_server *server)
 	char path[OS_PATH_ROOM];
 	int rc;
 
+	if (server->options.keeper)
+		return store_holder_use(server->options.keeper, &server->holder);
 	if (!server->options.socket)
 		return error_set(-STOA_EINVAL, "only a store with a socket can be held for a successor");
 	if (snprintf(path, sizeof(path), "%s.held", server->options.socket) >= (int)sizeof(path))
@@ -174,7 +176,7 @@ static void end_holder(struct stoa_server *server)
 	bool lost = store_holder_end(server->holder) < 0;
 
 	server->holder = NULL;
-	if (lost)
+	if (lost && !server->options.keeper)
 		(void)start_holder(server);
 	if (server->holder)
 		(void)store_holder_end(server->holder);
@@ -322,8 +324,7 @@ static void hold_again(struct stoa_server *server)
 
 static bool wants_holder(const struct stoa_server *server)
 {
-	return server->options.flags & STOA_SERVER_HELD &&
-	       (!server->holder || store_holder_handle(server->holder) == OS_NO_HANDLE);
+	return server->options.flags & STOA_SERVER_HELD && (!server->holder || store_holder_is_lost(server->holder));
 }
 
 static void handle(struct stoa_server *server, const struct os_poller_event *event)
