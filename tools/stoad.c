@@ -6,6 +6,7 @@
 #include "tool.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 
 #include "os/console.h"
 #include "os/daemon.h"
+#include "os/http.h"
 #include "os/process.h"
 
 #define PATH_ROOM 4096
@@ -21,13 +23,15 @@
 
 struct daemon {
 	const char *socket, *mode_text;
-	const char *limit_text, *client_limit_text, *user_limit_text;
+	const char *limit_text, *client_limit_text, *user_limit_text, *http_text;
 	uint64_t objects, clients;
 	bool held, evict, quiet, verbose, version;
 	char path[PATH_ROOM];
 	char place[PATH_ROOM + 32]; /* where it listens, in words */
 	uint64_t descriptors;
 	struct stoa_server_options options;
+	struct http *http;                    /* NULL: no metrics over HTTP */
+	_Atomic(struct stoa_server *) server; /* that metrics are asked of; NULL: it does not run yet */
 };
 
 /* ---- options ---- */
@@ -207,20 +211,47 @@ static void stop(void *argument)
 		stoa_server_stop(argument);
 }
 
+static int fill_metrics(void *argument, char *ret_text, uint64_t room)
+{
+	struct stoa_server *server = atomic_load(&((struct daemon *)argument)->server);
+
+	return server ? stoa_server_metrics(server, ret_text, room, NULL) : -1;
+}
+
+/* First of all: a port that is taken is no reason to end a store that was held. TOOL_GO, or a status, said. */
+static int serve_metrics(struct daemon *daemon)
+{
+	char place[HTTP_WHERE];
+	int status;
+
+	if (!daemon->http_text)
+		return TOOL_GO;
+	status = http_start(daemon->http_text, fill_metrics, daemon, &daemon->http, place);
+	if (status == TOOL_GO && !daemon->quiet)
+		tool_note("metrics at %s", place);
+	return status;
+}
+
 static int serve(struct daemon *daemon)
 {
 	struct stoa_server *server;
-	int result;
+	int result, status = serve_metrics(daemon);
 
+	if (status != TOOL_GO)
+		return status;
 	daemon->descriptors = daemon_allow_descriptors();
 	result = stoa_server_start(&daemon->options, &server);
-	if (result < 0)
+	if (result < 0) {
+		http_stop(daemon->http);
 		return start_failed(daemon, result);
+	}
+	atomic_store(&daemon->server, server);
 	daemon_on_end(stop, server);
 	tell_start(daemon, server);
 	daemon_tell("READY=1");
 	result = stoa_server_run(server);
 	daemon_tell("STOPPING=1");
+	http_stop(daemon->http);
 	if (result == 0)
 		tell_end(daemon, server);
 	else
@@ -250,6 +281,8 @@ static int run(int argc, char **argv)
 		 "a cache: when it is full, objects that nobody holds make room\nfor new ones, the least recently used first"},
 		{0, "held", OPTION_FLAG, &daemon.held, NULL,
 		 "objects outlive this process if it is killed, or sent\nSIGUSR1, for the next server at the same path; SIGTERM ends them"},
+		{0, "metrics-http", OPTION_TEXT, &daemon.http_text, "[ADDRESS:]PORT",
+		 "tell a monitor (Prometheus) what is counted, at /metrics;\nwithout ADDRESS on 127.0.0.1 alone; port 0: any"},
 		{'q', "quiet", OPTION_FLAG, &daemon.quiet, NULL, "say nothing but errors"},
 		{'v', "verbose", OPTION_FLAG, &daemon.verbose, NULL, "say more at the start and the end"},
 		{'V', "version", OPTION_FLAG, &daemon.version, NULL, "tell the version, and end"},

@@ -128,7 +128,7 @@ int stoa_server_metrics(struct stoa_server *server, char *ret_text, uint64_t roo
 	server->figures_wanted = true;
 	os_unlock(&server->lock);
 	for (uint64_t now = os_now(); load_rlx(&server->figures_taken) == before; now = os_now()) {
-		if (now >= deadline)
+		if (now >= deadline || load_rlx(&server->stopping))
 			return error_set(-STOA_EBUSY, "the server does not run");
 		os_notifier_raise(server->call);
 		(void)os_wait(&(struct os_wait_word){&server->figures_taken, before, OS_WORD_WOKEN}, 1, now + AGAIN);
