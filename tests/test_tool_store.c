@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <stoa/stoa.h>
+#include <store/exposition.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -352,6 +353,156 @@ TEST(rm_removes_objects)
 	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
 }
 
+/* ---- pinning ---- */
+
+/* More than the store holds, so that what may go goes. */
+static void fill_store(const char *prefix)
+{
+	const char *file;
+	void *bytes = pattern(MIB, 7);
+	char id[40];
+
+	file = make_input("fill", bytes, MIB);
+	free(bytes);
+	for (int i = 0; i < 40; i++) {
+		snprintf(id, sizeof(id), "%s%d", prefix, i);
+		CHECK_EQ(run_stoa("put", id, file, NULL)->status, 0);
+	}
+}
+
+TEST(what_is_pinned_stays_and_what_is_unpinned_goes)
+{
+	struct daemon daemon;
+	const struct run *run;
+
+	start_daemon(&daemon, "s", "--limit=24MiB", "--objects=1000", "--clients=8", "--evict", "-q", NULL);
+	make_input("in", "data", 4);
+	CHECK_EQ(run_stoa("put", "kept", job_path("in"), NULL)->status, 0);
+	CHECK_EQ(run_stoa("put", "two words", job_path("in"), NULL)->status, 0);
+	run = run_stoa("pin", "kept", "two words", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_STR(run->out, "");
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(line_with(run_stoa("ls", "--store", NULL)->out, "kept"), "pinned");
+	fill_store("a");
+	CHECK_STR(run_stoa("get", "kept", NULL)->out, "data");
+	run = run_stoa("unpin", "kept", "nothing", "--json", NULL);
+	CHECK_EQ(run->status, 1);
+	check_json(run->out);
+	CHECK_STR(run->out, "{\"id\":\"kept\",\"pinned\":false}\n{\"id\":\"nothing\",\"pinned\":null}\n");
+	CHECK_HAS(run->err, "stoa: object 'nothing': ");
+	fill_store("b");
+	CHECK_EQ(run_stoa("get", "kept", NULL)->status, 1);
+	CHECK_STR(run_stoa("get", "two words", NULL)->out, "data");
+	run = run_stoa("pin", "nothing", "two words", "--store", daemon.place, "--json", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_STR(run->out, "{\"id\":\"nothing\",\"pinned\":null}\n{\"id\":\"two words\",\"pinned\":true}\n");
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	CHECK_EQ(run_stoa("pin", "kept", NULL)->status, 1);
+}
+
+/* ---- who has it, and figures ---- */
+
+TEST(who_tells_processes_and_what_they_have)
+{
+	struct stoa_object first, second;
+	char number[40], self[40];
+	struct stoa_store *store;
+	struct daemon daemon;
+	const struct run *run;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	CHECK_RC(stoa_store_open(NULL, NULL, &store), 0);
+	CHECK_RC(stoa_store_put(store, "mine", 4, "data", 4, NULL), 0);
+	CHECK_EQ(run_stoa("put", "other", make_input("in", "data", 4), NULL)->status, 0);
+	CHECK_RC(stoa_store_get(store, "other", 5, 0, &first), 0);
+	CHECK_RC(stoa_store_get(store, "other", 5, 0, &second), 0);
+	run = run_stoa("who", "other", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_EQ(run->status, 0);
+	snprintf(self, sizeof(self), "%d", getpid());
+	CHECK_HAS(line_with(run->out, "other"), self);
+	CHECK_HAS(line_with(run->out, "other"), "test_tool_store"); /* this program */
+	CHECK_HAS(line_with(run->out, "other"), "  2  -");
+	run = run_stoa("who", "mine", "nothing", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(line_with(run->out, "mine"), "  -  yes");
+	CHECK_HAS(run->err, "stoa: object 'nothing': ");
+	run = run_stoa("who", "nothing", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_STR(run->out, "");
+	run = run_stoa("who", "other", "mine", "--json", "--store", daemon.place, NULL);
+	CHECK_EQ(run->status, 0);
+	check_json(run->out);
+	snprintf(number, sizeof(number), "\"pid\":%d,", getpid());
+	CHECK_HAS(line_with(run->out, "\"id\":\"other\""), number);
+	CHECK_HAS(line_with(run->out, "\"id\":\"other\""), "\"leases\":2,\"maker\":false,");
+	CHECK_HAS(line_with(run->out, "\"id\":\"mine\""), "\"leases\":0,\"maker\":true,");
+	/* All clients but the one that asks. */
+	run = run_stoa("who", NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(line_with(run->out, self), "test_tool_store");
+	CHECK_LACKS(run->out, " stoa ");
+	run = run_stoa("who", "--json", NULL);
+	check_json(run->out);
+	CHECK_HAS(run->out, number);
+	CHECK_HAS(run->out, "\"leases\":2,\"charged\":");
+	stoa_object_release(store, &first);
+	stoa_object_release(store, &second);
+	stoa_store_close(store);
+	run = run_stoa("who", "other", "--json", NULL);
+	CHECK_STR(run->out, "");
+	CHECK_EQ(run->status, 0);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+}
+
+TEST(metrics_are_what_a_monitor_reads)
+{
+	struct daemon daemon;
+	const struct run *run;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	CHECK_EQ(run_stoa("put", "x", NULL)->status, 0);
+	run = run_stoa("stat", "--store", "--metrics", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_EQ(run->status, 0);
+	metrics_check(run->out);
+	CHECK(metrics_value(run->out, "stoa_store_objects") == 1);
+	CHECK(metrics_value(run->out, "stoa_store_limit_bytes") == (double)(64 * MIB));
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	CHECK_EQ(run_stoa("stat", "--store", "--metrics", NULL)->status, 1);
+}
+
+TEST(top_is_a_table_without_a_terminal)
+{
+	struct stoa_store *store;
+	struct daemon daemon;
+	const struct run *run;
+	char number[40];
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	CHECK_RC(stoa_store_open(NULL, NULL, &store), 0);
+	CHECK_RC(stoa_store_put(store, "mine", 4, "data", 4, NULL), 0);
+	run = run_stoa("top", "--store", "-i", "20ms", "-n", "2", NULL);
+	CHECK_STR(run->err, "");
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(line_with(run->out, "memory "), " of 64MiB (");
+	CHECK_HAS(line_with(run->out, "memory "), "objects 1  puts/s 0  deletes/s 0");
+	CHECK_HAS(line_with(run->out, "test_tool_store"), " 128B ");
+	CHECK_LACKS(run->out, "\033");
+	run = run_stoa("top", "--store", "-i", "20ms", "-n", "2", "--json", NULL);
+	CHECK_EQ(run->status, 0);
+	check_json(run->out);
+	snprintf(number, sizeof(number), "\"clients\":[{\"pid\":%d,", getpid());
+	CHECK_HAS(line_with(run->out, "\"objects\":1,"), number);
+	CHECK_EQ(run_stoa("top", "--store", "name", NULL)->status, 2);
+	stoa_store_close(store);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	run = run_stoa("top", "--store", "-i", "20ms", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->err, daemon.place);
+}
+
 /* ---- waiting ---- */
 
 TEST(wait_and_get_wait_until_objects_come)
@@ -399,6 +550,13 @@ TEST(what_makes_no_sense_is_misuse)
 		{"--wait soon is not a time", "get", "x", "--wait", "soon"},
 		{"wait: needs ID...", "wait", NULL},
 		{"wait: '0x1' is no id", "wait", "0x1", NULL},
+		{"pin: needs ID...", "pin", NULL},
+		{"pin: '0x1' is no id", "pin", "0x1", NULL},
+		{"unpin: needs ID...", "unpin", NULL},
+		{"who: '0x' is no id", "who", "x", "0x", NULL},
+		{"stat: --metrics goes with --store", "stat", "--metrics", NULL},
+		{"stat: --metrics goes with --store", "stat", "--store", "x", "--metrics"},
+		{"unpin: no option '--store-path'", "unpin", "x", "--store-path", NULL},
 		{"--store lists objects, and goes with neither --all nor --global", "ls", "--store", "--all", NULL},
 		{"--store lists objects, and goes with neither --all nor --global", "ls", "-s", "-g", NULL},
 		{"does not go with --global", "stat", "--store", "-g", NULL},
@@ -428,21 +586,21 @@ TEST(what_makes_no_sense_is_misuse)
 
 TEST(help_teaches)
 {
-	static const char *const commands[] = {"put", "get", "wait", "ls", "stat", "rm"};
+	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "who", "ls", "stat", "rm"};
 
 	for (size_t i = 0; i < CC_COUNT(commands); i++) {
 		const struct run *run = run_stoa(commands[i], "--help", NULL);
 
 		CHECK_EQ(run->status, 0);
 		CHECK_HAS(run->out, "\nexamples:\n  $ stoa ");
-		CHECK_HAS(run->out, i < 3 ? "--store PATH" : "--store[=PATH]");
+		CHECK_HAS(run->out, i < 6 ? "--store PATH" : "--store[=PATH]");
 		CHECK_HAS(run_stoa("--help", NULL)->out, commands[i]);
 	}
 }
 
 TEST(without_a_server_each_says_how_to_start_one)
 {
-	static const char *const commands[] = {"put", "get", "wait"};
+	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "who"};
 	char place[300];
 
 	snprintf(place, sizeof(place), "%s/nobody", test_dir());

@@ -181,12 +181,15 @@ int command_stat(int argc, char **argv)
 {
 	bool global = false;
 	bool as_json = false;
+	bool metrics = false;
 	const char *where = NULL;
 	const struct option_spec options[] = {
 		{'g', "global", OPTION_FLAG, &global, NULL, "names of the host, not of this user"},
 		{'s', "store", OPTION_CHOICE, &where, "PATH",
 		 "objects of an object store, or without any the store itself:\n"
 		 "that of the server at this socket, or the default one"},
+		{0, "metrics", OPTION_FLAG, &metrics, NULL,
+		 "of the store itself: all that its server counts, as Prometheus\nreads it"},
 		{0, "json", OPTION_FLAG, &as_json, NULL, "one JSON object for each name"},
 	};
 	const struct usage usage = {
@@ -203,7 +206,8 @@ int command_stat(int argc, char **argv)
 		"  $ stoa stat cache            everything about the segment 'cache'\n"
 		"  $ stoa stat cache --json | jq .committed\n"
 		"  $ stoa stat --store          how full is the store?\n"
-		"  $ stoa stat --store model    everything about its object 'model'",
+		"  $ stoa stat --store model    everything about its object 'model'\n"
+		"  $ stoa stat --store --metrics | grep puts_total",
 	};
 	struct scan *scan = NULL;
 	int operands;
@@ -214,6 +218,10 @@ int command_stat(int argc, char **argv)
 		return status;
 	if (where && global)
 		return tool_misuse("stat: --store is about objects, and does not go with --global");
+	if (metrics && (!where || operands || as_json))
+		return tool_misuse("stat: --metrics goes with --store, and with neither NAME nor --json");
+	if (metrics)
+		return store_metrics(where);
 	if (where)
 		return store_stat(where, argv + 1, operands, as_json);
 	if (!operands)

@@ -6,6 +6,7 @@
 #include "tool.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 
 #include "os/console.h"
 #include "os/daemon.h"
+#include "os/http.h"
 #include "os/process.h"
 
 #define PATH_ROOM 4096
@@ -21,7 +23,7 @@
 
 struct daemon {
 	const char *socket, *mode_text;
-	const char *limit_text, *client_limit_text, *user_limit_text;
+	const char *limit_text, *client_limit_text, *user_limit_text, *http_text;
 	const char *spill_folder, *spill_limit_text;
 	uint64_t objects, clients, user_clients, user_pieces;
 	bool held, evict, quiet, verbose, version;
@@ -29,6 +31,8 @@ struct daemon {
 	char place[PATH_ROOM + 32]; /* where it listens, in words */
 	uint64_t descriptors;
 	struct stoa_server_options options;
+	struct http *http;                    /* NULL: no metrics over HTTP */
+	_Atomic(struct stoa_server *) server; /* that metrics are asked of; NULL: it does not run yet */
 };
 
 /* ---- options ---- */
@@ -131,15 +135,17 @@ static int parse(struct daemon *daemon)
 static int find_place(struct daemon *daemon)
 {
 	struct stoa_server_options *options = &daemon->options;
-	int descriptor, given = daemon_listening(&descriptor);
+	int descriptor, given;
 
+	options->keeper = daemon->held ? daemon_keeper() : NULL;
+	given = daemon_listening(&descriptor);
 	if (given < 0)
 		return tool_fail("the service manager gave several sockets, and a store listens with one");
 	if (given > 0) {
 		options->flags |= STOA_SERVER_ADOPT;
 		options->descriptor = descriptor;
 		snprintf(daemon->place, sizeof(daemon->place), "the service manager's socket");
-		if (!daemon->held)
+		if (!daemon->held || options->keeper)
 			return TOOL_GO;
 	}
 	if (!daemon->socket) {
@@ -198,7 +204,8 @@ static void tell_start(const struct daemon *daemon, const struct stoa_server *se
 		tool_note("what memory has no room for goes to files in '%s', up to %s", daemon->spill_folder,
 			  size_text(stat.spill_limit, limit));
 	if (daemon->held)
-		tool_note("objects outlive this process if it is killed, for the next server at the same path");
+		tool_note("objects outlive this process if it is killed, for the next server %s",
+			  options->keeper ? "that the service manager starts" : "at the same path");
 }
 
 static void tell_end(const struct daemon *daemon, const struct stoa_server *server)
@@ -235,21 +242,48 @@ static void stop(void *argument)
 		stoa_server_stop(argument);
 }
 
+static int fill_metrics(void *argument, char *ret_text, uint64_t room)
+{
+	struct stoa_server *server = atomic_load(&((struct daemon *)argument)->server);
+
+	return server ? stoa_server_metrics(server, ret_text, room, NULL) : -1;
+}
+
+/* First of all: a port that is taken is no reason to end a store that was held. TOOL_GO, or a status, said. */
+static int serve_metrics(struct daemon *daemon)
+{
+	char place[HTTP_WHERE];
+	int status;
+
+	if (!daemon->http_text)
+		return TOOL_GO;
+	status = http_start(daemon->http_text, fill_metrics, daemon, &daemon->http, place);
+	if (status == TOOL_GO && !daemon->quiet)
+		tool_note("metrics at %s", place);
+	return status;
+}
+
 static int serve(struct daemon *daemon)
 {
 	struct stoa_server *server;
-	int result;
+	int result, status = serve_metrics(daemon);
 
+	if (status != TOOL_GO)
+		return status;
 	daemon->descriptors = daemon_allow_descriptors();
 	daemon->options.tell = tell;
 	result = stoa_server_start(&daemon->options, &server);
-	if (result < 0)
+	if (result < 0) {
+		http_stop(daemon->http);
 		return start_failed(daemon, result);
+	}
+	atomic_store(&daemon->server, server);
 	daemon_on_end(stop, server);
 	tell_start(daemon, server);
 	daemon_tell("READY=1");
 	result = stoa_server_run(server);
 	daemon_tell("STOPPING=1");
+	http_stop(daemon->http);
 	if (result == 0)
 		tell_end(daemon, server);
 	else
@@ -286,6 +320,8 @@ static int run(int argc, char **argv)
 		{0, "spill-limit", OPTION_TEXT, &daemon.spill_limit_text, "SIZE", "of these files (ten times --limit)"},
 		{0, "held", OPTION_FLAG, &daemon.held, NULL,
 		 "objects outlive this process if it is killed, or sent\nSIGUSR1, for the next server at the same path; SIGTERM ends them"},
+		{0, "metrics-http", OPTION_TEXT, &daemon.http_text, "[ADDRESS:]PORT",
+		 "tell a monitor (Prometheus) what is counted, at /metrics;\nwithout ADDRESS on 127.0.0.1 alone; port 0: any"},
 		{'q', "quiet", OPTION_FLAG, &daemon.quiet, NULL, "say nothing but errors"},
 		{'v', "verbose", OPTION_FLAG, &daemon.verbose, NULL, "say more at the start and the end"},
 		{'V', "version", OPTION_FLAG, &daemon.version, NULL, "tell the version, and end"},

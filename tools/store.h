@@ -42,6 +42,8 @@ int store_fail(const struct store_id *id, int result);
 int store_ls(const char *where, bool as_json);
 /* Of the objects that were named, or of the store. */
 int store_stat(const char *where, char **words, int count, bool as_json);
+/* What a monitor wants to know of the store. */
+int store_metrics(const char *where);
 int store_rm(const char *where, char **words, int count, bool force, bool as_json);
 
 #endif

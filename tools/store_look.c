@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `stoa ls --store` and `stoa stat --store`: objects, and the store itself. Asks the server nothing. Uses the public API. */
+/* `stoa ls --store` and `stoa stat --store`: objects, and the store itself. Asks the server nothing but for metrics. Uses the public API. */
 #include "store.h"
 
 #include <inttypes.h>
@@ -418,4 +418,22 @@ int store_stat(const char *where, char **words, int count, bool as_json)
 	status = count ? stat_objects(store, words, count, as_json) : stat_store(store, path, as_json);
 	stoa_store_close(store);
 	return status;
+}
+
+/* ---- metrics ---- */
+
+int store_metrics(const char *where)
+{
+	char text[STOA_METRICS_ROOM];
+	struct stoa_store *store;
+	int result, status = store_connect("stat", where, 0, &store);
+
+	if (status != TOOL_GO)
+		return status;
+	result = stoa_store_metrics(store, text, sizeof(text), NULL);
+	stoa_store_close(store);
+	if (result < 0)
+		return tool_fail_result(NULL, result);
+	fputs(text, stdout);
+	return TOOL_OK;
 }

@@ -232,8 +232,11 @@ int command_send(int argc, char **argv);
 int command_recv(int argc, char **argv);
 int command_pipe(int argc, char **argv);
 int command_tap(int argc, char **argv);
-int command_put(int argc, char **argv); /* these three where there is an object store */
+int command_put(int argc, char **argv); /* these where there is an object store */
 int command_get(int argc, char **argv);
 int command_wait(int argc, char **argv);
+int command_pin(int argc, char **argv);
+int command_unpin(int argc, char **argv);
+int command_who(int argc, char **argv);
 
 #endif

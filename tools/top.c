@@ -91,7 +91,11 @@ static int look(void *context)
 {
 	struct top *top = context;
 	struct top_sample now;
-	int status = top_take(&top->options, &top->sample, &now);
+	int status;
+
+	if (top->shows_store)
+		return top_store_look(top->store, !top->on_screen);
+	status = top_take(&top->options, &top->sample, &now);
 
 	if (status != TOOL_GO)
 		return status;
@@ -105,6 +109,8 @@ static int print(void *context, bool first)
 {
 	const struct top *top = context;
 
+	if (top->shows_store)
+		return top_store_print(top->store, top->options.json, first);
 	for (size_t i = 0; top->options.json && i < top->sample.count; i++)
 		print_json(&top->sample.rows[i], top->sample.seconds);
 	if (top->options.json)
@@ -132,6 +138,7 @@ int command_top(int argc, char **argv)
 	static const struct live_calls calls = {look, top_draw, top_obey, print};
 	struct top top = {.options.sort = TOP_MESSAGES, .live = {.calls = &calls, .context = &top}};
 	const char *sort = NULL;
+	const char *where = NULL;
 	bool plain = false;
 	const struct option_spec options[] = {
 		{'i', "interval", OPTION_DURATION, &top.live.interval, "TIME", "between two looks (1s)"},
@@ -141,6 +148,8 @@ int command_top(int argc, char **argv)
 		{'r', "reverse", OPTION_FLAG, &top.options.reverse, NULL, "the other way round"},
 		{'p', "plain", OPTION_FLAG, &plain, NULL, "tables below each other, also on a terminal"},
 		{'g', "global", OPTION_FLAG, &top.options.global, NULL, "also names of the host"},
+		{0, "store", OPTION_CHOICE, &where, "PATH",
+		 "an object store instead: that of the server at this socket, or\nthe default one"},
 		{0, "json", OPTION_FLAG, &top.options.json, NULL, "one JSON object per line and look"},
 	};
 	const struct usage usage = {
@@ -149,7 +158,7 @@ int command_top(int argc, char **argv)
 		"Show this user's channels, and what else has a name, live: messages and bytes a second, how many are not\n"
 		"received yet (LAG), how much of the rings is in use, sleeps a second, living senders:receivers, threads\n"
 		"that take part. On a terminal a screen: q quits, s sorts, r reverses, + and - change the interval, space\n"
-		"pauses, arrows scroll. Elsewhere, and on Windows, tables: one, or with --count or --interval more.\n"
+		"pauses, arrows scroll, o shows the object store and its clients. Elsewhere, and on Windows, tables: one, or with --count or --interval more.\n"
 		"With names, which may be patterns ('frames-*'), only those. Looking joins nothing and changes nothing.",
 		options,
 		sizeof(options) / sizeof(options[0]),
@@ -158,7 +167,8 @@ int command_top(int argc, char **argv)
 		"  $ stoa top                       live\n"
 		"  $ stoa top | cat                 one table, of one second\n"
 		"  $ stoa top 'frames-*' prices     some of them\n"
-		"  $ stoa top --json -i 10s -n 6    a minute, for a program",
+		"  $ stoa top --json -i 10s -n 6    a minute, for a program\n"
+		"  $ stoa top --store               an object store: how full, how fast, whose",
 	};
 	int operands;
 	int status = options_parse(&usage, argc, argv, &operands);
@@ -169,7 +179,14 @@ int command_top(int argc, char **argv)
 		return status;
 	top.options.names = argv + 1;
 	top.options.name_count = operands;
+	top.shows_store = where != NULL;
+	if (where && (operands || sort || top.options.reverse || top.options.global))
+		return tool_misuse("top: --store goes with neither NAME, --sort, --reverse nor --global");
+	top.store = top_store_begin(where);
+	if (!top.store)
+		return tool_fail("out of memory");
 	status = live_run(&top.live, plain || top.options.json);
+	top_store_end(top.store);
 	top_drop(&top.sample);
 	return status;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* `stoa top`: what it shows. top_sample.c gathers it, top.c prints it, top_screen.c shows it live. Uses channel.h, live.h. */
+/*
+ * `stoa top`: what it shows. top_sample.c gathers it, top.c prints it, top_screen.c shows it live; top_store.c is the store's page. Uses
+ * channel.h, live.h.
+ */
 #ifndef TOOLS_TOP_H
 #define TOOLS_TOP_H
 
@@ -44,6 +47,9 @@ struct top {
 	struct top_sample sample;
 	struct live live;
 	size_t first; /* row shown */
+	struct top_store *store;
+	bool shows_store; /* the page that is shown */
+	bool on_screen;   /* it has been drawn */
 };
 
 const char *top_sort_name(enum top_sort sort);
@@ -58,6 +64,17 @@ void top_order(const struct top_options *options, struct top_sample *sample);
 extern const struct table_column top_columns[TOP_COLUMNS];
 void top_cells(const struct top_row *row,
 	       char cells[TOP_COLUMNS][LIVE_CELL]); /* all but the name, which is the first */
+
+/*
+ * top_store.c, or no_store.c where there is none. `where`: a socket's path; "" or NULL: the default. begin: NULL: no memory. end: NULL is allowed. look: TOOL_GO, or a status,
+ * said; where it need not be (`must`), the page says what is wrong.
+ */
+struct top_store *top_store_begin(const char *where);
+void top_store_end(struct top_store *page);
+int top_store_look(struct top_store *page, bool must);
+void top_store_draw(struct top_store *page, const struct live *live);
+void top_store_obey(struct top_store *page, int key);
+int top_store_print(const struct top_store *page, bool as_json, bool first);
 
 /* top_screen.c */
 void top_draw(void *context);

@@ -62,9 +62,14 @@ static size_t rows_room(void)
 void top_draw(void *context)
 {
 	struct top *top = context;
-	char keys[LIVE_LINE] = "q quit  s/S sort  r reverse  +/- interval  space pause  arrows scroll";
+	char keys[LIVE_LINE] = "q quit  s/S sort  r reverse  +/- interval  space pause  arrows scroll  o store";
 	size_t room = rows_room();
 
+	top->on_screen = true;
+	if (top->shows_store) {
+		top_store_draw(top->store, &top->live);
+		return;
+	}
 	if (top->first + room > top->sample.count)
 		top->first = top->sample.count > room ? top->sample.count - room : 0;
 	show_head(top);
@@ -88,6 +93,16 @@ void top_obey(void *context, int key)
 	struct top *top = context;
 	struct top_options *options = &top->options;
 
+	if (key == 'o') {
+		top->shows_store = !top->shows_store;
+		if (top->shows_store)
+			(void)top_store_look(top->store, false); /* the page says what is wrong */
+		return;
+	}
+	if (top->shows_store) {
+		top_store_obey(top->store, key);
+		return;
+	}
 	switch (key) {
 	case 's':
 	case SCREEN_RIGHT: options->sort = (options->sort + 1) % TOP_SORTS; break;

@@ -9,12 +9,14 @@
 #include <stoa/error.h>
 #include <stoa/grant.h>
 #include <stoa/inspect.h>
+#include <stoa/keeper.h>
 #include <stoa/kernel.h>
 #include <stoa/manager.h>
 #include <stoa/pager.h>
 #include <stoa/pager_stat.h>
 #include <stoa/segment.h>
 #include <stoa/store.h>
+#include <stoa/store_stat.h>
 #include <stoa/stream.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>

@@ -34,6 +34,7 @@
 
 #include <stdint.h>
 #include <stoa/error.h>
+#include <stoa/keeper.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -235,8 +236,11 @@ struct stoa_server_options {      /* all zero is the default */
 	uint32_t user_clients; /* 0: three quarters of `clients` */
 	uint32_t user_pieces;  /* 0: half of what the server has descriptors for */
 	uint32_t reserved;
+	const struct stoa_keeper *
+		keeper; /* STOA_SERVER_HELD: it keeps the memory; there until close. NULL: a process of the library's */
 };
-#define STOA_SERVER_HELD (1u << 0) /* memory outlives the server, in a process of its own, for its successor */
+#define STOA_SERVER_HELD \
+	(1u << 0) /* memory outlives the server, in a process of its own or a keeper's hands, for its successor */
 #define STOA_SERVER_EVICT \
 	(1u << 2) /* a cache: objects that nobody holds make room for new ones, the least recently used first */
 #define STOA_SERVER_ADOPT (1u << 1) /* listen with `descriptor`; `socket` then only says where memory is held */

@@ -66,6 +66,8 @@ struct os_peer {
 	uint32_t groups[OS_PEER_GROUPS]; /* beside `group`; of more than that, the lowest */
 };
 int os_local_peer(os_handle socket, struct os_peer *ret_peer);
+/* Which of the system's spaces of process numbers (pid namespaces) this process's `process` is of; 0: not known. */
+uint64_t os_process_space(void);
 bool os_peer_in_group(const struct os_peer *peer, uint32_t group);
 
 /* A handle to that process: polls readable when it has ended; see os_process_ended(). -STOA_ECLOSED: it has. */

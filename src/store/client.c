@@ -121,18 +121,32 @@ static int ask(const struct stoa_store *store, struct store_message *message)
 	return os_local_send(store->socket, message, sizeof(*message), NULL, 0);
 }
 
-/* The next message of the server's. STOA_TIMED_OUT. `passed` has room for `room`, and all that came are in it. */
-static int hear(const struct stoa_store *store, struct store_message *ret_message, os_handle *passed, unsigned room,
-		unsigned *ret_count, uint64_t deadline)
+/* What a message with a report has behind its head. */
+struct heard {
+	struct store_report report;
+	size_t length; /* bytes, with the head */
+	os_handle passed[PASSED_COUNT];
+	unsigned count;
+};
+
+static void close_passed(struct heard *heard)
 {
-	size_t length;
+	while (heard->count)
+		os_handle_close(heard->passed[--heard->count]);
+}
+
+/* The next message of the server's. STOA_TIMED_OUT. What came with it is the caller's. */
+static int hear(const struct stoa_store *store, struct heard *heard, uint64_t deadline)
+{
+	const struct store_message *message = &heard->report.head;
 	int rc;
 
+	heard->count = 0;
 	for (;;) {
 		uint32_t ready;
 
-		rc = os_local_receive(store->socket, ret_message, sizeof(*ret_message), &length, passed, room,
-				      ret_count);
+		rc = os_local_receive(store->socket, &heard->report, sizeof(heard->report), &heard->length,
+				      heard->passed, PASSED_COUNT, &heard->count);
 		if (rc != -STOA_EBUSY)
 			break;
 		rc = os_wait_readable(&store->socket, 1, deadline, &ready);
@@ -143,10 +157,10 @@ static int hear(const struct stoa_store *store, struct store_message *ret_messag
 		return error_set(rc, "the store's server has ended");
 	if (rc < 0)
 		return rc;
-	if (length == sizeof(*ret_message) && store_message_is_marked(ret_message))
+	if (heard->length >= sizeof(*message) && store_message_is_marked(message) &&
+	    (heard->length == sizeof(*message) || message->kind == STORE_REPORT))
 		return 0;
-	while (*ret_count)
-		os_handle_close(passed[--*ret_count]);
+	close_passed(heard);
 	return error_set(-STOA_EVERSION, "what listens there is no stoad, or one of another version");
 }
 
@@ -211,31 +225,31 @@ static int map_directory(struct stoa_store *store, uint64_t length, os_handle me
 
 static int greet(struct stoa_store *store, uint32_t leases)
 {
-	struct store_message message = {.kind = STORE_HELLO, .count = (leases + LEASES_PER_LINE - 1) / LEASES_PER_LINE};
-	os_handle passed[PASSED_COUNT];
-	unsigned count = 0;
-	int rc = ask(store, &message);
+	struct store_message hello = {.kind = STORE_HELLO, .count = (leases + LEASES_PER_LINE - 1) / LEASES_PER_LINE};
+	const struct store_message *welcome;
+	struct heard heard = {.count = 0};
+	int rc = ask(store, &hello);
 
+	welcome = &heard.report.head;
 	/* Who is refused at once may find the socket closed already; why is in there. */
 	if (rc == 0 || rc == -STOA_ECLOSED)
-		rc = hear(store, &message, passed, PASSED_COUNT, &count, rc ? 0 : client_patience(0));
+		rc = hear(store, &heard, rc ? 0 : client_patience(0));
 	if (rc == STOA_TIMED_OUT)
 		rc = error_set(-STOA_EBUSY, "the store's server does not answer");
-	if (rc == 0 && message.result < 0)
-		rc = error_set(message.result, "the store's server refused: %s", stoa_error_text(message.result));
-	else if (rc == 0 && (message.kind != STORE_WELCOME || count != PASSED_COUNT))
+	if (rc == 0 && welcome->result < 0)
+		rc = error_set(welcome->result, "the store's server refused: %s", stoa_error_text(welcome->result));
+	else if (rc == 0 && (welcome->kind != STORE_WELCOME || heard.count != PASSED_COUNT))
 		rc = error_set(-STOA_EFORMAT, "a welcome that is not one");
 	if (rc == 0)
-		rc = map_directory(store, message.length, passed[PASSED_DIRECTORY]);
+		rc = map_directory(store, welcome->length, heard.passed[PASSED_DIRECTORY]);
 	if (rc == 0)
-		rc = map_session(store, &message, passed);
+		rc = map_session(store, welcome, heard.passed);
 	if (rc == 0) {
-		store->bell = passed[PASSED_BELL];
-		store->client_bell = passed[PASSED_CLIENT_BELL];
-		count = PASSED_BELL;
+		store->bell = heard.passed[PASSED_BELL];
+		store->client_bell = heard.passed[PASSED_CLIENT_BELL];
+		heard.count = PASSED_BELL;
 	}
-	while (count)
-		os_handle_close(passed[--count]);
+	close_passed(&heard);
 	return rc;
 }
 
@@ -354,54 +368,89 @@ static bool find_mapped(const struct stoa_store *store, uint32_t arena, unsigned
 	return true;
 }
 
-/* The answer to what was asked, with its descriptor, if it is the next message; STOA_TIMED_OUT: it has not come yet, or another one has. */
-static int hear_answer(struct stoa_store *store, uint32_t arena, uint64_t generation, uint64_t deadline,
-		       os_handle *ret_memory, struct store_message *ret_answer)
+/* The answer to the question, if it is the next message; STOA_TIMED_OUT: it has not come yet, or another one has. What came with it is the caller's. */
+static int hear_answer(const struct stoa_store *store, const struct store_message *question, uint64_t deadline,
+		       struct heard *heard)
 {
-	os_handle passed[PASSED_COUNT];
-	unsigned count = 0;
-	int rc = hear(store, ret_answer, passed, PASSED_COUNT, &count, deadline);
+	const struct store_message *answer = &heard->report.head;
+	int rc = hear(store, heard, deadline);
 
 	if (rc)
 		return rc;
 	/* What was asked for by somebody who did not wait as long; or the welcome, once more, by a server that came since. */
-	if (ret_answer->kind != STORE_ARENA || ret_answer->arena != arena || ret_answer->generation != generation)
-		rc = STOA_TIMED_OUT;
-	else if (ret_answer->result < 0)
-		rc = error_set(ret_answer->result, "the object's memory: %s", stoa_error_text(ret_answer->result));
-	else if (count != 1)
-		rc = error_set(-STOA_EFORMAT, "an answer without its descriptor");
-	if (rc == 0)
-		*ret_memory = passed[--count];
-	while (count)
-		os_handle_close(passed[--count]);
-	return rc;
+	if (answer->kind == question->kind + 1 && answer->arena == question->arena &&
+	    answer->generation == question->generation && answer->length == question->length)
+		return 0;
+	close_passed(heard);
+	return STOA_TIMED_OUT;
 }
 
-/* Ask the server for a descriptor; and again, if that one died with the question. */
-static int fetch(struct stoa_store *store, uint32_t arena, uint64_t generation, os_handle *ret_memory,
-		 struct store_message *ret_answer)
+/* Ask the server; and again, if that one died with the question. */
+static int inquire(const struct stoa_store *store, struct store_message *question, struct heard *heard)
 {
 	const _Atomic uint64_t *servers = &store->directory.header->server;
 	uint64_t deadline = client_patience(0), server = 0;
 	int rc = STOA_TIMED_OUT;
 
 	while (rc == STOA_TIMED_OUT) {
-		struct store_message question = {.kind = STORE_ASK_ARENA, .arena = arena, .generation = generation};
 		uint64_t now = os_now();
 
 		if (now >= deadline)
 			return rc;
 		if (server != load_rlx(servers)) {
 			server = load_rlx(servers);
-			rc = ask(store, &question);
+			rc = ask(store, question);
 			if (rc < 0)
 				return rc;
 		}
-		rc = hear_answer(store, arena, generation, MUTANT(NO_RECHECK) ? deadline : now + RECHECK, ret_memory,
-				 ret_answer);
+		rc = hear_answer(store, question, MUTANT(NO_RECHECK) ? deadline : now + RECHECK, heard);
 	}
 	return rc;
+}
+
+/* A descriptor of an arena. */
+static int fetch(const struct stoa_store *store, uint32_t arena, uint64_t generation, os_handle *ret_memory,
+		 struct store_message *ret_answer)
+{
+	struct store_message question = {.kind = STORE_ASK_ARENA, .arena = arena, .generation = generation};
+	struct heard heard;
+	int rc = inquire(store, &question, &heard);
+
+	if (rc)
+		return rc;
+	*ret_answer = heard.report.head;
+	if (ret_answer->result < 0)
+		rc = error_set(ret_answer->result, "the object's memory: %s", stoa_error_text(ret_answer->result));
+	else if (heard.count != 1)
+		rc = error_set(-STOA_EFORMAT, "an answer without its descriptor");
+	else
+		*ret_memory = heard.passed[--heard.count];
+	close_passed(&heard);
+	return rc;
+}
+
+int client_report(struct stoa_store *store, struct store_message *question, uint64_t each, uint32_t most,
+		  struct store_report *ret_report)
+{
+	struct heard heard;
+	int rc;
+
+	question->kind = STORE_ASK_REPORT;
+	os_lock(&store->mapping);
+	/* So that what somebody else did not wait for is not taken for the answer. */
+	question->length = ++store->questions;
+	rc = inquire(store, question, &heard);
+	os_unlock(&store->mapping);
+	if (rc)
+		return rc;
+	close_passed(&heard);
+	*ret_report = heard.report;
+	if (ret_report->head.result < 0)
+		return error_set(ret_report->head.result, "the store's server: %s",
+				 stoa_error_text(ret_report->head.result));
+	if (ret_report->head.count > most || heard.length != sizeof(ret_report->head) + ret_report->head.count * each)
+		return error_set(-STOA_EFORMAT, "a report that is not as long as it says");
+	return 0;
 }
 
 /* The lock for mapping is held. */

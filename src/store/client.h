@@ -68,6 +68,7 @@ struct stoa_store {
 	_Atomic uint32_t turn;      /* counts leaders that left */
 
 	struct os_lock mapping;  /* arenas, and the socket */
+	uint64_t questions;      /* for reports, so far */
 	struct stoa_store *next; /* of this process's */
 };
 
@@ -124,6 +125,12 @@ int client_arena(struct stoa_store *store, uint32_t arena, bool one_object, unsi
 /* A descriptor of an arena as it is now, for the caller. Errors as client_arena(). */
 int client_fetch(struct stoa_store *store, uint32_t arena, os_handle *ret_memory, bool *ret_writable);
 void client_arena_release(struct stoa_store *store, uint32_t arena);
+
+/*
+ * Ask for a report: `question` says which. *ret_report has at most `most` records of `each` bytes. STOA_TIMED_OUT: no server answers. What the server answers: -STOA_ENOENT, EACCES.
+ */
+int client_report(struct stoa_store *store, struct store_message *question, uint64_t each, uint32_t most,
+		  struct store_report *ret_report);
 
 /* Hold an object that is in one of two states: SEALED, and another one or SEALED, too. As get, without waiting. */
 int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,

@@ -2,6 +2,7 @@
 /* The server's side of a holder: start it or find it, and ask it. See hold.h for what is said. Uses base and os. */
 #include <store/hold.h>
 #include <store/holder.h>
+#include <store/keeper.h>
 
 #include <base/error.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #define WINDOW 32u                            /* requests without an answer */
 
 struct store_holder {
+	const struct stoa_keeper *keeper; /* in the place of a process; NULL: not */
 	os_handle socket; /* OS_NO_HANDLE: an answer did not come, so later ones would be taken for others */
 	uint32_t process;
 };
@@ -214,6 +216,26 @@ int store_holder_start(const char *path, struct store_holder **ret_holder)
 	return rc;
 }
 
+int store_holder_use(const struct stoa_keeper *keeper, struct store_holder **ret_holder)
+{
+	struct store_holder *holder;
+
+	if (!keeper->put || !keeper->drop || !keeper->visit || !keeper->clear)
+		return error_set(-STOA_EINVAL, "a keeper has four functions");
+	holder = os_allocate(sizeof(*holder));
+	if (!holder)
+		return -STOA_ENOMEM;
+	holder->socket = OS_NO_HANDLE;
+	holder->keeper = keeper;
+	*ret_holder = holder;
+	return 0;
+}
+
+bool store_holder_is_lost(const struct store_holder *holder)
+{
+	return !holder->keeper && holder->socket == OS_NO_HANDLE;
+}
+
 os_handle store_holder_handle(const struct store_holder *holder)
 {
 	return holder->socket;
@@ -248,6 +270,8 @@ int store_holder_put_many(struct store_holder *holder, const struct store_held *
 	uint32_t waiting = 0;
 	int first = 0;
 
+	if (holder->keeper)
+		return keeper_put(holder->keeper, held, count);
 	while (count || waiting) {
 		uint32_t batch = count < HOLD_BATCH ? count : HOLD_BATCH;
 		int rc = -STOA_EBUSY;
@@ -282,6 +306,8 @@ int store_holder_drop(struct store_holder *holder, const char *name)
 	struct hold_message request = {.magic = HOLD_MAGIC, .op = HOLD_DROP, .count = 1}, answer;
 	int rc = set_name(request.names[0], name);
 
+	if (!rc && holder->keeper)
+		return keeper_drop(holder->keeper, name);
 	if (!rc)
 		rc = ask(holder, &request, NULL);
 	return rc ? rc : hear(holder, &answer, NULL, PATIENCE);
@@ -308,6 +334,8 @@ int store_holder_visit(struct store_holder *holder, int (*visit)(const char *nam
 	os_handle passed[HOLD_BATCH];
 	int rc;
 
+	if (holder->keeper)
+		return keeper_visit(holder->keeper, visit, argument);
 	do {
 		rc = get(holder, answer.place, &answer, passed);
 		if (rc)
@@ -334,8 +362,14 @@ int store_holder_end(struct store_holder *holder)
 {
 	const struct hold_message request = {.magic = HOLD_MAGIC, .op = HOLD_END};
 	struct hold_message answer;
-	int rc = ask(holder, &request, NULL);
+	int rc;
 
+	if (holder->keeper) {
+		rc = keeper_clear(holder->keeper);
+		store_holder_close(holder);
+		return rc;
+	}
+	rc = ask(holder, &request, NULL);
 	if (!rc)
 		rc = hear(holder, &answer, NULL, PATIENCE_TO_END);
 	store_holder_close(holder);

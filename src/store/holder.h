@@ -4,8 +4,8 @@
  * name, and no map. A server hands it what has to outlive it; its successor, of the same user, gets all of that back.
  *
  * A holder serves one server at a time. It ends when a server says so (store_holder_end()), by SIGTERM, or after a while without a server
- * when it holds nothing. A service manager that keeps descriptors (systemd's fd store) can do the same work behind these functions; so names are
- * what it takes: printable ASCII without ':'.
+ * when it holds nothing. A service manager that keeps descriptors (systemd's fd store) does the same work behind these functions, through the program's own
+ * (stoa/keeper.h); so names are what it takes: printable ASCII without ':'.
  *
  * Threads: one at a time. A forked child must not use its parent's.
  */
@@ -25,8 +25,13 @@ struct store_holder;
  */
 int store_holder_start(const char *path, struct store_holder **ret_holder);
 
-/* Polls readable, outside of calls, when the holder has ended: what it held is no longer safe. Put all into a new one. */
+/* The program's keeper in its place, which is there until close or end. -STOA_EINVAL: it lacks a function. */
+struct stoa_keeper;
+int store_holder_use(const struct stoa_keeper *keeper, struct store_holder **ret_holder);
+
+/* Polls readable, outside of calls, when the holder has ended: what it held is no longer safe. Put all into a new one. OS_NO_HANDLE: it is lost, or a keeper, which never is. */
 os_handle store_holder_handle(const struct store_holder *holder);
+bool store_holder_is_lost(const struct store_holder *holder);
 uint32_t store_holder_process(const struct store_holder *holder); /* its number, for people */
 
 /*

@@ -373,8 +373,10 @@ _Static_assert(sizeof(struct store_request) == 56, "layout");
 enum store_message_kind {
 	STORE_HELLO = 1, /* client: `count` lines of leases are wanted */
 	STORE_WELCOME, /* server: with the descriptors below; session `count`, `size` bytes of ring, `length` of directory */
-	STORE_ASK_ARENA, /* client: a descriptor of `arena`, of that generation */
-	STORE_ARENA,     /* server: here it is, `size` bytes; with `count` 1 it can be written */
+	STORE_ASK_ARENA,  /* client: a descriptor of `arena`, of that generation */
+	STORE_ARENA,      /* server: here it is, `size` bytes; with `count` 1 it can be written */
+	STORE_ASK_REPORT, /* client: `arena` is an enum store_report_kind; see there. `length` is anything */
+	STORE_REPORT, /* server: `count` records of it follow; go on at `size`, 0: that was all. `arena`, `generation`, `length` as asked */
 };
 
 /* What comes with a welcome, in this order. */
@@ -391,10 +393,76 @@ struct store_message {
 	uint64_t generation;
 	uint64_t size;
 	uint64_t length;
-	uint8_t pad_56[8];
+	uint64_t space; /* REPORT: of which space of process numbers those are that follow; 0: not known */
 };
 _Static_assert(offsetof(struct store_message, kind) == 16, "layout");
 _Static_assert(offsetof(struct store_message, generation) == 32, "layout");
+_Static_assert(offsetof(struct store_message, space) == 56, "layout");
 _Static_assert(sizeof(struct store_message) == 64, "layout");
+
+/*
+ * What a server tells of itself and its clients beside what stands in the directory. It is told in pieces, each for itself: what an answer says is so when it is
+ * sent, and nothing is kept for who asks.
+ */
+enum store_report_kind {
+	/* Those who have the entry `count`, whose state is `generation` as it was found, or made it; `count` 0: all. From session `size` on */
+	STORE_REPORT_CLIENTS = 1,
+	STORE_REPORT_FIGURES, /* enum store_figure */
+};
+
+struct store_client_record {
+	uint64_t key;     /* of its session */
+	uint64_t charged; /* bytes */
+	uint32_t process;
+	uint32_t user;
+	uint32_t leases;
+	uint32_t drafts;
+	uint32_t regions;
+	uint32_t waits;
+	uint32_t flags; /* STOA_CLIENT_* */
+	uint32_t unused_44;
+	uint8_t pad_48[16];
+};
+_Static_assert(offsetof(struct store_client_record, process) == 16, "layout");
+_Static_assert(offsetof(struct store_client_record, flags) == 40, "layout");
+_Static_assert(sizeof(struct store_client_record) == 64, "layout");
+#define STORE_REPORT_RECORDS 63u
+
+enum store_figure {
+	FIGURE_OBJECTS,
+	FIGURE_BYTES,
+	FIGURE_LIMIT,
+	FIGURE_CLIENTS,
+	FIGURE_PUTS,
+	FIGURE_DELETES,
+	FIGURE_EVICTIONS,
+	FIGURE_REFUSALS,
+	FIGURE_SERVERS,
+	FIGURE_OBJECTS_LIMIT,
+	FIGURE_CLIENTS_LIMIT,
+	FIGURE_CONNECTIONS, /* ever */
+	FIGURE_DRAFTS,
+	FIGURE_ALLOCATIONS, /* that go with their makers */
+	FIGURE_WAITS,
+	FIGURE_DYING,
+	FIGURE_ARENAS,
+	FIGURE_WARM, /* bytes that are committed and hold nothing */
+	FIGURE_LOST,
+	FIGURE_HELD,    /* 1: all outlives the server */
+	FIGURE_STARTED, /* nanoseconds since 1970 */
+	FIGURE_SLEEPS,
+	FIGURE_REPORTS,
+	FIGURE_REQUESTS = 64, /* + enum store_op */
+	FIGURE_COUNT = 96,
+};
+
+struct store_report {
+	struct store_message head;
+	union {
+		struct store_client_record clients[STORE_REPORT_RECORDS];
+		uint64_t figures[FIGURE_COUNT];
+	};
+};
+_Static_assert(sizeof(struct store_report) == 4096, "layout");
 
 #endif

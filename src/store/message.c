@@ -8,7 +8,7 @@
 
 /* Whoever changes one of these things changes this string. */
 static const char layout[] =
-	"message 64: magic8 layout8 kind4 result4 arena4 count4 generation8 size8 length8; session: tail at 0, head 64, completed 128, "
+	"message 64: magic8 layout8 kind4 result4 arena4 count4 generation8 size8 length8 space8; reports 4096: clients 64: key8 charged8 process4 user4 leases4 drafts4 regions4 waits4 flags4, figures 96 x 8; session: tail at 0, head 64, completed 128, "
 	"seen 192, waiting 200, completions 1024 x 64 at 4096: serial8 result4 entry4 state8 arena4 zero4 offset8 size8; ring at 69632; "
 	"request 56: length4 op2 id2 serial8 size8 state8 entry4 flags4 meta2 kind1 access1 reader4 of8, id, metadata, data, to 64; "
 	"lease: in-use1 flip1 generation38 entry24; extent: data, to 64, metadata, to 64, tail 64: length8; an object of its own is "

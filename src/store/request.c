@@ -81,6 +81,7 @@ bool request_execute(struct stoa_server *server, struct server_session *session,
 {
 	struct store_completion completion = {.serial = request->head.serial};
 
+	server->tally.requests[request->head.op % CC_COUNT(server->tally.requests)]++;
 	if (MUTANT(DONE_OVERWRITTEN))
 		journal_request(server->journal, session->key, request->head.serial);
 	/* What the journal says of a request that was done must stay, should this server die before it has moved on. */

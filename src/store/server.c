@@ -108,6 +108,8 @@ static int start_holder(struct stoa_server *server)
 	char path[OS_PATH_ROOM];
 	int rc;
 
+	if (server->options.keeper)
+		return store_holder_use(server->options.keeper, &server->holder);
 	if (!server->options.socket)
 		return error_set(-STOA_EINVAL, "only a store with a socket can be held for a successor");
 	if (snprintf(path, sizeof(path), "%s.held", server->options.socket) >= (int)sizeof(path))
@@ -164,6 +166,8 @@ int stoa_server_start(const struct stoa_server_options *options, struct stoa_ser
 		rc = -STOA_ENOMEM;
 		goto fail;
 	}
+	server->started = os_date();
+	server->space = os_process_space();
 	(void)os_barrier_join();
 	rc = start_polling(server);
 	/* First of all, so that no two servers take over the same memory. */
@@ -192,7 +196,7 @@ static void end_holder(struct stoa_server *server)
 	bool lost = store_holder_end(server->holder) < 0;
 
 	server->holder = NULL;
-	if (lost)
+	if (lost && !server->options.keeper)
 		(void)start_holder(server);
 	if (server->holder)
 		(void)store_holder_end(server->holder);
@@ -341,8 +345,7 @@ static void hold_again(struct stoa_server *server)
 
 static bool wants_holder(const struct stoa_server *server)
 {
-	return server->options.flags & STOA_SERVER_HELD &&
-	       (!server->holder || store_holder_handle(server->holder) == OS_NO_HANDLE);
+	return server->options.flags & STOA_SERVER_HELD && (!server->holder || store_holder_is_lost(server->holder));
 }
 
 static void handle(struct stoa_server *server, const struct os_poller_event *event)
@@ -353,6 +356,7 @@ static void handle(struct stoa_server *server, const struct os_poller_event *eve
 	if (event->key == SERVER_KEY_CALL) {
 		os_notifier_clear(server->call);
 		take_arrivals(server);
+		report_figures_for_threads(server);
 		return;
 	}
 	if (event->key == SERVER_KEY_FILES) {
@@ -432,8 +436,10 @@ static void sleep_until_asked(struct stoa_server *server)
 		fence_seq();
 		deadline = os_now() + SCAN_EVERY; /* who asks now may not see that this sleeps */
 	}
-	if (!anything_asked(server))
+	if (!anything_asked(server)) {
+		server->tally.sleeps++;
 		poll_events(server, deadline);
+	}
 	store_rlx(&header->asleep, 0);
 	if (server->deaf)
 		listen_again(server);

@@ -4,7 +4,7 @@
  *   server.c   the loop            session.c  clients: greeting, rings, the end       request.c  what is asked for
  *   object.c   objects             memory.c   arenas, and room under the limit
  *   region.c   memory handed out   account.c  who may what, and who pays              reap.c     freeing
- *   waiting.c  who waits for objects and room
+ *   waiting.c  who waits for objects and room                report.c   what it tells of itself and its clients
  *   evict.c    what has to go          spill.c    what goes to files, and comes back (spill_move.c, spill_file.c)
  */
 #ifndef STORE_SERVER_H
@@ -133,6 +133,12 @@ struct server_user {
 	struct server_user *next;
 };
 
+/* What only reports want to know; since this server has started. */
+struct server_tally {
+	uint64_t requests[FIGURE_COUNT - FIGURE_REQUESTS]; /* by enum store_op */
+	uint64_t sleeps, reports;
+};
+
 struct stoa_server {
 	struct stoa_server_options options;
 	char path[OS_PATH_ROOM]; /* options.socket */
@@ -147,6 +153,9 @@ struct stoa_server {
 	struct os_lock lock;   /* what follows: connections of this program's own handles */
 	os_handle arriving[8];
 	unsigned arrived;
+	bool figures_wanted;            /* another thread waits for them, */
+	_Atomic uint32_t figures_taken; /* which counts up when they are there */
+	uint64_t figures[FIGURE_COUNT];
 
 	struct os_extent directory_extent;
 	uint64_t directory_length;  /* of its map */
@@ -189,6 +198,9 @@ struct stoa_server {
 	uint64_t turns;             /* counts those who have waited for it */
 	uint32_t turn_count;        /* of sessions */
 	struct server_spill *spill; /* NULL: nothing goes to files */
+	struct server_tally tally;
+	uint64_t started; /* nanoseconds since 1970 */
+	uint64_t space;   /* os_process_space() */
 };
 
 /* More in a count that others read: a locked addition, which nobody else's need asks for, would wait for all stores before it. */
@@ -246,6 +258,16 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 /* It can be seen after session_tell(), which comes after one or several, and raises the bell if the client sleeps. */
 void session_complete(struct server_session *session, const struct store_completion *completion);
 void session_tell(struct server_session *session);
+
+/* Tell it something, without descriptors. -STOA_EBUSY: it does not take what it was told before. */
+int session_say(const struct server_session *session, struct store_message *message, size_t length);
+
+/* ---- report.c ---- */
+
+/* Answer a question about this server. An error ends the session. */
+int report_answer(struct stoa_server *server, const struct server_session *session, const struct store_message *asked);
+/* The figures that another thread waits for. */
+void report_figures_for_threads(struct stoa_server *server);
 
 /* ---- request.c ---- */
 

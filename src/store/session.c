@@ -68,6 +68,12 @@ static int say(const struct server_session *session, struct store_message *messa
 	return os_local_send(session->socket, message, sizeof(*message), passed, count);
 }
 
+int session_say(const struct server_session *session, struct store_message *message, size_t length)
+{
+	store_message_mark(message);
+	return os_local_send(session->socket, message, length, NULL, 0);
+}
+
 /* With descriptors. Where they cannot be sent the client is told why instead, by message->result. */
 static int say_with(const struct server_session *session, struct store_message *message, const os_handle *passed,
 		    unsigned count)
@@ -350,6 +356,8 @@ void session_message(struct stoa_server *server, struct server_session *session)
 		rc = welcome(server, session, &message);
 	else if (rc == 0 && message.kind == STORE_ASK_ARENA && session->greeted)
 		rc = hand_out(server, session, &message);
+	else if (rc == 0 && message.kind == STORE_ASK_REPORT && session->greeted)
+		rc = report_answer(server, session, &message);
 	else if (rc == 0)
 		rc = -STOA_EFORMAT;
 	if (rc < 0)

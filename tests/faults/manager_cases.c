@@ -176,6 +176,22 @@ static int length(struct run *run)
 	return 0;
 }
 
+static int note_holder(const struct stoa_store_client *client, void *argument)
+{
+	*(unsigned *)argument += client->leases;
+	return 0;
+}
+
+static int ask_holders(struct run *run)
+{
+	unsigned count = 0;
+	int rc = stoa_manager_holders(run->store, &run->big.allocation, note_holder, &count);
+
+	CHECK_INT(rc, <=, 0);
+	CHECK_EQ(count, rc == 0 ? 2 : 0);
+	return rc;
+}
+
 static void end_got(struct run *run, int result)
 {
 	(void)result;
@@ -237,6 +253,7 @@ const struct fault_case manager_cases[] = {
 	{"stoa_manager_map", "EFORMAT EACCES EBUSY", make_allocation, map, release_mapped},
 	{"stoa_manager_grow", ASK_ERRORS " ERANGE ERIGHTS", make_got, grow, free_grown},
 	{"stoa_manager_length", "", make_got, length, end_got},
+	{"stoa_manager_holders", ASK_ERRORS, make_got, ask_holders, end_got},
 	{"stoa_manager_release", "", make_got, release, end_released},
 	{"stoa_manager_free", ASK_ERRORS, make_allocated, free_it, end_freed},
 	{"in the server: stoa_manager_alloc", ALLOC_ERRORS, make_for_server, alloc, free_allocated},

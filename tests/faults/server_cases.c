@@ -350,6 +350,13 @@ static int look(struct run *run)
 	return stoa_server_stat(run->server, &run->big.store_stat);
 }
 
+static int ask_metrics(struct run *run)
+{
+	static char text[STOA_METRICS_ROOM];
+
+	return stoa_server_metrics(run->server, text, sizeof(text), NULL);
+}
+
 static void end_served(struct run *run, int result)
 {
 	(void)result;
@@ -392,6 +399,7 @@ const struct fault_case server_cases[] = {
 	{"stoa_server_stop", "", make_served, stop_it, end_told},
 	{"stoa_server_leave", "", make_served, leave_it, end_told},
 	{"stoa_server_stat", "", make_served, look, end_served},
+	{"stoa_server_metrics", "EBUSY", make_served, ask_metrics, end_served},
 	{"stoa_server_close", "", make_stopped, close_it, end_closed},
 	{"stoa_server_close, held", "", make_stopped_held, close_it, end_closed_held},
 	{0},

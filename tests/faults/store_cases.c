@@ -541,6 +541,59 @@ static int look(struct run *run)
 	return stoa_store_stat(run->store, &run->big.store_stat);
 }
 
+static int note_holder(const struct stoa_store_client *client, void *argument)
+{
+	CHECK_EQ(client->process, os_process_id());
+	++*(unsigned *)argument;
+	return 0;
+}
+
+/* The other one has made it. */
+static int ask_holders(struct run *run)
+{
+	unsigned count = 0;
+	int rc = stoa_store_holders(run->store, "copied", 6, note_holder, &count);
+
+	CHECK_INT(rc, <=, 0);
+	CHECK_EQ(count, rc == 0);
+	return rc;
+}
+
+static void end_holders(struct run *run, int result)
+{
+	again(run, result, ask_holders);
+	end_store(run);
+}
+
+static int ask_clients(struct run *run)
+{
+	unsigned count = 0;
+	int rc = stoa_store_clients(run->store, note_holder, &count);
+
+	CHECK_INT(rc, <=, 0);
+	CHECK_INT(count, >=, rc == 0);
+	return rc;
+}
+
+static void end_clients(struct run *run, int result)
+{
+	again(run, result, ask_clients);
+	end_store(run);
+}
+
+static int ask_metrics(struct run *run)
+{
+	static char text[STOA_METRICS_ROOM];
+
+	return stoa_store_metrics(run->store, text, sizeof(text), NULL);
+}
+
+static void end_metrics(struct run *run, int result)
+{
+	again(run, result, ask_metrics);
+	end_store(run);
+}
+
 const struct fault_case store_cases[] = {
 	{"stoa_store_path", "", count_self, find_path, NULL},
 	{"stoa_store_open", CONNECT_ERRORS, make_unopened, open_it, close_opened},
@@ -568,6 +621,9 @@ const struct fault_case store_cases[] = {
 	{"stoa_store_delete", FIND_ERRORS, make_deleted, delete_it, end_deleted},
 	{"stoa_store_list", CLIENT_ERRORS, make, list, end_plain},
 	{"stoa_store_stat", "", make, look, end_plain},
+	{"stoa_store_holders", FIND_ERRORS, make, ask_holders, end_holders},
+	{"stoa_store_clients", CLIENT_ERRORS, make, ask_clients, end_clients},
+	{"stoa_store_metrics", CLIENT_ERRORS, make, ask_metrics, end_metrics},
 	{"in the server: stoa_store_open", CONNECT_ERRORS, make_unopened_for_server, open_it, close_opened},
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_copied, end_copied},
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_private, end_private},
@@ -584,5 +640,7 @@ const struct fault_case store_cases[] = {
 	{"in the server: stoa_store_follow", FIND_ERRORS, make_growing_for_server, follow, end_followed},
 	{"in the server: stoa_store_pin", FIND_ERRORS, make_for_server, pin, end_pinned},
 	{"in the server: stoa_store_delete", FIND_ERRORS, make_deleted_for_server, delete_it, end_deleted},
+	{"in the server: stoa_store_holders", FIND_ERRORS, make_for_server, ask_holders, end_holders},
+	{"in the server: stoa_store_metrics", CLIENT_ERRORS, make_for_server, ask_metrics, end_metrics},
 	{0},
 };

@@ -15,6 +15,13 @@ bool daemon_leaves(void);          /* it was SIGUSR1, by which a daemon makes wa
 const char *daemon_ended_by(void); /* "SIGTERM"; NULL: by none so far */
 
 /*
+ * What keeps descriptors for the next start of this program: the service manager, if it has said for how many it will (systemd: FDSTORE, where the unit has
+ * FileDescriptorStoreMax=). The keeper has those that it kept before. NULL: there is none, or no memory. To be called before daemon_listening(), once.
+ */
+struct stoa_keeper;
+const struct stoa_keeper *daemon_keeper(void);
+
+/*
  * The descriptor of a socket that a service manager listens with for this process (systemd: LISTEN_FDS): 1; 0: there is none; -1: there are several. The environment
  * tells it only once.
  */

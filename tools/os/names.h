@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Users and groups by their names, where an object store asks for them. */
+/* Users, groups and processes by their names, where an object store asks for them. */
 #ifndef TOOLS_OS_NAMES_H
 #define TOOLS_OS_NAMES_H
 
@@ -13,5 +13,8 @@ bool names_group_number(const char *name, uint32_t *ret_number);
 
 /* The name of group `number`; false where it has none. */
 bool names_group(uint32_t number, char *buffer, size_t size);
+
+/* The name of the program that process `process` runs; false where it is gone, or not to be seen. */
+bool names_process(uint32_t process, char *buffer, size_t size);
 
 #endif

@@ -417,6 +417,13 @@ int os_local_peer(os_handle socket, struct os_peer *ret_peer)
 	return rc;
 }
 
+uint64_t os_process_space(void)
+{
+	struct stat st;
+
+	return SYS(stat, "/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
 bool os_peer_in_group(const struct os_peer *peer, uint32_t group)
 {
 	for (uint32_t i = 0; i < peer->group_count; i++)

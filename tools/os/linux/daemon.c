@@ -4,9 +4,11 @@
  * a datagram to a socket, and two variables.
  */
 #include "../daemon.h"
+#include "service.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -15,8 +17,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#define FIRST_LISTENING 3
 
 static const int ends[] = {SIGTERM, SIGUSR1, SIGINT, SIGHUP};
 #define ENDS (sizeof(ends) / sizeof(ends[0]))
@@ -75,28 +75,58 @@ const char *daemon_ended_by(void)
 
 /* ---- the service manager ---- */
 
-static uint64_t number_of(const char *name)
+uint64_t service_number(const char *name)
 {
 	const char *text = getenv(name);
 
 	return text && *text >= '0' && *text <= '9' ? strtoull(text, NULL, 10) : 0;
 }
 
+int service_given(unsigned *ret_count)
+{
+	uint64_t count = service_number("LISTEN_PID") == (uint64_t)getpid() ? service_number("LISTEN_FDS") : 0;
+
+	*ret_count = count < INT_MAX - SERVICE_FIRST ? (unsigned)count : 0;
+	return SERVICE_FIRST;
+}
+
+const char *service_name(unsigned place, char name[SERVICE_NAME])
+{
+	const char *at = getenv("LISTEN_FDNAMES");
+	size_t length;
+
+	while (at && place--) {
+		at = strchr(at, ':');
+		at = at ? at + 1 : NULL;
+	}
+	length = at ? strcspn(at, ":") : 0;
+	length = length < SERVICE_NAME ? length : SERVICE_NAME - 1;
+	memcpy(name, at ? at : "", length);
+	name[length] = 0;
+	return name;
+}
+
 int daemon_listening(int *ret_descriptor)
 {
-	uint64_t count = number_of("LISTEN_PID") == (uint64_t)getpid() ? number_of("LISTEN_FDS") : 0;
+	char name[SERVICE_NAME];
+	unsigned count, sockets = 0;
+	int first = service_given(&count);
 
+	/* What was kept is the keeper's, if there is one. */
+	for (unsigned i = 0; i < count; i++) {
+		if (strncmp(service_name(i, name), SERVICE_KEPT, strlen(SERVICE_KEPT)) == 0)
+			continue;
+		fcntl(first + (int)i, F_SETFD, FD_CLOEXEC);
+		if (!sockets++)
+			*ret_descriptor = first + (int)i;
+	}
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
-	if (count != 1)
-		return count ? -1 : 0;
-	fcntl(FIRST_LISTENING, F_SETFD, FD_CLOEXEC);
-	*ret_descriptor = FIRST_LISTENING;
-	return 1;
+	return sockets > 1 ? -1 : (int)sockets;
 }
 
-void daemon_tell(const char *state)
+int service_connect(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -104,15 +134,26 @@ void daemon_tell(const char *state)
 	int to;
 
 	if (length < 2 || length >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
-		return;
+		return -1;
 	memcpy(address.sun_path, path, length);
 	if (path[0] == '@')
 		address.sun_path[0] = 0; /* an abstract one */
 	to = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (to >= 0 && connect(to, (const struct sockaddr *)&address,
+			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) != 0) {
+		close(to);
+		to = -1;
+	}
+	return to;
+}
+
+void daemon_tell(const char *state)
+{
+	int to = service_connect();
+
 	if (to < 0)
 		return;
-	(void)sendto(to, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	(void)send(to, state, strlen(state), MSG_NOSIGNAL);
 	close(to);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Users and groups on Linux. */
+/* Users, groups and processes on Linux. */
 #include "../names.h"
 
 #include "../../tool.h"
@@ -43,4 +43,21 @@ bool names_group(uint32_t number, char *buffer, size_t size)
 	if (entry)
 		snprintf(buffer, size, "%s", entry->gr_name);
 	return entry;
+}
+
+bool names_process(uint32_t process, char *buffer, size_t size)
+{
+	char path[40];
+	size_t length;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%u/comm", process);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	length = fread(buffer, 1, size - 1, file);
+	fclose(file);
+	/* It ends with a line's end, which a program's name may have, too. */
+	buffer[length ? length - 1 : 0] = 0;
+	return length > 0;
 }
