@@ -452,6 +452,13 @@ enum store_figure {
 	FIGURE_STARTED, /* nanoseconds since 1970 */
 	FIGURE_SLEEPS,
 	FIGURE_REPORTS,
+	FIGURE_SPILLED, /* objects that are in files; then bytes of files, and their limit */
+	FIGURE_SPILLED_BYTES,
+	FIGURE_SPILL_LIMIT,
+	FIGURE_SPILLS,
+	FIGURE_RESTORES,
+	FIGURE_SPILL_FAILURES,
+	FIGURE_SPILL_LOSSES,
 	FIGURE_REQUESTS = 64, /* + enum store_op */
 	FIGURE_COUNT = 96,
 };

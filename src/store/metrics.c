@@ -52,13 +52,22 @@ static const struct metric {
 	{"stoa_store_sleeps_total", FIGURE_SLEEPS, FORM_COUNTER, "How often this server had nothing to do and slept."},
 	{"stoa_store_reports_total", FIGURE_REPORTS, FORM_COUNTER,
 	 "Questions about clients and figures that this server has answered."},
+	{"stoa_store_spilled_objects", FIGURE_SPILLED, FORM_GAUGE, "Objects that are in files."},
+	{"stoa_store_spilled_bytes", FIGURE_SPILLED_BYTES, FORM_GAUGE, "Bytes of these files."},
+	{"stoa_store_spill_limit_bytes", FIGURE_SPILL_LIMIT, FORM_GAUGE, "Bytes that these files may have."},
+	{"stoa_store_spills_total", FIGURE_SPILLS, FORM_COUNTER, "Objects that went to files."},
+	{"stoa_store_restores_total", FIGURE_RESTORES, FORM_COUNTER, "Objects that came back from files."},
+	{"stoa_store_spill_failures_total", FIGURE_SPILL_FAILURES, FORM_COUNTER,
+	 "Times that an object could not go to a file, or come back, and stayed where it was."},
+	{"stoa_store_spill_losses_total", FIGURE_SPILL_LOSSES, FORM_COUNTER,
+	 "Objects whose files were gone or damaged."},
 };
 
 static const char *const requests[FIGURE_COUNT - FIGURE_REQUESTS] = {
 	[STORE_OP_PUT] = "put",     [STORE_OP_CREATE] = "create", [STORE_OP_SEAL] = "seal",
 	[STORE_OP_ABORT] = "abort", [STORE_OP_DELETE] = "delete", [STORE_OP_WAIT] = "wait",
 	[STORE_OP_ROOM] = "room",   [STORE_OP_CANCEL] = "cancel", [STORE_OP_MARK] = "mark",
-	[STORE_OP_GROW] = "grow",
+	[STORE_OP_GROW] = "grow",   [STORE_OP_FETCH] = "fetch",
 };
 
 struct writer {

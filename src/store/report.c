@@ -157,7 +157,7 @@ static void gather(const struct stoa_server *server, uint64_t figures[FIGURE_COU
 	figures[FIGURE_EVICTIONS] = stat.evictions;
 	figures[FIGURE_REFUSALS] = stat.refusals;
 	figures[FIGURE_SERVERS] = stat.servers;
-	figures[FIGURE_OBJECTS_LIMIT] = server->book.directory.shape.entries - 1;
+	figures[FIGURE_OBJECTS_LIMIT] = server->book.directory.shape.entries - 1 - (server->spill ? SPILL_ENTRIES : 0);
 	figures[FIGURE_CLIENTS_LIMIT] = server->options.clients;
 	figures[FIGURE_CONNECTIONS] = server->keys;
 	figures[FIGURE_DYING] = server->dying_count;
@@ -167,6 +167,13 @@ static void gather(const struct stoa_server *server, uint64_t figures[FIGURE_COU
 	figures[FIGURE_STARTED] = server->started;
 	figures[FIGURE_SLEEPS] = server->tally.sleeps;
 	figures[FIGURE_REPORTS] = server->tally.reports;
+	figures[FIGURE_SPILLED] = stat.spilled;
+	figures[FIGURE_SPILLED_BYTES] = stat.spilled_bytes;
+	figures[FIGURE_SPILL_LIMIT] = stat.spill_limit;
+	figures[FIGURE_SPILLS] = stat.spills;
+	figures[FIGURE_RESTORES] = stat.restores;
+	figures[FIGURE_SPILL_FAILURES] = stat.spill_failures;
+	figures[FIGURE_SPILL_LOSSES] = stat.spill_losses;
 	add_sessions(server, figures);
 	for (const struct server_arena *arena = server->shared; arena; arena = arena->next)
 		figures[FIGURE_WARM] += store_heap_coolable(arena->heap);

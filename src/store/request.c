@@ -81,7 +81,6 @@ bool request_execute(struct stoa_server *server, struct server_session *session,
 {
 	struct store_completion completion = {.serial = request->head.serial};
 
-	server->tally.requests[request->head.op % CC_COUNT(server->tally.requests)]++;
 	if (MUTANT(DONE_OVERWRITTEN))
 		journal_request(server->journal, session->key, request->head.serial);
 	/* What the journal says of a request that was done must stay, should this server die before it has moved on. */
@@ -99,6 +98,7 @@ bool request_execute(struct stoa_server *server, struct server_session *session,
 		session->turn.rooms = server->rooms - 1; /* if it has waited: it need not any longer */
 		return false;
 	}
+	server->tally.requests[request->head.op % CC_COUNT(server->tally.requests)]++;
 	spill_end_turn(server, &session->turn);
 	memory_drop_coming(server, &session->coming);
 	if (completion.result <= 0)
