@@ -177,6 +177,48 @@ static void end_later(struct run *run, int result)
 	end_store(run);
 }
 
+/* Those that are there, and one that does not come. */
+static int get_many(struct run *run)
+{
+	struct stoa_get gets[] = {{.id = "copied", .id_length = 6},
+				  {.id = "later", .id_length = 5},
+				  {.id = "private", .id_length = 7},
+				  {.id = "sealed", .id_length = 6}};
+	int rc = stoa_store_get_many(run->store, gets, 4, 0, stoa_deadline_in(3000000)), first = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		first = first ? first : gets[i].result;
+		CHECK_EQ(gets[i].result == 0, gets[i].object.data != NULL);
+		if (gets[i].result == 0)
+			CHECK(!strcmp(gets[i].object.data, "what is put"));
+		stoa_object_release(run->store, &gets[i].object);
+	}
+	CHECK_EQ(rc, first);
+	CHECK_INT(gets[1].result, !=, 0);
+	return rc < 0 ? rc : 0;
+}
+
+static int get_all_or_none(struct run *run)
+{
+	struct stoa_get gets[] = {{.id = "private", .id_length = 7}, {.id = "sealed", .id_length = 6}};
+	int rc = stoa_store_get_many(run->store, gets, 2, STOA_GET_ALL, 0);
+
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(rc == 0, gets[i].object.data != NULL);
+		stoa_object_release(run->store, &gets[i].object);
+	}
+	return rc;
+}
+
+static void end_got_many(struct run *run, int result)
+{
+	again(run, result, get_many);
+	CHECK_RC(store_put(run->other, "later", 100, 0), 0);
+	CHECK_RC(store_check(run->store, "later", 100), 0);
+	again(run, -1, get_all_or_none);
+	end_store(run);
+}
+
 static void make_got(struct run *run)
 {
 	make(run);
@@ -543,6 +585,8 @@ const struct fault_case store_cases[] = {
 	{"stoa_store_get", FIND_ERRORS, make, get_private, end_private},
 	{"stoa_store_get", FIND_ERRORS, make, get_sealed, end_sealed},
 	{"stoa_store_get", FIND_ERRORS, make, get_later, end_later},
+	{"stoa_store_get_many", FIND_ERRORS, make, get_many, end_got_many},
+	{"stoa_store_get_many", FIND_ERRORS, make, get_all_or_none, end_got_many},
 	{"stoa_object_release", "", make_got, release_it, end_plain},
 	{"stoa_store_contains", FIND_ERRORS, make, contains, end_plain},
 	{"stoa_store_put", MAKE_ERRORS, make, put_copied, end_put_copied},
@@ -566,6 +610,7 @@ const struct fault_case store_cases[] = {
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_private, end_private},
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_sealed, end_sealed},
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_later, end_later},
+	{"in the server: stoa_store_get_many", FIND_ERRORS, make_for_server, get_many, end_got_many},
 	{"in the server: stoa_store_put", MAKE_ERRORS, make_for_server, put_copied, end_put_copied},
 	{"in the server: stoa_store_put", MAKE_ERRORS, make_for_server, put_private, end_put_private},
 	{"in the server: stoa_store_put", MAKE_ERRORS, make_for_server, put_sealed, end_put_sealed},
