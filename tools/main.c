@@ -35,6 +35,7 @@ static const struct command commands[] = {
 	{"put", "bytes into an object store, under an id", command_put},
 	{"get", "an object's bytes to the output, or into a file", command_get},
 	{"wait", "until objects are there", command_wait},
+	{"subscribe", "objects that come and go, line by line", command_subscribe},
 #endif
 	{"find", "list a directory tree, as find(1) does, with many processes", command_find},
 	{"help", "explain a command", command_help},

@@ -235,5 +235,6 @@ int command_tap(int argc, char **argv);
 int command_put(int argc, char **argv); /* these three where there is an object store */
 int command_get(int argc, char **argv);
 int command_wait(int argc, char **argv);
+int command_subscribe(int argc, char **argv);
 
 #endif

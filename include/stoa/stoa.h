@@ -16,6 +16,7 @@
 #include <stoa/segment.h>
 #include <stoa/store.h>
 #include <stoa/stream.h>
+#include <stoa/subscription.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>
 #include <stoa/wait.h>

@@ -148,7 +148,7 @@ static int look(struct stoa_store *store, uint64_t deadline)
 		return 0;
 	if (os_local_ended(store->socket))
 		return error_set(-STOA_ECLOSED, "the store's server has ended");
-	os_yield(); /* a message for another thread, which is about to take it */
+	client_discard(store);
 	return 0;
 }
 

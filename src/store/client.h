@@ -2,6 +2,7 @@
 /*
  * A process's connection to a store, between the files of the client's side:
  *   client.c  connecting, arenas     call.c  requests and their completions     get.c, get_many.c, put.c  what users call
+ *   subscribe.c  connections that only listen
  */
 #ifndef STORE_CLIENT_H
 #define STORE_CLIENT_H
@@ -54,6 +55,7 @@ struct stoa_store {
 	uint64_t leases_length;
 	os_handle socket, bell, client_bell;
 	bool embedded;
+	char *where; /* for another connection; absolute, or "embedded:" */
 
 	/* Asking. */
 	struct os_lock asking; /* the rest of this part */
@@ -71,8 +73,9 @@ struct stoa_store {
 	_Atomic uint32_t followers; /* who sleep meanwhile */
 	_Atomic uint32_t turn;      /* counts leaders that left */
 
-	struct os_lock mapping;  /* arenas, and the socket */
-	struct stoa_store *next; /* of this process's */
+	struct os_lock mapping;   /* arenas, and the socket */
+	_Atomic uint32_t hearing; /* 1: who takes the next message of the socket's */
+	struct stoa_store *next;  /* of this process's */
 };
 
 /* -STOA_ECLOSED in a forked child. */
@@ -151,6 +154,9 @@ int client_ask_for_room(struct stoa_store *store, struct store_request *request,
 			uint64_t deadline, struct store_completion *ret_completion);
 /* Sleep for so many milliseconds, or until the deadline. */
 void client_nap(unsigned milliseconds, uint64_t deadline);
+
+/* The socket has a message, and nobody may be waiting for it: then it is dropped. */
+void client_discard(struct stoa_store *store);
 
 /* The tail of a new draft. */
 void follow_begin(void *tail);

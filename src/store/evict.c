@@ -83,7 +83,7 @@ bool object_evict(struct stoa_server *server)
 			continue;
 		if (test_bit(server->used, number))
 			server->used[number / 64] &= ~(UINT64_C(1) << number % 64);
-		else if (!object_is_held(server, number) && object_end(server, number) == 0)
+		else if (!object_is_held(server, number) && object_end(server, number, STOA_EVENT_EVICTED) == 0)
 			ended++;
 	}
 	server_count(&server->header->evictions, ended);

@@ -553,6 +553,65 @@ static void end_deleted(struct run *run, int result)
 	end_store(run);
 }
 
+/* ---- subscribing ---- */
+
+static int subscribe(struct run *run)
+{
+	return stoa_store_subscribe(run->store, "co", 2, STOA_SUBSCRIBE_LIST, &run->ret.subscription);
+}
+
+static int next_event(struct run *run)
+{
+	struct stoa_store_event event;
+
+	return stoa_subscription_next(run->second.subscription, stoa_deadline_in(UINT64_C(10000000000)), &event);
+}
+
+static void end_subscribed(struct run *run, int result)
+{
+	struct stoa_store_event event = {0};
+
+	again(run, result, subscribe);
+	run->second.subscription = run->ret.subscription;
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_RC(stoa_subscription_next(run->second.subscription, stoa_deadline_in(UINT64_C(10000000000)),
+						&event),
+			 0);
+	CHECK_EQ(event.what, STOA_EVENT_LISTED);
+	CHECK_RC(store_put(run->other, "come", 100, 0), 0);
+	CHECK_RC(next_event(run), 0);
+	stoa_subscription_close(run->second.subscription);
+	end_store(run);
+}
+
+static void make_subscribed(struct run *run)
+{
+	make(run);
+	CHECK_RC(subscribe(run), 0);
+	run->second.subscription = run->ret.subscription;
+	sleep_serving(run);
+}
+
+static void end_next(struct run *run, int result)
+{
+	if (result < 0)
+		CHECK_RC(next_event(run), 0);
+	CHECK_RC(next_event(run), 0);
+	stoa_subscription_close(run->second.subscription);
+	end_store(run);
+}
+
+static int descriptor(struct run *run)
+{
+	return stoa_subscription_descriptor(run->second.subscription) >= 0 ? 0 : -STOA_EINVAL;
+}
+
+static int unsubscribe(struct run *run)
+{
+	stoa_subscription_close(run->second.subscription);
+	return 0;
+}
+
 /* ---- looking ---- */
 
 static int count_one(const struct stoa_object_info *info, void *count)
@@ -603,6 +662,10 @@ const struct fault_case store_cases[] = {
 	{"stoa_store_pin", FIND_ERRORS, make, pin, end_pinned},
 	{"stoa_store_unpin", FIND_ERRORS, make, unpin, end_unpinned},
 	{"stoa_store_delete", FIND_ERRORS, make_deleted, delete_it, end_deleted},
+	{"stoa_store_subscribe", CONNECT_ERRORS, make, subscribe, end_subscribed},
+	{"stoa_subscription_next", CLIENT_ERRORS, make_subscribed, next_event, end_next},
+	{"stoa_subscription_descriptor", "", make_subscribed, descriptor, end_next},
+	{"stoa_subscription_close", "", make_subscribed, unsubscribe, end_plain},
 	{"stoa_store_list", CLIENT_ERRORS, make, list, end_plain},
 	{"stoa_store_stat", "", make, look, end_plain},
 	{"in the server: stoa_store_open", CONNECT_ERRORS, make_unopened_for_server, open_it, close_opened},
@@ -621,6 +684,7 @@ const struct fault_case store_cases[] = {
 	{"in the server: stoa_draft_seal", MAKE_ERRORS, make_draft_for_server, seal, end_sealing},
 	{"in the server: stoa_store_follow", FIND_ERRORS, make_growing_for_server, follow, end_followed},
 	{"in the server: stoa_store_pin", FIND_ERRORS, make_for_server, pin, end_pinned},
+	{"in the server: stoa_store_subscribe", CONNECT_ERRORS, make_for_server, subscribe, end_subscribed},
 	{"in the server: stoa_store_delete", FIND_ERRORS, make_deleted_for_server, delete_it, end_deleted},
 	{0},
 };
