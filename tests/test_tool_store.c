@@ -533,6 +533,52 @@ TEST(wait_and_get_wait_until_objects_come)
 	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
 }
 
+/* ---- what comes and goes ---- */
+
+TEST(subscribe_tells_what_comes_and_goes)
+{
+	struct daemon daemon;
+	struct job *job;
+	const struct run *run;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	make_input("in", "123", 3);
+	CHECK_EQ(run_stoa("put", "part-0", job_path("in"), NULL)->status, 0);
+	CHECK_EQ(run_stoa("put", "other", NULL)->status, 0);
+	job = start_stoa(JOB_NOTHING, job_path("out"), "subscribe", "part-", "--list", "-n", "3", "--json", NULL);
+	test_await_sleep((pid_t)job_process(job));
+	CHECK_EQ(run_stoa("put", "part-1", NULL)->status, 0);
+	CHECK_EQ(run_stoa("put", "party", NULL)->status, 0);
+	CHECK_EQ(run_stoa("rm", "--store", "part-0", NULL)->status, 0);
+	CHECK_EQ(end_stoa(job), 0);
+	run = run_stoa("subscribe", "part-", "--list", "--count=1", NULL);
+	CHECK_EQ(run->status, 0);
+	CHECK_HAS(run->out, "present");
+	CHECK_HAS(run->out, "  part-1\n");
+	run = run_stoa("subscribe", "never", "--list", "--json", "--timeout", "20ms", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->out, "{\"event\":\"listed\",\"id\":null,\"size\":null,\"date\":");
+	CHECK_HAS(run->err, "subscribe: nothing happened in 20ms");
+	/* Asked to end, and without a reader. */
+	job = start_stoa(JOB_NOTHING, JOB_NOTHING, "subscribe", NULL);
+	test_await_sleep((pid_t)job_process(job));
+	CHECK_SYS(kill((pid_t)job_process(job), SIGINT));
+	CHECK_INT(end_stoa(job), !=, 0);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+}
+
+TEST(subscribe_tells_the_end_of_the_server)
+{
+	struct daemon daemon;
+	struct job *job;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	job = start_stoa(JOB_NOTHING, JOB_NOTHING, "subscribe", NULL);
+	test_await_sleep((pid_t)job_process(job));
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+	CHECK_EQ(end_stoa(job), 1);
+}
+
 /* ---- what cannot be ---- */
 
 TEST(what_makes_no_sense_is_misuse)
@@ -586,21 +632,22 @@ TEST(what_makes_no_sense_is_misuse)
 
 TEST(help_teaches)
 {
-	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "who", "ls", "stat", "rm"};
+	static const char *const commands[] = {"put",   "get", "wait", "subscribe", "pin",
+					       "unpin", "who", "ls",   "stat",      "rm"};
 
 	for (size_t i = 0; i < CC_COUNT(commands); i++) {
 		const struct run *run = run_stoa(commands[i], "--help", NULL);
 
 		CHECK_EQ(run->status, 0);
 		CHECK_HAS(run->out, "\nexamples:\n  $ stoa ");
-		CHECK_HAS(run->out, i < 6 ? "--store PATH" : "--store[=PATH]");
+		CHECK_HAS(run->out, i < 7 ? "--store PATH" : "--store[=PATH]");
 		CHECK_HAS(run_stoa("--help", NULL)->out, commands[i]);
 	}
 }
 
 TEST(without_a_server_each_says_how_to_start_one)
 {
-	static const char *const commands[] = {"put", "get", "wait", "pin", "unpin", "who"};
+	static const char *const commands[] = {"put", "get", "wait", "subscribe", "pin", "unpin", "who"};
 	char place[300];
 
 	snprintf(place, sizeof(place), "%s/nobody", test_dir());

@@ -35,6 +35,7 @@ static const struct command commands[] = {
 	{"put", "bytes into an object store, under an id", command_put},
 	{"get", "an object's bytes to the output, or into a file", command_get},
 	{"wait", "until objects are there", command_wait},
+	{"subscribe", "objects that come and go, line by line", command_subscribe},
 	{"pin", "objects that are not to make room for others", command_pin},
 	{"unpin", "objects that may make room again", command_unpin},
 	{"who", "the processes that have an object, or are a store's clients", command_who},

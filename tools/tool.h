@@ -235,6 +235,7 @@ int command_tap(int argc, char **argv);
 int command_put(int argc, char **argv); /* these where there is an object store */
 int command_get(int argc, char **argv);
 int command_wait(int argc, char **argv);
+int command_subscribe(int argc, char **argv);
 int command_pin(int argc, char **argv);
 int command_unpin(int argc, char **argv);
 int command_who(int argc, char **argv);

@@ -18,6 +18,7 @@
 #include <stoa/store.h>
 #include <stoa/store_stat.h>
 #include <stoa/stream.h>
+#include <stoa/subscription.h>
 #include <stoa/sync.h>
 #include <stoa/transfer.h>
 #include <stoa/wait.h>

@@ -90,6 +90,23 @@ STOA_API int stoa_store_get(struct stoa_store *store, const void *id, uint32_t i
 			    struct stoa_object *ret_object);
 STOA_API void stoa_object_release(struct stoa_store *store, struct stoa_object *object);
 
+/*
+ * Hold several in one go. Waits until all are there, or until `deadline`: for all of them at once, and each is held as soon as it comes (but where very
+ * many are missing, some are looked for only when others have come). results: of each as get gives it; what has 0 is held, each to be released by itself,
+ * an id that is given twice also twice. Returns the first that is not 0: the others are held all the same.
+ *
+ * STOA_GET_ALL: all of them, or none. Unless it returns 0 nothing is held, and `result` 0 only says that this one was there.
+ */
+#define STOA_GET_ALL (1u << 0)
+struct stoa_get {
+	const void *id;
+	uint32_t id_length;
+	int32_t result;
+	struct stoa_object object;
+};
+STOA_API int stoa_store_get_many(struct stoa_store *store, struct stoa_get *gets, uint32_t count, uint32_t flags,
+				 uint64_t deadline);
+
 /* 1: there is such an object, sealed, in memory or in a file; 0: not. */
 STOA_API int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_length);
 

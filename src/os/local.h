@@ -97,6 +97,9 @@ int os_local_send(os_handle socket, const void *bytes, size_t length, const os_h
 int os_local_receive(os_handle socket, void *bytes, size_t room, size_t *ret_length, os_handle *ret_passed,
 		     unsigned passed_room, unsigned *ret_count);
 
+/* The path as it is from the root, to a buffer of OS_PATH_ROOM. -STOA_ENAME: too long. */
+int os_local_absolute(const char *path, char *ret_absolute);
+
 /* ---- waiting ---- */
 
 /* A set of handles to wait for; each is told as long as it is so. Closed with os_handle_close(). */

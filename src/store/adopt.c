@@ -216,7 +216,11 @@ static int adopt(struct adoption *adoption)
 		rc = adoption->result;
 	if (rc == 0)
 		rc = memory_adopted(server);
-	return rc == 0 ? object_adopted(server) : rc;
+	if (rc == 0)
+		rc = object_adopted(server);
+	if (rc == 0)
+		events_adopted(server);
+	return rc;
 }
 
 int adopt_all(struct stoa_server *server)

@@ -50,7 +50,8 @@ static void deliver(struct stoa_store *store, const struct store_completion *com
 	if (!call)
 		return;
 	call->completion = *completion;
-	store_rel(&call->done, 1); /* R1: publishes the completion; pairs with A1 in client_wait() */
+	store_rel(&call->done,
+		  CALL_DONE); /* R1: publishes the completion; pairs with A1 in client_wait(), A5 in client_taken() */
 }
 
 /* All that are there. Returns how many. */
@@ -97,14 +98,23 @@ static void resign(struct stoa_store *store)
 	wake_followers(store);
 }
 
+/* Is one of them completed, which its owner has not taken yet? */
+static bool any_done(const struct client_call *calls, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (load_rlx(&calls[i].done) == CALL_DONE)
+			return true;
+	return false;
+}
+
 /* Sleep until calls were completed, or the leader's place is free. */
-static void follow(struct stoa_store *store, const struct client_call *call, uint64_t deadline)
+static void follow(struct stoa_store *store, const struct client_call *calls, uint32_t count, uint64_t deadline)
 {
 	uint32_t turn = load_rlx(&store->turn);
 
 	add_seq(&store->followers, 1); /* Q2: before the look at the leader; pairs with Q3 in wake_followers() */
 	/* Q6: a leader that resigns later sees a follower; pairs with Q5 in resign() */
-	if (load_seq(&store->leader) && !load_rlx(&call->done))
+	if (load_seq(&store->leader) && !any_done(calls, count))
 		(void)os_wait(&(struct os_wait_word){&store->turn, turn, OS_WORD_WOKEN}, 1, deadline);
 	sub_acq_rel(&store->followers, 1); /* Q7: no order is needed; pairs with Q3 in wake_followers() */
 }
@@ -138,20 +148,20 @@ static int look(struct stoa_store *store, uint64_t deadline)
 		return 0;
 	if (os_local_ended(store->socket))
 		return error_set(-STOA_ECLOSED, "the store's server has ended");
-	os_yield(); /* a message for another thread, which is about to take it */
+	client_discard(store);
 	return 0;
 }
 
 /* Get on with what is under way: take what is there, or wait for it once. */
-static int progress(struct stoa_store *store, const struct client_call *call, uint64_t deadline)
+static int progress(struct stoa_store *store, const struct client_call *calls, uint32_t count, uint64_t deadline)
 {
 	int rc = 0;
 
 	if (!lead(store)) {
-		follow(store, call, recheck(deadline));
+		follow(store, calls, count, recheck(deadline));
 		return 0;
 	}
-	if (!take(store) && !load_rlx(&call->done))
+	if (!take(store) && !any_done(calls, count))
 		rc = look(store, deadline);
 	if (take(store))
 		rc = 0;
@@ -282,7 +292,7 @@ static int wait_to_fit(struct stoa_store *store, uint64_t length, uint64_t deadl
 		client_ring(store);
 		if (os_now() >= deadline)
 			return STOA_TIMED_OUT;
-		rc = progress(store, &none, deadline);
+		rc = progress(store, &none, 1, deadline);
 		if (rc < 0)
 			return rc;
 		os_lock(&store->asking);
@@ -347,11 +357,43 @@ int client_wait(struct stoa_store *store, struct client_call *call, uint64_t ser
 		if (rc == 0 && os_now() >= deadline)
 			rc = STOA_TIMED_OUT;
 		if (rc == 0)
-			rc = progress(store, call, deadline);
+			rc = progress(store, call, 1, deadline);
 		if (rc && forget(store, call))
 			return rc;
 	}
 	return call->completion.result;
+}
+
+int client_wait_any(struct stoa_store *store, struct client_call *calls, uint32_t count, uint64_t server,
+		    uint64_t deadline)
+{
+	while (!any_done(calls, count)) {
+		int rc;
+
+		if (load_rlx(&store->directory.header->server) != server)
+			return STOA_EXISTED;
+		if (os_now() >= deadline)
+			return STOA_TIMED_OUT;
+		rc = progress(store, calls, count, deadline);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+bool client_taken(struct client_call *call)
+{
+	/* A5: the completion; pairs with R1 in deliver() */
+	if (load_acq(&call->done) != CALL_DONE)
+		return false;
+	store_rlx(&call->done, CALL_TAKEN);
+	return true;
+}
+
+void client_forget(struct stoa_store *store, struct client_call *call)
+{
+	(void)forget(store, call);
+	store_rlx(&call->done, CALL_TAKEN);
 }
 
 /* A thread that was cancelled in the middle would leave a call on its stack, and the leader's place taken. */

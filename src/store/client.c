@@ -258,9 +258,20 @@ static uint32_t chunk_count(const struct stoa_store *store)
 	return store->directory.shape.arenas / CLIENT_ARENA_CHUNK + 1;
 }
 
+static char *copy_text(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = os_allocate(size);
+
+	if (copy)
+		memcpy(copy, text, size);
+	return copy;
+}
+
 int stoa_store_open(const char *where, const struct stoa_store_options *options, struct stoa_store **ret_store)
 {
 	struct stoa_store *store;
+	char path[OS_PATH_ROOM];
 	int rc;
 
 	if (options && (options->flags || options->leases > STOA_LEASES_MAX))
@@ -270,14 +281,15 @@ int stoa_store_open(const char *where, const struct stoa_store_options *options,
 	if (!store)
 		return -STOA_ENOMEM;
 	store->bell = store->client_bell = OS_NO_HANDLE;
-	rc = embedded_connect(where, &store->socket, &store->embedded);
+	rc = embedded_connect(where, path, &store->socket, &store->embedded);
 	if (rc < 0) {
 		os_free(store);
 		return rc;
 	}
+	store->where = copy_text(path);
 	store->forks = os_fork_generation();
 	(void)os_barrier_join();
-	rc = greet(store, options ? options->leases : 0);
+	rc = store->where ? greet(store, options ? options->leases : 0) : -STOA_ENOMEM;
 	if (rc == 0) {
 		store->chunks = os_allocate(chunk_count(store) * sizeof(*store->chunks));
 		rc = store->chunks ? enlist(store) : -STOA_ENOMEM;
@@ -331,6 +343,7 @@ void stoa_store_close(struct stoa_store *store)
 		os_handle_close(store->socket);
 	if (store->embedded && ours)
 		embedded_release();
+	os_free(store->where);
 	os_free(store);
 }
 
@@ -385,31 +398,67 @@ static int hear_answer(const struct stoa_store *store, const struct store_messag
 	return STOA_TIMED_OUT;
 }
 
+/* Who drops a message is done soon. */
+static void hear_alone(struct stoa_store *store)
+{
+	uint32_t free = 0;
+
+	/* A8: what another one took is not there any more; pairs with R6 in hear_no_more() */
+	while (!cas_acq(&store->hearing, &free, 1)) {
+		free = 0;
+		os_yield();
+	}
+}
+
+static void hear_no_more(struct stoa_store *store)
+{
+	store_rel(
+		&store->hearing,
+		0); /* R6: the next one hears what comes after; pairs with A8 in hear_alone(), A9 in client_discard() */
+}
+
+void client_discard(struct stoa_store *store)
+{
+	struct heard heard;
+	uint32_t free = 0;
+
+	/* A9: the same; pairs with R6 in hear_no_more(). Who hears already is about to take it. */
+	if (!cas_acq(&store->hearing, &free, 1)) {
+		os_yield();
+		return;
+	}
+	if (hear(store, &heard, 0) == 0)
+		close_passed(&heard);
+	hear_no_more(store);
+}
+
 /* Ask the server; and again, if that one died with the question. */
-static int inquire(const struct stoa_store *store, struct store_message *question, struct heard *heard)
+static int inquire(struct stoa_store *store, struct store_message *question, struct heard *heard)
 {
 	const _Atomic uint64_t *servers = &store->directory.header->server;
 	uint64_t deadline = client_patience(0), server = 0;
 	int rc = STOA_TIMED_OUT;
 
+	hear_alone(store);
 	while (rc == STOA_TIMED_OUT) {
 		uint64_t now = os_now();
 
 		if (now >= deadline)
-			return rc;
+			break;
 		if (server != load_rlx(servers)) {
 			server = load_rlx(servers);
 			rc = ask(store, question);
 			if (rc < 0)
-				return rc;
+				break;
 		}
 		rc = hear_answer(store, question, MUTANT(NO_RECHECK) ? deadline : now + RECHECK, heard);
 	}
+	hear_no_more(store);
 	return rc;
 }
 
 /* A descriptor of an arena. */
-static int fetch(const struct stoa_store *store, uint32_t arena, uint64_t generation, os_handle *ret_memory,
+static int fetch(struct stoa_store *store, uint32_t arena, uint64_t generation, os_handle *ret_memory,
 		 struct store_message *ret_answer)
 {
 	struct store_message question = {.kind = STORE_ASK_ARENA, .arena = arena, .generation = generation};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A process's connection to a store, between the files of the client's side:
- *   client.c  connecting, arenas     call.c  requests and their completions     get.c, put.c  what users call
+ *   client.c  connecting, arenas     call.c  requests and their completions     get.c, get_many.c, put.c  what users call
+ *   subscribe.c  connections that only listen
  */
 #ifndef STORE_CLIENT_H
 #define STORE_CLIENT_H
@@ -14,11 +15,14 @@
 #include <store/lease.h>
 #include <store/message.h>
 
+#define CALL_DONE 1u  /* `completion` is there */
+#define CALL_TAKEN 2u /* and who waited has seen it: of several that are waited for */
+
 /* A request under way. It lies on the stack of who waits for it. */
 struct client_call {
 	struct store_completion completion;
 	uint64_t serial;
-	_Atomic uint32_t done; /* 1: `completion` is there */
+	_Atomic uint32_t done; /* CALL_* */
 };
 
 /* Who gets the completion of a serial. */
@@ -51,6 +55,7 @@ struct stoa_store {
 	uint64_t leases_length;
 	os_handle socket, bell, client_bell;
 	bool embedded;
+	char *where; /* for another connection; absolute, or "embedded:" */
 
 	/* Asking. */
 	struct os_lock asking; /* the rest of this part */
@@ -59,6 +64,7 @@ struct stoa_store {
 	struct store_request
 		debts[SESSION_COMPLETIONS]; /* what client_tell() found no room for: a head each, without id */
 	uint32_t debt_count;
+	_Atomic uint32_t parked; /* of the slots, those of gets of several that wait */
 
 	/* Being told. One thread at a time looks for completions; the others wait for theirs, or for its place. */
 	struct os_lock telling; /* `seen`, and who takes completions */
@@ -67,9 +73,10 @@ struct stoa_store {
 	_Atomic uint32_t followers; /* who sleep meanwhile */
 	_Atomic uint32_t turn;      /* counts leaders that left */
 
-	struct os_lock mapping;  /* arenas, and the socket */
-	uint64_t questions;      /* for reports, so far */
-	struct stoa_store *next; /* of this process's */
+	struct os_lock mapping;   /* arenas, and the socket */
+	_Atomic uint32_t hearing; /* 1: who takes the next message of the socket's */
+	uint64_t questions;       /* for reports, so far */
+	struct stoa_store *next;  /* of this process's */
 };
 
 /* -STOA_ECLOSED in a forked child. */
@@ -98,6 +105,15 @@ void client_ring(struct stoa_store *store);
  * makes is dropped. With `server` not 0, STOA_EXISTED: that is no longer the server, and who has come since knows nothing of requests that wait.
  */
 int client_wait(struct stoa_store *store, struct client_call *call, uint64_t server, uint64_t deadline);
+
+/*
+ * Wait until one of several that were asked for is there: then client_taken() of it is true, once. The others go on. STOA_TIMED_OUT; STOA_EXISTED, as above;
+ * -STOA_ECLOSED. Before the calls go out of sight each is taken, or forgotten: what it still makes is dropped.
+ */
+int client_wait_any(struct stoa_store *store, struct client_call *calls, uint32_t count, uint64_t server,
+		    uint64_t deadline);
+bool client_taken(struct client_call *call);
+void client_forget(struct stoa_store *store, struct client_call *call);
 
 /*
  * Say something that needs no answer, and has no id: CANCEL, ABORT. Waits for nobody: where there is no room, as the server does not run, it is
@@ -149,11 +165,17 @@ int client_ask_for_room(struct stoa_store *store, struct store_request *request,
 /* Sleep for so many milliseconds, or until the deadline. */
 void client_nap(unsigned milliseconds, uint64_t deadline);
 
+/* The socket has a message, and nobody may be waiting for it: then it is dropped. */
+void client_discard(struct stoa_store *store);
+
 /* The tail of a new draft. */
 void follow_begin(void *tail);
 
 /* Until when to wait for a server, where the caller has no deadline for that. */
 uint64_t client_patience(uint64_t deadline);
+
+/* -STOA_EINVAL: not an id. */
+int client_check_id(const void *id, uint32_t id_length);
 
 /* The error of a request about an object, with its id in the sentence. Returns `rc`. */
 int client_refuse(int rc, const void *id, uint32_t id_length);

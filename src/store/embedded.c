@@ -150,7 +150,7 @@ int stoa_store_path(char *ret_path, uint64_t room)
 	return 0;
 }
 
-int embedded_connect(const char *where, os_handle *ret_socket, bool *ret_embedded)
+int embedded_connect(const char *where, char ret_path[OS_PATH_ROOM], os_handle *ret_socket, bool *ret_embedded)
 {
 	char path[OS_PATH_ROOM];
 	int rc;
@@ -158,6 +158,7 @@ int embedded_connect(const char *where, os_handle *ret_socket, bool *ret_embedde
 	where = where ? where : getenv("STOA_STORE");
 	*ret_embedded = is_embedded(where);
 	if (*ret_embedded) {
+		memcpy(ret_path, PREFIX, sizeof(PREFIX));
 		os_lock(&embedded.lock);
 		rc = connect_embedded(where + sizeof(PREFIX) - 1, ret_socket);
 		os_unlock(&embedded.lock);
@@ -169,6 +170,8 @@ int embedded_connect(const char *where, os_handle *ret_socket, bool *ret_embedde
 			return rc;
 		where = path;
 	}
-	rc = os_local_connect(where, ret_socket);
+	rc = os_local_absolute(where, ret_path);
+	if (rc == 0)
+		rc = os_local_connect(where, ret_socket);
 	return rc < 0 ? error_prefix(rc, "store '%s'", where) : 0;
 }

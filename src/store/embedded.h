@@ -5,8 +5,11 @@
 
 #include <os/os.h>
 
-/* Connect to `where`, as stoa_store_open() has it. *ret_embedded: embedded_release() is to be called in the end. */
-int embedded_connect(const char *where, os_handle *ret_socket, bool *ret_embedded);
+/*
+ * Connect to `where`, as stoa_store_open() has it. ret_path: where that is, wherever this program goes. *ret_embedded: embedded_release() is to be called
+ * in the end.
+ */
+int embedded_connect(const char *where, char ret_path[OS_PATH_ROOM], os_handle *ret_socket, bool *ret_embedded);
 
 /* One handle less on this program's server; it ends with the last. */
 void embedded_release(void);

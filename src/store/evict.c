@@ -103,7 +103,7 @@ static enum evict_answer end_one(struct stoa_server *server, uint32_t number, vo
 
 	if (*ended == ENDED_AT_A_TIME)
 		return EVICT_ENOUGH;
-	if (object_end(server, number) < 0)
+	if (object_end(server, number, STOA_EVENT_EVICTED) < 0)
 		return EVICT_PASSED;
 	++*ended;
 	return EVICT_TAKEN;

@@ -88,8 +88,9 @@ int stoa_store_follow(struct stoa_store *store, const void *id, uint32_t id_leng
 	uint64_t length;
 	int rc;
 
-	if (!id || !id_length || id_length > STOA_ID_MAX)
-		return error_set(-STOA_EINVAL, "an id has 1 to %u bytes, not %u", STOA_ID_MAX, id_length);
+	rc = client_check_id(id, id_length);
+	if (rc < 0)
+		return rc;
 	rc = client_hold(store, id, id_length, STORE_WRITING, &object);
 	if (rc)
 		rc = client_hold_later(store, rc, id, id_length, deadline, STORE_WRITING, &object);

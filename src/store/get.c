@@ -101,8 +101,7 @@ static int wait_sealed(struct stoa_store *store, const void *id, uint32_t id_len
 	return client_await(store, &request, &bytes, deadline);
 }
 
-/* -STOA_EINVAL: not an id. */
-static int check_id(const void *id, uint32_t id_length)
+int client_check_id(const void *id, uint32_t id_length)
 {
 	if (id && id_length && id_length <= STOA_ID_MAX)
 		return 0;
@@ -170,7 +169,7 @@ int stoa_store_get(struct stoa_store *store, const void *id, uint32_t id_length,
 	int rc;
 
 	if (CC_UNLIKELY(!id || !id_length || id_length > STOA_ID_MAX))
-		return check_id(id, id_length);
+		return client_check_id(id, id_length);
 	rc = client_hold(store, id, id_length, STORE_SEALED, ret_object);
 	return CC_LIKELY(rc == 0) ? 0 : client_hold_later(store, rc, id, id_length, deadline, STORE_SEALED, ret_object);
 }
@@ -203,7 +202,7 @@ int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_le
 {
 	uint64_t state;
 	uint32_t entry;
-	int rc = check_id(id, id_length);
+	int rc = client_check_id(id, id_length);
 
 	if (rc == 0)
 		rc = client_usable(store);

@@ -10,8 +10,8 @@ static const uint8_t magic[8] = {'S', 'T', 'O', 'A', 'J', 'N', 'L', '\n'};
 
 /* Whoever changes one of these things changes this string. */
 static const char layout[] =
-	"journal: magic8 layout8 sessions4 zero4 keys8; at 64 key8 serial8 entry8 state8; sessions of 64 at 128: key8 head8 completed8 "
-	"serial8 ring8 lines4 welcomed4";
+	"journal: magic8 layout8 sessions4 zero4 keys8; at 64 key8 serial8 entry8 state8 event8 event_of8 event_state8; sessions of 128 at "
+	"128: key8 head8 completed8 serial8 ring8 lines4 welcomed4 subscribed4 which4 zero8, told8 lost8 event8 listed4 zero4 twice";
 
 void journal_begin(struct journal *journal, uint32_t sessions)
 {

@@ -3,7 +3,7 @@
  * What a server that comes after a dead one must know beside the directory: how far each client's requests have been done, and which one
  * was being done. Memory that only servers map; it is held over the server's death (holder.h), as are the memory objects and sockets it speaks of.
  *
- *   0          64               128                 + 64 each
+ *   0          64               128                 + 128 each
  *   +----------+----------------+-------------------+
  *   | header   | current        | sessions, by      |
  *   | (const.) |                | number            |
@@ -31,18 +31,31 @@
 
 #include <stddef.h>
 
+/* How far a subscription is: replaced as a whole, by journal_session.which. */
+struct journal_told {
+	_Atomic uint64_t told, lost;
+	_Atomic uint64_t event;  /* the last change that it was told, or lost */
+	_Atomic uint32_t listed; /* entries before this one it has been told of */
+	uint8_t pad_28[4];
+};
+_Static_assert(sizeof(struct journal_told) == 32, "layout");
+
 struct journal_session {
 	_Atomic uint64_t key; /* of the session; 0: none. Written last, and first when it ends */
 	_Atomic uint64_t head, completed, serial;
 	uint64_t ring_size;
 	uint32_t lines;
-	_Atomic uint32_t welcomed; /* 1: the client has been told that it is one */
-	uint8_t pad_48[16];
+	_Atomic uint32_t welcomed;   /* 1: the client has been told that it is one */
+	_Atomic uint32_t subscribed; /* 1: it is a subscription, or about to become one, with its first request */
+	_Atomic uint32_t which;      /* 0, 1: of the following */
+	uint8_t pad_56[8];
+	struct journal_told told[2];
 };
 _Static_assert(offsetof(struct journal_session, head) == 8, "layout");
 _Static_assert(offsetof(struct journal_session, ring_size) == 32, "layout");
 _Static_assert(offsetof(struct journal_session, welcomed) == 44, "layout");
-_Static_assert(sizeof(struct journal_session) == 64, "layout");
+_Static_assert(offsetof(struct journal_session, told) == 64, "layout");
+_Static_assert(sizeof(struct journal_session) == 128, "layout");
 
 struct journal {
 	uint8_t magic[8];
@@ -56,11 +69,16 @@ struct journal {
 	_Atomic uint64_t serial;
 	_Atomic uint64_t entry; /* that it changes; 0: it makes one */
 	_Atomic uint64_t state; /* from this state */
-	uint8_t pad_96[32];
+	/* A change of which subscriptions are to be told. */
+	_Atomic uint64_t event;    /* counts them */
+	_Atomic uint64_t event_of; /* {what : 16 | entry that it replaces : 24 | entry : 24}; 0: all have been told */
+	_Atomic uint64_t event_state; /* the entry's, before */
+	uint8_t pad_120[8];
 	struct journal_session session[1]; /* `sessions` of them */
 };
 _Static_assert(offsetof(struct journal, keys) == 24, "layout");
 _Static_assert(offsetof(struct journal, key) == 64, "layout");
+_Static_assert(offsetof(struct journal, event_of) == 104, "layout");
 _Static_assert(offsetof(struct journal, session) == 128, "layout");
 
 static inline uint64_t journal_length(uint32_t sessions)

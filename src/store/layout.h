@@ -5,7 +5,7 @@
  *   object      server    its client    others     what it holds
  *   directory   writes    reads         read       which objects there are, and where
  *   arena       writes    (see below)   read       bytes of objects; one for each who may read, and for each who may write
- *   session     writes    writes        -          requests of one client, and their completions
+ *   session     writes    writes        -          requests of one client, and their completions; or events, of a subscription
  *   leases      reads     writes        -          what one client has in use
  *   journal     writes    -             -          what a server that comes after a dead one must know of sessions
  *
@@ -69,6 +69,7 @@
 #include <os/os.h>
 #include <stoa/manager.h>
 #include <stoa/store.h>
+#include <stoa/subscription.h>
 
 #include <stddef.h>
 
@@ -319,7 +320,18 @@ struct store_session {
 	/* By the client. */
 	_Atomic uint64_t seen;    /* completions it has taken */
 	_Atomic uint32_t waiting; /* 1: it sleeps until its bell is raised */
-	uint8_t pad_204[4096 - 204];
+	uint8_t pad_204[52];
+	/* Of a subscription, whose ring has events from its beginning. By the server. */
+	_Atomic uint64_t told; /* events so far */
+	_Atomic uint64_t lost; /* and those for which there was no room */
+	uint8_t pad_272[48];
+	/* By the client. */
+	_Atomic uint64_t taken; /* events before this are no longer needed */
+	uint8_t pad_328[56];
+	/* By the server, once. */
+	uint32_t prefix_length;
+	uint8_t prefix[STOA_ID_MAX];
+	uint8_t pad_580[4096 - 580];
 	struct store_completion completions[SESSION_COMPLETIONS];
 	/* From here on: the ring of requests. */
 };
@@ -327,6 +339,9 @@ _Static_assert(offsetof(struct store_session, head) == 64, "layout");
 _Static_assert(offsetof(struct store_session, completed) == 128, "layout");
 _Static_assert(offsetof(struct store_session, seen) == 192, "layout");
 _Static_assert(offsetof(struct store_session, waiting) == 200, "layout");
+_Static_assert(offsetof(struct store_session, told) == 256, "layout");
+_Static_assert(offsetof(struct store_session, taken) == 320, "layout");
+_Static_assert(offsetof(struct store_session, prefix_length) == 384, "layout");
 _Static_assert(offsetof(struct store_session, completions) == 4096, "layout");
 _Static_assert(sizeof(struct store_session) == 4096 + 65536, "layout");
 
@@ -337,12 +352,13 @@ enum store_op {
 	STORE_OP_SEAL,
 	STORE_OP_ABORT,
 	STORE_OP_DELETE,
-	STORE_OP_WAIT,   /* completes when an object of that id is sealed */
-	STORE_OP_ROOM,   /* completes when there may be room for `size` bytes */
-	STORE_OP_CANCEL, /* complete the request `of` now, if it waits */
-	STORE_OP_MARK,   /* change an object's flags */
-	STORE_OP_GROW,   /* commit at least `size` bytes of a REGION */
-	STORE_OP_FETCH,  /* completes when a SPILLED object is SEALED, or gone */
+	STORE_OP_WAIT,      /* completes when an object of that id is sealed */
+	STORE_OP_ROOM,      /* completes when there may be room for `size` bytes */
+	STORE_OP_CANCEL,    /* complete the request `of` now, if it waits */
+	STORE_OP_MARK,      /* change an object's flags */
+	STORE_OP_GROW,      /* commit at least `size` bytes of a REGION */
+	STORE_OP_FETCH,     /* completes when a SPILLED object is SEALED, or gone */
+	STORE_OP_SUBSCRIBE, /* a session's first: from now on it takes no requests, and its ring has events of ids that begin with this one's bytes */
 };
 
 /* A request in the ring, at a multiple of 64; id, then metadata, then data follow at once. */
@@ -367,6 +383,20 @@ _Static_assert(offsetof(struct store_request, entry) == 32, "layout");
 _Static_assert(offsetof(struct store_request, of) == 48, "layout");
 _Static_assert(sizeof(struct store_request) == 56, "layout");
 #define STORE_REQUEST_MAX (sizeof(struct store_request) + STOA_ID_MAX + STOA_META_MAX + SESSION_COPY_MAX)
+
+/* An event in the ring of a subscription. */
+struct store_event {
+	uint64_t lost; /* those that were lost before it, all in all */
+	uint64_t size; /* of the object */
+	uint64_t date; /* nanoseconds since 1970 */
+	uint32_t what; /* STOA_EVENT_* */
+	uint32_t id_length;
+	uint8_t pad_32[32];
+	uint8_t id[STOA_ID_MAX];
+};
+_Static_assert(offsetof(struct store_event, what) == 24, "layout");
+_Static_assert(offsetof(struct store_event, id) == 64, "layout");
+_Static_assert(sizeof(struct store_event) == 256, "layout");
 
 /* ---- the socket: greeting, and descriptors ---- */
 

@@ -67,7 +67,7 @@ static const char *const requests[FIGURE_COUNT - FIGURE_REQUESTS] = {
 	[STORE_OP_PUT] = "put",     [STORE_OP_CREATE] = "create", [STORE_OP_SEAL] = "seal",
 	[STORE_OP_ABORT] = "abort", [STORE_OP_DELETE] = "delete", [STORE_OP_WAIT] = "wait",
 	[STORE_OP_ROOM] = "room",   [STORE_OP_CANCEL] = "cancel", [STORE_OP_MARK] = "mark",
-	[STORE_OP_GROW] = "grow",   [STORE_OP_FETCH] = "fetch",
+	[STORE_OP_GROW] = "grow",   [STORE_OP_FETCH] = "fetch",   [STORE_OP_SUBSCRIBE] = "subscribe",
 };
 
 struct writer {

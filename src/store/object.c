@@ -145,6 +145,7 @@ int object_publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 		rc = directory_place(&server->book, number);
 	if (rc < 0)
 		return rc;
+	events_before(server, STOA_EVENT_SEALED, number, old);
 	directory_seal(&server->book, number, size);
 	if (old)
 		directory_hand_over(&server->book, old, number);
@@ -153,7 +154,8 @@ int object_publish(struct stoa_server *server, uint32_t number, uint32_t old, ui
 	server_count(&server->header->objects, 1);
 	server_count(&server->header->puts, 1);
 	if (old)
-		object_end_with_room(server, old);
+		object_end_with_room(server, old, 0);
+	events_after(server);
 	id = directory_id(&server->book, number, &length);
 	waiting_sealed(server, id, length);
 	return 0;
@@ -345,7 +347,7 @@ int object_delete(struct stoa_server *server, struct server_session *session, co
 	if (rc < 0)
 		return rc;
 	journal_change(server->journal, number, load_rlx(&object_entry(server, number)->state));
-	object_end_with_room(server, number);
+	object_end_with_room(server, number, STOA_EVENT_DELETED);
 	server_count(&server->header->deletes, 1);
 	waiting_fetched(server, request->id, request->head.id_length, -STOA_ENOENT);
 	return 0;

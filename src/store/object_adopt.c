@@ -120,6 +120,7 @@ int object_adopt(struct stoa_server *server, uint32_t number, enum directory_fin
 	if (rc == -STOA_ENOMEM)
 		return rc;
 	if (rc < 0) {
+		server->lost += state == STORE_SEALED || state == STORE_SPILLED;
 		drop_adopted(server, number);
 		return 0;
 	}
@@ -168,6 +169,6 @@ int object_adopted(struct stoa_server *server)
 	if (was_being_made(server, object_entry(server, number)))
 		server->redo.made = number;
 	if (old)
-		object_end_with_room(server, old);
+		object_end_with_room(server, old, 0);
 	return 0;
 }

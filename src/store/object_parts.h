@@ -47,8 +47,8 @@ int object_dying_room(struct stoa_server *server);
 /* It is DYING: not found any more, and freed when nobody holds it. There is room among the dying. */
 void object_hide(struct stoa_server *server, uint32_t number);
 
-/* An object that clients have seen is none any more. There is room among the dying. */
-void object_end_with_room(struct stoa_server *server, uint32_t number);
+/* An object that clients have seen is none any more. There is room among the dying. `what`: subscriptions are told so; 0: not. */
+void object_end_with_room(struct stoa_server *server, uint32_t number, uint32_t what);
 
 /* Its entry and bytes come back: nobody has or gets it. */
 void object_free(struct stoa_server *server, uint32_t number);

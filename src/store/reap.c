@@ -54,15 +54,19 @@ void object_undo(struct stoa_server *server, uint32_t number)
 	object_free(server, number);
 }
 
-void object_end_with_room(struct stoa_server *server, uint32_t number)
+void object_end_with_room(struct stoa_server *server, uint32_t number, uint32_t what)
 {
 	const struct store_entry *entry = object_entry(server, number);
 	struct server_session *maker = object_maker(server, entry);
 
 	if (maker && entry->kind == STORE_REGION && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP))
 		maker->regions--;
+	if (what)
+		events_before(server, what, number, 0);
 	object_hide(server, number);
 	server_count(&server->header->objects, UINT64_MAX);
+	if (what)
+		events_after(server);
 }
 
 /* Leases are their client's to write. Of what it may not read it holds nothing, so it cannot keep that from being freed. */
@@ -143,12 +147,12 @@ bool object_reap(struct stoa_server *server)
 	return kept != before;
 }
 
-int object_end(struct stoa_server *server, uint32_t number)
+int object_end(struct stoa_server *server, uint32_t number, uint32_t what)
 {
 	int rc = object_dying_room(server);
 
 	if (rc == 0)
-		object_end_with_room(server, number);
+		object_end_with_room(server, number, what);
 	return rc;
 }
 

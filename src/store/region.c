@@ -98,6 +98,6 @@ void object_end_regions(struct stoa_server *server, struct server_session *sessi
 		if (store_state_of(load_rlx(&entry->state)) == STORE_SEALED && entry->kind == STORE_REGION &&
 		    entry->session == tag && !(load_rlx(&entry->flags) & STOA_ALLOCATION_KEEP) &&
 		    object_dying_room(server) == 0)
-			object_end_with_room(server, i);
+			object_end_with_room(server, i, 0);
 	}
 }

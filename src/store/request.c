@@ -36,6 +36,7 @@ static int execute(struct stoa_server *server, struct server_session *session, c
 	case STORE_OP_ABORT: return object_abort(server, session, head->entry, head->state);
 	case STORE_OP_DELETE: return object_delete(server, session, request);
 	case STORE_OP_MARK: return object_mark(server, session, request);
+	case STORE_OP_SUBSCRIBE: return events_subscribe(server, session, request);
 	case STORE_OP_WAIT:
 	case STORE_OP_ROOM: return waiting_add(server, session, request);
 	case STORE_OP_FETCH: return spill_fetch(server, session, request);

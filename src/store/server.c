@@ -408,8 +408,10 @@ static unsigned work(struct stoa_server *server)
 	unsigned done = 0;
 
 	for (unsigned i = 0; i < server->session_count; i++)
-		if (server->sessions[i] && session_has_work(server, server->sessions[i]))
+		if (server->sessions[i] && session_has_work(server, server->sessions[i])) {
 			done += session_work(server, server->sessions[i]);
+			session_tell_all(server);
+		}
 	return done;
 }
 
@@ -463,6 +465,7 @@ static void tend(struct stoa_server *server)
 	}
 	if (wants_holder(server) && os_now() >= server->next_hold)
 		hold_again(server);
+	session_tell_all(server);
 }
 
 /* What the last server was doing when it died comes before all else. */
@@ -497,6 +500,7 @@ int stoa_server_run(struct stoa_server *server)
 		else
 			sleep_until_asked(server);
 	}
+	session_tell_all(server);
 	/* Between two requests, as if it had been killed there. */
 	server->leaving = server->holder && load_rlx(&server->left);
 	return 0;

@@ -6,6 +6,7 @@
  *   region.c   memory handed out   account.c  who may what, and who pays              reap.c     freeing
  *   waiting.c  who waits for objects and room                report.c   what it tells of itself and its clients
  *   evict.c    what has to go          spill.c    what goes to files, and comes back (spill_move.c, spill_file.c)
+ *   events.c   subscriptions
  */
 #ifndef STORE_SERVER_H
 #define STORE_SERVER_H
@@ -87,6 +88,16 @@ struct server_coming {
 	uint64_t owed; /* bytes that are counted and not committed yet */
 };
 
+struct server_subscription {
+	struct server_session *session;
+	struct server_subscription *next;
+	uint64_t told, lost; /* as in the session's memory, where the client can write them */
+	uint64_t event;      /* the last one that it was told, or lost */
+	uint32_t listed; /* entries before this one it has been told of; from there on they are still to be listed */
+	uint32_t prefix_length;
+	uint8_t prefix[STOA_ID_MAX];
+};
+
 struct server_session {
 	uint32_t number;
 	bool greeted;
@@ -100,7 +111,10 @@ struct server_session {
 	/* The server's own positions; those in shared memory are for the client. */
 	uint64_t head, completed, serial;
 	struct journal_session *record;
-	bool tell; /* it has been told something since its last bell */
+	bool tell;       /* it has been told something since its last bell */
+	bool tell_later; /* it is among server->telling */
+	struct server_session *next_telling;
+	struct server_subscription *subscription; /* NULL: it is none */
 	struct store_leases *leases;
 	uint32_t lines;
 	uint64_t *seen;   /* the leases at the last look for what is used; NULL: there was none */
@@ -183,6 +197,9 @@ struct stoa_server {
 	uint32_t session_count;
 	struct server_user *users;
 	struct server_waiter *waiters;
+	struct server_session *telling;            /* who has been told something by another one's request */
+	struct server_subscription *subscriptions; /* all; NULL: nobody wants to know */
+	uint64_t event;                            /* counts what they were told */
 
 	uint64_t *recent; /* a bit for each entry: at the last look it had been used */
 	uint64_t *used;   /* a bit for each entry: a client has used it since the hand came by */
@@ -258,6 +275,9 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 /* It can be seen after session_tell(), which comes after one or several, and raises the bell if the client sleeps. */
 void session_complete(struct server_session *session, const struct store_completion *completion);
 void session_tell(struct server_session *session);
+/* Those that were told something meanwhile get one bell for all of it: when a batch of requests is done, or when there is nothing more to do. */
+void session_tell_later(struct stoa_server *server, struct server_session *session);
+void session_tell_all(struct stoa_server *server);
 
 /* Tell it something, without descriptors. -STOA_EBUSY: it does not take what it was told before. */
 int session_say(const struct server_session *session, struct store_message *message, size_t length);
@@ -328,8 +348,8 @@ bool object_may_hold(const struct stoa_server *server, const struct server_sessi
 /* Is it in a lease now? By the time of the answer it may be otherwise. */
 bool object_is_held(const struct stoa_server *server, uint32_t entry);
 
-/* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
-int object_end(struct stoa_server *server, uint32_t entry);
+/* It is not found any more, and freed when nobody holds it: STOA_EVENT_DELETED or EVICTED. -STOA_ENOMEM. */
+int object_end(struct stoa_server *server, uint32_t entry, uint32_t what);
 
 /* Free those of the dying that nobody holds any more. Returns whether any were. */
 bool object_reap(struct stoa_server *server);
@@ -338,6 +358,39 @@ bool object_reap(struct stoa_server *server);
 int object_adopt(struct stoa_server *server, uint32_t entry, enum directory_finding finding); /* -STOA_ENOMEM */
 /* All of them have been taken over: finish what it was doing. */
 int object_adopted(struct stoa_server *server);
+
+/* ---- events.c ---- */
+
+int events_subscribe(struct stoa_server *server, struct server_session *session, const struct server_request *request);
+void events_end(struct stoa_server *server, struct server_session *session);
+
+/* Before and after a change, if there are subscriptions; none: it is not made. Of `old` the entry takes the place; 0: of none. */
+void events_note(struct stoa_server *server, uint32_t what, uint32_t number, uint32_t old);
+void events_noted(struct stoa_server *server);
+void events_none(struct stoa_server *server);
+
+static inline void events_before(struct stoa_server *server, uint32_t what, uint32_t number, uint32_t old)
+{
+	if (CC_UNLIKELY(server->subscriptions != NULL))
+		events_note(server, what, number, old);
+}
+
+static inline void events_after(struct stoa_server *server)
+{
+	if (CC_UNLIKELY(server->subscriptions != NULL))
+		events_noted(server);
+}
+
+/* Is there more to list, and room for it? Then some of it; returns how many entries were looked at. */
+bool events_to_list(const struct server_session *session);
+unsigned events_list(struct stoa_server *server, struct server_session *session);
+
+/* What it has been told can be seen. */
+void events_publish(const struct server_session *session);
+
+/* A session that was adopted may be one. Then, when all else is adopted: tell what the last server had not come to. */
+int events_adopt(struct stoa_server *server, struct server_session *session);
+void events_adopted(struct stoa_server *server);
 
 /* ---- evict.c ---- */
 

@@ -265,6 +265,7 @@ static int note_session(struct stoa_server *server, struct server_session *sessi
 	store_rlx(&record->completed, 0);
 	store_rlx(&record->serial, 0);
 	store_rlx(&record->welcomed, 0);
+	store_rlx(&record->subscribed, 0);
 	cc_compiler_barrier();
 	store_rlx(&record->key, session->key);
 	return 0;
@@ -390,6 +391,16 @@ static void drop_memory(struct stoa_server *server, os_handle memory, void *addr
 	memory_returned(server, length);
 }
 
+static void leave_telling(struct stoa_server *server, const struct server_session *session)
+{
+	struct server_session **link = &server->telling;
+
+	while (*link && *link != session)
+		link = &(*link)->next_telling;
+	if (*link)
+		*link = session->next_telling;
+}
+
 void session_end(struct stoa_server *server, struct server_session *session)
 {
 	server->sessions[session->number] = NULL;
@@ -409,6 +420,8 @@ void session_end(struct stoa_server *server, struct server_session *session)
 	}
 	if (session->own)
 		account_refund(server, NULL, session->peer.user, session->own);
+	events_end(server, session);
+	leave_telling(server, session);
 	close_handle(server, session->socket, true);
 	close_handle(server, session->bell, true);
 	close_handle(server, session->client_bell, false);
@@ -422,6 +435,8 @@ void session_end(struct stoa_server *server, struct server_session *session)
 
 bool session_has_work(const struct stoa_server *server, const struct server_session *session)
 {
+	if (CC_UNLIKELY(session->subscription != NULL))
+		return events_to_list(session);
 	/* Its next request has been looked at, and nothing has changed since. */
 	if (session->turn.number && session->turn.rooms == server->rooms)
 		return false;
@@ -443,7 +458,8 @@ static bool parts_fit(const struct store_request *head)
 
 	if (head->id_length > STOA_ID_MAX || head->meta_length > STOA_META_MAX || before > head->length)
 		return false;
-	if (wants_id != (head->id_length != 0))
+	/* The prefix of all ids has no bytes. */
+	if (wants_id != (head->id_length != 0) && head->op != STORE_OP_SUBSCRIBE)
 		return false;
 	if (has_data(head->op))
 		return head->size <= SESSION_COPY_MAX && head->length - before == head->size;
@@ -514,9 +530,11 @@ void session_complete(struct server_session *session, const struct store_complet
 }
 
 /* Several at a time: the client looks at the count all the while, and each change of it takes the line from there and back. */
-static void session_publish(struct server_session *session)
+static void session_publish(const struct server_session *session)
 {
 	store_rel(&session->shared->completed, session->completed); /* R1: all so far; pairs with A2 in call.c */
+	if (CC_UNLIKELY(session->subscription != NULL))
+		events_publish(session);
 }
 
 void session_tell(struct server_session *session)
@@ -528,6 +546,27 @@ void session_tell(struct server_session *session)
 	fence_seq(); /* Q9: what was told, then the look; pairs with Q8 in call.c */
 	if (load_rlx(&session->shared->waiting))
 		os_bell_ring(session->client_bell);
+}
+
+void session_tell_later(struct stoa_server *server, struct server_session *session)
+{
+	session->tell = true;
+	if (session->tell_later)
+		return;
+	session->tell_later = true;
+	session->next_telling = server->telling;
+	server->telling = session;
+}
+
+void session_tell_all(struct stoa_server *server)
+{
+	while (server->telling) {
+		struct server_session *session = server->telling;
+
+		server->telling = session->next_telling;
+		session->tell_later = false;
+		session_tell(session);
+	}
 }
 
 /* The bytes of the next request come from the client's cache while this one is done. */
@@ -565,17 +604,24 @@ unsigned session_work(struct stoa_server *server, struct server_session *session
 	unsigned done = 0, count = 1;
 	bool whole = true;
 
+	if (CC_UNLIKELY(session->subscription != NULL))
+		return events_list(server, session);
 	if (reader.there > session->ring_size || reader.there % STORE_LINE)
 		count = 0;
 	server->date = os_date();
-	while (count && whole && session->head != tail && done < SERVER_BATCH) {
+	while (count && whole && session->head != tail && done < SERVER_BATCH && !session->subscription) {
 		count = read_ahead(server, session, &reader, requests);
 		for (unsigned i = 0; i < count && whole; i++) {
 			if (i + 1 < count)
 				expect(&requests[i + 1]);
 			whole = do_request(server, session, &requests[i]);
+			if (CC_UNLIKELY(session->subscription != NULL))
+				break; /* from here on the ring is the server's */
 		}
 		done += count;
+		/* First: who sees its put done, and looks for what others are told of it, finds that. */
+		for (const struct server_session *other = server->telling; other; other = other->next_telling)
+			session_publish(other);
 		session_publish(session);
 	}
 	if (!count) {
@@ -673,6 +719,8 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 		account_of_user(server, session->peer.user)->charged += session->own;
 	}
 	if (rc == 0)
+		rc = events_adopt(server, session);
+	if (rc == 0)
 		rc = os_poller_add(server->poller, session->socket, number);
 	if (rc == 0)
 		rc = os_poller_add(server->poller, session->bell, SERVER_KEY_BELL | number);
@@ -683,7 +731,8 @@ int session_adopt(struct stoa_server *server, uint32_t number, const os_handle p
 		return rc;
 	}
 	add_rlx(&server->header->sessions, 1);
-	pass_done(session);
+	if (!session->subscription)
+		pass_done(session);
 	store_rlx(&session->shared->completed, session->completed);
 	store_rlx(&session->shared->head, session->head);
 	os_bell_ring(session->client_bell);

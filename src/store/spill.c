@@ -140,7 +140,7 @@ static bool drop_one(struct stoa_server *server)
 		if (number >= reached ||
 		    store_state_of(load_rlx(&object_entry(server, number)->state)) != STORE_SPILLED ||
 		    load_rlx(&object_entry(server, number)->flags) & STOA_OBJECT_PINNED ||
-		    spill_is_moved(spill, number) || object_end(server, number) < 0)
+		    spill_is_moved(spill, number) || object_end(server, number, STOA_EVENT_EVICTED) < 0)
 			continue;
 		id = directory_id(&server->book, number, &length);
 		waiting_fetched(server, id, length, -STOA_ENOENT);
@@ -268,7 +268,7 @@ void spill_unrestored(struct stoa_server *server, uint32_t number, int result, b
 	uint32_t length;
 	const uint8_t *id = directory_id(&server->book, number, &length);
 
-	if (lost && object_end(server, number) == 0) {
+	if (lost && object_end(server, number, STOA_EVENT_EVICTED) == 0) {
 		spill_lost(server, number);
 		result = -STOA_EFORMAT;
 	} else if (result != -STOA_ENOMEM) {

@@ -292,11 +292,13 @@ static void replace(struct stoa_server *server, struct spill_move *move)
 	const struct store_entry *to = object_entry(server, move->to);
 
 	directory_set_flags(&server->book, move->to, load_rlx(&object_entry(server, move->from)->flags));
+	events_before(server, STOA_EVENT_PRESENT, move->to, move->from);
 	if (move->out)
 		directory_set_state(&server->book, move->to, STORE_SPILLED);
 	else
 		directory_seal(&server->book, move->to, move->size);
 	directory_hand_over(&server->book, move->from, move->to);
+	events_after(server);
 	account_move(server, object_maker(server, to), to->owner, account_size_of(to));
 	if (move->out)
 		server_count(&server->header->spilled, 1);

@@ -50,7 +50,7 @@ static void complete(struct stoa_server *server, const struct server_waiter *wai
 	struct store_completion completion = {.serial = waiter->serial, .result = result};
 
 	session_complete(session, &completion);
-	session_tell(session);
+	session_tell_later(server, session);
 }
 
 /* Take out those that `chosen` says, and complete them. */

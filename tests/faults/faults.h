@@ -81,6 +81,7 @@ struct run {
 		struct stoa_reader *reader;
 		struct stoa_backing *backing;
 		struct stoa_store *store;
+		struct stoa_subscription *subscription;
 		struct stoa_server *server;
 		void *address;
 		int number;

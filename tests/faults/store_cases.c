@@ -177,6 +177,48 @@ static void end_later(struct run *run, int result)
 	end_store(run);
 }
 
+/* Those that are there, and one that does not come. */
+static int get_many(struct run *run)
+{
+	struct stoa_get gets[] = {{.id = "copied", .id_length = 6},
+				  {.id = "later", .id_length = 5},
+				  {.id = "private", .id_length = 7},
+				  {.id = "sealed", .id_length = 6}};
+	int rc = stoa_store_get_many(run->store, gets, 4, 0, stoa_deadline_in(3000000)), first = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		first = first ? first : gets[i].result;
+		CHECK_EQ(gets[i].result == 0, gets[i].object.data != NULL);
+		if (gets[i].result == 0)
+			CHECK(!strcmp(gets[i].object.data, "what is put"));
+		stoa_object_release(run->store, &gets[i].object);
+	}
+	CHECK_EQ(rc, first);
+	CHECK_INT(gets[1].result, !=, 0);
+	return rc < 0 ? rc : 0;
+}
+
+static int get_all_or_none(struct run *run)
+{
+	struct stoa_get gets[] = {{.id = "private", .id_length = 7}, {.id = "sealed", .id_length = 6}};
+	int rc = stoa_store_get_many(run->store, gets, 2, STOA_GET_ALL, 0);
+
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(rc == 0, gets[i].object.data != NULL);
+		stoa_object_release(run->store, &gets[i].object);
+	}
+	return rc;
+}
+
+static void end_got_many(struct run *run, int result)
+{
+	again(run, result, get_many);
+	CHECK_RC(store_put(run->other, "later", 100, 0), 0);
+	CHECK_RC(store_check(run->store, "later", 100), 0);
+	again(run, -1, get_all_or_none);
+	end_store(run);
+}
+
 static void make_got(struct run *run)
 {
 	make(run);
@@ -518,6 +560,65 @@ static void end_deleted(struct run *run, int result)
 	end_store(run);
 }
 
+/* ---- subscribing ---- */
+
+static int subscribe(struct run *run)
+{
+	return stoa_store_subscribe(run->store, "co", 2, STOA_SUBSCRIBE_LIST, &run->ret.subscription);
+}
+
+static int next_event(struct run *run)
+{
+	struct stoa_store_event event;
+
+	return stoa_subscription_next(run->second.subscription, stoa_deadline_in(UINT64_C(10000000000)), &event);
+}
+
+static void end_subscribed(struct run *run, int result)
+{
+	struct stoa_store_event event = {0};
+
+	again(run, result, subscribe);
+	run->second.subscription = run->ret.subscription;
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_RC(stoa_subscription_next(run->second.subscription, stoa_deadline_in(UINT64_C(10000000000)),
+						&event),
+			 0);
+	CHECK_EQ(event.what, STOA_EVENT_LISTED);
+	CHECK_RC(store_put(run->other, "come", 100, 0), 0);
+	CHECK_RC(next_event(run), 0);
+	stoa_subscription_close(run->second.subscription);
+	end_store(run);
+}
+
+static void make_subscribed(struct run *run)
+{
+	make(run);
+	CHECK_RC(subscribe(run), 0);
+	run->second.subscription = run->ret.subscription;
+	sleep_serving(run);
+}
+
+static void end_next(struct run *run, int result)
+{
+	if (result < 0)
+		CHECK_RC(next_event(run), 0);
+	CHECK_RC(next_event(run), 0);
+	stoa_subscription_close(run->second.subscription);
+	end_store(run);
+}
+
+static int descriptor(struct run *run)
+{
+	return stoa_subscription_descriptor(run->second.subscription) >= 0 ? 0 : -STOA_EINVAL;
+}
+
+static int unsubscribe(struct run *run)
+{
+	stoa_subscription_close(run->second.subscription);
+	return 0;
+}
+
 /* ---- looking ---- */
 
 static int count_one(const struct stoa_object_info *info, void *count)
@@ -603,6 +704,8 @@ const struct fault_case store_cases[] = {
 	{"stoa_store_get", FIND_ERRORS, make, get_private, end_private},
 	{"stoa_store_get", FIND_ERRORS, make, get_sealed, end_sealed},
 	{"stoa_store_get", FIND_ERRORS, make, get_later, end_later},
+	{"stoa_store_get_many", FIND_ERRORS, make, get_many, end_got_many},
+	{"stoa_store_get_many", FIND_ERRORS, make, get_all_or_none, end_got_many},
 	{"stoa_object_release", "", make_got, release_it, end_plain},
 	{"stoa_store_contains", FIND_ERRORS, make, contains, end_plain},
 	{"stoa_store_put", MAKE_ERRORS, make, put_copied, end_put_copied},
@@ -619,6 +722,10 @@ const struct fault_case store_cases[] = {
 	{"stoa_store_pin", FIND_ERRORS, make, pin, end_pinned},
 	{"stoa_store_unpin", FIND_ERRORS, make, unpin, end_unpinned},
 	{"stoa_store_delete", FIND_ERRORS, make_deleted, delete_it, end_deleted},
+	{"stoa_store_subscribe", CONNECT_ERRORS, make, subscribe, end_subscribed},
+	{"stoa_subscription_next", CLIENT_ERRORS, make_subscribed, next_event, end_next},
+	{"stoa_subscription_descriptor", "", make_subscribed, descriptor, end_next},
+	{"stoa_subscription_close", "", make_subscribed, unsubscribe, end_plain},
 	{"stoa_store_list", CLIENT_ERRORS, make, list, end_plain},
 	{"stoa_store_stat", "", make, look, end_plain},
 	{"stoa_store_holders", FIND_ERRORS, make, ask_holders, end_holders},
@@ -629,6 +736,7 @@ const struct fault_case store_cases[] = {
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_private, end_private},
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_sealed, end_sealed},
 	{"in the server: stoa_store_get", FIND_ERRORS, make_for_server, get_later, end_later},
+	{"in the server: stoa_store_get_many", FIND_ERRORS, make_for_server, get_many, end_got_many},
 	{"in the server: stoa_store_put", MAKE_ERRORS, make_for_server, put_copied, end_put_copied},
 	{"in the server: stoa_store_put", MAKE_ERRORS, make_for_server, put_private, end_put_private},
 	{"in the server: stoa_store_put", MAKE_ERRORS, make_for_server, put_sealed, end_put_sealed},
@@ -639,6 +747,7 @@ const struct fault_case store_cases[] = {
 	{"in the server: stoa_draft_seal", MAKE_ERRORS, make_draft_for_server, seal, end_sealing},
 	{"in the server: stoa_store_follow", FIND_ERRORS, make_growing_for_server, follow, end_followed},
 	{"in the server: stoa_store_pin", FIND_ERRORS, make_for_server, pin, end_pinned},
+	{"in the server: stoa_store_subscribe", CONNECT_ERRORS, make_for_server, subscribe, end_subscribed},
 	{"in the server: stoa_store_delete", FIND_ERRORS, make_deleted_for_server, delete_it, end_deleted},
 	{"in the server: stoa_store_holders", FIND_ERRORS, make_for_server, ask_holders, end_holders},
 	{"in the server: stoa_store_metrics", CLIENT_ERRORS, make_for_server, ask_metrics, end_metrics},

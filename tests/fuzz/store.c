@@ -69,7 +69,7 @@ static void ask(struct client *client, struct input *input)
 	uint64_t at, left;
 
 	take(input, fields, sizeof(fields));
-	head.op = fields[0] % 14;
+	head.op = fields[0] % 15;
 	head.id_length = fields[1] & 1 ? fields[1] / 2 : 0;
 	head.meta_length = head.op == STORE_OP_PUT && fields[2] & 1 ? fields[2] : 0;
 	size = head.op == STORE_OP_PUT ? fields[3] : 0;

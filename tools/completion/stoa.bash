@@ -53,7 +53,7 @@ _stoa_objects()
 	for ((i = 2; i < ${#words[@]} - 1; i++)); do
 		case ${words[i]} in
 		--store=*) where=${words[i]} ;;
-		--store | -s) [[ ${words[1]} == @(put|get|wait|pin|unpin|who) ]] && where=--store=${words[i + 1]} ;;
+		--store | -s) [[ ${words[1]} == @(put|get|wait|subscribe|pin|unpin|who) ]] && where=--store=${words[i + 1]} ;;
 		esac
 	done
 	mapfile -t lines < <(stoa ls "$where" --json 2>/dev/null)
@@ -113,7 +113,7 @@ _stoa_operands()
 	case ${words[1]} in
 	ls) return ;;
 	stat | rm) [[ -n $store ]] && _stoa_objects && return ;;&
-	wait | pin | unpin | who) _stoa_objects ;;
+	wait | subscribe | pin | unpin | who) _stoa_objects ;;
 	put | get)
 		((before == 0)) && _stoa_objects
 		compopt -o default 2>/dev/null # files, where no id begins so
@@ -158,7 +158,7 @@ _stoa()
 	((last > 0)) && before=${words[last - 1]}
 	[[ $before == -t && ${words[1]} == find ]] && before=--type
 	[[ $before == -s && ${words[1]} == top ]] && before=--sort
-	[[ $before == -s && ${words[1]} == @(put|get|wait|pin|unpin|who) ]] && before=--store
+	[[ $before == -s && ${words[1]} == @(put|get|wait|subscribe|pin|unpin|who) ]] && before=--store
 	[[ $before == -k && ${words[1]} == put ]] && before=--kind
 	[[ $before == -a && ${words[1]} == put ]] && before=--access
 	if ((last == 1)); then

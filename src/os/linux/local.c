@@ -50,7 +50,7 @@ static int no_descriptor(const char *what)
 /* ---- listening ---- */
 
 /* That of the path counts when it is removed; the program may be in another directory by then. */
-static int make_absolute(const char *path, char absolute[OS_PATH_ROOM])
+int os_local_absolute(const char *path, char *absolute)
 {
 	size_t used = 0;
 
@@ -217,7 +217,7 @@ static int start_listening(struct os_listener *listener, const char *path, uint3
 	int rc = make_address(path, &address);
 
 	if (!rc)
-		rc = make_absolute(path, listener->path);
+		rc = os_local_absolute(path, listener->path);
 	if (!rc)
 		rc = check_directory(listener->path);
 	if (!rc)
