@@ -22,7 +22,6 @@ struct lease_count {
 	const struct stoa_server *server;
 	const struct server_session *session;
 	uint32_t number; /* 0: any */
-	uint64_t generation;
 	uint32_t found;
 };
 
@@ -30,9 +29,9 @@ static void count_lease(void *argument, uint32_t number, uint64_t generation, bo
 {
 	struct lease_count *count = argument;
 
-	/* What it may not read it does not have, whatever it wrote. */
-	if (in_use && (!count->number || (number == count->number && generation == count->generation &&
-					  object_may_hold(count->server, count->session, number, generation))))
+	/* Of what the entry is now; and what it may not read it does not have, whatever it wrote. */
+	if (in_use && (!count->number ||
+		       (number == count->number && object_may_hold(count->server, count->session, number, generation))))
 		count->found++;
 }
 
@@ -111,10 +110,7 @@ static int report_clients(const struct stoa_server *server, const struct server_
 		return rc;
 	for (i = asked->size < server->session_count ? (uint32_t)asked->size : server->session_count;
 	     i < server->session_count && looked < LEASES_AT_A_TIME && report->head.count < STORE_REPORT_RECORDS; i++) {
-		struct lease_count count = {.server = server,
-					    .session = server->sessions[i],
-					    .number = number,
-					    .generation = store_generation_of(asked->generation)};
+		struct lease_count count = {.server = server, .session = server->sessions[i], .number = number};
 
 		if (!count.session || !count.session->greeted)
 			continue;

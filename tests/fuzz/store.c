@@ -138,7 +138,7 @@ static void say(struct client *client, struct input *input)
 static void hear(const struct client *client)
 {
 	os_handle passed[OS_LOCAL_PASSED];
-	uint8_t bytes[256];
+	uint8_t bytes[sizeof(struct store_report)];
 	size_t length;
 	unsigned count;
 
