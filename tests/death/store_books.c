@@ -81,7 +81,7 @@ static int check_own(struct sums *sums, const struct server_arena *arena)
 
 	if (os_memory_info(arena->memory, &info))
 		return step_bad(sums->world, "an object's own memory: %s", stoa_error_detail());
-	if (arena->class.kind != STORE_OWN || info.seals & OS_SEAL_WRITE)
+	if (arena->class.kind != STORE_OWN || (!arena->class.writer && info.seals & OS_SEAL_WRITE))
 		return check_resident(sums, "pages of an object's own", arena->memory, arena->resident);
 	sums->committed += arena->resident;
 	return info.resident <= arena->resident ? 0 : step_bad(sums->world, "an object has more pages than it may");

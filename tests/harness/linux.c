@@ -185,19 +185,6 @@ static void remove_names(void)
 	globfree(&found);
 }
 
-/* As a shell at a terminal starts a program; nohup(1), or a shell that starts it in the background, lets it ignore some. */
-static void default_signals(void)
-{
-	static const int numbers[] = {SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGCHLD};
-	sigset_t none;
-
-	handle_signals(SIG_DFL);
-	for (unsigned i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		signal(numbers[i], SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void isolate(int output)
 {
 	struct rlimit no_core = {0, 0};
@@ -206,7 +193,8 @@ static void isolate(int output)
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	default_signals();
+	for (int number = 1; number < SIGRTMIN; number++)
+		signal(number, SIG_DFL); /* nohup(1), or a shell, may have had some ignored */
 	setrlimit(RLIMIT_CORE, &no_core);
 	dup2(null, 0);
 	dup2(output, 1);

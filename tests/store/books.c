@@ -72,7 +72,7 @@ static void check_arena(const struct stoa_server *server, struct sums *sums, uin
 	if (!arena->heap) {
 		CHECK_EQ(arena->objects, 1);
 		/* Its maker commits it, and then seals it. */
-		if (arena->class.kind == STORE_OWN && !(info.seals & OS_SEAL_WRITE))
+		if (arena->class.kind == STORE_OWN && (arena->class.writer || !(info.seals & OS_SEAL_WRITE)))
 			CHECK_INT(info.resident, <=, arena->resident);
 		else if (arena->class.kind == STORE_OWN)
 			CHECK_EQ(info.resident, arena->resident);
