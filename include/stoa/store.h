@@ -17,6 +17,9 @@
  * Threads: all functions may be called by any number of threads at once, but close. A forked child must not use its parent's handle
  * (ECLOSED), and opens its own; what the parent holds it can read as long as the parent holds it. Not for signal handlers.
  *
+ * Memory: an object that was deleted counts as long as anybody has it mapped, released or not. The pages of a SEALED object are made, and charged to a memory
+ * group, by its maker.
+ *
  * Death: what a client held comes back; what it had not sealed is gone; what it had sealed stays. When a server dies, gets go on; other
  * calls wait for its successor until their deadline.
  *
