@@ -348,6 +348,28 @@ TEST_TIMEOUT(what_is_gone_counts_as_long_as_somebody_has_it, 120)
 		;
 }
 
+/* Small objects get memory for many of them at a time, not page by page. */
+TEST(small_objects_do_not_ask_for_each_page)
+{
+	struct kit *kit = kit_start(&roomy);
+	struct stoa_store *store = kit_open(kit);
+	uint64_t before = committed_of(store), now;
+	unsigned changes = 0;
+	char id[20];
+
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(id, sizeof(id), "%u", i);
+		CHECK_RC(kit_put(store, id, KIB, i, NULL), 0);
+		now = committed_of(store);
+		changes += now != before;
+		before = now;
+	}
+	CHECK_INT(changes, <=, 12);
+	kit_look(kit);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 /* ---- one user, and all the others ---- */
 
 static const struct stoa_server_options shared_out = {.limit = 64 * MIB,

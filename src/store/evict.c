@@ -6,7 +6,7 @@
  * F. Corbató, 1968), takes the bit away where it is set, and ends the object where it is not. What has just been seen, is held, pinned, or
  * being made is passed by; so is memory that was handed out.
  */
-#include <store/server.h>
+#include <store/object_parts.h>
 
 #include <string.h>
 
@@ -69,11 +69,12 @@ void evict_used(struct stoa_server *server, uint32_t number)
 bool object_evict(struct stoa_server *server)
 {
 	uint32_t ended = 0, reached = server->book.entries.reached;
+	struct object_look look;
 
 	if (!(server->options.flags & STOA_SERVER_EVICT))
 		return false;
 	memset(server->recent, 0, (reached + 63) / 64 * sizeof(*server->recent));
-	if (!note_uses(server))
+	if (!note_uses(server) || !object_look_begin(server, &look))
 		return false;
 	/* Once round to take bits away, and once more. */
 	for (uint64_t steps = 0; steps < 2 * (uint64_t)reached && ended < ENDED_AT_A_TIME; steps++) {
@@ -83,9 +84,10 @@ bool object_evict(struct stoa_server *server)
 			continue;
 		if (test_bit(server->used, number))
 			server->used[number / 64] &= ~(UINT64_C(1) << number % 64);
-		else if (!object_is_held(server, number) && object_end(server, number) == 0)
+		else if (!object_look_held(&look, number) && object_end(server, number) == 0)
 			ended++;
 	}
+	object_look_end(&look);
 	server_count(&server->header->evictions, ended);
 	return ended != 0;
 }

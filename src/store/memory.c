@@ -315,6 +315,19 @@ static uint64_t arena_size(const struct stoa_server *server)
 	return size > ARENA_MAX ? ARENA_MAX : (size + OS_HUGE_PAGE - 1) & ~(OS_HUGE_PAGE - 1);
 }
 
+/* The rest of a span with its first page, if there is room: a call for each page costs as much as the page. */
+static void warm_around(struct stoa_server *server, struct server_coming *coming)
+{
+	struct os_extent extent = memory_extent(coming->arena);
+	uint64_t from, to, done = 0;
+
+	while (store_heap_cold_around(coming->arena->heap, coming->offset, coming->extent, &from, &to) &&
+	       to - from <= left(server) && os_commit(&extent, from, to, &done) == 0) {
+		store_heap_warmed(coming->arena->heap, coming->offset, coming->extent, from, to);
+		took(server, done);
+	}
+}
+
 /* Commit what of an extent is cold, a step of it. MEMORY_STEPS: there is more. */
 static int warm(struct stoa_server *server, struct server_coming *coming)
 {
@@ -339,6 +352,8 @@ static int warm(struct stoa_server *server, struct server_coming *coming)
 		if (rc < 0)
 			return rc;
 	}
+	if (budget < STEP_BYTES)
+		warm_around(server, coming);
 	return 0;
 }
 

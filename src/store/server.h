@@ -284,9 +284,6 @@ uint32_t object_session_tag(const struct server_session *session);
 bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
 		     uint64_t generation);
 
-/* Is it in a lease now? By the time of the answer it may be otherwise. */
-bool object_is_held(const struct stoa_server *server, uint32_t entry);
-
 /* It is not found any more, and freed when nobody holds it. -STOA_ENOMEM. */
 int object_end(struct stoa_server *server, uint32_t entry);
 
