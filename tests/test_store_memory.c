@@ -208,6 +208,168 @@ TEST(a_region_grows_while_others_go_on)
 	kit_stop(kit);
 }
 
+/* ---- what is there, and what is counted ---- */
+
+static uint64_t resident_of(os_handle memory)
+{
+	struct os_memory_info info;
+
+	CHECK_RC(os_memory_info(memory, &info), 0);
+	return info.resident;
+}
+
+/* Touch a byte of each page. */
+static void read_all(os_handle memory, uint64_t length)
+{
+	volatile const unsigned char *bytes = mmap(NULL, length, PROT_READ, MAP_SHARED, (int)memory, 0);
+	unsigned sum = 0;
+
+	CHECK(bytes != MAP_FAILED);
+	for (uint64_t at = 0; at < length; at += 4096)
+		sum += bytes[at];
+	CHECK_INT(sum, <, UINT32_MAX);
+	munmap((void *)(uintptr_t)bytes, length);
+}
+
+static void await_resident(os_handle memory, uint64_t most)
+{
+	uint64_t limit = kit_later(60000);
+
+	while (resident_of(memory) > most) {
+		CHECK(stoa_now() < limit);
+		test_nap(5);
+	}
+}
+
+/* Whoever may read may read holes, which gives them pages; whoever may write, beyond what it was given. All that comes back, and nothing else. */
+TEST(what_nobody_was_given_is_taken_back)
+{
+	const struct stoa_server_options options = {.limit = 64 * MIB};
+	const struct stoa_object_options copied = {.kind = STOA_OBJECT_COPIED}, sealed = {.kind = STOA_OBJECT_SEALED};
+	struct kit *kit = kit_start(&options);
+	struct stoa_store *store = kit_open(kit);
+	char id[20];
+	struct store_request allocate = {
+		.op = STORE_OP_CREATE, .id_length = 6, .kind = STORE_REGION, .size = MIB, .of = 4 * MIB};
+	struct store_completion put, made;
+	os_handle arena, region;
+	struct raw raw;
+
+	CHECK_RC(raw_open(kit, 0, &raw), 0);
+	CHECK_RC(kit_put(store, "object", 3000, 1, NULL), 0);
+	for (unsigned i = 0; i < 640; i++) {
+		snprintf(id, sizeof(id), "%u", i % 320);
+		CHECK_RC(i < 320 ? kit_put(store, id, 64 * KIB, i, &copied) : kit_delete(store, id), 0);
+	}
+	CHECK_RC(
+		raw_call(&raw,
+			 (struct store_request){.op = STORE_OP_PUT, .id_length = 1, .kind = STORE_IMMUTABLE, .size = 1},
+			 "x", "x", 1, &put),
+		0);
+	CHECK_RC(raw_arena(&raw, put.arena, &arena), 0);
+	CHECK_RC(raw_call(&raw, allocate, "region", NULL, 0, &made), 0);
+	CHECK_RC(raw_arena(&raw, made.arena, &region), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		/* Pages that were given back, as there was need for them, are holes. */
+		CHECK_RC(kit_put(store, "needed", 35 * MIB, round, &sealed), 0);
+		CHECK_RC(kit_delete(store, "needed"), 0);
+		await_resident(arena, 12 * MIB);
+		do
+			read_all(arena, os_memory_length(arena));
+		while (resident_of(arena) <= 15 * MIB); /* a look may have come between */
+		read_all(raw.passed[PASSED_DIRECTORY], raw.directory_length);
+		CHECK_EQ(pwrite((int)region, "there", 5, 0), 5);
+		CHECK_SYS(fallocate((int)region, 0, 0, 24 << 20));
+		await_resident(arena, 12 * MIB);
+		await_resident(raw.passed[PASSED_DIRECTORY], raw.directory_length / 2);
+		await_resident(region, MIB);
+		CHECK_EQ(resident_of(region), MIB);
+		CHECK_RC(kit_get(store, "object", 0), 0);
+		kit_look(kit);
+	}
+	os_handle_close(arena);
+	os_handle_close(region);
+	raw_close(&raw);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
+/* Memory that is deleted lives as long as somebody has a map of it: so long it is counted, by a successor, too. */
+TEST_TIMEOUT(what_is_gone_counts_as_long_as_somebody_has_it, 120)
+{
+	const struct stoa_server_options options = {.limit = 64 * MIB, .flags = STOA_SERVER_HELD};
+	const struct stoa_object_options sealed = {.kind = STOA_OBJECT_SEALED};
+	struct kit *kit = kit_start(&options);
+	struct stoa_store *store = kit_open(kit);
+	struct stoa_object object;
+	uint64_t before, with;
+	os_handle memory;
+	struct raw raw;
+	void *map;
+
+	CHECK_RC(raw_open(kit, 0, &raw), 0);
+	CHECK_RC(kit_put(store, "small", 100, 1, NULL), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		before = kit_look(kit);
+		CHECK_RC(kit_put(store, "large", 20 * MIB, 1, &sealed), 0);
+		CHECK_RC(stoa_store_get(store, "large", 5, 0, &object), 0);
+		CHECK_RC(raw_arena(&raw, (uint32_t)object.hold[1] & 0xffff, &memory), 0);
+		stoa_object_release(store, &object);
+		map = mmap(NULL, 20 * MIB, PROT_READ, MAP_SHARED, (int)memory, 0);
+		CHECK(map != MAP_FAILED);
+		CHECK_SYS(madvise(map, 20 * MIB, MADV_DONTFORK)); /* a server is made by a fork here */
+		if (round)
+			os_handle_close(memory);
+		with = kit_look(kit);
+		CHECK_INT(with, >=, before + 20 * MIB);
+		CHECK_RC(kit_delete(store, "large"), 0);
+		/* The server looks whether anybody holds it before it refuses anybody. */
+		CHECK_RC(kit_put(store, "too large", 50 * MIB, 1, NULL), -STOA_ENOMEM);
+		CHECK_INT(kit_look(kit), >=, before + 20 * MIB);
+		if (round == 2) {
+			test_kill(kit->server);
+			kit_serve(kit);
+			CHECK_RC(kit_get(store, "small", 0), 0);
+			CHECK_INT(kit_look(kit), >=, before + 20 * MIB);
+		}
+		munmap(map, 20 * MIB);
+		if (!round)
+			os_handle_close(memory);
+		CHECK_RC(kit_put(store, "too large", 40 * MIB, 1, &sealed), 0);
+		CHECK_RC(kit_delete(store, "too large"), 0);
+		while (committed_of(store) >= before + 20 * MIB)
+			test_nap(1);
+	}
+	raw_close(&raw);
+	stoa_store_close(store);
+	kit_stop(kit);
+	/* The holder is nobody's child, so it becomes the harness's. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+/* Small objects get memory for many of them at a time, not page by page. */
+TEST(small_objects_do_not_ask_for_each_page)
+{
+	struct kit *kit = kit_start(&roomy);
+	struct stoa_store *store = kit_open(kit);
+	uint64_t before = committed_of(store), now;
+	unsigned changes = 0;
+	char id[20];
+
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(id, sizeof(id), "%u", i);
+		CHECK_RC(kit_put(store, id, KIB, i, NULL), 0);
+		now = committed_of(store);
+		changes += now != before;
+		before = now;
+	}
+	CHECK_INT(changes, <=, 12);
+	kit_look(kit);
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 /* ---- one user, and all the others ---- */
 
 static const struct stoa_server_options shared_out = {.limit = 64 * MIB,

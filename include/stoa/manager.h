@@ -62,7 +62,7 @@ STOA_API int stoa_manager_get(struct stoa_store *manager, const void *id, uint32
  */
 STOA_API int stoa_manager_map(intptr_t descriptor, struct stoa_allocation *ret_allocation);
 
-/* Commit at least `length` bytes, for who may write it; everybody sees them at once. allocation->length is what is there then. ENOMEM, ELIMIT, ERANGE (reserve), ERIGHTS, ENOENT (freed). */
+/* Commit at least `length` bytes, for who may write it; everybody sees them at once. allocation->length is what is there then. ENOMEM, ELIMIT, ERANGE (reserve), ERIGHTS, ENOENT (freed). Much comes in steps: where it fails it may have grown by a part. */
 STOA_API int stoa_manager_grow(struct stoa_store *manager, struct stoa_allocation *allocation, uint64_t length);
 
 /* Bytes committed now, by whomever. */

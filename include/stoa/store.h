@@ -22,6 +22,8 @@
  * brought back, as memory that the server alone can write (COPIED), but SEALED ones as SEALED. Pins: who holds an object, and STOA_OBJECT_PINNED, keep it in
  * memory whatever happens (hard); that it was used lately makes the server prefer others (soft). Who needs room waits until others have gone, with a
  * deadline of 0 too, as long as for a server.
+ * Memory: an object that was deleted counts as long as anybody has it mapped, released or not. The pages of a SEALED object are made, and charged to a memory
+ * group, by its maker.
  *
  * Death: what a client held comes back; what it had not sealed is gone; what it had sealed stays. When a server dies, gets go on; other
  * calls wait for its successor until their deadline.

@@ -77,6 +77,14 @@ int os_local_peer_process(os_handle socket, os_handle *ret_process);
 const char *os_user_name(uint32_t user, char *text, size_t size);
 const char *os_group_name(uint32_t group, char *text, size_t size);
 
+/* ---- who has memory ---- */
+
+/* As os_memory_duplicate(), but a handle that is open by itself: os_memory_alone() sees it, as long as a copy or a map of it is there. */
+int os_memory_reopen(os_handle memory, uint32_t access, os_handle *ret_memory);
+
+/* 1: no handle from os_memory_reopen() is open any more, in any process, and none is mapped. 0: one is. -STOA_ENOTSUP: the system cannot tell. */
+int os_memory_alone(os_handle memory);
+
 /* ---- messages ---- */
 
 #define OS_LOCAL_PASSED 16 /* handles with a message, at most */

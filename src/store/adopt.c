@@ -214,6 +214,10 @@ static int adopt(struct adoption *adoption)
 		rc = memory_adopt_entries(server, take_object, adoption);
 	if (rc == 0)
 		rc = adoption->result;
+	/* In those that are left there is nothing; but who has them open keeps what they have. */
+	for (uint32_t i = 1; rc == 0 && i < server->book.arenas.reached; i++)
+		if (!server->arenas[i] && load_rlx(&server->book.directory.arenas[i].generation) & 1)
+			rc = take_arena(adoption, i);
 	if (rc == 0)
 		rc = memory_adopted(server);
 	if (rc == 0)

@@ -148,7 +148,9 @@ void client_arena_release(struct stoa_store *store, uint32_t arena);
 int client_report(struct stoa_store *store, struct store_message *question, uint64_t each, uint32_t most,
 		  struct store_report *ret_report);
 
-/* Hold an object that is in one of two states: SEALED, and another one or SEALED, too. As get, without waiting. */
+/* Hold an object that is in one of two states: SEALED, and another one or SEALED, too. As get, without waiting. CLIENT_SPILLED: it is in a file. */
+#define CLIENT_SPILLED 2
+bool client_is_spilled(const struct stoa_store *store, const void *id, uint32_t id_length);
 int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
 		struct stoa_object *ret_object);
 

@@ -6,7 +6,7 @@
  * F. Corbató, 1968), takes the bit away where it is set, and ends the object where it is not, or has it spilled (spill.c), where there are files
  * for that. What has just been seen, is held, pinned, or being made is passed by; so is memory that was handed out.
  */
-#include <store/server.h>
+#include <store/object_parts.h>
 
 #include <string.h>
 
@@ -72,10 +72,11 @@ unsigned evict_visit(struct stoa_server *server, bool even_recent,
 {
 	uint32_t reached = server->book.entries.reached;
 	enum evict_answer answer = EVICT_PASSED;
+	struct object_look look;
 	unsigned taken = 0;
 
 	memset(server->recent, 0, (reached + 63) / 64 * sizeof(*server->recent));
-	if (!note_uses(server))
+	if (!note_uses(server) || !object_look_begin(server, &look))
 		return 0;
 	if (server->spill)
 		spill_used(server, server->recent);
@@ -89,11 +90,12 @@ unsigned evict_visit(struct stoa_server *server, bool even_recent,
 			server->used[number / 64] &= ~(UINT64_C(1) << number % 64);
 			continue;
 		}
-		if (object_is_held(server, number))
+		if (object_look_held(&look, number))
 			continue;
 		answer = visit(server, number, argument);
 		taken += answer == EVICT_TAKEN;
 	}
+	object_look_end(&look);
 	return taken;
 }
 

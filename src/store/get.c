@@ -13,10 +13,8 @@
 #define NAPS_MAX 50u
 #define HOLD_OWN (UINT64_C(1) << 63) /* it lies in an arena of its own */
 
-#define SPILLED 2 /* find(): it is there, in a file */
-
 /*
- * Find the entry of an object that is sealed, or in another state. 0, -STOA_ENOENT; 1: the server has to finish something first; SPILLED.
+ * Find the entry of an object that is sealed, or in another state. 0, -STOA_ENOENT; 1: the server has to finish something first; CLIENT_SPILLED.
  */
 static int find(const struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
 		uint32_t *ret_entry, uint64_t *ret_state)
@@ -25,7 +23,7 @@ static int find(const struct stoa_store *store, const void *id, uint32_t id_leng
 	case DIRECTORY_FOUND:
 		if (store_state_of(*ret_state) == STORE_SEALED || store_state_of(*ret_state) == other)
 			return 0;
-		return store_state_of(*ret_state) == STORE_SPILLED ? SPILLED : -STOA_ENOENT;
+		return store_state_of(*ret_state) == STORE_SPILLED ? CLIENT_SPILLED : -STOA_ENOENT;
 	case DIRECTORY_ABSENT: return -STOA_ENOENT;
 	default: return 1;
 	}
@@ -63,7 +61,15 @@ static int locate(struct stoa_store *store, uint32_t entry, struct stoa_object *
 	return 0;
 }
 
-/* Hold it, if it is there. 0; -STOA_ENOENT; 1: not sure; SPILLED; STOA_TIMED_OUT: no server to ask where its bytes are. */
+bool client_is_spilled(const struct stoa_store *store, const void *id, uint32_t id_length)
+{
+	uint32_t entry;
+	uint64_t state;
+
+	return find(store, id, id_length, STORE_SEALED, &entry, &state) == CLIENT_SPILLED;
+}
+
+/* Hold it, if it is there. 0; -STOA_ENOENT; 1: not sure; CLIENT_SPILLED; STOA_TIMED_OUT: no server to ask where its bytes are. */
 int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
 		struct stoa_object *ret_object)
 {
@@ -151,7 +157,7 @@ CC_NOINLINE int client_hold_later(struct stoa_store *store, int rc, const void *
 			rc = wait_unsure(patience);
 		else if (rc == -STOA_ENOENT && deadline)
 			rc = wait_sealed(store, id, id_length, deadline);
-		else if (rc == SPILLED)
+		else if (rc == CLIENT_SPILLED)
 			rc = fetch(store, id, id_length, deadline);
 		if (rc == -STOA_ENOENT && deadline)
 			continue;
@@ -195,7 +201,7 @@ int client_find(struct stoa_store *store, const void *id, uint32_t id_length, ui
 			return error_set(-STOA_EBUSY,
 					 "the store's server died while it changed something near the object");
 	}
-	return rc == SPILLED ? 0 : rc;
+	return rc == CLIENT_SPILLED ? 0 : rc;
 }
 
 int stoa_store_contains(struct stoa_store *store, const void *id, uint32_t id_length)

@@ -18,6 +18,7 @@
 /* `result` of a get that is still to come; nothing else has it meanwhile. */
 #define MISSING STOA_TIMED_OUT
 #define NOBODY UINT32_MAX
+#define NO_ROOM_NAP 5u /* milliseconds */
 
 struct batch {
 	struct stoa_store *store;
@@ -41,15 +42,16 @@ struct waits {
 static int look(const struct batch *batch, struct stoa_get *get)
 {
 	int rc = client_hold(batch->store, get->id, get->id_length, STORE_SEALED, &get->object);
+	bool spilled = rc == CLIENT_SPILLED;
 
-	/* Without a deadline, only what a server has left half done is waited for. */
-	if (rc == 1 && !batch->deadline)
+	/* Without a deadline, only what a server has left half done is waited for; and what is in a file is begun to be brought back. */
+	if ((rc == 1 || spilled) && !batch->deadline)
 		rc = client_hold_later(batch->store, rc, get->id, get->id_length, 0, STORE_SEALED, &get->object);
-	if (batch->deadline && (rc == 1 || rc == -STOA_ENOENT))
+	if (batch->deadline && (rc == 1 || spilled || rc == -STOA_ENOENT))
 		get->result = MISSING;
 	else
 		get->result = rc < 0 ? client_refuse(rc, get->id, get->id_length) : rc;
-	return rc == STOA_TIMED_OUT ? rc : 0;
+	return rc == STOA_TIMED_OUT && !spilled ? rc : 0;
 }
 
 /* All that are missing. That no server answers is found out once. */
@@ -81,7 +83,9 @@ static void forget_all(const struct batch *batch, struct waits *waits)
 static int ask_for(const struct batch *batch, struct waits *waits, uint32_t place, uint32_t number)
 {
 	const struct stoa_get *get = &batch->gets[number];
-	struct store_request request = {.op = STORE_OP_WAIT, .id_length = (uint16_t)get->id_length};
+	bool spilled = client_is_spilled(batch->store, get->id, get->id_length);
+	struct store_request request = {.op = spilled ? STORE_OP_FETCH : STORE_OP_WAIT,
+					.id_length = (uint16_t)get->id_length};
 	int rc;
 
 	if (place == waits->places)
@@ -126,7 +130,18 @@ static int ask_for_more(const struct batch *batch, struct waits *waits)
 	return rc;
 }
 
-/* Those that the server has named; what has gone again meanwhile is waited for again. */
+/* The server has answered. What has gone again meanwhile is waited for again; so is room for what comes from a file. */
+static void take_answer(const struct batch *batch, struct stoa_get *get, int result)
+{
+	if (result == -STOA_ENOMEM)
+		client_nap(NO_ROOM_NAP, batch->deadline);
+	else if (result < 0 && result != -STOA_ENOENT)
+		get->result = client_refuse(result, get->id, get->id_length);
+	else
+		(void)look(batch, get);
+}
+
+/* Those that the server has named. */
 static int take(const struct batch *batch, struct waits *waits)
 {
 	int rc = 0;
@@ -139,10 +154,7 @@ static int take(const struct batch *batch, struct waits *waits)
 			continue;
 		leave_place(batch, waits, i);
 		get = &batch->gets[number];
-		if (waits->calls[i].completion.result < 0)
-			get->result = client_refuse(waits->calls[i].completion.result, get->id, get->id_length);
-		else
-			(void)look(batch, get);
+		take_answer(batch, get, waits->calls[i].completion.result);
 		if (get->result == MISSING)
 			rc = ask_for(batch, waits, i, number);
 	}

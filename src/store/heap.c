@@ -149,6 +149,13 @@ bool store_heap_cold(const struct store_heap *heap, uint64_t offset, uint64_t le
 	return false;
 }
 
+bool store_heap_cold_around(const struct store_heap *heap, uint64_t offset, uint64_t length, uint64_t *ret_from,
+			    uint64_t *ret_to)
+{
+	return length <= SMALL_MAX &&
+	       bits_run(heap_span_at(heap, offset)->cold, offset & ~(SPAN_BYTES - 1), ret_from, ret_to);
+}
+
 void store_heap_visit_cold(const struct store_heap *heap, void (*visit)(void *argument, uint64_t from, uint64_t to),
 			   void *argument)
 {

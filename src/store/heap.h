@@ -58,7 +58,11 @@ uint64_t store_heap_need(const struct store_heap *heap, uint64_t length);
 bool store_heap_cold(const struct store_heap *heap, uint64_t offset, uint64_t length, uint64_t *ret_from,
 		     uint64_t *ret_to);
 
-/* Pages of that extent are committed now: from where store_heap_cold() said, up to there or less far. */
+/* The same of the span that a small extent lies in; false also for extents that lie in none. */
+bool store_heap_cold_around(const struct store_heap *heap, uint64_t offset, uint64_t length, uint64_t *ret_from,
+			    uint64_t *ret_to);
+
+/* Pages of that extent, or of its span, are committed now: from where store_heap_cold() said, up to there or less far. */
 void store_heap_warmed(struct store_heap *heap, uint64_t offset, uint64_t length, uint64_t from, uint64_t to);
 
 /* Each run of pages that are cold, used or free, from the lowest up. */

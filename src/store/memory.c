@@ -27,7 +27,7 @@ static uint64_t pages(uint64_t bytes)
 	return (bytes + OS_PAGE - 1) & ~(OS_PAGE - 1);
 }
 
-static struct os_extent extent_of(const struct server_arena *arena)
+struct os_extent memory_extent(const struct server_arena *arena)
 {
 	return (struct os_extent){.memory = arena->memory,
 				  .address = arena->address,
@@ -50,7 +50,7 @@ void memory_returned(struct stoa_server *server, uint64_t bytes)
 static bool cool(struct stoa_server *server, uint64_t bytes)
 {
 	for (struct server_arena *arena = server->shared; arena; arena = arena->next) {
-		struct os_extent extent = extent_of(arena);
+		struct os_extent extent = memory_extent(arena);
 		uint64_t from, to, cooled;
 
 		if (!store_heap_coolable(arena->heap))
@@ -84,7 +84,7 @@ static int make_some_room(struct stoa_server *server, uint64_t bytes)
 		return 0;
 	if (spill_some(server, bytes - left(server)))
 		return SERVER_LATER;
-	if (object_evict(server))
+	if (object_evict(server) || audit_lingering(server, false))
 		return 0;
 	add_rlx(&server->header->refusals, 1);
 	return error_set(-STOA_ENOMEM, "%s more: the store has %s of its limit left", error_size(bytes, texts[0]),
@@ -135,18 +135,36 @@ static bool same_class(const struct server_class *a, const struct server_class *
 	       a->writer == b->writer;
 }
 
-static void destroy_arena(struct stoa_server *server, struct server_arena *arena)
+static void unlink_shared(struct stoa_server *server, const struct server_arena *arena)
 {
 	struct server_arena **link = &server->shared;
-	uint64_t bytes = arena->heap ? store_heap_committed(arena->heap) : arena->resident;
 
 	while (*link && *link != arena)
 		link = &(*link)->next;
-	if (*link) {
-		*link = arena->next;
-		server->shared_count--;
-	}
-	if (arena->number)
+	if (!*link)
+		return;
+	*link = arena->next;
+	server->shared_count--;
+}
+
+void memory_retire(struct stoa_server *server, struct server_arena *arena)
+{
+	unlink_shared(server, arena);
+	account_of_user(server, arena->class.owner)->arenas--;
+	if (arena->address)
+		os_unmap(arena->address, arena->size);
+	arena->address = NULL;
+	store_heap_destroy(arena->heap);
+	arena->heap = NULL;
+	arena->lingers = true;
+}
+
+void memory_destroy(struct stoa_server *server, struct server_arena *arena)
+{
+	uint64_t bytes = arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+
+	unlink_shared(server, arena);
+	if (arena->number && !arena->lingers)
 		account_of_user(server, arena->class.owner)->arenas--;
 	if (arena->number && !server->leaving) {
 		uint64_t generation = load_rlx(&server->book.directory.arenas[arena->number].generation);
@@ -158,7 +176,7 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 	}
 	/* Clients may have a map of it still: no pages are to stay in there. */
 	if (bytes && (arena->class.kind != STORE_OWN || arena->class.writer) && !server->leaving) {
-		struct os_extent extent = extent_of(arena);
+		struct os_extent extent = memory_extent(arena);
 
 		(void)os_discard(&extent, 0, arena->size);
 	}
@@ -170,6 +188,13 @@ static void destroy_arena(struct stoa_server *server, struct server_arena *arena
 	os_free(arena);
 	if (bytes)
 		memory_returned(server, bytes);
+}
+
+/* Nothing is in it: it goes, or lingers. */
+static void end_arena(struct stoa_server *server, struct server_arena *arena)
+{
+	if (!audit_linger(server, arena))
+		memory_destroy(server, arena);
 }
 
 static int enter_arena(struct stoa_server *server, struct server_arena *arena)
@@ -205,7 +230,7 @@ static bool drop_empty(struct stoa_server *server)
 		next = arena->next;
 		if (arena->objects)
 			continue;
-		destroy_arena(server, arena);
+		memory_destroy(server, arena);
 		dropped = true;
 	}
 	return dropped;
@@ -236,7 +261,7 @@ static int create_memory(struct stoa_server *server, uint32_t owner, uint64_t si
 		rc = may_create(server, user);
 		if (rc == 0)
 			rc = os_memory_create(size, 0, ret_memory);
-	} while (rc == -STOA_ELIMIT && (drop_empty(server) || object_reap(server)));
+	} while (rc == -STOA_ELIMIT && (drop_empty(server) || object_reap(server) || audit_lingering(server, true)));
 	return rc;
 }
 
@@ -266,7 +291,7 @@ static int create_arena(struct stoa_server *server, const struct server_class *c
 	if (rc == 0)
 		rc = keep_arena(server, arena);
 	if (rc < 0) {
-		destroy_arena(server, arena);
+		memory_destroy(server, arena);
 		return rc;
 	}
 	if (arena->heap) {
@@ -300,11 +325,24 @@ static uint64_t arena_size(const struct stoa_server *server)
 	return size > ARENA_MAX ? ARENA_MAX : (size + OS_HUGE_PAGE - 1) & ~(OS_HUGE_PAGE - 1);
 }
 
+/* The rest of a span with its first page, if there is room: a call for each page costs as much as the page. */
+static void warm_around(struct stoa_server *server, struct server_coming *coming)
+{
+	struct os_extent extent = memory_extent(coming->arena);
+	uint64_t from, to, done = 0;
+
+	while (store_heap_cold_around(coming->arena->heap, coming->offset, coming->extent, &from, &to) &&
+	       to - from <= left(server) && os_commit(&extent, from, to, &done) == 0) {
+		store_heap_warmed(coming->arena->heap, coming->offset, coming->extent, from, to);
+		took(server, done);
+	}
+}
+
 /* Commit what of an extent is cold, a step of it. MEMORY_STEPS: there is more. */
 static int warm(struct stoa_server *server, struct server_coming *coming)
 {
 	struct server_arena *arena = coming->arena;
-	struct os_extent extent = extent_of(arena);
+	struct os_extent extent = memory_extent(arena);
 	uint64_t from, to, budget = STEP_BYTES;
 
 	while (store_heap_cold(arena->heap, coming->offset, coming->extent, &from, &to)) {
@@ -324,6 +362,8 @@ static int warm(struct stoa_server *server, struct server_coming *coming)
 		if (rc < 0)
 			return rc;
 	}
+	if (budget < STEP_BYTES)
+		warm_around(server, coming);
 	return 0;
 }
 
@@ -396,7 +436,7 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 	if (rc == 0)
 		rc = os_memory_seal(arena->memory, OS_SEAL_GROW);
 	if (rc < 0) {
-		destroy_arena(server, arena);
+		memory_destroy(server, arena);
 		return rc;
 	}
 	arena->resident = arena->size;
@@ -408,7 +448,7 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 
 int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t length, uint64_t *ret_length)
 {
-	struct os_extent extent = extent_of(arena);
+	struct os_extent extent = memory_extent(arena);
 	uint64_t from = arena->resident, to = length - from > STEP_BYTES ? from + STEP_BYTES : length, done;
 	int rc = make_room(server, length - from);
 
@@ -426,7 +466,7 @@ int memory_grow(struct stoa_server *server, struct server_arena *arena, uint64_t
 static int fill_region(struct stoa_server *server, struct server_coming *coming, uint64_t length)
 {
 	struct server_arena *arena = coming->arena;
-	struct os_extent extent = extent_of(arena);
+	struct os_extent extent = memory_extent(arena);
 	uint64_t from = arena->resident, to = length - from > STEP_BYTES ? from + STEP_BYTES : length, done;
 	int rc = os_commit(&extent, from, to, &done);
 
@@ -497,28 +537,10 @@ void memory_give(struct stoa_server *server, struct server_arena *arena, uint64_
 	if (arena->heap)
 		store_heap_give(arena->heap, offset, extent);
 	if (!arena->objects && (!arena->heap || orphan))
-		destroy_arena(server, arena);
+		end_arena(server, arena);
 	else
 		server->room_came = true;
 	server->rooms++;
-}
-
-static void punch(void *argument, uint64_t from, uint64_t to)
-{
-	(void)os_discard(argument, from, to);
-}
-
-/* Give back what is in no page that counts as committed: what its maker touched beside its objects is memory that nobody has counted. */
-static void clean(struct server_arena *arena)
-{
-	struct os_extent extent = extent_of(arena);
-	uint64_t length = os_memory_length(arena->memory);
-
-	if (!arena->heap)
-		return;
-	store_heap_visit_cold(arena->heap, punch, &extent);
-	if (length > arena->size)
-		punch(&extent, arena->size, length);
 }
 
 void memory_orphan(struct stoa_server *server, const struct server_session *session)
@@ -531,9 +553,9 @@ void memory_orphan(struct stoa_server *server, const struct server_session *sess
 			continue;
 		arena->class.writer = 0;
 		if (!arena->objects)
-			destroy_arena(server, arena);
+			end_arena(server, arena);
 		else
-			clean(arena);
+			audit_clean(arena);
 	}
 }
 
@@ -560,14 +582,15 @@ int memory_hand_out(struct stoa_server *server, const struct server_session *ses
 	struct server_arena *arena = number && number <= SERVER_ARENAS ? server->arenas[number] : NULL;
 	bool writable;
 
-	if (!arena || load_rlx(&server->book.directory.arenas[number].generation) != generation)
+	if (!arena || arena->lingers || load_rlx(&server->book.directory.arenas[number].generation) != generation)
 		return -STOA_ENOENT;
 	writable = arena->class.writer && arena->class.writer == session->key;
 	if (!writable && !object_may_read(session, arena->class.owner, arena->class.access, arena->class.reader))
 		return -STOA_EACCES;
 	writable = writable || arena->writable;
 	*ret_writable = writable;
-	return os_memory_duplicate(arena->memory, writable ? OS_READ | OS_WRITE : OS_READ, ret_memory);
+	/* Apart from the server's own, so that the system can tell when it is closed. */
+	return os_memory_reopen(arena->memory, writable ? OS_READ | OS_WRITE : OS_READ, ret_memory);
 }
 
 /* ---- the whole ---- */
@@ -779,7 +802,7 @@ int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle me
 
 void memory_adopt_region(struct server_arena *arena, uint64_t length)
 {
-	struct os_extent extent = extent_of(arena);
+	struct os_extent extent = memory_extent(arena);
 	uint64_t end = os_memory_length(arena->memory);
 
 	arena->resident = length;
@@ -826,8 +849,13 @@ int memory_adopted(struct stoa_server *server)
 		if (rc < 0)
 			return rc;
 		server->committed += arena->heap ? store_heap_committed(arena->heap) : arena->resident;
+		if (!arena->objects && (!arena->heap || (arena->class.kind == STORE_PRIVATE &&
+							 !session_lives(server, arena->class.writer)))) {
+			end_arena(server, arena);
+			continue;
+		}
 		/* What is committed and was never written looks like a hole: let it be one. */
-		clean(arena);
+		audit_clean(arena);
 		if (arena->class.writer && !session_lives(server, arena->class.writer))
 			arena->class.writer = 0;
 	}
@@ -844,7 +872,7 @@ void memory_end(struct stoa_server *server)
 		os_handle_close(server->journal_memory);
 	for (uint32_t i = 1; server->arenas && i <= SERVER_ARENAS; i++)
 		if (server->arenas[i])
-			destroy_arena(server, server->arenas[i]);
+			memory_destroy(server, server->arenas[i]);
 	os_free(server->arenas);
 	os_free(server->held);
 	os_free(server->used);

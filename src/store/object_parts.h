@@ -41,6 +41,18 @@ uint64_t account_size_of(const struct store_entry *entry);
 
 /* ---- reap.c ---- */
 
+/* A look at all leases, for any number of entries: which are in one. By the time of the answer it may be otherwise, but for those that clients find no more. */
+struct object_look {
+	struct stoa_server *server;
+	const struct server_session *session; /* whose leases */
+	uint32_t *found;                      /* entries whose bit was set */
+	uint32_t count;
+};
+/* false: there is no memory, or the system cannot impose a barrier now; then there was no look. */
+bool object_look_begin(struct stoa_server *server, struct object_look *look);
+bool object_look_held(const struct object_look *look, uint32_t entry);
+void object_look_end(struct object_look *look);
+
 /* Room for one more of the dying, before anything is changed: that it is noted cannot fail later. -STOA_ENOMEM. */
 int object_dying_room(struct stoa_server *server);
 

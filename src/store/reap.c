@@ -79,16 +79,9 @@ bool object_may_hold(const struct stoa_server *server, const struct server_sessi
 	       object_may_read(session, entry->owner, entry->access, entry->reader);
 }
 
-struct look {
-	struct stoa_server *server;
-	const struct server_session *session; /* whose leases */
-	uint32_t *found;                      /* entries whose bit was set */
-	uint32_t count;
-};
-
 static void note_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
 {
-	struct look *look = argument;
+	struct object_look *look = argument;
 	uint64_t *word = &look->server->held[number / 64], bit = UINT64_C(1) << number % 64;
 
 	if (!in_use || *word & bit || !object_may_hold(look->server, look->session, number, generation))
@@ -108,42 +101,59 @@ static uint64_t lease_count(const struct stoa_server *server)
 	return count;
 }
 
-bool object_reap(struct stoa_server *server)
+bool object_look_begin(struct stoa_server *server, struct object_look *look)
 {
-	struct look look = {.server = server};
-	uint32_t kept = 0, before = server->dying_count;
-
-	if (!before)
+	*look = (struct object_look){.server = server};
+	look->found = os_allocate((size_t)(lease_count(server) + 1) * sizeof(*look->found));
+	if (!look->found)
 		return false;
-	look.found = os_allocate((size_t)(lease_count(server) + 1) * sizeof(*look.found));
-	if (!look.found)
-		return false;
-	/* They are DYING, then the leases; pairs with order() in lease_take() */
+	/* What the server has changed, then the leases; pairs with order() in lease_take() */
 	if (!lease_barrier(&server->header->fences)) {
-		os_free(look.found);
+		os_free(look->found);
 		return false;
 	}
 	for (uint32_t i = 0; i < server->session_count; i++) {
-		look.session = server->sessions[i];
-		if (look.session && look.session->leases)
-			lease_scan(look.session->leases, look.session->lines, server->book.entries.reached, note_lease,
-				   &look);
+		look->session = server->sessions[i];
+		if (look->session && look->session->leases)
+			lease_scan(look->session->leases, look->session->lines, server->book.entries.reached,
+				   note_lease, look);
 	}
+	return true;
+}
+
+bool object_look_held(const struct object_look *look, uint32_t number)
+{
+	return look->server->held[number / 64] >> number % 64 & 1;
+}
+
+void object_look_end(struct object_look *look)
+{
+	while (look->count) {
+		uint32_t number = look->found[--look->count];
+
+		look->server->held[number / 64] &= ~(UINT64_C(1) << number % 64);
+	}
+	os_free(look->found);
+}
+
+bool object_reap(struct stoa_server *server)
+{
+	uint32_t kept = 0, before = server->dying_count;
+	struct object_look look;
+
+	/* They are DYING, then the look. */
+	if (!before || !object_look_begin(server, &look))
+		return false;
 	for (uint32_t i = 0; i < before; i++) {
 		uint32_t number = server->dying[i];
 
-		if (server->held[number / 64] >> number % 64 & 1)
+		if (object_look_held(&look, number))
 			server->dying[kept++] = number;
 		else
 			object_free(server, number);
 	}
 	server->dying_count = kept;
-	while (look.count) {
-		uint32_t number = look.found[--look.count];
-
-		server->held[number / 64] &= ~(UINT64_C(1) << number % 64);
-	}
-	os_free(look.found);
+	object_look_end(&look);
 	return kept != before;
 }
 
@@ -154,28 +164,4 @@ int object_end(struct stoa_server *server, uint32_t number, uint32_t what)
 	if (rc == 0)
 		object_end_with_room(server, number, what);
 	return rc;
-}
-
-struct search {
-	uint32_t number;
-	uint64_t generation;
-	bool found;
-};
-
-static void compare_lease(void *argument, uint32_t number, uint64_t generation, bool in_use)
-{
-	struct search *search = argument;
-
-	search->found = search->found || (in_use && number == search->number && generation == search->generation);
-}
-
-bool object_is_held(const struct stoa_server *server, uint32_t number)
-{
-	struct search search = {number, store_generation_of(load_rlx(&object_entry(server, number)->state)), false};
-
-	for (uint32_t i = 0; i < server->session_count && !search.found; i++)
-		if (server->sessions[i] && server->sessions[i]->leases)
-			lease_scan(server->sessions[i]->leases, server->sessions[i]->lines,
-				   server->book.directory.shape.entries, compare_lease, &search);
-	return search.found;
 }

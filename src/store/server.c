@@ -415,38 +415,6 @@ static unsigned work(struct stoa_server *server)
 	return done;
 }
 
-/* Until when to sleep at most. */
-static uint64_t wake_up(const struct stoa_server *server)
-{
-	uint64_t at = server->dying_count ? server->next_scan : UINT64_MAX;
-
-	if (server->deaf && os_now() + DEAF_FOR < at)
-		at = os_now() + DEAF_FOR;
-	if (wants_holder(server) && server->next_hold < at)
-		at = server->next_hold;
-	return spill_wake_up(server) < at ? spill_wake_up(server) : at;
-}
-
-static void sleep_until_asked(struct stoa_server *server)
-{
-	struct store_header *header = server->header;
-	uint64_t deadline = wake_up(server);
-
-	store_rlx(&header->asleep, 1);
-	/* Q11: the flag, then the look at the rings; pairs with Q10 in call.c */
-	if (!lease_barrier(&header->fences)) {
-		fence_seq();
-		deadline = os_now() + SCAN_EVERY; /* who asks now may not see that this sleeps */
-	}
-	if (!anything_asked(server)) {
-		server->tally.sleeps++;
-		poll_events(server, deadline);
-	}
-	store_rlx(&header->asleep, 0);
-	if (server->deaf)
-		listen_again(server);
-}
-
 /* Free what was deleted and nobody holds any more, when it is time to look; tell those who wait for room. */
 static void tend(struct stoa_server *server)
 {
@@ -466,6 +434,51 @@ static void tend(struct stoa_server *server)
 	if (wants_holder(server) && os_now() >= server->next_hold)
 		hold_again(server);
 	session_tell_all(server);
+}
+
+/* Until when to sleep at most. */
+static uint64_t wake_up(const struct stoa_server *server)
+{
+	uint64_t at = server->dying_count ? server->next_scan : UINT64_MAX;
+
+	if (server->deaf && os_now() + DEAF_FOR < at)
+		at = os_now() + DEAF_FOR;
+	if (server->session_count && server->next_audit < at)
+		at = server->next_audit;
+	if (wants_holder(server) && server->next_hold < at)
+		at = server->next_hold;
+	return spill_wake_up(server) < at ? spill_wake_up(server) : at;
+}
+
+/* Sleeping is near, or it has worked for a while. */
+static void audit_if_due(struct stoa_server *server)
+{
+	if (server->session_count && os_now() >= server->next_audit)
+		audit_look(server);
+	if (server->room_came)
+		tend(server);
+}
+
+static void sleep_until_asked(struct stoa_server *server)
+{
+	struct store_header *header = server->header;
+	uint64_t deadline;
+
+	audit_if_due(server);
+	deadline = wake_up(server);
+	store_rlx(&header->asleep, 1);
+	/* Q11: the flag, then the look at the rings; pairs with Q10 in call.c */
+	if (!lease_barrier(&header->fences)) {
+		fence_seq();
+		deadline = os_now() + SCAN_EVERY; /* who asks now may not see that this sleeps */
+	}
+	if (!anything_asked(server)) {
+		server->tally.sleeps++;
+		poll_events(server, deadline);
+	}
+	store_rlx(&header->asleep, 0);
+	if (server->deaf)
+		listen_again(server);
 }
 
 /* What the last server was doing when it died comes before all else. */
@@ -490,6 +503,7 @@ int stoa_server_run(struct stoa_server *server)
 			if (++rounds % ROUNDS_PER_POLL == 0 || server->stepped) {
 				poll_events(server, 0);
 				tend(server);
+				audit_if_due(server);
 			}
 			server->stepped = false;
 			continue;

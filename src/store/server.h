@@ -6,7 +6,7 @@
  *   region.c   memory handed out   account.c  who may what, and who pays              reap.c     freeing
  *   waiting.c  who waits for objects and room                report.c   what it tells of itself and its clients
  *   evict.c    what has to go          spill.c    what goes to files, and comes back (spill_move.c, spill_file.c)
- *   events.c   subscriptions
+ *   events.c   subscriptions           audit.c    what the system has beside what the books say
  */
 #ifndef STORE_SERVER_H
 #define STORE_SERVER_H
@@ -61,6 +61,7 @@ struct server_arena {
 	uint64_t size;
 	uint64_t resident; /* without a heap: bytes committed */
 	bool writable;     /* by all who may have it */
+	bool lingers;      /* it is gone, but for those who still have it open: `resident` is what it has */
 	uint32_t number;
 	uint32_t objects; /* entries that lie in it */
 };
@@ -180,8 +181,11 @@ struct stoa_server {
 	struct server_arena **arenas; /* by number */
 	struct server_arena *shared;  /* those with a heap; the last used first */
 	uint32_t shared_count, arena_count;
-	uint64_t committed; /* bytes, everything included */
-	uint64_t keys;      /* the last session's */
+	struct server_arena *lingering;
+	uint32_t audited;                /* the last arena that was looked at */
+	uint64_t next_audit, audit_wait; /* when to look at the next ones; how long it was to wait for that */
+	uint64_t committed;              /* bytes, everything included */
+	uint64_t keys;                   /* the last session's */
 
 	/* For a successor. */
 	struct journal *journal;
@@ -345,9 +349,6 @@ uint32_t object_session_tag(const struct server_session *session);
 bool object_may_hold(const struct stoa_server *server, const struct server_session *session, uint32_t number,
 		     uint64_t generation);
 
-/* Is it in a lease now? By the time of the answer it may be otherwise. */
-bool object_is_held(const struct stoa_server *server, uint32_t entry);
-
 /* It is not found any more, and freed when nobody holds it: STOA_EVENT_DELETED or EVICTED. -STOA_ENOMEM. */
 int object_end(struct stoa_server *server, uint32_t entry, uint32_t what);
 
@@ -453,6 +454,23 @@ int memory_seal(struct stoa_server *server, struct server_arena *arena);
 /* A descriptor of the arena for this client. EACCES, ENOENT. */
 int memory_hand_out(struct stoa_server *server, const struct server_session *session, uint32_t number,
 		    uint64_t generation, os_handle *ret_memory, bool *ret_writable);
+
+/* As os_commit() and others need it. */
+struct os_extent memory_extent(const struct server_arena *arena);
+/* Nothing is in it any more: it goes out of lists and books, but keeps its number, its memory, and `resident`. */
+void memory_retire(struct stoa_server *server, struct server_arena *arena);
+void memory_destroy(struct stoa_server *server, struct server_arena *arena);
+
+/* ---- audit.c ---- */
+
+/* Give back what is in no page that counts as committed: what others touched beside objects is memory that nobody has counted. */
+void audit_clean(const struct server_arena *arena);
+/* The arena has nothing in it: if others still have it open it stays, and is counted, until they let go. false: it can be destroyed. */
+bool audit_linger(struct stoa_server *server, struct server_arena *arena);
+/* Let go of those that others have let go of; with `all`, of those too that have no pages. Returns whether any memory or descriptor came of it. */
+bool audit_lingering(struct stoa_server *server, bool all);
+/* Look at some of the memory there is; server->next_audit is when to do so again. */
+void audit_look(struct stoa_server *server);
 
 /* ---- waiting.c ---- */
 

@@ -305,6 +305,19 @@ static void replace(struct stoa_server *server, struct spill_move *move)
 	object_hide(server, move->from);
 }
 
+/* Has somebody begun to use it? If that cannot be seen now, yes. */
+static bool is_held(struct stoa_server *server, uint32_t number)
+{
+	struct object_look look;
+	bool held;
+
+	if (!object_look_begin(server, &look))
+		return true;
+	held = object_look_held(&look, number);
+	object_look_end(&look);
+	return held;
+}
+
 static void end_out(struct stoa_server *server, struct spill_move *move)
 {
 	const struct store_entry *from = object_entry(server, move->from);
@@ -313,7 +326,7 @@ static void end_out(struct stoa_server *server, struct spill_move *move)
 	server->spill->going -= move->going;
 	/* Who has begun to use it meanwhile would keep its memory, and others would get another copy. */
 	if (move->result == 0 && (!is_wanted(server, move) || load_rlx(&from->flags) & STOA_OBJECT_PINNED ||
-				  object_is_held(server, move->from) || object_dying_room(server) < 0))
+				  is_held(server, move->from) || object_dying_room(server) < 0))
 		move->result = CANCELLED;
 	if (move->result == 0) {
 		replace(server, move);

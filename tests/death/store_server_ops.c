@@ -292,20 +292,23 @@ static int draft_old(struct step_world *world)
 static int draft_own(struct step_world *world)
 {
 	struct store_scene *scene = store_scene(world);
+	uint32_t arena;
 	os_handle memory;
 	bool writable;
 	int rc = make_draft(world, "new", STOA_OBJECT_SEALED, 0);
 
 	if (rc < 0)
 		return rc;
-	client_arena_release(scene->asks, (uint32_t)scene->draft.hold[2]);
+	/* Its maker seals it, and then asks. */
+	arena = (uint32_t)scene->draft.hold[2];
+	client_arena_release(scene->asks, arena);
 	scene->draft.hold[3] = 0;
-	rc = client_fetch(scene->asks, (uint32_t)scene->draft.hold[2], &memory, &writable);
+	rc = client_fetch(scene->asks, arena, &memory, &writable);
 	if (rc == 0) {
 		rc = os_memory_seal(memory, OS_SEAL_WRITE);
 		os_handle_close(memory);
 	}
-	return rc < 0 ? step_bad(world, "seal: %s", stoa_error_detail()) : 0;
+	return rc ? step_bad(world, "sealing: %s", stoa_error_detail()) : 0;
 }
 
 static int ask_about_draft(struct step_world *world, enum store_op op)
