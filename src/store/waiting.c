@@ -4,14 +4,25 @@
 
 #include <string.h>
 
+/* Is there what it waits for? It may have come after its client looked. */
+static bool is_there(const struct stoa_server *server, const struct server_request *request)
+{
+	uint32_t entry;
+
+	if (!request->head.id_length)
+		return memory_may_fit(server, request->head.size);
+	if (object_find(server, request, &entry) == 0)
+		return true;
+	/* What has a place, and is not sealed, is followed while it is made. */
+	return request->head.flags & STOA_OBJECT_FOLLOWED &&
+	       directory_lookup(&server->book, request->id, request->head.id_length);
+}
+
 int waiting_add(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	struct server_waiter *waiter;
-	uint32_t entry;
 
-	if (request->head.id_length && object_find(server, request, &entry) == 0)
-		return 0;
-	if (!request->head.id_length && memory_may_fit(server, request->head.size))
+	if (is_there(server, request))
 		return 0;
 	if (session->waits == SESSION_COMPLETIONS)
 		return -STOA_ELIMIT;
