@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The object store through its public functions, with the server in a thread of the test. */
 #include <harness/test.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <stoa/stoa.h>
@@ -315,6 +316,44 @@ TEST(a_get_waits_until_its_deadline)
 	stoa_store_close(store);
 }
 
+static void *follow_some(void *argument)
+{
+	struct stoa_store *reader = argument;
+	struct stoa_object object;
+	char id[8];
+
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(id, sizeof(id), "%u", i);
+		CHECK_RC(stoa_store_follow(reader, id, (uint32_t)strlen(id), later(10000), &object), 0);
+		if (object.size == 0)
+			CHECK_RC(stoa_object_await(reader, &object, later(10000)), 0);
+		CHECK_EQ(object.size, 1);
+		stoa_object_release(reader, &object);
+	}
+	return NULL;
+}
+
+/* Whoever asks for it while it is being made, too: nothing is ever sealed here. */
+TEST(who_follows_finds_it_whenever_it_comes)
+{
+	struct stoa_object_options options = {.flags = STOA_OBJECT_FOLLOWED};
+	struct stoa_store *store = open_store(), *reader = open_store();
+	struct stoa_draft drafts[300];
+	pthread_t thread;
+	char id[8];
+
+	CHECK_EQ(pthread_create(&thread, NULL, follow_some, reader), 0);
+	for (unsigned i = 0; i < CC_COUNT(drafts); i++) {
+		snprintf(id, sizeof(id), "%u", i);
+		CHECK_RC(stoa_store_create(store, id, (uint32_t)strlen(id), 10, &options, &drafts[i]), 0);
+		memset(drafts[i].data, 1, 1);
+		CHECK_RC(stoa_draft_advance(store, &drafts[i], 1), 0);
+	}
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	stoa_store_close(reader);
+	stoa_store_close(store);
+}
+
 TEST(an_object_is_followed_while_it_grows)
 {
 	struct stoa_object_options options = {.flags = STOA_OBJECT_FOLLOWED, .meta = "meta", .meta_length = 4};
@@ -347,6 +386,25 @@ TEST(an_object_is_followed_while_it_grows)
 	CHECK_RC(get(reader, "log", &early), 0);
 	CHECK_EQ(early.size, 50000);
 	stoa_object_release(reader, &early);
+	/* Sealed, and then deleted or replaced: who follows has all of it. */
+	for (unsigned i = 0; i < 2; i++) {
+		struct stoa_object_options replacing = {.flags = STOA_OBJECT_REPLACE};
+
+		CHECK_RC(stoa_store_create(store, "gone", 4, 1000, &options, &draft), 0);
+		memcpy(draft.data, "begin and end", 13);
+		CHECK_RC(stoa_draft_advance(store, &draft, 5), 0);
+		CHECK_RC(stoa_store_follow(reader, "gone", 4, 0, &object), 0);
+		CHECK_RC(stoa_draft_seal(store, &draft, 13), 0);
+		if (i)
+			CHECK_RC(stoa_store_put(store, "gone", 4, "", 0, &replacing), 0);
+		CHECK_RC(stoa_store_delete(store, "gone", 4), 0);
+		CHECK_EQ(object.size, 5);
+		CHECK_RC(stoa_object_await(reader, &object, 0), STOA_CLOSED);
+		CHECK_EQ(object.size, 13);
+		CHECK(memcmp(object.data, "begin and end", 13) == 0);
+		CHECK_RC(stoa_object_await(reader, &object, 0), STOA_CLOSED);
+		stoa_object_release(reader, &object);
+	}
 	/* Given up: who follows is told, and reads what it holds as long as it does. */
 	CHECK_RC(stoa_store_create(store, "cut", 3, 1000, &options, &draft), 0);
 	memcpy(draft.data, "begin", 5);

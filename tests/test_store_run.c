@@ -274,6 +274,27 @@ TEST(a_quota_does_not_count_what_was_deleted)
 	kit_stop(kit);
 }
 
+TEST(why_the_server_refuses_is_told)
+{
+	const struct stoa_server_options options = {.limit = 64 * MIB, .client_limit = 10 * MIB};
+	struct kit *kit = kit_start(&options);
+	struct stoa_store *store = kit_open(kit);
+	struct stoa_draft draft;
+
+	CHECK_RC(kit_put(store, "mine", 11 * MIB, 0, NULL), -STOA_ELIMIT);
+	CHECK_STR(stoa_error_detail(), "object 'mine': a client may have 10MiB");
+	CHECK_RC(stoa_store_create(store, "\0\xff", 2, 11 * MIB, NULL, &draft), -STOA_ELIMIT);
+	CHECK_STR(stoa_error_detail(), "object 0x00ff: a client may have 10MiB");
+	/* Where it says no more than the number, nothing is told of what was before. */
+	CHECK_RC(kit_put(store, "one", 100, 0, NULL), 0);
+	CHECK_RC(kit_put(store, "one", 100, 0, NULL), -STOA_EEXIST);
+	CHECK_STR(stoa_error_detail(), "object 'one': something already has that name");
+	CHECK_RC(kit_get(store, "none", 0), -STOA_ENOENT);
+	CHECK_STR(stoa_error_detail(), "object 'none': nothing has that name");
+	stoa_store_close(store);
+	kit_stop(kit);
+}
+
 TEST(a_user_has_what_its_clients_have)
 {
 	const struct stoa_server_options options = {.limit = 64 * MIB,

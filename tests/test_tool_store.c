@@ -533,6 +533,69 @@ TEST(wait_and_get_wait_until_objects_come)
 	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
 }
 
+/* ---- following ---- */
+
+static void await_output(const char *name, size_t size)
+{
+	struct stat status;
+
+	while (stat(job_path(name), &status) != 0 || (size_t)status.st_size < size)
+		test_nap(2);
+}
+
+TEST(what_grows_is_followed)
+{
+	struct job *put, *get, *into;
+	char fifo[400];
+	struct daemon daemon;
+	const struct run *run;
+	char line[] = "line 0\n";
+	int ends;
+
+	start_daemon(&daemon, "s", "--limit=64MiB", "-q", NULL);
+	snprintf(fifo, sizeof(fifo), "%s/fifo", test_dir());
+	CHECK_SYS(mkfifo(fifo, 0600));
+	for (unsigned killed = 0; killed < 2; killed++) {
+		ends = open(fifo, O_RDWR | O_CLOEXEC); /* so that nobody waits for the other end */
+		CHECK_SYS(ends);
+		put = start_stoa(fifo, JOB_NOTHING, "put", "log", "--follow", "1MiB", NULL);
+		get = start_stoa(JOB_NOTHING, job_path("out"), "get", "log", "--follow", "--wait", "1min", NULL);
+		/* Of a killed one nothing is left to be followed by who comes late. */
+		into = killed ? NULL
+			      : start_stoa(JOB_NOTHING, JOB_NOTHING, "get", "log", job_path("out2"), "-f", "-w", "1min",
+					   NULL);
+		for (unsigned i = 0; i < 5; i++) {
+			line[5] = (char)('0' + i);
+			CHECK_EQ(write(ends, line, 7), 7);
+			/* It is out while the object still grows. */
+			await_output("out", 7 * (i + 1));
+			CHECK_EQ(run_stoa("get", "log", NULL)->status, 1);
+		}
+		if (killed)
+			CHECK_SYS(kill((pid_t)job_process(put), SIGKILL));
+		CHECK_SYS(close(ends));
+		CHECK_EQ(end_stoa(put) == 0, !killed);
+		CHECK_EQ(end_stoa(get), killed);
+		if (into)
+			CHECK_EQ(end_stoa(into), 0);
+		check_output("out", "line 0\nline 1\nline 2\nline 3\nline 4\n", 35);
+		check_output("out2", "line 0\nline 1\nline 2\nline 3\nline 4\n", 35);
+		if (!killed)
+			CHECK_EQ(run_stoa("rm", "--store", "log", NULL)->status, 0);
+	}
+	make_input("in", "12345", 5);
+	CHECK_EQ(run_stoa("put", "five", job_path("in"), "-f", "5B", NULL)->status, 0);
+	CHECK_STR(run_stoa("get", "five", "--follow", NULL)->out, "12345");
+	run = run_stoa("put", "four", job_path("in"), "-f", "4B", NULL);
+	CHECK_EQ(run->status, 1);
+	CHECK_HAS(run->err, "has more bytes than --follow gives room for, 4B");
+	CHECK_EQ(run_stoa("get", "four", "-f", NULL)->status, 1);
+	CHECK_EQ(run_stoa("put", "x", "-f", "4B", "--replace", NULL)->status, 2);
+	CHECK_EQ(run_stoa("put", "x", "-f", "4B", "--kind=sealed", NULL)->status, 2);
+	CHECK_EQ(run_stoa("get", "x", "-f", "-m", NULL)->status, 2);
+	CHECK_EQ(end_daemon(&daemon, SIGTERM), 0);
+}
+
 /* ---- what comes and goes ---- */
 
 TEST(subscribe_tells_what_comes_and_goes)

@@ -14,7 +14,7 @@
 
 struct getting {
 	const char *word, *file, *where; /* the id as it was given; no file: the output */
-	bool meta, as_json;
+	bool meta, follow, as_json;
 	uint64_t wait;
 	struct stoa_store *store;
 	struct stoa_object object;
@@ -110,6 +110,63 @@ static int write_object(const struct getting *getting, const struct store_id *id
 	return status;
 }
 
+/* ---- following ---- */
+
+#define PIECE UINT64_C(50000000) /* nanoseconds: a request to end is seen after so long at most */
+
+/* More of it, or its end; as stoa_object_await(). STOA_TIMED_OUT: this was asked to end. */
+static int await_more(struct getting *getting)
+{
+	int result = STOA_TIMED_OUT;
+
+	while (result == STOA_TIMED_OUT && !flow_asked())
+		result = stoa_object_await(getting->store, &getting->object, stoa_deadline_in(PIECE));
+	return result;
+}
+
+/* All that comes. *ret_result: STOA_CLOSED, and it is complete; or why there is no more. Returns 0, or an errno value of the output. */
+static int write_as_it_comes(struct getting *getting, const struct files_output *output, int *ret_result)
+{
+	const struct stoa_object *object = &getting->object;
+	uint64_t done = 0;
+	int result = 0;
+
+	while (result == 0) {
+		int error = write_some(output, (const char *)object->data + done, object->size - done);
+
+		if (error)
+			return error;
+		done = object->size;
+		result = await_more(getting);
+	}
+	*ret_result = result;
+	return result == STOA_CLOSED ? write_some(output, (const char *)object->data + done, object->size - done) : 0;
+}
+
+static int follow(struct getting *getting, const struct store_id *id)
+{
+	bool to_file = getting->file && strcmp(getting->file, "-") != 0;
+	struct files_output output;
+	int error = 0, result = 0, status = TOOL_OK;
+
+	flow_begin();
+	fflush(stdout);
+	if (to_file && (error = files_create(getting->file, &output)) != 0)
+		return tool_fail("%s cannot be made: %s", getting->file, strerror(error));
+	error = write_as_it_comes(getting, to_file ? &output : NULL, &result);
+	if (!error && result < 0)
+		status = tool_fail("object '%s': %s", getting->word, stoa_error_detail());
+	if (to_file && !error && result == STOA_CLOSED)
+		error = files_commit(&output);
+	else if (to_file)
+		files_drop(&output);
+	if (error && !flow_asked())
+		return tool_fail("%s cannot be written: %s", to_file ? getting->file : "the output", strerror(error));
+	if (status == TOOL_OK && result == STOA_CLOSED && getting->as_json)
+		print_json(getting, id);
+	return error || result != STOA_CLOSED ? TOOL_FAILED : status;
+}
+
 /* ---- get ---- */
 
 /* It is there, in a file, and comes back: that is not what --wait speaks of, which waits for what is not there, too. */
@@ -136,13 +193,14 @@ static int get(struct getting *getting)
 		status = store_connect("get", getting->where, deadline, &getting->store);
 	if (status != TOOL_GO)
 		return status;
-	result = stoa_store_get(getting->store, id.bytes, id.length, deadline, &getting->object);
+	result = (getting->follow ? stoa_store_follow : stoa_store_get)(getting->store, id.bytes, id.length, deadline,
+									&getting->object);
 	if (result == STOA_TIMED_OUT && !getting->wait)
 		result = get_restored(getting, &id);
 	if (result) {
 		status = store_fail(&id, result);
 	} else {
-		status = write_object(getting, &id);
+		status = getting->follow ? follow(getting, &id) : write_object(getting, &id);
 		stoa_object_release(getting->store, &getting->object);
 	}
 	stoa_store_close(getting->store);
@@ -158,6 +216,8 @@ int command_get(int argc, char **argv)
 		{'w', "wait", OPTION_DURATION, &getting.wait, "TIME",
 		 "if there is none, wait for it, and for a server, up to TIME"},
 		{'m', "meta", OPTION_FLAG, &getting.meta, NULL, "its metadata, not its bytes"},
+		{'f', "follow", OPTION_FLAG, &getting.follow, NULL,
+		 "also one that is still being made: its bytes as they come,\nuntil it is complete; it fails if its maker gives it up"},
 		{'s', "store", OPTION_TEXT, &getting.where, "PATH", STORE_HELP},
 		{0, "json", OPTION_FLAG, &getting.as_json, NULL,
 		 "one JSON object, id, size, meta, on the output; the bytes are\nwritten to FILE, if there is one"},
@@ -172,12 +232,15 @@ int command_get(int argc, char **argv)
 		2,
 		"  $ stoa get model weights.bin\n"
 		"  $ stoa get now --wait 10s\n"
+		"  $ stoa get log --follow --wait 1min\n"
 		"  $ stoa get 0x00ff17 --meta",
 	};
 	int operands, status = options_parse(&usage, argc, argv, &operands);
 
 	if (status != TOOL_GO)
 		return status;
+	if (getting.meta && getting.follow)
+		return tool_misuse("get: metadata does not grow: --meta or --follow");
 	getting.word = argv[1];
 	getting.file = operands > 1 ? argv[2] : NULL;
 	return get(&getting);

@@ -20,6 +20,7 @@ struct putting {
 	const char *where, *kind_text, *access_text;
 	bool replace, pinned, shared_delete, as_json;
 	uint64_t wait;
+	uint64_t follow; /* so many bytes at most, which others read while they come; 0: not so */
 	const char *meta;
 	struct store_id id;
 	char text[STORE_ID_TEXT]; /* of the id */
@@ -81,6 +82,10 @@ static int parse(struct putting *putting, const char *id)
 		status = parse_access(putting);
 	if (status != TOOL_GO)
 		return status;
+	if (putting->follow && (putting->replace || putting->options.kind % STOA_OBJECT_PRIVATE))
+		return tool_misuse(
+			"put: what is read while it comes is private, and replaces nothing: no --replace, no "
+			"other --kind");
 	if (putting->meta && strlen(putting->meta) > STOA_META_MAX)
 		return tool_misuse("put: --meta has %zu bytes, and may have %d", strlen(putting->meta), STOA_META_MAX);
 	store_id_text(putting->id.bytes, putting->id.length, putting->text);
@@ -228,6 +233,52 @@ static int put_in_place(struct putting *putting)
 	return result ? put_failed(putting, result) : finish(putting, size);
 }
 
+/* As it comes. */
+static int fill_followed(struct putting *putting, struct stoa_draft *draft, uint64_t *ret_size)
+{
+	char more, text[SIZE_TEXT];
+	uint64_t size = 0;
+	int64_t got;
+
+	while (size < draft->room) {
+		got = files_read_some(&putting->input, (char *)draft->data + size, draft->room - size);
+		if (got < 0)
+			return input_failed(putting, (int)-got);
+		*ret_size = size;
+		if (got == 0)
+			return TOOL_GO;
+		size += (uint64_t)got;
+		if (stoa_draft_advance(putting->store, draft, size) < 0)
+			return store_fail(&putting->id, -STOA_ECLOSED);
+	}
+	*ret_size = size;
+	got = files_read_some(&putting->input, &more, 1);
+	if (got > 0)
+		return tool_fail("object '%s': %s has more bytes than --follow gives room for, %s", putting->text,
+				 input_name(putting), size_text(draft->room, text));
+	return got < 0 ? input_failed(putting, (int)-got) : TOOL_GO;
+}
+
+static int put_followed(struct putting *putting)
+{
+	struct stoa_draft draft;
+	uint64_t size = 0;
+	int result, status;
+
+	putting->options.flags |= STOA_OBJECT_FOLLOWED;
+	result = stoa_store_create(putting->store, putting->id.bytes, putting->id.length, putting->follow,
+				   &putting->options, &draft);
+	if (result)
+		return put_failed(putting, result);
+	status = fill_followed(putting, &draft, &size);
+	if (status != TOOL_GO) {
+		stoa_draft_abort(putting->store, &draft);
+		return status;
+	}
+	result = stoa_draft_seal(putting->store, &draft, size);
+	return result ? put_failed(putting, result) : finish(putting, size);
+}
+
 static int put(struct putting *putting)
 {
 	int error = files_open(putting->file, &putting->input), status;
@@ -240,7 +291,10 @@ static int put(struct putting *putting)
 		bool copied = putting->options.kind == STOA_OBJECT_COPIED ||
 			      (putting->options.kind == STOA_OBJECT_AUTO && putting->input.size <= SMALL);
 
-		status = putting->input.known && !copied ? put_in_place(putting) : put_collected(putting);
+		if (putting->follow)
+			status = put_followed(putting);
+		else
+			status = putting->input.known && !copied ? put_in_place(putting) : put_collected(putting);
 		progress_end();
 		stoa_store_close(putting->store);
 	}
@@ -262,6 +316,8 @@ int command_put(int argc, char **argv)
 		 "who else may read it: owner (nobody), all, user:NAME, group:NAME"},
 		{'m', "meta", OPTION_TEXT, &putting.meta, "TEXT",
 		 "metadata, up to 512 bytes, which come with the object"},
+		{'f', "follow", OPTION_SIZE, &putting.follow, "SIZE",
+		 "others read it while it comes ('stoa get --follow'), and has\nroom for up to SIZE"},
 		{'w', "wait", OPTION_DURATION, &putting.wait, "TIME", "wait for room, or for a server, up to TIME"},
 		{0, "pinned", OPTION_FLAG, &putting.pinned, NULL, "it is never evicted to make room"},
 		{0, "shared-delete", OPTION_FLAG, &putting.shared_delete, NULL, "who may read it may also remove it"},
@@ -280,6 +336,7 @@ int command_put(int argc, char **argv)
 		"  $ stoa put model weights.bin --access all\n"
 		"  $ date | stoa put now --replace\n"
 		"  $ stoa put 0x00ff17 frame.raw --meta 640x480\n"
+		"  $ make 2>&1 | stoa put log --follow 16MiB\n"
 		"  $ stoa ls --store            what is there",
 	};
 	int operands, status = options_parse(&usage, argc, argv, &operands);

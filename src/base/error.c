@@ -128,6 +128,11 @@ const char *stoa_error_detail(void)
 	return sentence;
 }
 
+void error_forget(void)
+{
+	sentence[0] = 0;
+}
+
 const char *stoa_version(void)
 {
 	return STOA_VERSION;

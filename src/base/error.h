@@ -17,6 +17,9 @@ int error_set(int error, const char *format, ...) CC_PRINTF(2, 3);
 /* Put "context: " before the present sentence: error_prefix(rc, "segment '%s'", name) at the layer that knows the name. */
 int error_prefix(int error, const char *format, ...) CC_PRINTF(2, 3);
 
+/* There is no present sentence: what is there afterwards is of a later failure. */
+void error_forget(void);
+
 /*
  * From now on no sentences are made in this process: for the child of a fork in the middle of a program, where other threads may have held
  * the locks of whatever formats them. error_set() then only returns its number.

@@ -346,6 +346,23 @@ static bool forget(struct stoa_store *store, const struct client_call *call)
 	return forgotten;
 }
 
+/* A call has failed: with the server's sentence, if it has one and has not said too much since; else a general one. */
+static int refused(const struct stoa_store *store, const struct client_call *call)
+{
+	const struct store_sentence *from = &store->session->sentences[call->serial % SESSION_SENTENCES];
+	struct store_sentence sentence;
+	int rc = call->completion.result;
+
+	/* A6: the text; pairs with R2 in explain() */
+	if (load_acq(&from->serial) != call->serial)
+		return error_set(rc, "%s", stoa_error_text(rc));
+	memcpy(sentence.text, from->text, sizeof(sentence.text));
+	sentence.text[sizeof(sentence.text) - 1] = 0;
+	fence_acq(); /* A7: it has not changed meanwhile; pairs with R1 in explain() */
+	return load_rlx(&from->serial) == call->serial ? error_set(rc, "%s", sentence.text)
+						       : error_set(rc, "%s", stoa_error_text(rc));
+}
+
 int client_wait(struct stoa_store *store, struct client_call *call, uint64_t server, uint64_t deadline)
 {
 	int rc = 0;
@@ -361,7 +378,7 @@ int client_wait(struct stoa_store *store, struct client_call *call, uint64_t ser
 		if (rc && forget(store, call))
 			return rc;
 	}
-	return call->completion.result;
+	return call->completion.result < 0 ? refused(store, call) : call->completion.result;
 }
 
 int client_wait_any(struct stoa_store *store, struct client_call *calls, uint32_t count, uint64_t server,

@@ -98,19 +98,33 @@ void client_nap(unsigned milliseconds, uint64_t deadline)
 	(void)os_wait(&(struct os_wait_word){&nobody, 0, OS_WORD_WOKEN}, 1, until < deadline ? until : deadline);
 }
 
-int client_refuse(int rc, const void *id, uint32_t id_length)
+/* Say whose error it is: of the present sentence, or, where there is none of it, of the general one. */
+static int name_object(int rc, const void *id, uint32_t id_length, bool told)
 {
 	const uint8_t *bytes = id;
-	char text[2 * STOA_ID_MAX + 1];
+	char text[2 * STOA_ID_MAX + 3];
 	bool name = true;
 
+	if (!told)
+		(void)error_set(rc, "%s", stoa_error_text(rc));
 	for (uint32_t i = 0; i < id_length; i++)
 		name = name && bytes[i] >= 0x20 && bytes[i] != 0x7f;
 	if (name)
-		return error_set(rc, "object '%.*s': %s", (int)id_length, (const char *)id, stoa_error_text(rc));
+		return error_prefix(rc, "object '%.*s'", (int)id_length, (const char *)id);
+	snprintf(text, sizeof(text), "0x");
 	for (uint32_t i = 0; i < id_length; i++)
-		snprintf(text + (size_t)2 * i, 3, "%02x", bytes[i]);
-	return error_set(rc, "object 0x%s: %s", text, stoa_error_text(rc));
+		snprintf(text + 2 + (size_t)2 * i, 3, "%02x", bytes[i]);
+	return error_prefix(rc, "object %s", text);
+}
+
+int client_refuse(int rc, const void *id, uint32_t id_length)
+{
+	return name_object(rc, id, id_length, false);
+}
+
+int client_refuse_told(int rc, const void *id, uint32_t id_length)
+{
+	return name_object(rc, id, id_length, true);
 }
 
 /* ---- the socket: one question at a time, under the lock for mapping ---- */

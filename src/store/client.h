@@ -154,6 +154,9 @@ bool client_is_spilled(const struct stoa_store *store, const void *id, uint32_t 
 int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
 		struct stoa_object *ret_object);
 
+/* What that gave, with the id in the sentence: where the id is not found it had said nothing. */
+int client_refuse_hold(int rc, const void *id, uint32_t id_length);
+
 /* Go on where that gave `rc`: wait for it until `deadline`. */
 int client_hold_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length, uint64_t deadline,
 		      enum store_state other, struct stoa_object *ret_object);
@@ -181,5 +184,7 @@ int client_check_id(const void *id, uint32_t id_length);
 
 /* The error of a request about an object, with its id in the sentence. Returns `rc`. */
 int client_refuse(int rc, const void *id, uint32_t id_length);
+/* The same, behind which the sentence stands that was said last: of client_call() and client_wait(), which say one of each error. */
+int client_refuse_told(int rc, const void *id, uint32_t id_length);
 
 #endif

@@ -22,7 +22,7 @@ static const char layout[] =
 	"owner4 access4 reader4 flags4 session4 serial8 room8 extent8 made8 check8; name 192; arena 64: generation8 kind4 owner4 access4 reader4 "
 	"session4 zero4 size8 key8 check8 zero8; an area begins with a page; reach 32; hash: multiply and fold 1; leases: reached4 "
 	"zero60, lines of 8 words: entry24 generation38 flip1 in_use1; session: tail, head, completed, seen8 waiting4 in lines, told8 lost8, taken8, "
-	"prefix_length4 prefix192, completions at 4096: "
+	"prefix_length4 prefix192, 8 sentences at 1024: serial8 text248, completions at 4096: "
 	"serial8 result4 entry4 state8 arena4 zero4 offset8 size8 zero16, of 1024, ring; request 56: length4 op2 id2 serial8 size8 state8 entry4 flags4 "
 	"meta2 kind1 access1 reader4 of8; event 256: lost8 size8 date8 what4 id_length4 zero32 id192; tail of an extent 64: length8";
 

@@ -53,7 +53,10 @@ static int shown(const struct stoa_store *store, const struct stoa_object *objec
 
 	/* First: what is written before it is sealed is seen then. */
 	state = load_acq(&entry->state); /* A2: its size; pairs with R6 in directory_set_state() */
-	if (store_generation_of(state) != object->hold[3] || store_state_of(state) == STORE_DYING)
+	if (store_generation_of(state) != object->hold[3])
+		return -STOA_ETRUNCATED;
+	/* Aborted; or sealed, and deleted since, which is nothing to who holds it. */
+	if (store_state_of(state) == STORE_DYING && !(load_rlx(&entry->flags) & STORE_COMPLETE))
 		return -STOA_ETRUNCATED;
 	if (store_state_of(state) != STORE_WRITING) {
 		*ret_length = load_rlx(&entry->size);

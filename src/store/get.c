@@ -98,10 +98,13 @@ int client_hold(struct stoa_store *store, const void *id, uint32_t id_length, en
 	return 0;
 }
 
-/* Until an object of that id is sealed. 0: look again. */
-static int wait_sealed(struct stoa_store *store, const void *id, uint32_t id_length, uint64_t deadline)
+/* Until an object of that id is sealed, or, for WRITING, can be followed. 0: look again. */
+static int wait_sealed(struct stoa_store *store, const void *id, uint32_t id_length, enum store_state other,
+		       uint64_t deadline)
 {
-	struct store_request request = {.op = STORE_OP_WAIT, .id_length = (uint16_t)id_length};
+	struct store_request request = {.op = STORE_OP_WAIT,
+					.id_length = (uint16_t)id_length,
+					.flags = other == STORE_WRITING ? STOA_OBJECT_FOLLOWED : 0};
 	struct client_bytes bytes = {.id = id};
 
 	return client_await(store, &request, &bytes, deadline);
@@ -145,6 +148,12 @@ static int fetch(struct stoa_store *store, const void *id, uint32_t id_length, u
 	}
 }
 
+int client_refuse_hold(int rc, const void *id, uint32_t id_length)
+{
+	return rc == -STOA_ENOENT || rc == -STOA_ENOMEM ? client_refuse(rc, id, id_length)
+							: client_refuse_told(rc, id, id_length);
+}
+
 CC_NOINLINE int client_hold_later(struct stoa_store *store, int rc, const void *id, uint32_t id_length,
 				  uint64_t deadline, enum store_state other, struct stoa_object *ret_object)
 {
@@ -156,13 +165,13 @@ CC_NOINLINE int client_hold_later(struct stoa_store *store, int rc, const void *
 		if (rc == 1)
 			rc = wait_unsure(patience);
 		else if (rc == -STOA_ENOENT && deadline)
-			rc = wait_sealed(store, id, id_length, deadline);
+			rc = wait_sealed(store, id, id_length, other, deadline);
 		else if (rc == CLIENT_SPILLED)
 			rc = fetch(store, id, id_length, deadline);
 		if (rc == -STOA_ENOENT && deadline)
 			continue;
 		if (rc)
-			return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+			return rc < 0 ? client_refuse_hold(rc, id, id_length) : rc;
 		rc = client_hold(store, id, id_length, other, ret_object);
 		if (rc == 0)
 			return 0;
@@ -231,7 +240,7 @@ static void describe(const struct directory_object *object, struct stoa_object_i
 		.owner = object->entry.owner,
 		.access = object->entry.access,
 		.reader = object->entry.reader,
-		.flags = object->entry.flags | (file ? STOA_OBJECT_SPILLED : 0),
+		.flags = (object->entry.flags & ~STORE_COMPLETE) | (file ? STOA_OBJECT_SPILLED : 0),
 	};
 }
 

@@ -50,7 +50,7 @@ static int look(const struct batch *batch, struct stoa_get *get)
 	if (batch->deadline && (rc == 1 || spilled || rc == -STOA_ENOENT))
 		get->result = MISSING;
 	else
-		get->result = rc < 0 ? client_refuse(rc, get->id, get->id_length) : rc;
+		get->result = rc < 0 ? client_refuse_hold(rc, get->id, get->id_length) : rc;
 	return rc == STOA_TIMED_OUT && !spilled ? rc : 0;
 }
 

@@ -185,6 +185,7 @@ enum store_kind { STORE_IMMUTABLE = 1, STORE_PRIVATE, STORE_OWN, STORE_REGION, S
 
 /* Flags of an entry, beside STOA_OBJECT_* and STOA_ALLOCATION_*. */
 #define STORE_WRITABLE (UINT32_C(1) << 16) /* REGION: who may have it may write it */
+#define STORE_COMPLETE (UINT32_C(1) << 17) /* FOLLOWED, DYING: it had been sealed, so who follows it has all of it */
 
 struct store_entry {
 	_Atomic uint64_t state;
@@ -308,6 +309,14 @@ struct store_completion {
 _Static_assert(offsetof(struct store_completion, state) == 16, "layout");
 _Static_assert(sizeof(struct store_completion) == 64, "layout");
 
+/* Of a request that failed: what the server says, for people. */
+#define SESSION_SENTENCES 8u
+struct store_sentence {
+	_Atomic uint64_t serial; /* 0 while it changes */
+	char text[248];          /* a 0 behind it */
+};
+_Static_assert(sizeof(struct store_sentence) == 256, "layout");
+
 struct store_session {
 	/* Written by the client. */
 	_Atomic uint64_t tail; /* requests end here; bytes, never wraps */
@@ -331,7 +340,10 @@ struct store_session {
 	/* By the server, once. */
 	uint32_t prefix_length;
 	uint8_t prefix[STOA_ID_MAX];
-	uint8_t pad_580[4096 - 580];
+	uint8_t pad_580[1024 - 580];
+	/* By the server: why the last few requests failed, by serial. */
+	struct store_sentence sentences[SESSION_SENTENCES];
+	uint8_t pad_3072[1024];
 	struct store_completion completions[SESSION_COMPLETIONS];
 	/* From here on: the ring of requests. */
 };
@@ -342,6 +354,7 @@ _Static_assert(offsetof(struct store_session, waiting) == 200, "layout");
 _Static_assert(offsetof(struct store_session, told) == 256, "layout");
 _Static_assert(offsetof(struct store_session, taken) == 320, "layout");
 _Static_assert(offsetof(struct store_session, prefix_length) == 384, "layout");
+_Static_assert(offsetof(struct store_session, sentences) == 1024, "layout");
 _Static_assert(offsetof(struct store_session, completions) == 4096, "layout");
 _Static_assert(sizeof(struct store_session) == 4096 + 65536, "layout");
 
@@ -352,8 +365,8 @@ enum store_op {
 	STORE_OP_SEAL,
 	STORE_OP_ABORT,
 	STORE_OP_DELETE,
-	STORE_OP_WAIT,      /* completes when an object of that id is sealed */
-	STORE_OP_ROOM,      /* completes when there may be room for `size` bytes */
+	STORE_OP_WAIT, /* completes when an object of that id is sealed; with FOLLOWED, or can be followed; or sooner */
+	STORE_OP_ROOM, /* completes when there may be room for `size` bytes */
 	STORE_OP_CANCEL,    /* complete the request `of` now, if it waits */
 	STORE_OP_MARK,      /* change an object's flags */
 	STORE_OP_GROW,      /* commit at least `size` bytes of a REGION */

@@ -115,7 +115,7 @@ int stoa_manager_alloc(struct stoa_store *manager, uint64_t length, uint32_t pro
 	request.of = pages(options->reserve ? options->reserve : length);
 	rc = client_ask_for_room(manager, &request, &bytes, options->deadline, &made);
 	if (rc)
-		return rc < 0 ? client_refuse(rc, bytes.id, request.id_length) : rc;
+		return rc < 0 ? client_refuse_told(rc, bytes.id, request.id_length) : rc;
 	rc = open_region(manager, made.entry, made.state, &allocation);
 	if (rc) {
 		(void)end_region(manager, bytes.id, request.id_length, made.entry, made.state);
@@ -142,7 +142,7 @@ int stoa_manager_get(struct stoa_store *manager, const void *id, uint32_t id_len
 		rc = open_region(manager, entry, state, &allocation);
 	if (rc == 0)
 		*ret_allocation = allocation;
-	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+	return rc < 0 ? client_refuse_hold(rc, id, id_length) : rc;
 }
 
 int stoa_manager_map(intptr_t descriptor, struct stoa_allocation *ret_allocation)
@@ -199,7 +199,7 @@ int stoa_manager_grow(struct stoa_store *manager, struct stoa_allocation *alloca
 	rc = client_call(manager, &request, &(struct client_bytes){0}, &grown, client_patience(0));
 	if (rc == 0)
 		allocation->length = stoa_manager_length(allocation);
-	return rc < 0 ? error_set(rc, "the allocation cannot grow: %s", stoa_error_text(rc)) : rc;
+	return rc < 0 ? error_prefix(rc, "the allocation cannot grow") : rc;
 }
 
 void stoa_manager_release(struct stoa_store *manager, struct stoa_allocation *allocation)

@@ -182,7 +182,7 @@ static int create(struct stoa_store *store, const void *id, uint32_t id_length, 
 	request.of = options->meta_length;
 	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
 	if (rc)
-		return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+		return rc < 0 ? client_refuse_told(rc, id, id_length) : rc;
 	rc = kind == STORE_OWN ? back_own(store, &made, store_extent(room, options->meta_length)) : 0;
 	if (rc == 0)
 		rc = place_draft(store, &made, kind == STORE_OWN, options, &draft);
@@ -237,7 +237,7 @@ int stoa_draft_seal(struct stoa_store *store, struct stoa_draft *draft, uint64_t
 		rc = 0;
 	if (rc == 0)
 		rc = client_call(store, &request, &(struct client_bytes){0}, &sealed, client_patience(0));
-	return rc < 0 ? error_set(rc, "the object cannot be sealed: %s", stoa_error_text(rc)) : rc;
+	return rc < 0 ? error_prefix(rc, "the object cannot be sealed") : rc;
 }
 
 void stoa_draft_abort(struct stoa_store *store, struct stoa_draft *draft)
@@ -317,7 +317,7 @@ static int put_in_place(struct stoa_store *store, const void *id, uint32_t id_le
 	rc = stoa_draft_seal(store, &draft, size);
 	if (rc)
 		stoa_draft_abort(store, &draft); /* what was not sealed, or never will be */
-	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+	return rc < 0 ? client_refuse_told(rc, id, id_length) : rc;
 }
 
 int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length, const void *data, uint64_t size,
@@ -342,7 +342,7 @@ int stoa_store_put(struct stoa_store *store, const void *id, uint32_t id_length,
 	request = request_for(STORE_OP_PUT, id_length, size, kind, options);
 	request.meta_length = (uint16_t)options->meta_length;
 	rc = client_ask_for_room(store, &request, &bytes, options->deadline, &made);
-	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+	return rc < 0 ? client_refuse_told(rc, id, id_length) : rc;
 }
 
 /* Ask for one of several. Those that are not small, or find no room, go one by one. */
@@ -393,7 +393,8 @@ static void end_put(struct flight *flight, struct stoa_put *put, uint32_t place)
 		put->result =
 			stoa_store_put(flight->store, put->id, put->id_length, put->data, put->size, flight->options);
 	if (put->result && !flight->first)
-		flight->first = put->result < 0 ? client_refuse(put->result, put->id, put->id_length) : put->result;
+		flight->first =
+			put->result < 0 ? client_refuse_told(put->result, put->id, put->id_length) : put->result;
 }
 
 int stoa_store_put_many(struct stoa_store *store, struct stoa_put *puts, uint32_t count,
@@ -430,7 +431,7 @@ static int mark(struct stoa_store *store, const void *id, uint32_t id_length, ui
 	if (rc < 0)
 		return rc;
 	rc = client_call(store, &request, &bytes, &marked, client_patience(0));
-	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+	return rc < 0 ? client_refuse_told(rc, id, id_length) : rc;
 }
 
 int stoa_store_pin(struct stoa_store *store, const void *id, uint32_t id_length)
@@ -453,5 +454,5 @@ int stoa_store_delete(struct stoa_store *store, const void *id, uint32_t id_leng
 	if (rc < 0)
 		return rc;
 	rc = client_call(store, &request, &bytes, &gone, client_patience(0));
-	return rc < 0 ? client_refuse(rc, id, id_length) : rc;
+	return rc < 0 ? client_refuse_told(rc, id, id_length) : rc;
 }

@@ -41,8 +41,13 @@ void object_free(struct stoa_server *server, uint32_t number)
 
 void object_hide(struct stoa_server *server, uint32_t number)
 {
-	if (store_state_of(load_rlx(&object_entry(server, number)->state)) == STORE_SPILLED)
+	const struct store_entry *entry = object_entry(server, number);
+	uint32_t flags = load_rlx(&entry->flags);
+
+	if (store_state_of(load_rlx(&entry->state)) == STORE_SPILLED)
 		server_count(&server->header->spilled, UINT64_MAX);
+	if (flags & STOA_OBJECT_FOLLOWED && store_state_of(load_rlx(&entry->state)) == STORE_SEALED)
+		directory_set_flags(&server->book, number, flags | STORE_COMPLETE);
 	directory_set_state(&server->book, number, STORE_DYING);
 	directory_remove(&server->book, number);
 	server->dying[server->dying_count++] = number;

@@ -2,7 +2,9 @@
 /* What clients ask for: which function does it, and what they are told. */
 #include <store/server.h>
 
+#include <base/error.h>
 #include <base/mutant.h>
+#include <stdio.h>
 #include <string.h>
 
 /* PUT and CREATE: are kind and access what they may be? */
@@ -78,6 +80,20 @@ static bool takes_room(const struct server_session *session, const struct store_
 	       !session->coming.arena;
 }
 
+/* Where there is more to say than the number does, its client can read it. */
+static void explain(struct server_session *session, uint64_t serial)
+{
+	struct store_sentence *to = &session->shared->sentences[serial % SESSION_SENTENCES];
+	const char *sentence = stoa_error_detail();
+
+	if (!*sentence)
+		return;
+	store_rlx(&to->serial, 0);
+	fence_rel(); /* R1: no serial while the text changes; pairs with A7 in call.c */
+	snprintf(to->text, sizeof(to->text), "%s", sentence);
+	store_rel(&to->serial, serial); /* R2: the text; pairs with A6 in call.c */
+}
+
 bool request_execute(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	struct store_completion completion = {.serial = request->head.serial};
@@ -87,6 +103,7 @@ bool request_execute(struct stoa_server *server, struct server_session *session,
 	/* What the journal says of a request that was done must stay, should this server die before it has moved on. */
 	if (!server->redo.key || !was_done(server, session, request, &completion)) {
 		journal_request(server->journal, session->key, request->head.serial);
+		error_forget();
 		completion.result = takes_room(session, &request->head) && !spill_is_turn(server, &session->turn)
 					    ? SERVER_LATER
 					    : execute(server, session, request, &completion);
@@ -102,6 +119,8 @@ bool request_execute(struct stoa_server *server, struct server_session *session,
 	server->tally.requests[request->head.op % CC_COUNT(server->tally.requests)]++;
 	spill_end_turn(server, &session->turn);
 	memory_drop_coming(server, &session->coming);
+	if (CC_UNLIKELY(completion.result < 0))
+		explain(session, request->head.serial);
 	if (completion.result <= 0)
 		session_complete(session, &completion);
 	/* Whoever waits for room may have it now; not in the middle of what made it. */

@@ -203,7 +203,7 @@ static int start(struct stoa_subscription *subscription, const void *prefix, uin
 	if (rc == STOA_TIMED_OUT)
 		return error_set(-STOA_EBUSY, "the store's server does not answer");
 	if (rc < 0)
-		return error_set(rc, "the store's server refused to tell of events: %s", stoa_error_text(rc));
+		return error_prefix(rc, "events of the store");
 	/* The descriptor says that there may be something, until the first look. */
 	os_bell_ring(store->client_bell);
 	return rc;

@@ -4,6 +4,20 @@
 
 #include <string.h>
 
+/* Is there what it waits for? It may have come after its client looked. */
+static bool is_there(const struct stoa_server *server, const struct server_request *request)
+{
+	uint32_t entry;
+
+	if (!request->head.id_length)
+		return memory_may_fit(server, request->head.size);
+	if (object_find(server, request, &entry) == 0)
+		return true;
+	/* What has a place, and is not sealed, is followed while it is made. */
+	return request->head.flags & STOA_OBJECT_FOLLOWED &&
+	       directory_lookup(&server->book, request->id, request->head.id_length);
+}
+
 static int add(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
 	struct server_waiter *waiter;
@@ -26,13 +40,7 @@ static int add(struct stoa_server *server, struct server_session *session, const
 
 int waiting_add(struct stoa_server *server, struct server_session *session, const struct server_request *request)
 {
-	uint32_t entry;
-
-	if (request->head.id_length && object_find(server, request, &entry) == 0)
-		return 0;
-	if (!request->head.id_length && memory_may_fit(server, request->head.size))
-		return 0;
-	return add(server, session, request);
+	return is_there(server, request) ? 0 : add(server, session, request);
 }
 
 int waiting_add_fetch(struct stoa_server *server, struct server_session *session, const struct server_request *request)

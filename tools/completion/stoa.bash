@@ -105,7 +105,7 @@ _stoa_operands()
 	done
 	for ((i = 2; i < ${#words[@]} - 1; i++)); do
 		case ${words[1]}${words[i]} in
-		*--store | *-s | *--wait | *-w | put--kind | put-k | put--access | put-a | put--meta | put-m) ((i++)) ;;
+		*--store | *-s | *--wait | *-w | put--kind | put-k | put--access | put-a | put--meta | put-m | put--follow | put-f) ((i++)) ;;
 		put-* | get-*) ;;
 		*) ((before++)) ;;
 		esac

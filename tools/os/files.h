@@ -22,6 +22,9 @@ void files_close(struct files_input *input);
 /* How many bytes, `room` unless it ends before; less than 0: an error, negated. */
 int64_t files_read(const struct files_input *input, void *to, uint64_t room);
 
+/* As many as there are, up to `room`; waits for one. 0: the end. */
+int64_t files_read_some(const struct files_input *input, void *to, uint64_t room);
+
 /* ---- output ---- */
 
 /*

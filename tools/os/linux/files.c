@@ -49,6 +49,16 @@ void files_close(struct files_input *input)
 	input->descriptor = -1;
 }
 
+int64_t files_read_some(const struct files_input *input, void *to, uint64_t room)
+{
+	ssize_t got;
+
+	do
+		got = read(input->descriptor, to, room < AT_ONCE ? room : AT_ONCE);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
 int64_t files_read(const struct files_input *input, void *to, uint64_t room)
 {
 	uint64_t done = 0;
