@@ -16,6 +16,7 @@
 #include <stoa/pager_stat.h>
 #include <stoa/segment.h>
 #include <stoa/store.h>
+#include <stoa/store_server.h>
 #include <stoa/store_stat.h>
 #include <stoa/stream.h>
 #include <stoa/subscription.h>

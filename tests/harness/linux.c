@@ -126,15 +126,6 @@ static void on_signal(int signal)
 	out_of_time = signal;
 }
 
-static void handle_signals(void (*handler)(int signal))
-{
-	struct sigaction action = {.sa_handler = handler}; /* its return ends a wait */
-
-	sigaction(SIGALRM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-}
-
 void system_child(int count, char **arguments)
 {
 	(void)count, (void)arguments;
@@ -142,9 +133,13 @@ void system_child(int count, char **arguments)
 
 void system_start(void)
 {
+	struct sigaction action = {.sa_handler = on_signal}; /* its return ends a wait */
+
 	test_status = test_shared(sizeof(*test_status));
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	handle_signals(on_signal);
+	sigaction(SIGALRM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
 }
 
 noreturn void test_end(void)
