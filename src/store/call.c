@@ -11,6 +11,7 @@
  */
 #include <store/client.h>
 
+#include <assert.h>
 #include <base/error.h>
 #include <base/mutant.h>
 #include <os/local.h>
@@ -209,6 +210,7 @@ static bool fits(const struct stoa_store *store, uint64_t length)
 
 static void append(unsigned char **at, const void *bytes, uint64_t length)
 {
+	assert(bytes || !length);
 	if (length)
 		memcpy(*at, bytes, length);
 	*at += length;

@@ -296,12 +296,12 @@ int directory_adopt(void *map, uint64_t length, int (*commit)(void *argument, ui
 
 	if (rc == 0)
 		rc = directory_book_open(&directory, commit, argument, &book);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = reach_all(&book);
 	if (rc == 0)
 		rc = prepare(&adoption);
-	if (rc < 0) {
+	if (rc) {
 		finish(&adoption);
 		directory_close(&book);
 		return rc;

@@ -28,7 +28,8 @@ static int begin(struct store_heap *heap)
 	if (heap->chunks)
 		return 0;
 	assert(!heap->used && !heap->warm && heap->lowest && !heap->lowest->after && !heap->lowest->used);
-	heap->chunks = os_allocate((size_t)chunks_of(heap) * sizeof(*heap->chunks));
+	heap->chunks =
+		os_allocate((size_t)chunks_of(heap) * sizeof(*heap->chunks)); // NOLINT(bugprone-sizeof-expression)
 	if (!heap->chunks)
 		return -STOA_ENOMEM;
 	heap_run_forget(heap, heap->lowest);

@@ -5,6 +5,7 @@
  * Nothing here allocates but heap_run_reserve() and heap_leaf_make(), which are called first; so what frees cannot fail. A run that is
  * needed later, when the first cold pages of an extent that begins with them become warm, is *owed* from when the extent is taken.
  */
+#include <assert.h>
 #include <store/heap_book.h>
 
 #define EXACT 32u
@@ -293,8 +294,10 @@ static struct heap_place beside(struct run *run, uint32_t pages, uint32_t align)
 		first = (end - pages) & ~(uint64_t)(align - 1);
 	if (first + pages > end || first < low->first)
 		return (struct heap_place){NULL, 0};
-	while (low->first + low->pages <= first)
+	while (low->first + low->pages <= first) {
+		assert(low->after);
 		low = low->after;
+	}
 	return (struct heap_place){low, (uint32_t)first};
 }
 

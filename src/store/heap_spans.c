@@ -6,6 +6,7 @@
  * The lowest free place is taken, so that a span's pages become warm one by one. A span that holds nothing is given back, unless its class has no
  * other with room: who takes and gives one extent in turn would make and give back a span each time.
  */
+#include <assert.h>
 #include <store/heap_book.h>
 
 static const uint16_t sizes[CLASSES] = {
@@ -99,6 +100,7 @@ static void span_run_free(struct store_heap *heap, struct run *run, uint32_t col
 		uint32_t alike = cc_lowest_bit((warm ? cold : ~cold) | UINT64_C(1) << left);
 		struct run *rest = alike < left ? heap_run_cut(heap, run, alike) : NULL;
 
+		assert(run);
 		run->warm = warm;
 		heap_run_release(heap, run);
 		left -= alike;

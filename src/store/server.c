@@ -206,7 +206,7 @@ void stoa_server_close(struct stoa_server *server)
 {
 	if (!server)
 		return;
-	for (unsigned i = 0; i < server->session_count; i++)
+	for (unsigned i = 0; server->sessions && i < server->session_count; i++)
 		if (server->sessions[i])
 			session_end(server, server->sessions[i]);
 	while (server->arrived)
