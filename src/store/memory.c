@@ -430,7 +430,7 @@ static int take_own(struct stoa_server *server, const struct server_class *class
 
 	if (rc == 0)
 		rc = create_arena(server, class, pages(length), &arena);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	rc = os_memory_set_length(arena->memory, arena->size);
 	if (rc == 0)

@@ -125,7 +125,6 @@ static int check_session(struct sums *sums, uint32_t i)
 	if (rc || !session->greeted)
 		return rc;
 	sums->held += KEEP_PARTS;
-	sums->user += session->own;
 	sums->writing -= session->draft_count;
 	rc = check_resident(sums, "pages of a session", session->memory,
 			    sizeof(struct store_session) + session->ring_size);
