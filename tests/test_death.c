@@ -25,7 +25,7 @@ static struct step_settings how(void)
 	return (struct step_settings){
 		.names = directory(),
 		.limit = UINT64_C(10000000000),
-		.every_below = test_rounds(1200, 30000),
+		.every_below = test_rounds(700, 30000),
 		.samples = getenv("STOA_TEST_SLOW") ? 0 : test_rounds(60, 10000),
 		.inside = test_rounds(2, 12),
 		.failures_max = 1,

@@ -294,6 +294,8 @@ TEST(what_nobody_was_given_is_taken_back)
 	kit_stop(kit);
 }
 
+#define WARM (UINT64_C(64) << 10) /* of a span that has a small object, which goes back when room is needed */
+
 /* Memory that is deleted lives as long as somebody has a map of it: so long it is counted, by a successor, too. */
 TEST_TIMEOUT(what_is_gone_counts_as_long_as_somebody_has_it, 120)
 {
@@ -325,12 +327,12 @@ TEST_TIMEOUT(what_is_gone_counts_as_long_as_somebody_has_it, 120)
 		CHECK_RC(kit_delete(store, "large"), 0);
 		/* The server looks whether anybody holds it before it refuses anybody. */
 		CHECK_RC(kit_put(store, "too large", 50 * MIB, 1, NULL), -STOA_ENOMEM);
-		CHECK_INT(kit_look(kit), >=, before + 20 * MIB);
+		CHECK_INT(kit_look(kit) + WARM, >=, before + 20 * MIB);
 		if (round == 2) {
 			test_kill(kit->server);
 			kit_serve(kit);
 			CHECK_RC(kit_get(store, "small", 0), 0);
-			CHECK_INT(kit_look(kit), >=, before + 20 * MIB);
+			CHECK_INT(kit_look(kit) + WARM, >=, before + 20 * MIB);
 		}
 		munmap(map, 20 * MIB);
 		if (!round)
