@@ -19,7 +19,7 @@ extern "C" {
 /*
  * Events: objects that are sealed, and that go, whose ids begin with the `prefix_length` bytes of `prefix` (0: all). Of those that this user may not
  * read nothing is told. With STOA_SUBSCRIBE_LIST also what is there already: each once, PRESENT, then LISTED; what changes meanwhile is told so that there
- * is neither a gap nor anything twice.
+ * is neither a gap nor anything twice, but where objects go to files: there one may be PRESENT twice, and it may be told that one went which was not told of.
  *
  * A subscription is a connection of its own, and counts as a client; it lives until it is closed, before or after `store`. It has room for 4096 events:
  * who does not take them in time stops nobody, and learns how many it has lost. ELIMIT: too many clients; EINVAL.

@@ -54,7 +54,7 @@ static int by_name(const void *a, const void *b)
 /* What has the name, which is the caller's then; OS_NO_HANDLE: there is none. */
 static os_handle take(struct adoption *adoption, const char *name)
 {
-	struct found key, *found;
+	struct found key = {.memory = OS_NO_HANDLE}, *found;
 	os_handle memory;
 
 	snprintf(key.name, sizeof(key.name), "%s", name);

@@ -74,8 +74,13 @@ int directory_pool_reach(struct directory_book *book, struct directory_pool *poo
 
 static int pool_take(struct directory_book *book, struct directory_pool *pool, const char *what, uint32_t *ret_number)
 {
-	int rc;
+	int rc = 0;
 
+	/* What moves give back is not to be all that they have: numbers that were never used, with their pages, stay ahead. */
+	if (pool->count <= book->ahead)
+		rc = pool_back(book, pool, pool->reached);
+	if (rc < 0)
+		return rc;
 	if (pool->count) {
 		*ret_number = pool->free[--pool->count];
 		return 0;

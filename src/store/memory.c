@@ -757,7 +757,7 @@ int memory_adopt_entries(struct stoa_server *server,
 int memory_adopt_arena(struct stoa_server *server, uint32_t number, os_handle memory)
 {
 	struct server_arena *arena = os_allocate(sizeof(*arena));
-	struct store_arena record;
+	struct store_arena record = {0};
 	void *address = NULL;
 	struct os_memory_info info;
 	int rc = arena ? os_memory_info(memory, &info) : -STOA_ENOMEM;
