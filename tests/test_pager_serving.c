@@ -364,6 +364,7 @@ TEST(nobody_does_what_the_dead_had_asked_for)
 		usleep(1000);
 	request = &client->shared->seats[load_rlx(&board->place) - 1].request;
 	CHECK_SYS(kill(first, SIGSTOP));
+	CHECK_SYS(waitpid(first, NULL, WUNTRACED)); /* it may answer until then */
 	tell(2);
 	while (!(load_rlx(&request->state) & 1))
 		usleep(1000);
