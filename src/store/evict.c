@@ -92,6 +92,7 @@ unsigned evict_visit(struct stoa_server *server, bool even_recent,
 		}
 		if (object_look_held(&look, number))
 			continue;
+		/* It may reap: a look within this one takes away only the bits that it has set itself. */
 		answer = visit(server, number, argument);
 		taken += answer == EVICT_TAKEN;
 	}

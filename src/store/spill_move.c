@@ -355,10 +355,12 @@ static void end_in(struct stoa_server *server, struct spill_move *move)
 	server->spill->ins--;
 	if (!is_wanted(server, move))
 		move->result = CANCELLED;
-	if (move->result == 0 && arena->class.kind == STORE_OWN)
+	/* It is its maker, and seals it as a client does. */
+	if (move->result == 0 && arena->class.kind == STORE_OWN) {
 		move->result = os_memory_seal(arena->memory, OS_SEAL_WRITE);
-	if (move->result == 0 && arena->class.kind == STORE_OWN)
-		move->result = memory_seal(server, arena);
+		if (move->result == 0)
+			move->result = memory_seal(server, arena);
+	}
 	if (move->result == 0 && object_dying_room(server) < 0)
 		move->result = -STOA_ENOMEM;
 	if (move->result == 0) {
